@@ -31,6 +31,8 @@ class Metric:
     """A family: samples under one name, with a line of help."""
 
     type = "untyped"
+    ending = ""
+    """What the samples' names have behind the family's, of families of single numbers."""
 
     def __init__(self, name: str, documentation: str, labels: Sequence[str] | None = None) -> None:
         self.name = name
@@ -48,8 +50,6 @@ class Metric:
 class _Numbers(Metric):
     """One number for each set of labels' values; ``value`` is that of a family without labels."""
 
-    _ending = ""
-
     def __init__(
         self,
         name: str,
@@ -57,20 +57,26 @@ class _Numbers(Metric):
         value: float | None = None,
         labels: Sequence[str] | None = None,
     ) -> None:
-        super().__init__(name.removesuffix(self._ending), documentation, labels)
+        super().__init__(name.removesuffix(self.ending), documentation, labels)
         if value is not None:
             self.add_metric((), value)
 
     def add_metric(self, labels: Sequence[str], value: float) -> None:
         """Add the number of these labels' values."""
-        self._add(self._ending, self._labelled(labels), value)
+        self._add(self.ending, self._labelled(labels), value)
 
 
 class CounterMetricFamily(_Numbers):
     """What only grows. ``name`` is without ``_total``, or loses it here: its sample ends so."""
 
     type = "counter"
-    _ending = _ENDED
+    ending = _ENDED
+
+
+class BareCounterMetricFamily(_Numbers):
+    """The same under the very name that is given: what upstream named before that ending was the rule."""
+
+    type = "counter"
 
 
 class GaugeMetricFamily(_Numbers):
@@ -134,7 +140,7 @@ def text_of(families: Iterable[Metric]) -> bytes:
 
 
 def _lines(family: Metric) -> Iterator[str]:
-    name = family.name + (_ENDED if family.type == "counter" else "")
+    name = family.name + family.ending
     text = family.documentation.replace("\\", r"\\").replace("\n", r"\n")
     yield f"# HELP {name} {text}\n# TYPE {name} {family.type}\n"
     for sample in family.samples:

@@ -81,6 +81,8 @@ def _decoded(text: str, kind: Kind) -> dict[str, Any]:
     """Return the document of a file. Raises ValueError where it is none of that kind."""
     shown = "" if kind.secret else f" in '{text}'"
     document, _ = go_yaml.load(text)
+    if document is None:
+        raise ValueError(f"Object 'Kind' is missing{shown}")
     if not isinstance(document, dict):
         raise ValueError("couldn't get version/kind; json parse error: the document is no object")
     found, version = document.get("kind"), document.get("apiVersion")

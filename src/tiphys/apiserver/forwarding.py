@@ -18,6 +18,7 @@ from tiphys.apiserver.authn.requestheader import RequestHeader
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.service_link import reason_of
 from tiphys.wire import client
+from tiphys.wire.dial import Tunnel
 from tiphys.wire.message import Request
 
 _AUDIT_ID: Final = "audit-id"
@@ -38,6 +39,7 @@ class Target:
     context: ssl.SSLContext
     authority: str = ""
     """For the header ``Host``; empty: the address."""
+    through: Tunnel | None = None
 
     @property
     def address(self) -> str:
@@ -64,7 +66,7 @@ async def send_on(
             with tracing.step(f"HTTP {request.method}", {"url.path": path}, kind=tracing.CLIENT):
                 answer = await client.send(
                     target.host, target.port, request.method, url, _traced(headers), body=request.body,
-                    ssl_context=target.context, server_name=target.server_name,
+                    ssl_context=target.context, server_name=target.server_name, through=target.through,
                 )  # fmt: skip
     except client.ConnectFailed as error:
         raise Unreached(reason_of(error, target.server_name)) from error

@@ -16,6 +16,7 @@ from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.apimachinery.tracing_config import TracingOptions
 from tiphys.apiserver.authn.jwt_config import JwtConfig
 from tiphys.apiserver.authn.requestheader import RequestHeader
+from tiphys.apiserver.egress.selector import DIRECT, EgressSelector
 
 ADDRESS_TYPES = ("InternalIP", "Hostname", "InternalDNS", "ExternalDNS", "ExternalIP")
 """Addresses before names: a node's name is known to DNS in few clusters."""
@@ -132,6 +133,8 @@ class ApiServerOptions:
     """Which versions and resources are not served; see ``apis.runtime_config``."""
     flags: Mapping[str, str] = field(default_factory=dict)
     """What ``/flagz`` shows."""
+    egress: EgressSelector = DIRECT
+    """By which ways this server reaches what it calls."""
     tracing: TracingOptions | None = None
     """Where spans go; None: there are none."""
 

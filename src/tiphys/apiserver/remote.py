@@ -7,6 +7,7 @@ and authorization. The kubeconfig's URL is posted to exactly as it stands.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from tiphys.apimachinery.errors import TiphysError
 from tiphys.apiserver.foreign_answers import explain, is_passing
 from tiphys.client import kubeconfig
 from tiphys.client.transport import Call, Transport, TransportError
+from tiphys.wire.dial import Tunnel
 
 _ATTEMPTS = 5
 _FIRST_WAIT_S = 0.5
@@ -51,10 +53,15 @@ class Remote:
 
     @classmethod
     def from_kubeconfig(
-        cls, path: Path, *, timeout_s: float = 30.0, first_wait_s: float = _FIRST_WAIT_S
+        cls,
+        path: Path,
+        *,
+        timeout_s: float = 30.0,
+        first_wait_s: float = _FIRST_WAIT_S,
+        through: Tunnel | None = None,
     ) -> Remote:
         """Raises kubeconfig.ConfigError."""
-        config = kubeconfig.load(path)
+        config = replace(kubeconfig.load(path), through=through)
         return cls(config.transport(), url=config.server, timeout_s=timeout_s, first_wait_s=first_wait_s)
 
     async def post(self, body: dict[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from tiphys.apiserver.admission import configuration
 from tiphys.apiserver.admission.chain import AdmissionChain
 from tiphys.apiserver.aggregation.controller import Aggregation
 from tiphys.apiserver.audit.assembly import assemble
+from tiphys.apiserver.audit.auditor import Auditor
 from tiphys.apiserver.authn import assembly as authentication
 from tiphys.apiserver.authn.attempts import Attempts
 from tiphys.apiserver.authn.external_keys import ExternalTokenKeys
@@ -148,7 +149,7 @@ class ApiServer:
             self.table, self.options, self.keys, metrics, health, custom=self.custom.source_of,
             remotes=self.aggregation.openapi, debug=self.traffic.debug, clock=self._clock,
         )  # fmt: skip
-        self.auditor = assemble(self.options.audit, self._clock) if self.options.audit else None
+        self.auditor = _auditor(self.options, self._clock)
         if self.auditor is not None:
             metrics.sources.append(self.auditor.collect)
         make_chain = Chain if self.tracing is None else self.tracing.chain
@@ -178,6 +179,8 @@ class ApiServer:
         found += [self.backend.authenticator.collect, self._modes.collect]
         if self._encrypted is not None:
             found.append(self._encrypted.collect)
+        if self.options.egress.collect is not None:
+            found.append(self.options.egress.collect)
         return found
 
     def _features(self) -> list[Metric]:
@@ -401,6 +404,7 @@ class ApiServer:
         await self.backend.authenticator.close()
         await self.backend.authorizer.close()
         await self.backend.admission.close()
+        await self.options.egress.close()
         closer = getattr(self.objects, "stop", None) or getattr(self.objects, "close", None)
         if closer is not None:
             await closer()
@@ -417,6 +421,11 @@ def _admission(options: ApiServerOptions) -> AdmissionChain:
     )
 
 
+def _auditor(options: ApiServerOptions, clock: Clock) -> Auditor | None:
+    """Return what notes requests, if anybody wants that. Raises BadPolicy, OSError, ConfigError."""
+    return assemble(options.audit, clock, options.egress.controlplane) if options.audit is not None else None
+
+
 def _token_keys(options: ApiServerOptions, clock: Clock) -> TokenKeys:
     issuers = (options.service_account_issuer, *options.further_service_account_issuers)
     if options.service_account_signing_endpoint:
@@ -429,7 +438,8 @@ def _tracing(options: ApiServerOptions, clock: Clock) -> Tracing | None:
     if options.tracing is None:
         return None
     named = options.feature_gates.enabled("APIServerIdentity")
-    return Tracing(options.tracing, clock, identity_of(socket.gethostname()) if named else "")
+    name = identity_of(socket.gethostname()) if named else ""
+    return Tracing(options.tracing, clock, name, options.egress.controlplane)
 
 
 def _check_lifetime(most_s: int, longest_s: int) -> None:

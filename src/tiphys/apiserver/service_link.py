@@ -20,6 +20,7 @@ from tiphys.apiserver.admission.lookup import find, find_all
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.service_ports import endpoint_addresses
 from tiphys.wire.client import ConnectFailed
+from tiphys.wire.dial import Tunnel
 from tiphys.wire.pki import KeyPair, load_pair
 
 _NOT_TRUSTED = (18, 19, 20, 21)
@@ -39,16 +40,18 @@ class Endpoint:
     host: str
     port: int
     server_name: str
+    through: Tunnel | None = None
 
 
 async def resolve(backend: Backend, namespace: str, name: str, port: int) -> Endpoint:
     """Return a ready endpoint of a Service's port. Raises NoEndpoint."""
     service = await find(backend, "", "v1", "services", name, namespace=namespace)
+    through = backend.options.egress.cluster
     if service is None:
         raise NoEndpoint(f'service "{name}" not found')
     server_name, spec = f"{name}.{namespace}.svc", service.get("spec") or {}
     if spec.get("type") == "ExternalName":
-        return Endpoint(spec.get("externalName") or "", port, server_name)
+        return Endpoint(spec.get("externalName") or "", port, server_name, through)
     wanted = next((one for one in spec.get("ports") or () if one.get("port") == port), None)
     if wanted is None:
         raise NoEndpoint(f'no service port {port} found for service "{name}"')
@@ -56,7 +59,7 @@ async def resolve(backend: Backend, namespace: str, name: str, port: int) -> End
     if not found:
         raise NoEndpoint(f'no endpoints available for service "{name}"')
     host, number = random.choice(found)
-    return Endpoint(host, number, server_name)
+    return Endpoint(host, number, server_name, through)
 
 
 async def _slices(backend: Backend, namespace: str, name: str) -> list[Object]:

@@ -32,6 +32,7 @@ from tiphys.apiserver.nonresource import NonResource
 from tiphys.apiserver.objects import Cached, Page, Selection
 from tiphys.apiserver.peers.controller import Peers
 from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.wire.dial import Tunnel
 from tiphys.wire.message import Request, Response
 from tiphys.wire.otlp import Exporter
 
@@ -58,9 +59,11 @@ def name_of(method: str, info: RequestInfo) -> str:
 class Tracing:
     """What a server that traces has beside the others. ``run`` sends."""
 
-    def __init__(self, options: TracingOptions, clock: Clock, identity: str) -> None:
+    def __init__(
+        self, options: TracingOptions, clock: Clock, identity: str, through: Tunnel | None = None
+    ) -> None:
         resource = {"service.name": "apiserver", **({"service.instance.id": identity} if identity else {})}
-        self.exporter = Exporter(options.endpoint, resource)
+        self.exporter = Exporter(options.endpoint, resource, through=through)
         self._tracer = Tracer(options.per_million, clock, self.exporter.take)
 
     def store(self, store: Any) -> Any:

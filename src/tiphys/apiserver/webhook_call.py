@@ -122,7 +122,9 @@ def _place(endpoint: Endpoint, bundle: bytes, shown: KeyPair | None) -> Place:
         except (ssl.SSLError, ValueError) as error:
             raise NoAnswer(f"unable to load root certificates: {error}") from error
 
-    return Place(endpoint.host, endpoint.port, endpoint.server_name, (bundle, shown), context)
+    return Place(
+        endpoint.host, endpoint.port, endpoint.server_name, (bundle, shown), context, endpoint.through
+    )
 
 
 async def _address(backend: Backend, config: Object, timeout_s: int) -> _Address:
@@ -144,7 +146,8 @@ async def _address(backend: Backend, config: Object, timeout_s: int) -> _Address
     target = f"{parts.path}?{f'{parts.query}&' if parts.query else ''}{timeout}"
     if not parts.path:
         target = f"/{target}"
-    endpoint = Endpoint(parts.hostname or "", parts.port or _HTTPS, parts.hostname or "")
+    host, through = parts.hostname or "", backend.options.egress.controlplane
+    endpoint = Endpoint(host, parts.port or _HTTPS, host, through)
     shown = target if parts.path else target[1:]
     return _Address(
         f"https://{parts.netloc}{shown}", target, parts.netloc, endpoint, endpoint.host, endpoint.port

@@ -13,11 +13,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
+from socket import AF_UNIX
 from typing import Final, cast
 
 import httptools
 
 from tiphys.apimachinery.dataclass import dataclass
+from tiphys.wire.dial import Tunnel
 
 IDLE_S: Final = 60.0
 """A connection that was not used for so long is not used again: the server may be about to end it."""
@@ -242,6 +244,7 @@ class Address:
     port: int
     ssl_context: ssl.SSLContext | None = None
     server_name: str = ""
+    through: Tunnel | None = None
 
 
 class Pool:
@@ -315,6 +318,13 @@ class Pool:
         loop, address = asyncio.get_running_loop(), self._address
         name = (address.server_name or address.host) if address.ssl_context is not None else None
         async with asyncio.timeout(self._connect_timeout_s):
+            if address.through is not None:
+                sock = await address.through(address.host, address.port)
+                make = loop.create_unix_connection if sock.family == AF_UNIX else loop.create_connection
+                _, connection = await make(
+                    lambda: Connection(loop), sock=sock, ssl=address.ssl_context, server_hostname=name
+                )
+                return connection
             _, connection = await loop.create_connection(
                 lambda: Connection(loop),
                 address.host,

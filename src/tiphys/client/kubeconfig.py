@@ -17,6 +17,7 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.client.tls_files import TlsFiles
 from tiphys.client.transport import Credentials, HttpTransport, load_chain
+from tiphys.wire.dial import Tunnel
 
 SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -41,6 +42,7 @@ class ClientConfig:
     cert_file: Path | None = None
     key_file: Path | None = None
     """Where the PEM was read, and is read again when it changes; None: it stands in the config itself."""
+    through: Tunnel | None = None
 
     def transport(self) -> HttpTransport:
         """Make the transport that this config describes. Raises ConfigError for unusable PEM."""
@@ -52,6 +54,7 @@ class ClientConfig:
             anonymous=self._anonymous().transport,
             credentials=self.credentials,
             server_name=self.server_name,
+            through=self.through,
         )
 
     def _anonymous(self) -> ClientConfig:
@@ -61,6 +64,7 @@ class ClientConfig:
             insecure=self.insecure,
             server_name=self.server_name,
             ca_file=self.ca_file,
+            through=self.through,
         )
 
     def _reread(self) -> ssl.SSLContext | None:

@@ -24,6 +24,7 @@ from tiphys.client.connection import Address, Connection, Pool, Unanswered
 from tiphys.client.counting import Count, Spread
 from tiphys.client.metrics import REQUEST_BYTES, REQUEST_SECONDS, REQUESTS, RESPONSE_BYTES
 from tiphys.client.tls_files import TlsFiles
+from tiphys.wire.dial import Tunnel
 
 REQUEST_TIMEOUT_S = 60.0
 _TOKEN_REFRESH_S = 60.0
@@ -113,6 +114,7 @@ class HttpTransport:
         ssl_context: ssl.SSLContext | None = None,
         credentials: Credentials | None = None,
         server_name: str = "",
+        through: Tunnel | None = None,
         files: TlsFiles | None = None,
         anonymous: Callable[[], HttpTransport] | None = None,
         clock: Clock | None = None,
@@ -121,6 +123,7 @@ class HttpTransport:
         self._ssl = ssl_context
         self._credentials = credentials or Credentials()
         self._server_name = server_name
+        self._through = through
         self._files = files
         self._look_again: asyncio.TimerHandle | None = None
         self._make_anonymous = anonymous
@@ -130,7 +133,8 @@ class HttpTransport:
         secure = parts.scheme == "https"
         self._prefix, self._host = parts.path, parts.netloc.rpartition("@")[2]
         context = (ssl_context or ssl.create_default_context()) if secure else None
-        address = Address(parts.hostname or "", parts.port or (443 if secure else 80), context, server_name)
+        port = parts.port or (443 if secure else 80)
+        address = Address(parts.hostname or "", port, context, server_name, through)
         self._pool = Pool(address, _CONNECT_TIMEOUT_S, self._look if files is not None else None)
         self._counters: dict[tuple[str, str], tuple[Count, tuple[Spread, ...]]] = {}
         self._token = self._credentials.token
@@ -259,8 +263,9 @@ class HttpTransport:
 
     def _bare(self) -> HttpTransport:
         return HttpTransport(
-            self._server, ssl_context=self._ssl, server_name=self._server_name, clock=self._clock
-        )
+            self._server, ssl_context=self._ssl, server_name=self._server_name, through=self._through,
+            clock=self._clock,
+        )  # fmt: skip
 
     async def close(self) -> None:
         if self._look_again is not None:

@@ -33,6 +33,7 @@ from tiphys.cmd.audit_flags import audit_flags, audit_from
 from tiphys.cmd.auth_flags import auth_flags, auth_options
 from tiphys.cmd.component import Component, FlagError, shown_flags
 from tiphys.cmd.duration import DURATION, SIGNED_DURATION
+from tiphys.cmd.egress_flags import egress_from
 from tiphys.cmd.gate_flags import emulation_flags, gate_flags, read_gates, read_tls, tls_flags
 from tiphys.cmd.http_flags import http_flags, http_options
 from tiphys.cmd.loop import run as run_loop
@@ -41,6 +42,7 @@ from tiphys.cmd.peer_flags import peer_flags, peer_options
 from tiphys.storage.base import Store
 from tiphys.storage.keyspace import KEYS_ROOT
 from tiphys.wire import pki
+from tiphys.wire.dial import Tunnel
 from tiphys.wire.server import Server, serve
 from tiphys.wire.serving_files import Files, Held, ServingFiles, make_context, named_pair, read
 
@@ -58,10 +60,11 @@ def tune_interpreter() -> None:
     sys.setswitchinterval(_SWITCH_S)
 
 
-def open_store(text: str, flags: Mapping[str, Any] | None = None) -> Store:
+def open_store(text: str, flags: Mapping[str, Any] | None = None, through: Tunnel | None = None) -> Store:
     """Return the store that ``memory``, ``sqlite:PATH`` or ``etcd:URL[,URL]`` names, not yet opened.
 
-    ``flags`` are those of etcd and of history; ``etcd_servers`` goes before ``text``.
+    ``flags`` are those of etcd and of history; ``etcd_servers`` goes before ``text``. ``through`` leads
+    to etcd.
 
     Raises:
         click.BadParameter: no such kind of store.
@@ -84,7 +87,9 @@ def open_store(text: str, flags: Mapping[str, Any] | None = None) -> Store:
         from tiphys.storage.etcd import EtcdStore
         from tiphys.storage.etcd_client import EtcdOptions
 
-        options = EtcdOptions(flags.get("etcd_cafile"), flags.get("etcd_certfile"), flags.get("etcd_keyfile"))
+        options = EtcdOptions(
+            flags.get("etcd_cafile"), flags.get("etcd_certfile"), flags.get("etcd_keyfile"), through=through
+        )
         root = "/" + (flags.get("etcd_prefix") or KEYS_ROOT).strip("/")
         every_s = flags.get("etcd_compaction_interval", ETCD_COMPACTION_S)
         try:
@@ -148,6 +153,7 @@ def options_from(flags: dict[str, Any]) -> ApiServerOptions:
         enabled_admission=enabled,
         disabled_admission=disabled,
         admission_config=flags["admission_control_config_file"],
+        egress=egress_from(flags["egress_selector_config_file"]),
     )
 
 
@@ -231,7 +237,7 @@ def _told_to_stop() -> asyncio.Event:
 async def run(flags: dict[str, Any]) -> None:
     """Serve until SIGTERM or SIGINT."""
     tls, options = read_tls(flags), options_from(flags)
-    store = open_store(flags["store"], flags)
+    store = open_store(flags["store"], flags, options.egress.etcd)
     try:
         server = ApiServer(store, options)
     except RuntimeConfigError as error:
@@ -388,6 +394,7 @@ async def run(flags: dict[str, Any]) -> None:
     flag_value=True,
     help="let containers be privileged",
 )
+@click.option("--egress-selector-config-file", default="", help="proxies before what this server calls")
 @click.option("--enable-admission-plugins", default="", help="those that are not on by themselves")
 @click.option("--disable-admission-plugins", default="")
 @click.option("--admission-control-config-file", type=_FILE)

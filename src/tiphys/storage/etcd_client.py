@@ -18,6 +18,8 @@ import grpc.aio
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.storage.base import FutureRevision, StoreError, StoreUnavailable
 from tiphys.storage.etcd_wire import RANGE, WATCH, response_class
+from tiphys.wire.dial import Tunnel
+from tiphys.wire.doorway import Doorway
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +27,8 @@ _TRY_S: Final = 2.0
 _HEDGE_S: Final = 0.2
 """A read that takes longer is sent to another member, too."""
 _PAUSE_S: Final = 0.1
+_PORT: Final = 2379
+_Settings = tuple[tuple[str, str | int], ...]
 _HAS_LEADER: Final = (("hasleader", "true"),)  # a member cut off from the others refuses at once
 _UNSENT: Final = ("failed to connect", "no leader", "too many requests")
 _TRANSIENT: Final = frozenset(
@@ -51,6 +55,8 @@ class EtcdOptions:
     cert_file: Path | None = None
     key_file: Path | None = None
     timeout_s: float = 10.0
+    through: Tunnel | None = None
+    """The way to the members where it is not the network's own."""
     max_receive_bytes: int = 2**31 - 1
     max_send_bytes: int = 8 * 1024 * 1024
 
@@ -64,6 +70,7 @@ class EtcdClient:
         self._endpoints = [_target(url) for url in endpoints]
         self._options = options
         self._channels: list[Any] = []
+        self._doorways: list[Doorway] = []
         self._current = 0
         self._watched = 0
 
@@ -85,7 +92,7 @@ class EtcdClient:
     def open(self) -> None:
         """Make the channels (they connect when first used). Raises StoreUnavailable: unreadable files."""
         options = self._options
-        settings = (
+        settings: _Settings = (
             ("grpc.max_receive_message_length", options.max_receive_bytes),
             ("grpc.max_send_message_length", options.max_send_bytes),
             ("grpc.initial_reconnect_backoff_ms", 100),
@@ -97,18 +104,33 @@ class EtcdClient:
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.enable_http_proxy", 0),
         )
-        for target, secure in self._endpoints:
+        for member, secure in self._endpoints:
+            target, more = (member, settings) if options.through is None else self._led(member, settings)
             if secure:
-                channel = grpc.aio.secure_channel(target, self._credentials(), options=settings)
+                channel = grpc.aio.secure_channel(target, self._credentials(), options=more)
             else:
-                channel = grpc.aio.insecure_channel(target, options=settings)
+                channel = grpc.aio.insecure_channel(target, options=more)
             self._channels.append(channel)
+
+    def _led(self, member: str, settings: _Settings) -> tuple[str, _Settings]:
+        """Return what leads to a member through the tunnel, and the settings to which it is still itself."""
+        assert self._options.through is not None
+        host, _, port = member.rpartition(":") if ":" in member else (member, "", "")
+        name = host.strip("[]")
+        doorway = Doorway(self._options.through, name, int(port or _PORT))
+        doorway.open()
+        self._doorways.append(doorway)
+        named = (("grpc.default_authority", member), ("grpc.ssl_target_name_override", name))
+        return doorway.target, (*settings, *named)
 
     async def close(self) -> None:
         """Close the channels. Idempotent."""
         channels, self._channels = self._channels, []
         for channel in channels:
             await channel.close()
+        doorways, self._doorways = self._doorways, []
+        for doorway in doorways:
+            await doorway.close()
 
     def _credentials(self) -> Any:
         def read(path: Path | None) -> bytes | None:

@@ -14,7 +14,7 @@ import httptools
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import TiphysError
-from tiphys.wire.dial import dial
+from tiphys.wire.dial import Tunnel, TunnelFailed, dial
 from tiphys.wire.upgrade import RawStream
 
 _MAX_HEAD_BYTES = 1 << 16
@@ -120,11 +120,21 @@ class Answer:
 
 
 async def connect(
-    host: str, port: int, *, ssl_context: ssl.SSLContext | None, server_name: str | None, timeout_s: float
+    host: str,
+    port: int,
+    *,
+    ssl_context: ssl.SSLContext | None,
+    server_name: str | None,
+    timeout_s: float,
+    through: Tunnel | None = None,
 ) -> RawStream:
     """Raises ConnectFailed."""
     try:
-        return await dial(host, port, ssl_context=ssl_context, server_name=server_name, timeout_s=timeout_s)
+        return await dial(
+            host, port, ssl_context=ssl_context, server_name=server_name, timeout_s=timeout_s, through=through
+        )
+    except TunnelFailed as error:
+        raise ConnectFailed(str(error)) from error
     except (OSError, ssl.SSLError, TimeoutError) as error:
         reason = str(error) or "i/o timeout"
         raise ConnectFailed(f"dial tcp {host}:{port}: {reason}") from error
@@ -141,6 +151,7 @@ async def send(
     ssl_context: ssl.SSLContext | None = None,
     connect_timeout_s: float = 10.0,
     server_name: str | None = None,
+    through: Tunnel | None = None,
 ) -> Answer:
     """Send a request and return the answer once its head is here. Raises ConnectFailed.
 
@@ -148,8 +159,9 @@ async def send(
     that is not ``host``.
     """
     stream = await connect(
-        host, port, ssl_context=ssl_context, server_name=server_name, timeout_s=connect_timeout_s
-    )
+        host, port, ssl_context=ssl_context, server_name=server_name, timeout_s=connect_timeout_s,
+        through=through,
+    )  # fmt: skip
     return await exchange(stream, f"{host}:{port}", Asked(method, target, headers, body))
 
 

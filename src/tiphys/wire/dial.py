@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 
 from tiphys.wire.tls import TlsTransport
@@ -16,6 +17,12 @@ from tiphys.wire.tls_handshake import Handshake
 from tiphys.wire.upgrade import RawStream
 
 READ_BYTES: Final = 64 * 1024
+Tunnel = Callable[[str, int], Awaitable[socket.socket]]
+"""Connects to a host and port by way of somebody else; returns a non-blocking socket. Raises TunnelFailed."""
+
+
+class TunnelFailed(ConnectionError):
+    """There is no way through; the text says who was asked for one."""
 
 
 async def dial(
@@ -25,15 +32,29 @@ async def dial(
     ssl_context: ssl.SSLContext | None = None,
     server_name: str | None = None,
     timeout_s: float = 10.0,
+    through: Tunnel | None = None,
 ) -> RawStream:
-    """Connect. Raises OSError (with TLS: ssl.SSLError among them), TimeoutError."""
+    """Connect, ``through`` a tunnel where one is given.
+
+    Raises OSError (with TLS: ssl.SSLError among them; with a tunnel: TunnelFailed), TimeoutError.
+    """
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(timeout_s):
-        if ssl_context is None:
+        if ssl_context is None and through is None:
             _, protocol = await loop.create_connection(lambda: _Dialed(loop), host, port)
             return protocol.stream
-        sock = await _connect(loop, host, port)
+        sock = await (_connect(loop, host, port) if through is None else through(host, port))
+        if ssl_context is None:
+            return await adopt(sock)
         return await _shake_hands(loop, sock, ssl_context, server_name or host, timeout_s)
+
+
+async def adopt(sock: socket.socket) -> RawStream:
+    """Return a connected socket's stream, which owns it from now on."""
+    loop = asyncio.get_running_loop()
+    make = loop.create_unix_connection if sock.family == socket.AF_UNIX else loop.create_connection
+    _, protocol = await make(lambda: _Dialed(loop), sock=sock)
+    return protocol.stream
 
 
 async def _connect(loop: asyncio.AbstractEventLoop, host: str, port: int) -> socket.socket:

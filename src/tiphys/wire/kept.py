@@ -15,6 +15,7 @@ from typing import Final
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.wire import client
+from tiphys.wire.dial import Tunnel
 from tiphys.wire.upgrade import RawStream
 
 IDLE_S: Final = 90.0
@@ -34,6 +35,7 @@ class Place:
     """Whatever tells one way to trust, and to be trusted, from another."""
     context: Callable[[], ssl.SSLContext] = field(compare=False)
     """Makes what ``trust`` stands for; what it raises ends the request."""
+    through: Tunnel | None = None
 
 
 class KeptConnections:
@@ -68,7 +70,7 @@ class KeptConnections:
             return self._lent(place, answer)
         fresh = await client.connect(
             place.host, place.port, ssl_context=self._context(place), server_name=place.server_name,
-            timeout_s=connect_timeout_s,
+            timeout_s=connect_timeout_s, through=place.through,
         )  # fmt: skip
         return self._lent(place, await client.exchange(fresh, where, asked))
 

@@ -16,6 +16,8 @@ from typing import Any, Final
 
 from tiphys.apimachinery.protowire import double, fixed64, message, text, varint, whole
 from tiphys.apimachinery.tracing import Span, Value
+from tiphys.wire.dial import Tunnel
+from tiphys.wire.doorway import Doorway
 
 log = logging.getLogger(__name__)
 DEFAULT_ENDPOINT: Final = "localhost:4317"
@@ -32,13 +34,22 @@ _SCOPE: Final = "k8s.io/component-base/tracing"
 class Exporter:
     """Takes spans at once and sends them in batches while ``run`` runs."""
 
-    def __init__(self, endpoint: str, resource: Mapping[str, Value], *, every_s: float = _EVERY_S) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        resource: Mapping[str, Value],
+        *,
+        every_s: float = _EVERY_S,
+        through: Tunnel | None = None,
+    ) -> None:
         self._endpoint = endpoint or DEFAULT_ENDPOINT
         self._resource = b"".join(_attributes(1, resource))
         self._every_s = every_s
         self._waiting: deque[Span] = deque()
         self._full = asyncio.Event()
+        self._through = through
         self._channel: Any = None
+        self._doorway: Doorway | None = None
         self._silent = False
         self.dropped = 0
 
@@ -67,6 +78,9 @@ class Exporter:
             if self._channel is not None:
                 await self._channel.close()
                 self._channel = None
+            if self._doorway is not None:
+                await self._doorway.close()
+                self._doorway = None
 
     async def _flush(self, timeout_s: float) -> None:
         while self._waiting:
@@ -77,8 +91,8 @@ class Exporter:
         import grpc.aio  # a large package that few processes need
 
         if self._channel is None:
-            settings = [("grpc.enable_http_proxy", 0)]
-            self._channel = grpc.aio.insecure_channel(self._endpoint, options=settings)
+            settings = [("grpc.enable_http_proxy", 0), ("grpc.default_authority", self._endpoint)]
+            self._channel = grpc.aio.insecure_channel(self._target(), options=settings)
         try:
             await self._channel.unary_unary(_METHOD)(body, timeout=timeout_s, wait_for_ready=True)
             self._silent = False
@@ -87,6 +101,15 @@ class Exporter:
             if not self._silent:
                 log.warning("spans were not taken endpoint=%s error=%s", self._endpoint, error.details())
             self._silent = True
+
+    def _target(self) -> str:
+        """Return what gRPC connects to."""
+        if self._through is None:
+            return self._endpoint
+        host, _, port = self._endpoint.rpartition(":")
+        self._doorway = Doorway(self._through, host.strip("[]"), int(port))
+        self._doorway.open()
+        return self._doorway.target
 
 
 def encode(resource: bytes, spans: Iterable[Span]) -> bytes:

@@ -147,7 +147,7 @@ async def fetch(
     async with asyncio.timeout(_TIMEOUT_S):
         answer = await client.send(
             endpoint.host, endpoint.port, "GET", path, sent,
-            ssl_context=context, server_name=endpoint.server_name,
+            ssl_context=context, server_name=endpoint.server_name, through=endpoint.through,
         )  # fmt: skip
         try:
             return Fetched(answer.status, answer.headers, await answer.read())

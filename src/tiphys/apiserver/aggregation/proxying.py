@@ -38,7 +38,7 @@ async def pass_through(
     except NoEndpoint:
         return plain_text(503, "service unavailable")
     authority = f"{endpoint.server_name}:{port_of(service)}"
-    target = Target(endpoint.host, endpoint.port, endpoint.server_name, context, authority)
+    target = Target(endpoint.host, endpoint.port, endpoint.server_name, context, authority, endpoint.through)
     try:
         answer = await send_on(target, request, user, proxy.header)
     except Unreached as error:

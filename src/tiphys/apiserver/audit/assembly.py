@@ -17,6 +17,7 @@ from tiphys.apiserver.audit.truncate import TruncateOptions, Truncating
 from tiphys.apiserver.audit.webhook import RetryOptions, Webhook
 from tiphys.client import kubeconfig
 from tiphys.client.transport import Call, TransportError
+from tiphys.wire.dial import Tunnel
 
 log = logging.getLogger(__name__)
 BATCH: Final = "batch"
@@ -42,10 +43,10 @@ class AuditOptions:
     truncate_webhook: TruncateOptions | None = None
 
 
-def assemble(options: AuditOptions, clock: Clock) -> Auditor | None:
+def assemble(options: AuditOptions, clock: Clock, through: Tunnel | None = None) -> Auditor | None:
     """Return the auditor, None where auditing is off. Raises BadPolicy, OSError, ConfigError."""
     rules = _policy(options.policy_file) if options.policy_file is not None else None
-    sinks = [*_log(options, clock), *_webhook(options, clock)]
+    sinks = [*_log(options, clock), *_webhook(options, clock, through)]
     return Auditor(rules, sinks, clock) if rules is not None and sinks else None
 
 
@@ -68,14 +69,16 @@ def _log(options: AuditOptions, clock: Clock) -> list[Sink]:
     return [_cut(sink, options.truncate_log)]
 
 
-def _webhook(options: AuditOptions, clock: Clock) -> list[Sink]:
+def _webhook(options: AuditOptions, clock: Clock, through: Tunnel | None) -> list[Sink]:
     if options.webhook_config_file is None:
         return []
     batches, cut = options.webhook_batches, options.truncate_webhook
     if cut is not None:
         batches = replace(batches, max_bytes=cut.max_batch_bytes)
     hook = Webhook(
-        Sender(options.webhook_config_file), options.webhook_retries, strict=options.webhook_mode == STRICT
+        Sender(options.webhook_config_file, through),
+        options.webhook_retries,
+        strict=options.webhook_mode == STRICT,
     )
     sink: Sink = Batched(hook, batches, clock) if options.webhook_mode == BATCH else hook
     return [_cut(sink, cut)]
@@ -88,9 +91,9 @@ def _cut(sink: Sink, options: TruncateOptions | None) -> Sink:
 class Sender:
     """Posts to the server that a kubeconfig names."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, through: Tunnel | None = None) -> None:
         """Raises ConfigError."""
-        self._transport = kubeconfig.load(path).transport()
+        self._transport = replace(kubeconfig.load(path), through=through).transport()
 
     async def __call__(self, body: bytes) -> None:
         call = Call("POST", "", headers={"Content-Type": "application/json"}, body=body, timeout_s=30.0)

@@ -27,6 +27,7 @@ from tiphys.apiserver.authn.serviceaccount import TokenKeys
 from tiphys.apiserver.authn.serviceaccount_tokens import ServiceAccountTokens
 from tiphys.apiserver.authn.tokens import AnyAudience, Authenticated, StaticTokens, TokenAuthenticator
 from tiphys.apiserver.authn.webhook import WebhookTokens
+from tiphys.apiserver.egress.selector import DIRECT, EgressSelector
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.reloading import Reloads
 from tiphys.apiserver.remote import Remote
@@ -38,11 +39,17 @@ class JwtIssuers:
     """Every issuer that is believed; the file that names them may change."""
 
     def __init__(
-        self, issuers: Sequence[JwtConfig], clock: Clock, path: Path | None = None, own: Sequence[str] = ()
+        self,
+        issuers: Sequence[JwtConfig],
+        clock: Clock,
+        path: Path | None = None,
+        own: Sequence[str] = (),
+        egress: EgressSelector = DIRECT,
     ) -> None:
         self._clock = clock
         self._path = path
         self._own = tuple(own)
+        self._egress = egress
         self._read = path.read_text() if path is not None else ""
         self._reloads = Reloads("authentication", clock)
         if path is not None:
@@ -52,7 +59,8 @@ class JwtIssuers:
 
     def _made(self, config: JwtConfig) -> JwtTokens:
         counts = self._counts.setdefault(config.url, KeyFetches(config.url, self._clock))
-        return JwtTokens(config, self._clock, counts=counts)
+        through = self._egress.named(config.egress)
+        return JwtTokens(config, self._clock, counts=counts, through=through)
 
     async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Authenticated | None:
         for issuer in tuple(self._by_config.values()):
@@ -121,11 +129,11 @@ def build(
     if options.enable_bootstrap_token_auth:
         tokens.append(AnyAudience(BootstrapTokens(lookup, clock), audiences))
     if issuers or path is not None:
-        tokens.append(AnyAudience(JwtIssuers(issuers, clock, path, keys.issuers), audiences))
+        tokens.append(AnyAudience(JwtIssuers(issuers, clock, path, keys.issuers, options.egress), audiences))
     if options.token_webhook_config is not None:
         tokens.append(
             WebhookTokens(
-                Remote.from_kubeconfig(options.token_webhook_config),
+                Remote.from_kubeconfig(options.token_webhook_config, through=options.egress.controlplane),
                 audiences,
                 clock,
                 version=options.token_webhook_version,

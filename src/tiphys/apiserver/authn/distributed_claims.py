@@ -17,6 +17,7 @@ from tiphys.apiserver.authn.jwks import IssuerKeys, IssuerUnavailable, fetch
 from tiphys.apiserver.authn.jwt_config import JwtConfig
 from tiphys.apiserver.authn.jwt_verifier import NotVerified, Verifier, issuer_of, json_kind
 from tiphys.client.transport import TransportError
+from tiphys.wire.dial import Tunnel
 
 _MAX_ISSUERS: Final = 64
 _STATUS: Final = {
@@ -33,10 +34,11 @@ class NotExpanded(Exception):
 class DistributedClaims:
     """One claim of one issuer's tokens."""
 
-    def __init__(self, claim: str, config: JwtConfig, clock: Clock) -> None:
+    def __init__(self, claim: str, config: JwtConfig, clock: Clock, through: Tunnel | None = None) -> None:
         self._claim = claim
         self._config = config
         self._clock = clock
+        self._through = through
         self._verifiers: OrderedDict[str, Verifier] = OrderedDict()
 
     async def expand(self, claims: dict[str, Any], now: datetime) -> dict[str, Any]:
@@ -59,7 +61,7 @@ class DistributedClaims:
     async def _fetched(self, url: str, access_token: str) -> str:
         headers = {"Authorization": f"Bearer {access_token}"} if access_token else {}
         try:
-            answer = await fetch(url, self._config.certificate_authority, headers)
+            answer = await fetch(url, self._config.certificate_authority, headers, self._through)
         except (IssuerUnavailable, TransportError) as error:
             raise NotExpanded(f'Get "{url}": {error}') from error
         if not 200 <= answer.status <= 226:
@@ -91,6 +93,7 @@ class DistributedClaims:
                 self._clock,
                 discovery_url=config.discovery_url if issuer == config.url else "",
                 certificate_authority=config.certificate_authority,
+                through=self._through,
             )
             found = self._verifiers[issuer] = Verifier(config.audiences, config.algorithms, keys)
             if len(self._verifiers) > _MAX_ISSUERS:

@@ -19,6 +19,7 @@ from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.apiserver.authn.jwt_counts import KeyFetches
 from tiphys.client.transport import Answer, Call, HttpTransport, TransportError
+from tiphys.wire.dial import Tunnel
 
 log = logging.getLogger(__name__)
 _WELL_KNOWN = "/.well-known/openid-configuration"
@@ -48,10 +49,12 @@ class IssuerKeys:
         discovery_url: str = "",
         certificate_authority: str = "",
         fetches: KeyFetches | None = None,
+        through: Tunnel | None = None,
     ) -> None:
         self._issuer = issuer
         self._discovery_url = discovery_url or issuer.rstrip("/") + _WELL_KNOWN
         self._authority = certificate_authority
+        self._through = through
         self._fetches = fetches or KeyFetches(issuer, clock)
         self._keys_url = ""
         self._keys: list[jwt.PyJWK] = []
@@ -111,7 +114,7 @@ class IssuerKeys:
 
     async def _get(self, url: str) -> bytes:
         try:
-            answer = await fetch(url, self._authority, {"Accept": "application/json"})
+            answer = await fetch(url, self._authority, {"Accept": "application/json"}, self._through)
         except TransportError as error:
             raise IssuerUnavailable(f'Get "{url}": {error}') from error
         if answer.status != 200:
@@ -157,7 +160,9 @@ def _object(body: bytes, fault: str) -> dict[str, Any]:
     return found
 
 
-async def fetch(url: str, authority: str, headers: Mapping[str, str]) -> Answer:
+async def fetch(
+    url: str, authority: str, headers: Mapping[str, str], through: Tunnel | None = None
+) -> Answer:
     """Get what an issuer serves; ``authority`` (PEM) replaces those that the machine trusts.
 
     Raises:
@@ -167,7 +172,7 @@ async def fetch(url: str, authority: str, headers: Mapping[str, str]) -> Answer:
     if parts.scheme != "https" or not parts.netloc:
         raise IssuerUnavailable(f'"{url}" is no https URL')
     context = ssl.create_default_context(cadata=authority or None)
-    transport = HttpTransport(f"{parts.scheme}://{parts.netloc}", ssl_context=context)
+    transport = HttpTransport(f"{parts.scheme}://{parts.netloc}", ssl_context=context, through=through)
     try:
         call = Call("GET", parts.path or "/", parts.query, dict(headers), timeout_s=_TIMEOUT_S)
         return await transport.send(call)

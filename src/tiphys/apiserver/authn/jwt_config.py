@@ -88,6 +88,8 @@ class JwtConfig:
     claim_rules: tuple[Rule, ...] = ()
     user_rules: tuple[Rule, ...] = ()
     algorithms: tuple[str, ...] = ALGORITHMS
+    egress: str = ""
+    """The selection through which the issuer is reached; empty: the network's own way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +219,7 @@ class _Reader:
             extra,
             rules,
             self._user_rules(f"{path}.userValidationRules", entry.get("userValidationRules") or []),
+            egress=issuer.get("egressSelectorType") or "",
         )
 
     def _check_issuer(self, path: str, issuer: Mapping[str, Any]) -> None:

@@ -22,6 +22,7 @@ from tiphys.apiserver.authn.jwt_verifier import NotVerified, Verifier, issuer_of
 from tiphys.apiserver.authn.tokens import Authenticated, Refused
 from tiphys.apiserver.authn.user import User
 from tiphys.wire.client_certificates import CREDENTIAL_ID
+from tiphys.wire.dial import Tunnel
 
 _REMEMBERED_S = 10.0
 _MAX_REMEMBERED = 4096
@@ -38,6 +39,7 @@ class JwtTokens:
         clock: Clock,
         keys: IssuerKeys | None = None,
         counts: KeyFetches | None = None,
+        through: Tunnel | None = None,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -48,10 +50,11 @@ class JwtTokens:
             discovery_url=config.discovery_url,
             certificate_authority=config.certificate_authority,
             fetches=self._counts,
+            through=through,
         )
         self._verifier = Verifier(config.audiences, config.algorithms, self._keys)
         claim = config.groups.claim
-        self._elsewhere = DistributedClaims(claim, config, clock) if claim else None
+        self._elsewhere = DistributedClaims(claim, config, clock, through) if claim else None
         self._remembered: OrderedDict[bytes, tuple[float, User]] = OrderedDict()
 
     async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Authenticated | None:

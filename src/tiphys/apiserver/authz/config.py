@@ -291,7 +291,9 @@ class ConfiguredModes:
     def _mode(self, one: str | Webhook) -> Mode:
         if isinstance(one, str):
             return one
-        remote = Remote.from_kubeconfig(one.kubeconfig, timeout_s=one.timeout_s)
+        remote = Remote.from_kubeconfig(
+            one.kubeconfig, timeout_s=one.timeout_s, through=self._options.egress.controlplane
+        )
         return WebhookAuthorizer(remote, one.settings, self._clock, self.counts)
 
     def _from_flags(self) -> Mode:
@@ -303,5 +305,7 @@ class ConfiguredModes:
             authorized_ttl_s=options.authorization_webhook_authorized_ttl_s,
             unauthorized_ttl_s=options.authorization_webhook_unauthorized_ttl_s,
         )
-        remote = Remote.from_kubeconfig(options.authorization_webhook_config)
+        remote = Remote.from_kubeconfig(
+            options.authorization_webhook_config, through=options.egress.controlplane
+        )
         return WebhookAuthorizer(remote, settings, self._clock, self.counts)

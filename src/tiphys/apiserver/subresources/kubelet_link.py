@@ -20,6 +20,7 @@ from tiphys.apiserver.authn.requestheader import RequestHeader
 from tiphys.apiserver.call import Backend, Call
 from tiphys.apiserver.service_link import reason_of
 from tiphys.wire import client
+from tiphys.wire.dial import Tunnel
 from tiphys.wire.file_signs import signs_of
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class Kubelet:
     host: str
     port: int
     context: ssl.SSLContext
+    through: Tunnel | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,8 @@ async def find_node(backend: Backend, name: str, *, insecure: bool = False) -> K
         raise StatusError(f"no preferred addresses found; known addresses: [{shown}]")
     endpoint = (status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}
     port = int(endpoint.get("Port") or KUBELET_PORT)
-    return Kubelet(host, port, kubelet_context(backend, insecure=insecure))
+    context = kubelet_context(backend, insecure=insecure)
+    return Kubelet(host, port, context, backend.options.egress.cluster)
 
 
 async def find_pod(call: Call) -> Object:
@@ -164,8 +167,9 @@ async def ask(
     """Send a request to a kubelet. Raises Unreachable."""
     try:
         return await client.send(
-            kubelet.host, kubelet.port, method, target, headers, body=body, ssl_context=kubelet.context
-        )
+            kubelet.host, kubelet.port, method, target, headers, body=body, ssl_context=kubelet.context,
+            through=kubelet.through,
+        )  # fmt: skip
     except client.ConnectFailed as error:
         raise Unreachable(error, kubelet) from error
 

@@ -192,6 +192,7 @@ async def handle(call: Call) -> Response:
             headers,
             body=request.body,
             ssl_context=target.context,
+            through=call.backend.options.egress.cluster,
         )
     except client.ConnectFailed as error:
         reason = reason_of(error, target.host)

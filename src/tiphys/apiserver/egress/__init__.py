@@ -1,0 +1,1 @@
+"""Proxies between this server and what it calls (``--egress-selector-config-file``)."""
