@@ -81,6 +81,8 @@ class App:
         self.ending = GracefulShutdown(options, self.flights, self.happened)
         self.server: Server | None = None
         self.waits: dict[str, asyncio.Event] = {}
+        self.goes_on, self.finishes = asyncio.Event(), asyncio.Event()
+        """What streams wait for."""
 
     def happened(self, name: str) -> None:
         self.events.append(name)
@@ -104,7 +106,9 @@ class App:
 
     async def stream(self) -> AsyncIterator[bytes]:
         yield b"begun"
-        await asyncio.Event().wait()
+        await self.goes_on.wait()
+        yield b"still here"
+        await self.finishes.wait()
 
 
 class Peer:
@@ -196,7 +200,12 @@ async def test_who_finds_nobody() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [SILENT, ShutdownOptions(watch_grace_s=0.02), ShutdownOptions(tells=True, watch_grace_s=0.02)]
+    "options",
+    [
+        pytest.param(ShutdownOptions(request_timeout_s=0.05), id="when time is up"),
+        pytest.param(ShutdownOptions(watch_grace_s=0.02), id="one by one"),
+        pytest.param(ShutdownOptions(tells=True, watch_grace_s=0.02), id="one by one, others being told"),
+    ],
 )
 async def test_streams_end_whole(options: ShutdownOptions) -> None:
     async with ending(options) as (app, connect):
@@ -207,6 +216,26 @@ async def test_streams_end_whole(options: ShutdownOptions) -> None:
         await run(app)
         for peer in peers:
             assert await peer.reader.read() == b"0\r\n\r\n"
+
+
+async def test_streams_that_nobody_waits_for_go_on_until_they_end() -> None:
+    """They do so behind everything else, and the server ends with the last of them."""
+    async with ending(SILENT) as (app, connect):
+        peers = [await connect() for _ in range(2)]
+        for peer in peers:
+            peer.ask("/streams")
+            await peer.reader.readuntil(b"begun\r\n")
+        ended = run(app)
+        await app.event("InFlightRequestsDrained").wait()
+        app.goes_on.set()
+        said = {await peer.reader.readuntil(b"here\r\n") for peer in peers}
+        assert said == {b"a\r\nstill here\r\n"}
+        assert not ended.done()
+        app.finishes.set()
+        for peer in peers:
+            assert await peer.reader.readuntil(b"0\r\n\r\n") == b"0\r\n\r\n"
+        await ended
+        assert app.events[-2:] == ["HTTPServerStoppedListening", "InFlightRequestsDrained"]
 
 
 async def test_streams_go_on_until_it_is_their_turn() -> None:

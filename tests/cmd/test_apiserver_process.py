@@ -6,6 +6,7 @@ import asyncio
 import signal
 import ssl
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -139,7 +140,7 @@ def _name(line: bytes) -> str:
 
 async def test_terminated_while_busy(tmp_path: Path) -> None:
     """Nothing that was answered is lost, streams end whole, nobody new is let in, and it exits well."""
-    async with serving(tmp_path) as process:
+    async with serving(tmp_path, "--shutdown-watch-termination-grace-period", "1s") as process:
         load = Load(process)
         async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
             for _ in range(WATCHES):
@@ -162,6 +163,20 @@ async def test_terminated_while_busy(tmp_path: Path) -> None:
     kept = {record.key.rsplit("/", 1)[-1] for record in found.records}
     assert load.written <= kept
     assert all(seen <= kept for seen in load.seen)
+
+
+@pytest.mark.slow
+async def test_a_watch_that_nobody_waits_for(tmp_path: Path) -> None:
+    """It goes on while the server is ending, and keeps it up for as long as a request may take."""
+    async with serving(tmp_path, "--request-timeout", "2s") as process:
+        load, began = Load(process), time.monotonic()
+        watching = asyncio.create_task(load.watch())
+        async with asyncio.timeout(PATIENCE_S):
+            while not load.watching:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            assert await process.terminate() == 0
+            await watching
+        assert time.monotonic() - began > 2, "that is the server's own time, not a measure of its speed"
 
 
 @pytest.mark.slow

@@ -3,9 +3,14 @@
     ShutdownInitiated            /readyz fails, everything else is served
       (--shutdown-delay-duration; hooks: what a server still says of itself)
     AfterShutdownDelayDuration
-    NotAcceptingNewRequest       from here on ``TooLate`` answers; watches end, some of them each moment
+    NotAcceptingNewRequest       from here on ``TooLate`` answers
       HTTPServerStoppedListening   here, and with --shutdown-send-retry-after at the very end
-    InFlightRequestsDrained      every request that was under way has its answer
+    InFlightRequestsDrained      every request that was under way has its answer, and watches that are given
+                                 a time have ended one by one
+
+Streams that nobody waits for (other watches, logs that are followed) go on until the process ends: once they
+have ended by themselves, or ``--request-timeout`` after it stopped listening (two seconds where it listened
+to the end). Upgraded connections do not hold it up.
 
 Owns: that order, ``--shutdown-send-retry-after`` and ``--shutdown-watch-termination-grace-period``. Refuses:
 sockets, which a ``Listener`` has. Called by ``ApiServer.end``.
@@ -52,6 +57,10 @@ class Listener(Protocol):
 
     async def end_streams(self, grace_s: float, least_a_second: int) -> None:
         """End what streams, evenly in ``grace_s`` or faster."""
+        ...
+
+    async def outlast_streams(self, timeout_s: float) -> None:
+        """Wait until all streams have ended by themselves, but no longer."""
         ...
 
     async def stop(self, grace_s: float) -> None:
@@ -144,14 +153,20 @@ class GracefulShutdown:
             group.create_task(self._do(hooks))
         self._signal("NotAcceptingNewRequest")
         listener.replace_handler(TooLate(handler, options))
-        if not options.tells:
-            listener.close()
-            self._signal("HTTPServerStoppedListening")
-        await self._drain(listener)
-        self._signal("InFlightRequestsDrained")
-        await listener.stop(_LAST_WORDS_S if options.tells else options.request_timeout_s)
         if options.tells:
-            self._signal("HTTPServerStoppedListening")
+            await self._drain(listener)
+            await self._last(listener, _LAST_WORDS_S)
+        else:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._last(listener, options.request_timeout_s))
+                group.create_task(self._drain(listener))
+        await listener.stop(_LAST_WORDS_S)
+
+    async def _last(self, listener: Listener, patience_s: float) -> None:
+        """Listen no more, and let what streams go on for so long."""
+        listener.close()
+        self._signal("HTTPServerStoppedListening")
+        await listener.outlast_streams(patience_s)
 
     async def _delay(self) -> None:
         await asyncio.sleep(self._options.delay_s)
@@ -168,3 +183,4 @@ class GracefulShutdown:
             group.create_task(self._flights.landed(options.request_timeout_s))
             if options.watch_grace_s > 0:
                 group.create_task(listener.end_streams(options.watch_grace_s, LEAST_WATCHES_A_SECOND))
+        self._signal("InFlightRequestsDrained")

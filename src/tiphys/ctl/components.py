@@ -128,6 +128,9 @@ def _apiserver(cluster: Cluster) -> Component:
         "kubelet-client-certificate": str(pki / "apiserver-kubelet-client.crt"),
         "kubelet-client-key": str(pki / "apiserver-kubelet-client.key"),
         "kubelet-certificate-authority": str(pki / "ca.crt"),
+        # Whoever watches or follows logs holds ``down`` up no longer than two seconds.
+        "shutdown-send-retry-after": "true",
+        "shutdown-watch-termination-grace-period": "1s",
         "component-ports": ",".join(
             f"{name}={cluster.component_port(name)}" for name in ("controller-manager", "scheduler")
         ),

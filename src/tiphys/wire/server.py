@@ -26,6 +26,7 @@ from tiphys.wire.tls_listener import TlsListener
 MAX_BODY_BYTES: Final = 3 * 1024 * 1024
 _READ_BYTES: Final = 128 * 1024
 _SWEEP_S: Final = 1.0
+_LOOK_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,12 @@ class Server:
             if ahead_s > 0:
                 await asyncio.sleep(ahead_s)
             connection.end()
+
+    async def outlast_streams(self, timeout_s: float) -> None:
+        """Wait until all streams have ended by themselves; those that last longer go on behind it."""
+        deadline = self._clock.monotonic() + timeout_s
+        while any(one.streams for one in self.connections) and self._clock.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_S)
 
     def _sweep(self) -> None:
         self._set_time()
