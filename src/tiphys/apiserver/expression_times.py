@@ -84,7 +84,7 @@ class ExpressionTimes:
         """Yield the metrics as they stand."""
         for name, durations in (("compilation", self._compiled), ("evaluation", self._evaluated)):
             family = HistogramMetricFamily(
-                f"apiserver_cel_{name}_duration_seconds", f"CEL {name} time in seconds.", labels=()
+                f"apiserver_cel_{name}_duration_seconds", f"[BETA] CEL {name} time in seconds.", labels=()
             )
             durations.add_to(family, ())
             yield family

@@ -162,7 +162,7 @@ class Flights:
         """Yield the gauges of requests in flight."""
         reading = sum(flight.reading for flight in self._flights)
         family = GaugeMetricFamily(
-            "apiserver_current_inflight_requests", "Requests under way.", labels=["request_kind"]
+            "apiserver_current_inflight_requests", "[STABLE] Requests under way.", labels=["request_kind"]
         )
         family.add_metric(["mutating"], len(self._flights) - reading)
         family.add_metric(["readOnly"], reading)

@@ -18,11 +18,6 @@ _STABILITY: Final = re.compile(r"\[(ALPHA|BETA|STABLE|INTERNAL)\]")
 _ALPHA: Final = "ALPHA"
 _ENDINGS: Final = ("", "_total")
 _FOREIGN: Final = ("process_", "python_")
-_PLAIN: Final = tuple(
-    (f"{name}_total".encode(), name.encode())
-    for name in ("authentication_attempts", "authenticated_user_requests")
-)
-"""Counters whose names upstream does not end as Prometheus asks; their library ends all."""
 _disabled: set[str] = set()
 
 
@@ -34,10 +29,7 @@ def disable(names: Iterable[str]) -> None:
 
 def render(registry: Registry) -> bytes:
     """Return the text that Prometheus scrapes."""
-    text = text_of(_shown(registry))
-    for ended, plain in _PLAIN:
-        text = text.replace(ended, plain)
-    return text
+    return text_of(_shown(registry))
 
 
 def _shown(registry: Registry) -> Iterator[Metric]:

@@ -41,11 +41,11 @@ def test_counts() -> None:
     attempts.refused(Unauthorized("Unauthorized"), 2.0)
     found = told(attempts)
     assert attempts.succeeded == 4
-    assert {key[-1]: value for key, value in found.items() if key[0] == "authentication_attempts_total"} == {
+    assert {key[-1]: value for key, value in found.items() if key[0] == "authentication_attempts"} == {
         "success": 4, "failure": 1, "error": 1
     }  # fmt: skip
-    assert found["authenticated_user_requests_total", "admin"] == 3
-    assert found["authenticated_user_requests_total", "email_id"] == 1
+    assert found["authenticated_user_requests", "admin"] == 3
+    assert found["authenticated_user_requests", "email_id"] == 1
     seconds = "authentication_duration_seconds"
     assert (found[f"{seconds}_count", "success"], found[f"{seconds}_sum", "success"]) == (4, 0.75)
     assert (found[f"{seconds}_count", "error"], found[f"{seconds}_sum", "error"]) == (1, 2.0)
@@ -67,7 +67,7 @@ async def test_results(serving: Any, headers: dict[str, str], result: str) -> No
         status = (await api("GET", "/version", user="", **headers)).status
         assert status == (200 if result == "success" else 401)
         after = told(api.server.attempts)
-        name = "authentication_attempts_total"
+        name = "authentication_attempts"
         changed = {key[1] for key in after if key[0] == name and after[key] != before[key]}
         assert changed == {result}
 

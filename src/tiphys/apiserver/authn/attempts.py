@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tiphys.apimachinery.errors import Unauthorized
-from tiphys.apimachinery.families import CounterMetricFamily, HistogramMetricFamily, Metric
+from tiphys.apimachinery.families import BareCounterMetricFamily, HistogramMetricFamily, Metric
 from tiphys.apiserver.metrics import Durations
 
 _OWN: Final = frozenset(
@@ -68,7 +68,7 @@ class Attempts:
         times = dict(self._times)
         at_once = self.succeeded - sum(times["success"].buckets)
         times["success"] = times["success"].plus(0, at_once)
-        attempts = CounterMetricFamily(
+        attempts = BareCounterMetricFamily(
             "authentication_attempts", "Requests by whether they showed who they are.", labels=["result"]
         )
         took = HistogramMetricFamily(
@@ -77,7 +77,7 @@ class Attempts:
         for result, durations in times.items():
             attempts.add_metric([result], sum(durations.buckets))
             durations.add_to(took, [result])
-        users = CounterMetricFamily(
+        users = BareCounterMetricFamily(
             "authenticated_user_requests", "Requests by their users.", labels=["username"]
         )
         for name, seen in self._seen.items():

@@ -60,7 +60,7 @@ class HookCounts:
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as they stand."""
         times = HistogramMetricFamily(
-            f"{_PREFIX}_admission_duration_seconds", "Time of a webhook.",
+            f"{_PREFIX}_admission_duration_seconds", "[STABLE] Time of a webhook.",
             labels=("name", "type", "operation", "rejected"),
         )  # fmt: skip
         for key, durations in self._times.items():
