@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import orjson
 import pytest
 from tests.wire.collector import Collector, attributes, collecting
 
@@ -69,7 +70,8 @@ async def test_what_there_is_of_a_request(serving: Any) -> None:
         stored = collector.named("Create etcd3")
         assert stored.parent_span_id == collector.named("Create").span_id
         assert attributes(stored.attributes) == {
-            "key": "/configmaps/default/m", "type": "*core.ConfigMap", "resource": "configmaps",
+            "audit-id": made.headers["audit-id"], "key": "/configmaps/default/m",
+            "type": "*core.ConfigMap", "resource": "configmaps",
         }  # fmt: skip
         assert attributes(collector.named("Create").attributes) == {
             "accept": "application/json", "api-group": None, "api-version": "v1",
@@ -97,6 +99,53 @@ async def test_every_request_has_its_own_trace_and_steps(serving: Any) -> None:
         counts = {name: names.count(name) for name in ("Get", "List", "cacher.GetList", "Patch", "Delete")}
         assert counts == {"Get": 3, "List": 1, "cacher.GetList": 1, "Patch": 1, "Delete": 1}
         assert names.count("GuaranteedUpdate etcd3") == 1
+
+
+BODY = "limitedReadBody succeeded"
+ANSWER = ["About to write a response", "Writing http response done"]
+CONVERTED = ["About to convert to expected version", "Conversion done"]
+STORES = ["About to store object in database", "Write to database call succeeded"]
+EVENTS: dict[str, tuple[str, str, Any, list[str]]] = {
+    # span -> method, what is asked of a map, body, events
+    "Create": ("POST", "", {"metadata": {"name": "n"}}, [BODY, *CONVERTED, *STORES, *ANSWER]),
+    "Get": ("GET", "/m", None, ["About to Get from storage", *ANSWER]),
+    "List": ("GET", "", None, ["About to List from storage", "Listing from storage done", ANSWER[1]]),
+    "Update": ("PUT", "/m", {"metadata": {"name": "m"}}, [BODY, *CONVERTED, *STORES, *ANSWER]),
+    "Patch": (
+        "PATCH", "/m", {"data": {"a": "b"}},
+        [BODY, "Recorded the audit event", "About to apply patch", "About to check admission control",
+         "Object stored in database", *ANSWER],
+    ),
+    "Delete": (
+        "DELETE", "/m", {"kind": "DeleteOptions", "apiVersion": "v1"},
+        [BODY, "Decoded delete options", "Recorded the audit event", "About to delete object from database",
+         "Object deleted from database", *ANSWER],
+    ),
+}  # fmt: skip
+
+
+async def test_how_far_each_request_has_come(serving: Any) -> None:
+    async with traced(serving) as (api, collector):
+        await api.create(MAPS, {"metadata": {"name": "m"}})
+        for method, where, body, _ in EVENTS.values():
+            if method == "PATCH":
+                await api.patch(f"{MAPS}{where}", body)
+            else:
+                assert (await api(method, f"{MAPS}{where}", body)).status in (200, 201)
+        await api.server.stop()
+    for name, (_, _, body, events) in EVENTS.items():
+        span = [one for one in collector.spans if one.name == name][-1]
+        assert [event.name for event in span.events] == events, name
+        times = [event.time_unix_nano for event in span.events]
+        assert times == sorted(times)
+        assert span.start_time_unix_nano <= times[0]
+        assert times[-1] <= span.end_time_unix_nano
+        if body is not None:
+            assert attributes(span.events[0].attributes) == {"len": len(orjson.dumps(body))}
+    stored = [one for one in collector.spans if one.name == "Create etcd3"][-1]
+    assert [event.name for event in stored.events] == ["About to Encode", "Txn call succeeded"]
+    written = collector.named("GuaranteedUpdate etcd3")
+    assert [event.name for event in written.events] == ["About to Encode", "Txn call completed"]
 
 
 STORED = {

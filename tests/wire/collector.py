@@ -24,9 +24,12 @@ _MESSAGES: dict[str, dict[str, list[Any]]] = {
         "parent_span_id": [4, "bytes"], "name": [5, "string"], "kind": [6, "int32"],
         "start_time_unix_nano": [7, "fixed64"], "end_time_unix_nano": [8, "fixed64"],
         "attributes": [9, "repeated o.KeyValue"], "links": [13, "repeated o.Link"],
-        "status": [15, "o.Status"],
+        "events": [11, "repeated o.Event"], "status": [15, "o.Status"],
     },
     "o.Link": {"trace_id": [1, "bytes"], "span_id": [2, "bytes"], "trace_state": [3, "string"]},
+    "o.Event": {
+        "time_unix_nano": [1, "fixed64"], "name": [2, "string"], "attributes": [3, "repeated o.KeyValue"],
+    },
     "o.Status": {"message": [2, "string"], "code": [3, "int32"]},
     "o.KeyValue": {"key": [1, "string"], "value": [2, "o.AnyValue"]},
     "o.AnyValue": {

@@ -57,6 +57,15 @@ def read_headers(headers: Mapping[str, str]) -> SpanContext | None:
     return SpanContext(bytes.fromhex(trace), bytes.fromhex(span), sampled, state, remote=True)
 
 
+@dataclass(frozen=True, slots=True)
+class SpanEvent:
+    """A moment within a span."""
+
+    at_ns: int
+    name: str
+    attributes: Mapping[str, Value]
+
+
 @dataclass(slots=True)
 class Span:
     """Something that is done. Not thread safe."""
@@ -73,11 +82,17 @@ class Span:
     """Whom this came from without being its child."""
     error: str | None = None
     """What went wrong; may be empty."""
+    events: list[SpanEvent] = field(default_factory=list)
 
     def set(self, about: Mapping[str, Value]) -> None:
         """Note what is known of it."""
         if self.context.sampled:
             self.attributes |= about
+
+    def note(self, name: str, about: Mapping[str, Value] | None = None) -> None:
+        """Note that it has come so far."""
+        if self.context.sampled:
+            self.events.append(SpanEvent(self.tracer.now_ns(), name, about or {}))
 
     def fail(self, text: str = "") -> None:
         self.error = text
@@ -101,11 +116,11 @@ class Tracer:
         link: SpanContext | None = None,
     ) -> Span:  # fmt: skip
         """Return a new span, for who will ``end`` it. Without a parent it begins a trace."""
-        return Span(self, name, self._context(parent), parent, kind, self._now_ns(), link=link)
+        return Span(self, name, self._context(parent), parent, kind, self.now_ns(), link=link)
 
     def end(self, span: Span) -> None:
         """End a span, once."""
-        span.ended_ns = self._now_ns()
+        span.ended_ns = self.now_ns()
         if span.context.sampled:
             self._sink(span)
 
@@ -129,7 +144,8 @@ class Tracer:
         trace_id = self._random.randbytes(16)
         return SpanContext(trace_id, span_id, int.from_bytes(trace_id[8:]) >> 1 < self._bound)
 
-    def _now_ns(self) -> int:
+    def now_ns(self) -> int:
+        """Return the present in nanoseconds, as spans have it."""
         return round(self._clock.now().timestamp() * 1e6) * 1000
 
 
@@ -156,6 +172,13 @@ def step(
     if within is None:
         return _NOTHING
     return _child(within, name, kind, about or {})
+
+
+def event(name: str, about: Mapping[str, Value] | None = None) -> None:
+    """Note how far the present span has come; nothing where there is none."""
+    within = _CURRENT.get()
+    if within is not None:
+        within.note(name, about)
 
 
 @contextmanager

@@ -17,7 +17,17 @@ from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.errors import StatusError, qualified
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
-from tiphys.apimachinery.tracing import SERVER, Span, SpanContext, Tracer, present, read_headers, step
+from tiphys.apimachinery.tracing import (
+    SERVER,
+    Span,
+    SpanContext,
+    Tracer,
+    current,
+    event,
+    present,
+    read_headers,
+    step,
+)
 from tiphys.apimachinery.tracing_config import TracingOptions
 from tiphys.apiserver.aggregation.controller import Aggregation
 from tiphys.apiserver.audit.auditor import Auditor
@@ -41,6 +51,9 @@ _STEPS: Final = {
     "create": "Create", "get": "Get", "list": "List", "watch": "List", "update": "Update", "patch": "Patch",
     "delete": "Delete", "deletecollection": "Delete",
 }  # fmt: skip
+_WRITES: Final = frozenset(("POST", "PUT", "PATCH", "DELETE"))
+_READS: Final = {"get": "About to Get from storage", "list": "About to List from storage"}
+_ANSWERED: Final = frozenset(("get", "create", "update", "patch", "delete"))
 _INTERNAL_ERROR: Final = 500
 _REGISTRY: Final = "/registry"
 _CORE: Final = frozenset({"", "events.k8s.io"})
@@ -149,7 +162,18 @@ class TracedChain(Chain):
         if name is None:
             return await super()._handle(request, info, user)
         with step(name, {"audit-id": self._audit_id(request), **_asked(request, info)}):
-            return await super()._handle(request, info, user)
+            if request.method in _WRITES:
+                event("limitedReadBody succeeded", {"len": len(request.body)})
+            elif info.verb in _READS:
+                event(_READS[info.verb])
+            response = await super()._handle(request, info, user)
+            if info.verb == "list":
+                event("Listing from storage done")
+            elif info.verb in _ANSWERED:
+                event("About to write a response")
+            if info.verb != "watch":
+                event("Writing http response done")
+            return response
 
 
 def _asked(request: Request, info: RequestInfo) -> dict[str, str]:
@@ -218,11 +242,17 @@ class TracedStore:
 
     async def create(self, resource: Resource, obj: Object, **more: Any) -> Cached:
         with step("Create etcd3", self._about_one(resource, obj)):
-            return cast(Cached, await self._store.create(resource, obj, **more))
+            event("About to Encode")
+            made = cast(Cached, await self._store.create(resource, obj, **more))
+            event("Txn call succeeded")
+            return made
 
     async def update(self, resource: Resource, obj: Object, expect_revision: int, **more: Any) -> Cached:
         with step("GuaranteedUpdate etcd3", self._about_one(resource, obj)):
-            return cast(Cached, await self._store.update(resource, obj, expect_revision, **more))
+            event("About to Encode")
+            written = cast(Cached, await self._store.update(resource, obj, expect_revision, **more))
+            event("Txn call completed")
+            return written
 
     async def list(self, resource: Resource, selection: Selection, **more: Any) -> Page:
         with step("cacher.GetList", _about(resource)):
@@ -232,7 +262,9 @@ class TracedStore:
         meta = obj["metadata"]
         namespace = meta.get("namespace", "") if resource.namespaced else ""
         key = self._store.key_of(resource, namespace, meta.get("name", ""))
-        return {"key": key.removeprefix(_REGISTRY), **_about(resource)}
+        within = current()
+        audited = within.attributes.get("audit-id", "") if within is not None else ""
+        return {"audit-id": str(audited), "key": key.removeprefix(_REGISTRY), **_about(resource)}
 
 
 def _about(resource: Resource) -> dict[str, str]:

@@ -15,6 +15,7 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 
+from tiphys.apimachinery import tracing
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.storage.base import FutureRevision, StoreError, StoreUnavailable
 from tiphys.storage.etcd_wire import RANGE, WATCH, response_class
@@ -29,6 +30,7 @@ _HEDGE_S: Final = 0.2
 _PAUSE_S: Final = 0.1
 _PORT: Final = 2379
 _Settings = tuple[tuple[str, str | int], ...]
+_RPC: Final = {"rpc.system": "grpc"}
 _HAS_LEADER: Final = (("hasleader", "true"),)  # a member cut off from the others refuses at once
 _UNSENT: Final = ("failed to connect", "no leader", "too many requests")
 _TRANSIENT: Final = frozenset(
@@ -220,7 +222,8 @@ class EtcdClient:
             request_serializer=type(request).SerializeToString,
             response_deserializer=response_class(method).FromString,
         )
-        return await call(request, timeout=timeout_s, metadata=_HAS_LEADER)
+        with tracing.step(method[1:], _RPC, kind=tracing.CLIENT):
+            return await call(request, timeout=timeout_s, metadata=_HAS_LEADER)
 
     async def watch(self, request: Any) -> Any:
         """Open one watch at the current member: a call to ``read`` responses from and to ``cancel``."""

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from tiphys.apimachinery.protowire import double, fixed64, message, text, varint, whole
-from tiphys.apimachinery.tracing import Span, Value
+from tiphys.apimachinery.tracing import Span, SpanEvent, Value
 from tiphys.wire.dial import Tunnel
 from tiphys.wire.doorway import Doorway
 
@@ -125,11 +125,15 @@ def _span(span: Span) -> bytes:
         message(1, context.trace_id), message(2, context.span_id), text(3, context.state),
         message(4, span.parent.span_id) if span.parent is not None else b"",
         text(5, span.name), whole(6, span.kind), fixed64(7, span.started_ns), fixed64(8, span.ended_ns),
-        *_attributes(9, span.attributes),
+        *_attributes(9, span.attributes), *(message(11, _event(event)) for event in span.events),
         _link(link.trace_id, link.span_id, link.state) if link is not None else b"",
         message(15, text(2, span.error) + whole(3, _ERROR)) if span.error is not None else b"",
     ]  # fmt: skip
     return b"".join(parts)
+
+
+def _event(event: SpanEvent) -> bytes:
+    return fixed64(1, event.at_ns) + text(2, event.name) + b"".join(_attributes(3, event.attributes))
 
 
 def _link(trace_id: bytes, span_id: bytes, state: str) -> bytes:

@@ -16,6 +16,7 @@ from tests.apiserver.authn.test_jwt_tokens import token
 from tests.apiserver.egress.proxies import Asked, connect_proxy
 from tests.wire.collector import collecting
 
+from tiphys.apimachinery import tracing
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apimachinery.tracing_config import TracingOptions
 from tiphys.apiserver.audit.assembly import AuditOptions
@@ -269,7 +270,12 @@ async def test_the_store(tmp_path: Path) -> None:
         async with asyncio.timeout(60), connect_proxy(asked, path=socket_path):
             client = EtcdClient(["http://etcd.example:2379"], EtcdOptions(through=selector.etcd))
             client.open()
-            answered = await client.call(STATUS, request(STATUS))
+            spans: list[tracing.Span] = []
+            tracer = tracing.Tracer(tracing.MILLION, RealClock(), spans.append)
+            with tracer.span("request"):
+                answered = await client.call(STATUS, request(STATUS))
+            assert [span.name for span in spans] == ["etcdserverpb.Maintenance/Status", "request"]
+            assert spans[0].attributes == {"rpc.system": "grpc"}
             assert answered.version.startswith("3.")
             await client.close()
         assert set(asked.addresses) == {"etcd.example:2379"}

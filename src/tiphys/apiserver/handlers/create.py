@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tiphys.apimachinery import tracing
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import (
     AlreadyExists,
@@ -39,10 +40,14 @@ async def handle(call: Call) -> Response:
         cast = await _cast(call, casting, casting.mold, options)
         if cast is not None:
             return respond.respond_cached(call, cast, 201)
+    tracing.event("About to convert to expected version")
     obj = bodies.decode(call, call.resource.gvk, options.field_validation)
+    tracing.event("Conversion done")
     meta_rules.check_namespace(obj, call.resource, call.namespace)
     owners.keep_once(call, obj)
+    tracing.event("About to store object in database")
     made = await create_object(call, obj, options, casting=casting)
+    tracing.event("Write to database call succeeded", {"len": len(call.request.body)})
     if isinstance(made, dict):
         return respond.respond_object(call, made, 201)
     return respond.respond_cached(call, made, 201)

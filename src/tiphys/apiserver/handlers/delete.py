@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
+from tiphys.apimachinery import tracing
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import Conflict, NotFound, StatusError
 from tiphys.apimachinery.meta import Object
@@ -43,11 +44,17 @@ class Deleted:
 
 async def handle(call: Call) -> Response:
     """Delete one object, now or once everybody has let go of it."""
-    options = delete_options(call, bodies.decode_options(call))
+    said = bodies.decode_options(call)
+    if said is not None:
+        tracing.event("Decoded delete options")
+        tracing.event("Recorded the audit event")
+    options = delete_options(call, said)
     if options.ignore_read_error:
         return await unsafe_deletion.handle(call)
     warn_of_orphans(call, options)
+    tracing.event("About to delete object from database")
     deleted = await delete_object(call, call.name, options)
+    tracing.event("Object deleted from database")
     resource = call.resource
     obj = deleted.obj
     if deleted.gone and (resource.group, resource.plural) not in RETURNED:

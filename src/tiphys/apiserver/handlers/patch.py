@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tiphys.apimachinery import field_errors, go_text, managedfields
+from tiphys.apimachinery import field_errors, go_text, managedfields, tracing
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import (
     BadRequest,
@@ -72,9 +72,13 @@ async def handle(call: Call) -> Response:
     if kind == APPLY_PATCH:
         return await _apply(call, options)
     patch = parse_patch(call, kind, options)
+    tracing.event("Recorded the audit event")
 
     def produce(live: Object) -> Object:
-        return apply_patch(call, kind, patch, live, options)
+        tracing.event("About to apply patch")
+        patched = apply_patch(call, kind, patch, live, options)
+        tracing.event("About to check admission control")
+        return patched
 
     named = isinstance(patch, Patch) and patch.names_version
     change = Change(produce, options, call.info.subresource, retries=1 if named else MAX_RETRIES)
@@ -275,8 +279,13 @@ async def _apply(call: Call, options: WriteOptions) -> Response:
     resource, name = call.resource, call.name
     applied = decode_applied(call, resource.gvk, options)
 
+    tracing.event("Recorded the audit event")
+
     async def produce(live: Object) -> Object:
-        return await merge_applied(call, live, applied, options)
+        tracing.event("About to apply patch")
+        merged = await merge_applied(call, live, applied, options)
+        tracing.event("About to check admission control")
+        return merged
 
     change = Change(produce, options, call.info.subresource, manages_fields=False)
     try:
@@ -306,6 +315,7 @@ async def merge_applied(
 
 
 def _answer(call: Call, written: Cached | Object, status: int) -> Response:
+    tracing.event("Object stored in database")
     if isinstance(written, dict):
         return respond.respond_object(call, written, status)
     return respond.respond_cached(call, written, status)

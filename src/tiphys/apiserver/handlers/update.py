@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import cast
 
+from tiphys.apimachinery import tracing
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import BadRequest, Conflict, FieldError, InternalError, Invalid, NotFound
@@ -64,7 +65,9 @@ async def handle(call: Call) -> Response:
     """Replace the object, or create it where its kind allows that."""
     options = write_options(call, "UpdateOptions")
     resource, name = call.resource, call.name
+    tracing.event("About to convert to expected version")
     obj = bodies.decode(call, resource.gvk, options.field_validation)
+    tracing.event("Conversion done")
     meta_rules.check_namespace(obj, resource, call.namespace)
     meta_rules.check_name(obj, name)
     owners.keep_once(call, obj)
@@ -77,6 +80,7 @@ async def handle(call: Call) -> Response:
         retries=1 if obj["metadata"].get("resourceVersion") else MAX_RETRIES,
         uid=obj["metadata"].get("uid") or "",
     )
+    tracing.event("About to store object in database")
     try:
         written = await update_object(call, name, change)
     except NotFound:
@@ -94,6 +98,7 @@ def _as_create(call: Call) -> RequestInfo:
 
 
 def _answer(call: Call, written: Cached | Object, status: int) -> Response:
+    tracing.event("Write to database call succeeded", {"len": len(call.request.body)})
     if isinstance(written, dict):
         return respond.respond_object(call, written, status)
     return respond.respond_cached(call, written, status)
