@@ -149,3 +149,16 @@ def test_refusals(tmp_path: Path, arguments: list[str], text: str) -> None:
     found, said = run(*(one.replace("=F", f"={file}") for one in arguments))
     assert not found
     assert text in " ".join(said.replace("│", " ").split())
+
+
+def test_policies_of_mode_abac(tmp_path: Path) -> None:
+    path = tmp_path / "policies"
+    path.write_text('{"user": "alice"}\n# a comment\n')
+    flag = f"--authorization-policy-file={path}"
+    found, _ = run("--authorization-mode=RBAC,ABAC", flag)
+    assert [one.user for one in found["authorization_policies"]] == ["alice"]
+    assert "cannot specify --authorization-policy-file without mode ABAC" in run(flag)[1]
+    missing = "authorization-mode ABAC's authorization policy file not passed"
+    assert missing in run("--authorization-mode=ABAC")[1]
+    path.write_text("5")
+    assert f"error reading policy file {path}, line 1: 5: " in run("--authorization-mode=ABAC", flag)[1]

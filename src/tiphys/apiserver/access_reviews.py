@@ -118,6 +118,9 @@ def rules_status(call: Call, namespace: str) -> Object:
         elif mode == "AlwaysAllow":
             resource_rules.append({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]})
             other_rules.append({"verbs": ["*"], "nonResourceURLs": ["*"]})
+        elif mode == "ABAC" and authorizer.abac is not None:
+            for rule in authorizer.abac.rules_for(user, namespace):
+                (other_rules if rule.urls else resource_rules).append(rule.to_object())
         elif mode == "RBAC":
             for rule in authorizer.rbac.rules_for(user, namespace):
                 shown = rule.to_object()

@@ -11,6 +11,7 @@ from tiphys.apimachinery.dataclass import dataclass
 
 if TYPE_CHECKING:
     from tiphys.apiserver.audit.assembly import AuditOptions
+    from tiphys.apiserver.authz.abac import Policy
 
 from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.apimachinery.tracing_config import TracingOptions
@@ -30,6 +31,8 @@ class ApiServerOptions:
     authorization_modes: tuple[str, ...] = ("Node", "RBAC")
     authorization_config: Path | None = None
     """An AuthorizationConfiguration; takes the place of the modes."""
+    authorization_policies: tuple[Policy, ...] | None = None
+    """What mode ABAC goes by; None: there is no such mode."""
     authorization_webhook_config: Path | None = None
     """A kubeconfig of the service that mode Webhook asks."""
     authorization_webhook_version: str = "v1beta1"

@@ -115,7 +115,7 @@ class ApiServer:
         self.rbac, self._graph = Rbac(), NodeGraph()
         self._modes = ConfiguredModes(self.options, self._clock)
         node = NodeAuthorizer(self._graph, node_rules())
-        authorizer = Authorizer(self._modes.modes(), self.rbac, node, self._modes.counts)
+        authorizer = Authorizer(self._modes.modes(), self.rbac, node, self._modes.counts, self._modes.abac)
         admission = _admission(self.options)
         self.tracing = _tracing(self.options, self._clock)
         self.backend = Backend(

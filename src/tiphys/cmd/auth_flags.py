@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from tiphys.apiserver.authn import jwt_config, serviceaccount, tokenfile
 from tiphys.apiserver.authn.jwt_config import ALGORITHMS, UNPAIRED, JwtConfig
 from tiphys.apiserver.authn.requestheader import RequestHeader
+from tiphys.apiserver.authz.abac import Policy, parse
 from tiphys.apiserver.config_files import BadConfiguration, url_fault
 from tiphys.apiserver.options import DEFAULT_ISSUER, TokenEntry
 from tiphys.cmd.duration import DURATION
@@ -40,7 +41,8 @@ class CommaList(click.ParamType[tuple[str, ...]]):
 
 
 _OPTIONS = (
-    click.option("--authorization-mode", default=None, help="Node,RBAC,Webhook,AlwaysAllow,AlwaysDeny"),
+    click.option("--authorization-mode", default=None, help="Node,RBAC,ABAC,Webhook,AlwaysAllow,AlwaysDeny"),
+    click.option("--authorization-policy-file", type=_FILE, help="policies of mode ABAC, one a line"),
     click.option("--authorization-config", type=_FILE),
     click.option("--authorization-webhook-config-file", type=_FILE),
     click.option("--authorization-webhook-version", default="v1beta1", show_default=True),
@@ -101,6 +103,7 @@ def auth_options(flags: dict[str, Any]) -> dict[str, Any]:
     return {
         "authorization_modes": tuple((flags["authorization_mode"] or "Node,RBAC").split(",")),
         "authorization_config": flags["authorization_config"],
+        "authorization_policies": _policies(flags["authorization_policy_file"]),
         "authorization_webhook_config": flags["authorization_webhook_config_file"],
         "authorization_webhook_version": flags["authorization_webhook_version"],
         "authorization_webhook_authorized_ttl_s": flags["authorization_webhook_cache_authorized_ttl"],
@@ -130,6 +133,16 @@ def auth_options(flags: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _policies(path: Path | None) -> tuple[Policy, ...] | None:
+    """Return the policies of mode ABAC. Raises click.BadParameter, OSError."""
+    if path is None:
+        return None
+    try:
+        return parse(path.read_text(encoding="utf-8"), str(path))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--authorization-policy-file") from error
+
+
 def _check(flags: dict[str, Any]) -> None:
     """Refuse what does not go together, as upstream does."""
     _check_oidc(flags)
@@ -149,6 +162,16 @@ def _check(flags: dict[str, Any]) -> None:
     if "Webhook" in modes and not flags["authorization_webhook_config_file"]:
         raise click.BadParameter(
             "authorization-mode Webhook's authorization config file not passed",
+            param_hint="--authorization-mode",
+        )
+    if flags["authorization_policy_file"] and "ABAC" not in modes:
+        raise click.BadParameter(
+            "cannot specify --authorization-policy-file without mode ABAC",
+            param_hint="--authorization-policy-file",
+        )
+    if "ABAC" in modes and not flags["authorization_policy_file"]:
+        raise click.BadParameter(
+            "authorization-mode ABAC's authorization policy file not passed",
             param_hint="--authorization-mode",
         )
     if bool(flags["proxy_client_cert_file"]) != bool(flags["proxy_client_key_file"]):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from tiphys.apimachinery.errors import InternalError
 from tiphys.apiserver.authn.user import NODES, User
+from tiphys.apiserver.authz.abac import Abac
 from tiphys.apiserver.authz.attributes import NO_OPINION, Decision, Lasting, forbidden
 from tiphys.apiserver.authz.counts import WEBHOOK, AuthorizerCounts, Tally
 from tiphys.apiserver.authz.node import NodeAuthorizer
@@ -40,8 +41,9 @@ class Authorizer:
         rbac: Rbac,
         node: NodeAuthorizer,
         counts: AuthorizerCounts | None = None,
+        abac: Abac | None = None,
     ) -> None:
-        self.rbac = rbac
+        self.rbac, self.abac = rbac, abac
         self.counts = counts or AuthorizerCounts()
         self._known: dict[str, _Local] = {
             "AlwaysAllow": lambda _user, _info: _EVERYTHING,
@@ -49,6 +51,8 @@ class Authorizer:
             "RBAC": rbac.authorize,
             "Node": node.authorize,
         }
+        if abac is not None:
+            self._known["ABAC"] = abac.authorize
         self.modes: tuple[Mode, ...] = ()
         self._chain: list[_Link] = []
         self.local = True

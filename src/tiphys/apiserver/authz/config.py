@@ -18,6 +18,7 @@ from tiphys.apimachinery.duration import go_duration, parse_go_duration
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.families import Metric
 from tiphys.apiserver.authn.expressions import Compile, Expression, ExpressionError, compile_expression
+from tiphys.apiserver.authz.abac import Abac
 from tiphys.apiserver.authz.authorizer import Authorizer, Mode
 from tiphys.apiserver.authz.counts import AuthorizerCounts
 from tiphys.apiserver.authz.webhook import WebhookAuthorizer, WebhookSettings
@@ -238,6 +239,8 @@ class ConfiguredModes:
         self._read = ""
         self._reloads = Reloads("authorization", clock)
         self.counts = AuthorizerCounts()
+        policies = options.authorization_policies
+        self.abac = Abac(policies) if policies is not None else None
         self._found: tuple[str | Webhook, ...] = ()
         self._types: frozenset[str] = frozenset()
         """What the file had at the start, and must keep: no change of it takes away what guards the API."""
