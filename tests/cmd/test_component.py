@@ -15,7 +15,7 @@ from tiphys.cmd.controller_manager import controller_manager
 from tiphys.cmd.kubelet import kubelet
 from tiphys.cmd.proxy import proxy
 from tiphys.cmd.scheduler import scheduler
-from tiphys.cmd.upstream_flags import flags_of
+from tiphys.cmd.upstream_flags import flags_of, why_idle
 
 COMMANDS = {
     "kube-apiserver": apiserver,
@@ -173,7 +173,8 @@ def test_what_has_no_effect_is_told_once(caplog: pytest.LogCaptureFixture) -> No
         result = CliRunner().invoke(thing, ["--profiling", "--cluster-name=a", "--cluster-name=b", "--own=x"])
     assert result.exit_code == 0
     assert caplog.messages == [
-        "flag --profiling has no effect here", "flag --cluster-name has no effect here",
+        "flag --profiling has no effect here: Go's profiles are of Go's programs",
+        "flag --cluster-name has no effect here",
     ]  # fmt: skip
 
 
@@ -197,3 +198,13 @@ def test_verbosity_turns_debug_lines_on() -> None:
         assert root.level == logging.DEBUG
     finally:
         root.setLevel(before)
+
+
+def test_every_idle_flag_of_the_api_server_says_why() -> None:
+    own = {name.removeprefix("--") for one in apiserver.params for name in one.opts}
+    read = {"v", "vmodule", "logging-format", "version"}
+    http2 = {"disable-http2-serving", "http2-max-streams-per-connection", "goaway-chance"}
+    flags = flags_of("kube-apiserver")
+    idle = [name for name in flags if name not in own | read | http2]
+    assert [name for name in idle if not why_idle("kube-apiserver", name)] == []
+    assert [name for name in own if why_idle("kube-apiserver", name)] == []

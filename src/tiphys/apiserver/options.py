@@ -21,6 +21,7 @@ from tiphys.apiserver.egress.selector import DIRECT, EgressSelector
 
 ADDRESS_TYPES = ("InternalIP", "Hostname", "InternalDNS", "ExternalDNS", "ExternalIP")
 """Addresses before names: a node's name is known to DNS in few clusters."""
+KUBELET_PORT = 10250
 DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"
 
 
@@ -118,6 +119,8 @@ class ApiServerOptions:
     kubelet_client_key: Path | None = None
     kubelet_certificate_authority: Path | None = None
     """None: kubelets' serving certificates are not verified."""
+    kubelet_port: int = KUBELET_PORT
+    """Of kubelets whose nodes do not tell."""
     kubelet_addresses: tuple[str, ...] = ADDRESS_TYPES
     """Which of a node's addresses to call: the first of these types that it has."""
     default_tolerations_s: tuple[int, int] = (300, 300)
@@ -128,6 +131,10 @@ class ApiServerOptions:
     admission_config: Path | None = None
     """An AdmissionConfiguration: what single plugins are told."""
     cluster_domain: str = "cluster.local"
+    collects_garbage: bool = True
+    """Whether somebody waits for dependents: else propagation policies are not heeded."""
+    rejects_redirects: bool = True
+    """Whether aggregated servers may not lead clients elsewhere."""
     encryption_provider_config: Path | None = None
     """An EncryptionConfiguration: which resources are sealed at rest, and with which keys."""
     encryption_provider_config_automatic_reload: bool = False

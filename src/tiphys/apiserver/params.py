@@ -52,6 +52,8 @@ class DeleteOptions:
     """The object is to be deleted as it cannot be read: nothing is known of it. A gate allows that."""
     cascades: bool = False
     """``orphanDependents: false`` was said: only then is an answer given before the object is gone a 202."""
+    heeds_policy: bool = True
+    """Somebody waits for dependents: there is a garbage collector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,7 @@ def delete_options(call: Call, body: Mapping[str, Any] | None) -> DeleteOptions:
         propagation=propagation,
         dry_run=bool(dry_run),
         cascades=orphan is False,
+        heeds_policy=call.backend.options.collects_garbage,
         ignore_read_error=bool(body.get(UNSAFE)) and on(_UNSAFE_GATE),
     )
 

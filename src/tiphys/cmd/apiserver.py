@@ -39,6 +39,7 @@ from tiphys.cmd.http_flags import http_flags, http_options
 from tiphys.cmd.loop import run as run_loop
 from tiphys.cmd.malloc import return_large_blocks
 from tiphys.cmd.peer_flags import peer_flags, peer_options
+from tiphys.cmd.switch_flags import switch_flags, switch_options
 from tiphys.storage.base import Store
 from tiphys.storage.keyspace import KEYS_ROOT
 from tiphys.wire import pki
@@ -118,6 +119,7 @@ def options_from(flags: dict[str, Any]) -> ApiServerOptions:
     return ApiServerOptions(
         **auth_options(flags),
         **http_options(flags),
+        **switch_options(flags),
         **peer_options(flags, gates, (advertised, flags["secure_port"])),
         service_cluster_ip_ranges=ranges,
         service_node_port_range=ports,
@@ -371,6 +373,7 @@ async def run(flags: dict[str, Any]) -> None:
 @audit_flags
 @http_flags
 @peer_flags
+@switch_flags
 @click.option("--min-request-timeout", type=int, default=1800, show_default=True)
 @click.option("--kubelet-client-certificate", type=_FILE)
 @click.option("--kubelet-client-key", type=_FILE)

@@ -16,7 +16,7 @@ import click
 from tiphys.apimachinery.duration import go_duration
 from tiphys.apimachinery.release import RELEASE
 from tiphys.cmd import duration, log_lines
-from tiphys.cmd.upstream_flags import flags_of
+from tiphys.cmd.upstream_flags import flags_of, why_idle
 
 log = logging.getLogger(__name__)
 _BOOLS = {
@@ -74,7 +74,8 @@ class Component(click.Command):
         except log_lines.LogFlagError as error:
             raise FlagError(str(error), ctx) from error
         for name in line.idle:
-            log.warning("flag --%s has no effect here", name)
+            why = why_idle(self.upstream, name)
+            log.warning("flag --%s has no effect here%s", name, f": {why}" if why else "")
         return super().invoke(ctx)
 
 

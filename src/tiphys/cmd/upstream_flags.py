@@ -288,6 +288,48 @@ _COMPONENTS: Final[Mapping[str, tuple[Kinds, ...]]] = {
 }  # fmt: skip
 
 
+_IDLE: Final[Mapping[str, str]] = {
+    "lines go out as they are written": (
+        "log-flush-frequency log-json-info-buffer-size log-json-split-stream log-text-info-buffer-size "
+        "log-text-split-stream"
+    ),
+    "no metric is hidden": "show-hidden-metrics-for-version",
+    "labels show all values": "allow-metric-labels allow-metric-labels-manifest",
+    "Go's profiles are of Go's programs": "profiling contention-profiling debug-socket-path",
+    "memory holds every object, however many": "default-watch-cache-size watch-cache-sizes watch-cache",
+    "one process deletes one after the other": "delete-collection-workers",
+    "each lease is for one time of expiry": "lease-reuse-duration-seconds",
+    "the store is asked all the time": (
+        "etcd-count-metric-poll-period etcd-db-metric-poll-interval etcd-healthcheck-timeout "
+        "etcd-readycheck-timeout"
+    ),
+    "it waits for its store for as long as it takes": "storage-initialization-timeout",
+    "--store says which": "storage-backend",
+    "objects are stored as JSON": "storage-media-type",
+    "there is one store for all": "etcd-servers-overrides",
+    "endpoints are always asked themselves": "enable-aggregator-routing",
+    "no logs are served": "enable-logs-handler",
+    "what is emulated are fields and gates": (
+        "emulation-forward-compatible runtime-config-emulation-forward-compatible"
+    ),
+    "kubelets are asked on one port": "kubelet-read-only-port",
+    "answers of kubelets may take as long as their requests": "kubelet-timeout",
+    "nobody elects leaders for others": (
+        "coordinated-leadership-lease-duration coordinated-leadership-renew-deadline "
+        "coordinated-leadership-retry-period"
+    ),
+    "addresses are taken again at once, ports are not shared": "permit-address-sharing permit-port-sharing",
+    "OpenSSL chooses its curves": "tls-curve-preferences",
+}
+"""Why flags of the API server have no effect, and whatever other component has them for the same reason."""
+
+
+def why_idle(component: str, flag: str) -> str:
+    """Return why a flag of an upstream component means nothing here, where that is known."""
+    everywhere = component == "kube-apiserver" or flag in flags_of("kube-apiserver")
+    return next((why for why, names in _IDLE.items() if everywhere and flag in names.split()), "")
+
+
 def flags_of(component: str) -> dict[str, str]:
     """Return every flag of an upstream component, without its dashes, with the kind of its value."""
     return {

@@ -109,6 +109,16 @@ async def test_servers_behind_may_not_lead_elsewhere(api: Any, extension: Extens
         assert response.status == status
 
 
+async def test_servers_behind_that_may_lead_elsewhere(serving: Any, extension: Extension) -> None:
+    async with serving(rejects_redirects=False) as api:
+        await available(api, extension)
+        extension.location, extension.status = "https://elsewhere.example/", 302
+        response = await api.send("GET", f"{GROUP_VERSION}/pods")
+        assert [chunk async for chunk in response.stream]
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        assert (response.status, headers["location"]) == (302, "https://elsewhere.example/")
+
+
 async def test_users_need_rights(api: Any, extension: Extension) -> None:
     await available(api, extension)
     answer = await api("GET", f"{GROUP_VERSION}/pods", user="alice")

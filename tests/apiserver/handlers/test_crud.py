@@ -241,6 +241,15 @@ async def test_propagation(api: Any, policy: str, finalizer: str) -> None:
     assert held["metadata"]["finalizers"] == [finalizer]
 
 
+async def test_nobody_waits_for_dependents(serving: Any) -> None:
+    """Without a garbage collector a policy would hold objects for ever."""
+    async with serving(collects_garbage=False) as api:
+        for policy in ("Foreground", "Orphan"):
+            await api.create(CMS, config())
+            assert (await api("DELETE", CMS + f"/a?propagationPolicy={policy}")).json["status"] == "Success"
+            assert (await api("GET", CMS + "/a")).status == 404
+
+
 async def test_graceful_deletion_of_pods(api: Any, make_pod: Any) -> None:
     await api.create(PODS, make_pod("free"))
     await api("DELETE", PODS + "/free")

@@ -118,6 +118,16 @@ async def world(
         yield World(api, server.port, path)
 
 
+async def test_a_node_that_does_not_tell_its_port(serving: Any, make_pod: Any) -> None:
+    async with serving(kubelet_port=1) as api:
+        node = await api.create("/api/v1/nodes", {"metadata": {"name": "n1"}})
+        node["status"] = {"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}]}
+        await api.put("/api/v1/nodes/n1/status", node)
+        await api.create(PODS, make_pod("p", nodeName="n1"))
+        answer = await api("GET", f"{PODS}/p/log")
+        assert "https://127.0.0.1:1/containerLogs/default/p/c" in answer.message
+
+
 @pytest.mark.parametrize("pod", ANSWERS)
 async def test_refused_logs(world: World, pod: str) -> None:
     code, reason, message = ANSWERS[pod]

@@ -43,7 +43,8 @@ async def pass_through(
         answer = await send_on(target, request, user, proxy.header)
     except Unreached as error:
         return plain_text(503, f"error trying to reach service: {error}")
-    if 300 <= answer.status < 400 and answer.header("location"):
+    rejects = backend.options.rejects_redirects
+    if rejects and 300 <= answer.status < 400 and answer.header("location"):
         await answer.close()
         return Response(502, {}, _REDIRECTS)
     return await passed_upgrade(answer) if answer.status == 101 else pass_on(answer)

@@ -95,6 +95,8 @@ def _finalizers(strategy: Strategy, old: Object, options: DeleteOptions) -> list
     """Return the finalizers after the propagation policy, or else the kind, has had its say."""
     found: list[str] = list(old["metadata"].get("finalizers") or ())
     policy = options.propagation
+    if not options.heeds_policy:
+        return found
     if strategy.has_dependents and not policy:
         if ORPHAN in found or FOREGROUND in found or not strategy.orphans_dependents:
             return found

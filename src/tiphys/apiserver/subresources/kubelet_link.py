@@ -24,7 +24,6 @@ from tiphys.wire.dial import Tunnel
 from tiphys.wire.file_signs import signs_of
 
 log = logging.getLogger(__name__)
-KUBELET_PORT = 10250
 _HOP_HEADERS = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade"}
     | {"content-length", "host", "date"}
@@ -103,7 +102,7 @@ async def find_node(backend: Backend, name: str, *, insecure: bool = False) -> K
         shown = " ".join(f"{{{kind} {address}}}" for kind, address in known)
         raise StatusError(f"no preferred addresses found; known addresses: [{shown}]")
     endpoint = (status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}
-    port = int(endpoint.get("Port") or KUBELET_PORT)
+    port = int(endpoint.get("Port") or backend.options.kubelet_port)
     context = kubelet_context(backend, insecure=insecure)
     return Kubelet(host, port, context, backend.options.egress.cluster)
 
