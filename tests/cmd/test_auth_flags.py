@@ -151,6 +151,18 @@ def test_refusals(tmp_path: Path, arguments: list[str], text: str) -> None:
     assert text in " ".join(said.replace("│", " ").split())
 
 
+@pytest.mark.parametrize(
+    ("modes", "text"),
+    [
+        ("RBAC,Sometimes", 'authorization-mode "Sometimes" is not a valid mode'),
+        ("Node,", 'authorization-mode "" is not a valid mode'),
+        ("RBAC,RBAC", 'authorization-mode ["RBAC" "RBAC"] has mode specified more than once'),
+    ],
+)
+def test_modes_that_there_are_not(modes: str, text: str) -> None:
+    assert text in run(f"--authorization-mode={modes}")[1]
+
+
 def test_policies_of_mode_abac(tmp_path: Path) -> None:
     path = tmp_path / "policies"
     path.write_text('{"user": "alice"}\n# a comment\n')

@@ -20,6 +20,7 @@ from tiphys.apiserver.options import DEFAULT_ISSUER, TokenEntry
 from tiphys.cmd.duration import DURATION
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_MODES: Final = ("ABAC", "AlwaysAllow", "AlwaysDeny", "Node", "RBAC", "Webhook")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
 _OVERLAPPING: Final = (
@@ -133,6 +134,18 @@ def auth_options(flags: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _modes(text: str) -> list[str]:
+    """Return the modes of a flag that is not empty. Raises click.BadParameter."""
+    modes = text.split(",") if text else []
+    fault = next((f'"{one}" is not a valid mode' for one in modes if one not in _MODES), "")
+    if len(set(modes)) < len(modes):
+        shown = " ".join(f'"{one}"' for one in modes)
+        fault = fault or f"[{shown}] has mode specified more than once"
+    if fault:
+        raise click.BadParameter(f"authorization-mode {fault}", param_hint="--authorization-mode")
+    return modes
+
+
 def _policies(path: Path | None) -> tuple[Policy, ...] | None:
     """Return the policies of mode ABAC. Raises click.BadParameter, OSError."""
     if path is None:
@@ -153,7 +166,7 @@ def _check(flags: dict[str, Any]) -> None:
             "--authorization-webhook-* flags are defined",
             param_hint="--authorization-config",
         )
-    modes = (flags["authorization_mode"] or "").split(",")
+    modes = _modes(flags["authorization_mode"] or "")
     if flags["authorization_webhook_config_file"] and "Webhook" not in modes:
         raise click.BadParameter(
             "cannot specify --authorization-webhook-config-file without mode Webhook",
@@ -164,7 +177,7 @@ def _check(flags: dict[str, Any]) -> None:
             "authorization-mode Webhook's authorization config file not passed",
             param_hint="--authorization-mode",
         )
-    if flags["authorization_policy_file"] and "ABAC" not in modes:
+    if flags["authorization_policy_file"] and not flags["authorization_config"] and "ABAC" not in modes:
         raise click.BadParameter(
             "cannot specify --authorization-policy-file without mode ABAC",
             param_hint="--authorization-policy-file",

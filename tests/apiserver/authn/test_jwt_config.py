@@ -189,6 +189,10 @@ FAULTS: dict[str, tuple[str, str]] = {
         document(entry({**SUB, "extra": [{"key": "a.b/X", "valueExpression": "v"}]})),
         'jwt[0].claimMappings.extra[0].key: Invalid value: "a.b/X": must be lowercase',
     ),
+    "extra of a domain in capitals": (
+        document(entry({**SUB, "extra": [{"key": "A.b/x", "valueExpression": "v"}]})),
+        """[jwt[0].claimMappings.extra[0].key: Invalid value: "A.b": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*'), jwt[0].claimMappings.extra[0].key: Invalid value: "A.b/x": must be lowercase]""",
+    ),
     "an empty rule": (
         document(entry(claimValidationRules=[{}])),
         "jwt[0].claimValidationRules[0]: Required value: claim or expression is required",

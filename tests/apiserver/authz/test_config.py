@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tiphys.apiserver.authn.expressions import compile_expression
+from tiphys.apiserver.authz.abac import parse as abac_policies
 from tiphys.apiserver.authz.config import Webhook, parse
 from tiphys.apiserver.authz.webhook import WebhookSettings
 from tiphys.apiserver.config_files import BadConfiguration
@@ -61,8 +62,8 @@ CASES: dict[str, tuple[list[Any], str]] = {
     "no type": ([{"name": "x"}], "authorizers[0].type: Required value"),
     "unknown type": (
         [{"type": "X", "name": "x"}],
-        'authorizers[0].type: Unsupported value: "X": supported values: "AlwaysAllow", "AlwaysDeny", "Node", '
-        '"RBAC", "Webhook"',
+        'authorizers[0].type: Unsupported value: "X": supported values: "ABAC", "AlwaysAllow", "AlwaysDeny", '
+        '"Node", "RBAC", "Webhook"',
     ),
     "twice": ([RBAC, {"type": "RBAC", "name": "y"}], 'authorizers[1].type: Duplicate value: "RBAC"'),
     "no name": ([{"type": "RBAC"}], "authorizers[0].name: Required value"),
@@ -192,6 +193,22 @@ def test_match_conditions(tmp_path: Path) -> None:
     for bad, text in (("request.nobody == 'x'", "undefined field 'nobody'"), ("request.user", "bool")):
         with pytest.raises(BadConfiguration, match=text):
             parsed(bad)
+
+
+async def test_policies_of_a_file(serving: Any, tmp_path: Path) -> None:
+    """Type ABAC goes by the policies that a flag names, and is there from the start or never."""
+    path, abac = tmp_path / "authz.yaml", {"type": "ABAC", "name": "abac"}
+    path.write_text(document(abac))
+    with pytest.raises(BadConfiguration, match="authorization policy file not passed"):
+        async with serving(authorization_config=path):
+            pass
+    policies = abac_policies('{"user": "alice", "readonly": true}', "policies")
+    async with serving(authorization_config=path, authorization_policies=policies) as api:
+        assert (await api("GET", "/api/v1/namespaces/default/pods", user="alice")).status == 200
+    path.write_text(document(RBAC))
+    async with serving(authorization_config=path, authorization_policies=policies) as api:
+        path.write_text(document(RBAC, abac))
+        assert not api.server._modes.reload(api.server.backend.authorizer)
 
 
 async def test_a_file_that_changes(serving: Any, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError
+from tiphys.apis.value_validation import domain_prefixed_path
 from tiphys.apiserver.authn.anonymous import Anonymous
 from tiphys.apiserver.authn.expressions import Compile, Expression, ExpressionError
 from tiphys.apiserver.config_files import BadConfiguration, Kind, fields, joined, read_file, url_fault
@@ -387,13 +388,8 @@ def _audience_faults(path: str, issuer: Mapping[str, Any]) -> list[FieldError]:
 
 
 def _key_faults(path: str, key: str) -> list[FieldError]:
-    faults = []
-    domain, slash, rest = key.partition("/")
-    if not key:
-        faults.append(field_errors.required(path))
-    elif not slash or not domain or not rest:
-        text = 'must be a domain-prefixed path (such as "acme.io/foo")'
-        faults.append(field_errors.invalid(path, key, text))
+    domain, slash, _ = key.partition("/")
+    faults = domain_prefixed_path(key, path)
     if key != key.lower():
         faults.append(field_errors.invalid(path, key, "must be lowercase"))
     if slash and any(domain == own or domain.endswith(f".{own}") for own in _RESERVED):

@@ -29,8 +29,9 @@ from tiphys.apiserver.remote import Remote
 from tiphys.client.kubeconfig import ConfigError
 
 log = logging.getLogger(__name__)
-_TYPES: Final = ("AlwaysAllow", "AlwaysDeny", "Node", "RBAC", "Webhook")
-_STARTED: Final = ("Node", "RBAC")
+_ABAC: Final = "ABAC"
+_TYPES: Final = (_ABAC, "AlwaysAllow", "AlwaysDeny", "Node", "RBAC", "Webhook")
+_STARTED: Final = (_ABAC, "Node", "RBAC")
 """Types that need what a server only has where they were there from its start."""
 _MAX_CONDITIONS: Final = 64
 _KIND: Final = Kind(
@@ -253,6 +254,9 @@ class ConfiguredModes:
             self._found = parse(self._read, compile_expression)
             self._reloads.succeeded(self._read)
             self._types = frozenset(one for one in self._found if isinstance(one, str))
+            if _ABAC in self._types and self.abac is None:
+                text = "authorization-mode ABAC's authorization policy file not passed"
+                raise BadConfiguration(text, _KIND.name)
             return [self._mode(one) for one in self._found]
         return [self._from_flags() if mode == "Webhook" else mode for mode in options.authorization_modes]
 
