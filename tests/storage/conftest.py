@@ -1,9 +1,13 @@
 """Every store behind one fixture: a new kind joins the contract by one line in ``KINDS``."""
 
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from etcd_line import Line
 
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.storage.base import Store
@@ -59,3 +63,10 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock
     finally:
         if process is not None:
             await process.end()
+
+
+@pytest.fixture
+async def line(etcd: EtcdProcess) -> AsyncIterator[Line]:
+    line = Line(etcd.url)
+    yield line
+    await line.close()
