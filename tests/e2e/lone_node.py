@@ -36,6 +36,7 @@ from tiphys.kubelet.options import KubeletOptions, ServerOptions
 from tiphys.kubelet.volumes.mount import unmount_all
 from tiphys.wire.pki import issue_client, load_pair, make_ca
 
+LAST_WORDS = "that was all"
 _CLONE_NEWNET = 0x40000000
 
 CNI = {
@@ -174,11 +175,22 @@ class Node:
         return (self.api.get(PODS, name, "default") or {}).get("status") or {}
 
     async def finish(self, name, script, phase="Succeeded", **fields):
-        """Run a pod to its end and return what it wrote."""
+        """Run a pod to its end."""
         await self.create(name, script, **fields)
         await self.until(lambda: self.status(name).get("phase") in ("Succeeded", "Failed"))
-        text = await self.logs(name)
-        assert self.status(name)["phase"] == phase, text
+        assert self.status(name)["phase"] == phase, await self.logs(name)
+
+    async def told(self, name, script, **fields):
+        """Run a pod to its end and return what it wrote."""
+        await self.finish(name, f"trap 'echo {LAST_WORDS}' EXIT; {script}", **fields)
+        text = await self.logged(name, lambda text: text.endswith(LAST_WORDS + "\n"))
+        return text.removesuffix(LAST_WORDS + "\n")
+
+    async def logged(self, name, check):
+        """Return a log once ``check`` is content: it may be written after its container was seen to end."""
+        async with asyncio.timeout(10):
+            while not check(text := await self.logs(name)):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
         return text
 
     async def delete(self, name):

@@ -90,7 +90,7 @@ async def test_environment_and_names(node):
         {"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
         {"name": "CPU", "valueFrom": {"resourceFieldRef": {"resource": "requests.cpu", "divisor": "1m"}}},
     ]
-    text = await node.finish(
+    text = await node.told(
         "env",
         "echo $B $POD $CPU; hostname; grep -c env /etc/hosts; cat /etc/resolv.conf",
         env=env,
@@ -122,13 +122,13 @@ async def test_volumes(node):
         "cat /cfg/k /sec/s /dw/n /tok/token /one; echo; stat -L -c %a /sec/s;"
         " echo x > /sub/f; cat /mem/a/b/f; grep -c ' /mem tmpfs' /proc/mounts"
     )
-    text = await node.finish("vol", script, volumeMounts=mounts, spec={"volumes": volumes})
+    text = await node.told("vol", script, volumeMounts=mounts, spec={"volumes": volumes})
     assert text == "vhivoltoken-of-defaultv\n400\nx\n1\n"
     await node.delete("vol")
 
 
 async def test_security_context(node):
-    text = await node.finish(
+    text = await node.told(
         "sec",
         "id -u; id -g; grep NoNewPrivs /proc/self/status; touch /x || echo ro; grep CapEff /proc/self/status",
         securityContext={
@@ -164,7 +164,7 @@ async def test_init_and_sidecar(node):
         "volumeMounts": [{"name": "s", "mountPath": "/s"}],
     }
     first = {"name": "first", "image": BUSYBOX, "command": ["sh", "-c", "sleep 0.3"]}
-    text = await node.finish(
+    text = await node.told(
         "side",
         "until [ -e /s/up ]; do sleep 0.1; done; echo saw it",
         volumeMounts=[{"name": "s", "mountPath": "/s"}],
@@ -191,7 +191,8 @@ async def test_http_probe_makes_ready(node):
 async def test_logs(node):
     await node.finish("log", "for i in 1 2 3 4 5; do echo line $i; done; echo err >&2")
     # The two streams are written by the runtime independently.
-    assert sorted((await node.logs("log")).split("\n")) == ["", "err", *(f"line {i}" for i in range(1, 6))]
+    text = await node.logged("log", lambda text: text.count("\n") >= 6)
+    assert sorted(text.split("\n")) == ["", "err", *(f"line {i}" for i in range(1, 6))]
     assert len((await node.logs("log", "tailLines=2")).splitlines()) == 2
     assert await node.logs("log", "stream=Stderr") == "err\n"
     assert await node.logs("log", "limitBytes=6&stream=Stdout") == "line 1"
@@ -300,7 +301,7 @@ async def test_a_device_of_a_plugin(node):
         await plugin.register()
         await node.until(lambda: GPU in node.api.get(NODES, "n1")["status"]["allocatable"])
         script = "test -c /dev/g && echo x > /dev/g && echo has $GPUS"
-        text = await node.finish("gpu", script, resources={"limits": {GPU: "1"}})
+        text = await node.told("gpu", script, resources={"limits": {GPU: "1"}})
         assert text.rstrip().endswith("has g0")
         await node.delete("gpu")
     finally:
