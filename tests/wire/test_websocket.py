@@ -99,3 +99,22 @@ def test_handshake_as_in_the_rfc() -> None:
     assert websocket.accept_headers(request, "v4")["Sec-WebSocket-Accept"] == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
     assert websocket.choose_protocol(["b", "a"], ["a", "b"]) == "a"
     assert websocket.choose_protocol([], ["a"]) is None
+
+
+@pytest.mark.parametrize(
+    ("connection", "asks"),
+    [
+        ("Upgrade", True),
+        ("upgrade", True),
+        ("keep-alive, Upgrade", True),
+        ("Upgrade , keep-alive", True),
+        ("keep-alive,upgrade", True),
+        ("keep-alive", False),
+        ("notupgrade", False),
+        ("upgraded", False),
+        ("", False),
+    ],
+)
+def test_who_asks_for_a_websocket(connection: str, asks: bool) -> None:
+    headers = {"upgrade": "WebSocket", "connection": connection, "sec-websocket-key": "a"}
+    assert websocket.is_websocket(Request("GET", "/", "", headers, b"")) is asks

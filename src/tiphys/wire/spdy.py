@@ -178,6 +178,10 @@ class Session:
         async with self._lock:
             await self._connection.write(frame)
 
+    async def ping(self, number: int) -> None:
+        """Ask for a sign of life; the peer's answer needs no look. Numbers of this side are odd."""
+        await self.send(encode_control(PING, 0, struct.pack(">I", number)))
+
     async def open_stream(self, headers: Mapping[str, str]) -> Stream:
         """Open a stream and wait for the peer's reply. Raises SpdyError when it refuses."""
         stream = Stream(self, self._next_id)

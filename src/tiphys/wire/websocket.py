@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import re
 import struct
 from collections.abc import Sequence
 from typing import Final
@@ -21,6 +22,7 @@ _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 MAX_MESSAGE_BYTES: Final = 32 * 1024 * 1024
 _NORMAL: Final = 1000
+_UPGRADE: Final = re.compile(r"(?:^|,\s*)upgrade(?:$|\s*,)")
 
 
 class WebSocketError(TiphysError):
@@ -32,7 +34,7 @@ def is_websocket(request: Request) -> bool:
     headers = request.headers
     return (
         headers.get("upgrade", "").lower() == "websocket"
-        and "upgrade" in headers.get("connection", "").lower()
+        and _UPGRADE.search(headers.get("connection", "").lower()) is not None
         and bool(headers.get("sec-websocket-key"))
     )
 

@@ -179,9 +179,11 @@ async def test_refusals_come_in_the_channel_of_errors(world: World, pod: str) ->
     )  # fmt: skip
     assert response.status == 101
     pipe = Pipe()
+    pipe.inward.put_nowait(b"")  # the client leaves as soon as it is told
     async with asyncio.timeout(10):
         await response.upgrade(pipe)
     text = bytes(pipe.outward)
+    assert text.startswith(b"\x82\x01\x01")
     found = orjson.loads(text[text.index(b"{") : text.rindex(b"}") + 1])
     assert text[text.index(b"{") - 1] == 3
     assert found["message"] == message.format(kubelet=world.kubelet)

@@ -29,6 +29,7 @@ class Kubelet:
 
     def __init__(self) -> None:
         self.asked: list[Request] = []
+        self.speaks = "SPDY/3.1"
 
     async def __call__(self, request: Request) -> Response:
         self.asked.append(request)
@@ -37,7 +38,9 @@ class Kubelet:
         if request.path.startswith("/exec/"):
             return Response(101, {"Connection": "Upgrade", "Upgrade": "SPDY/3.1"}, upgrade=self._exec)
         if request.path == "/portForward/default/p":
-            return Response(101, {"Connection": "Upgrade", "Upgrade": "SPDY/3.1"}, upgrade=self._echo)
+            chosen = request.headers.get("x-stream-protocol-version", "").partition(",")[0]
+            headers = {"Connection": "Upgrade", "Upgrade": self.speaks, "X-Stream-Protocol-Version": chosen}
+            return Response(101, headers, upgrade=self._echo)
         if request.path == "/moved":
             return Response(302, {"Location": "/elsewhere"})
         return Response(200, {"X-Seen": request.raw_query}, request.body or b"pong")
@@ -264,11 +267,17 @@ async def test_websocket_v5_becomes_spdy(api: Any, kubelet: Kubelet) -> None:
     ] == "v5.channel.k8s.io"
     pipe = Pipe()
     pipe.inward.put_nowait(masked(b"\x00hello\n"))
+    bridge = asyncio.create_task(response.upgrade(pipe))
+    await pipe.until(struct.pack(">BBH", 0x88, 2, 1000))
+    pipe.inward.put_nowait(masked(b"\x00nobody takes this\n"))
+    pipe.inward.put_nowait(masked(struct.pack(">H", 1000), opcode=8))
     async with asyncio.timeout(10):
-        await response.upgrade(pipe)
+        await bridge
+    assert pipe.outward.startswith(b"\x82\x01\x01"), "the client is heard before the kubelet is asked"
     assert kubelet.asked[0].query == {"input": ["1"], "output": ["1"], "error": ["1"], "command": ["cat"]}
     assert b"\x01HELLO\n" in pipe.outward
-    assert b'\x03{"status":"Success"}' in pipe.outward
+    assert b'\x03{"metadata":{},"status":"Success"}' in pipe.outward
+    assert api.server.backend.streams.translated == {200: 1}
 
 
 @pytest.mark.parametrize(
@@ -303,11 +312,22 @@ async def test_log_over_an_unknown_websocket_protocol(api: Any, kubelet: Kubelet
     assert "requested protocol(s) are not supported: ['v9.channel.k8s.io']" in answer.message
 
 
-async def test_portforward_tunnel(api: Any, kubelet: Kubelet) -> None:
-    response = await api.send(
-        "GET", POD + "/portforward", **WEBSOCKET, sec_websocket_protocol="SPDY/3.1+portforward.k8s.io"
-    )
+@pytest.mark.parametrize(
+    ("offered", "asked"),
+    [
+        ("SPDY/3.1+portforward.k8s.io", "portforward.k8s.io"),
+        (
+            "v9, SPDY/3.1+v2.portforward.k8s.io,SPDY/3.1+portforward.k8s.io",
+            "v2.portforward.k8s.io, portforward.k8s.io",
+        ),
+    ],
+)  # fmt: skip
+async def test_portforward_tunnel(api: Any, kubelet: Kubelet, offered: str, asked: str) -> None:
+    response = await api.send("GET", POD + "/portforward", **WEBSOCKET, sec_websocket_protocol=offered)
     assert response.status == 101
+    headers = kubelet.asked[0].headers
+    assert (headers["upgrade"], headers["x-stream-protocol-version"]) == ("SPDY/3.1", asked)
+    assert response.headers["Sec-WebSocket-Protocol"] == f"SPDY/3.1+{asked.partition(',')[0]}"
     pipe = Pipe()
     pipe.inward.put_nowait(masked(b"spdy bytes"))
     tunnel = asyncio.create_task(response.upgrade(pipe))
@@ -316,6 +336,15 @@ async def test_portforward_tunnel(api: Any, kubelet: Kubelet) -> None:
     pipe.inward.put_nowait(b"")
     async with asyncio.timeout(10):
         await tunnel
+    assert api.server.backend.streams.tunneled == {101: 1}
+
+
+async def test_a_tunnel_to_what_speaks_something_else(api: Any, kubelet: Kubelet) -> None:
+    kubelet.speaks = "websocket"
+    offered = "SPDY/3.1+portforward.k8s.io"
+    answer = await api("GET", POD + "/portforward", **WEBSOCKET, sec_websocket_protocol=offered)
+    assert (answer.status, answer.raw) == (500, b"unable to upgrade: missing upgrade headers in response\n")
+    assert api.server.backend.streams.tunneled == {500: 1}
 
 
 async def test_node_proxy(api: Any, kubelet: Kubelet) -> None:

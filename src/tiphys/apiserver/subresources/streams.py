@@ -9,7 +9,7 @@ Source: KEP-4006 (SPDY to websockets).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import urlencode, urljoin
 
@@ -18,6 +18,7 @@ import orjson
 from tiphys.apimachinery.errors import BadRequest, InternalError, StatusError
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.params import parse_bool
+from tiphys.apiserver.respond import plain_text
 from tiphys.apiserver.subresources import exec_bridge
 from tiphys.apiserver.subresources.kubelet_link import (
     Kubelet,
@@ -36,8 +37,8 @@ from tiphys.wire.message import ByteStream, Response
 from tiphys.wire.relay import first_of, pace
 from tiphys.wire.websocket import WebSocket, WebSocketError, accept_headers, is_websocket, offered_protocols
 
-TUNNEL_PROTOCOL = "SPDY/3.1+portforward.k8s.io"
-_PORT_FORWARD = "portforward.k8s.io"
+_TUNNELED = "SPDY/3.1+"
+_OURS = ".k8s.io"
 _MAX_PORT = 65535
 _PORT_DIGITS = 5
 _FLAGS = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
@@ -98,9 +99,15 @@ async def handle_portforward(call: Call) -> Response:
     ports = ports_of(call.query.get("ports") or ())
     query = f"?{urlencode({'port': ','.join(map(str, ports))})}" if ports else ""
     target = f"/portForward/{call.namespace}/{call.name}{query}"
-    if is_websocket(call.request) and TUNNEL_PROTOCOL in offered_protocols(call.request):
-        return await _tunnel(call, kubelet, target)
+    if is_websocket(call.request) and (protocols := tunneled(offered_protocols(call.request))):
+        return await _tunnel(call, kubelet, target, protocols)
     return await _pass_on(call, kubelet, target)
+
+
+def tunneled(offered: Iterable[str]) -> list[str]:
+    """Return the SPDY protocols that websocket protocols stand for. Pure."""
+    found = (one.removeprefix(_TUNNELED) for one in offered if one.startswith(_TUNNELED))
+    return [one for one in found if one.endswith(_OURS)]
 
 
 def ports_of(texts: Iterable[str]) -> list[int]:
@@ -144,15 +151,15 @@ def _bridge(call: Call, kubelet: Kubelet, target: str, channels: exec_bridge.Cha
 
     async def run(stream: ByteStream) -> None:
         socket = WebSocket(stream)
+        await exec_bridge.greet(socket, channels)
         try:
             answer = await _spdy(kubelet, target)
         except StatusError as error:
             counts[error.status_code] += 1
             await exec_bridge.refuse(socket, error)
             return
-        counts[200] += 1
         try:
-            await exec_bridge.run(socket, answer.raw, channels, limit)
+            counts[await exec_bridge.run(socket, answer.raw, channels, limit)] += 1
         finally:
             await answer.close()
 
@@ -194,12 +201,18 @@ def status_error(body: bytes) -> StatusError | None:
     )
 
 
-async def _tunnel(call: Call, kubelet: Kubelet, target: str) -> Response:
-    answer = await _dialed(kubelet, "POST", target, _spdy_headers(_PORT_FORWARD))
-    call.backend.streams.tunneled[answer.status] += 1
-    limit = call.backend.options.max_connection_bytes_per_s
+async def _tunnel(call: Call, kubelet: Kubelet, target: str, protocols: Sequence[str]) -> Response:
+    answer = await _dialed(kubelet, "POST", target, _spdy_headers(", ".join(protocols)))
+    counts, limit = call.backend.streams.tunneled, call.backend.options.max_connection_bytes_per_s
     if answer.status != 101:
+        counts[answer.status] += 1
         return await passed_upgrade(answer)
+    if not _is_spdy(answer):
+        counts[500] += 1
+        await answer.close()
+        return plain_text(500, "unable to upgrade: missing upgrade headers in response")
+    counts[101] += 1
+    chosen = answer.header("x-stream-protocol-version").strip()
 
     async def run(stream: ByteStream) -> None:
         socket = WebSocket(stream)
@@ -226,4 +239,11 @@ async def _tunnel(call: Call, kubelet: Kubelet, target: str) -> Response:
         finally:
             await answer.close()
 
-    return Response(101, accept_headers(call.request, TUNNEL_PROTOCOL), upgrade=run)
+    agreed = f"{_TUNNELED}{chosen}" if chosen in protocols else ""
+    return Response(101, accept_headers(call.request, agreed), upgrade=run)
+
+
+def _is_spdy(answer: Answer) -> bool:
+    """Tell whether a kubelet that switches protocols switches to the one that it was asked for."""
+    words = answer.header("connection").lower(), answer.header("upgrade").lower()
+    return "upgrade" in words[0] and "spdy/3.1" in words[1]
