@@ -56,7 +56,7 @@ def loads(body: bytes | bytearray | memoryview) -> Any:
                 return _sound(_read(bytes(body)))
         except TooLarge:
             raise
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
         raise JsonError(fault or str(error)) from None
 
