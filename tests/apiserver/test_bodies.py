@@ -180,7 +180,9 @@ WRONG: dict[str, tuple[str, str, str]] = {
     "fraction": (DEPLOYMENTS, '{"spec":{"replicas":1.50}}', "json: cannot unmarshal number 1.50 into Go struct field DeploymentSpec.spec.replicas of type int32"),
     "exponent": (DEPLOYMENTS, '{"spec":{"replicas":1e3}}', "json: cannot unmarshal number 1e3 into Go struct field DeploymentSpec.spec.replicas of type int32"),
     "digits": (DEPLOYMENTS, '{"spec":{"replicas":123456789012345678901}}', "json: cannot unmarshal number 123456789012345678901 into Go struct field DeploymentSpec.spec.replicas of type int32"),
-    "beyond any": (DEPLOYMENTS, '{"spec":{"replicas":1e400}}', "json: cannot unmarshal number 1e400 into Go value of type float64"),
+    "beyond any": (DEPLOYMENTS, '{"spec":{"replicas":1e400}}', "json: cannot unmarshal number 1e400 into Go struct field DeploymentSpec.spec.replicas of type int32"),
+    "beyond any, of what reads itself": ("/apis/apps/v1/namespaces/default/controllerrevisions", '{"data":{"a":1e400}}', "json: cannot unmarshal number 1e400 into Go value of type float64"),
+    "beyond any, of a float": ("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", '{"spec":{"versions":[{"schema":{"openAPIV3Schema":{"maximum":1e400}}}]}}', "json: cannot unmarshal number 1e400 into Go struct field JSONSchemaProps.spec.versions.schema.openAPIV3Schema.maximum of type float64"),
     "named text": (PODS, '{"spec":{"restartPolicy":5}}', "json: cannot unmarshal number into Go struct field PodSpec.spec.restartPolicy of type v1.RestartPolicy"),
     "named item": (PODS, '{"spec":{"containers":[{"securityContext":{"capabilities":{"add":[1]}}}]}}', "json: cannot unmarshal number into Go struct field Capabilities.spec.containers.securityContext.capabilities.add of type v1.Capability"),
     "named list": (PODS, '{"spec":{"containers":[{"securityContext":{"capabilities":{"add":"x"}}}]}}', "json: cannot unmarshal string into Go struct field Capabilities.spec.containers.securityContext.capabilities.add of type []v1.Capability"),
@@ -198,7 +200,8 @@ WRONG: dict[str, tuple[str, str, str]] = {
 
 @pytest.mark.parametrize(("path", "body", "said"), WRONG.values(), ids=WRONG.keys())
 async def test_wrong_types(module_api: Any, path: str, body: str, said: str) -> None:
-    kind = {PODS: "Pod", DEPLOYMENTS: "Deployment", SERVICES: "Service", CMS: "ConfigMap"}[path]
+    kinds = {PODS: "Pod", DEPLOYMENTS: "Deployment", SERVICES: "Service", CMS: "ConfigMap"}
+    kind = kinds.get(path, "CustomResourceDefinition" if "apiext" in path else "ControllerRevision")
     answer = await module_api("POST", path, body.encode())
     text = f'{kind} in version "v1" cannot be handled as a {kind}: {said}'
     assert (answer.status, answer.message) == (400, text)
@@ -209,3 +212,24 @@ async def test_a_time_of_nothing_is_none(api: Any) -> None:
     answer = await api("POST", CMS, body)
     assert answer.status == 201
     assert "deletionTimestamp" not in answer.json["metadata"]
+
+
+@pytest.mark.parametrize(
+    ("path", "version", "status", "said"),
+    [
+        (CMS, "/", 201, ""),
+        (CMS, "v2", 400, 'no kind "ConfigMap" is registered for version "v2" in scheme'),
+        (DEPLOYMENTS, "apps/", 422, ""),
+        (DEPLOYMENTS, "/", 422, ""),
+        (DEPLOYMENTS, "v1", 400, 'no kind "Deployment" is registered for version "v1" in scheme'),
+        (DEPLOYMENTS, "batch/", 400, 'Deployment in version "" cannot be handled as a Deployment: '
+                                     "Object 'apiVersion' is missing in '{\"apiVersion\":\"batch/\","),
+        (CMS, "a/b/c", 400, "(must be of type ConfigMap): unexpected GroupVersion string: a/b/c ("),
+    ],
+)  # fmt: skip
+async def test_versions_by_halves(api: Any, path: str, version: str, status: int, said: str) -> None:
+    body: dict[str, Any] = {"apiVersion": version, "metadata": {"name": "a"}}
+    for kind in ({}, {"kind": "ConfigMap" if path == CMS else "Deployment"}):
+        answer = await api("POST", path, {**body, **kind})
+        assert answer.status == (status if status != 201 or not kind else 409), answer.raw
+        assert said in answer.message

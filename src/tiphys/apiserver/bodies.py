@@ -66,7 +66,7 @@ def _parse_json(body: bytes) -> tuple[Any, list[str]]:
     return value, duplicates
 
 
-def _parse_as(gvk: GVK, body: bytes, media_type: str) -> tuple[Object, list[str]]:
+def _parse_as(gvk: GVK, body: bytes, media_type: str, *, typed: bool = True) -> tuple[Object, list[str]]:
     """Return the object in a body. Raises BadRequest that shows the beginning of what is none."""
     kind = gvk.kind
     try:
@@ -74,6 +74,8 @@ def _parse_as(gvk: GVK, body: bytes, media_type: str) -> tuple[Object, list[str]
     except BadRequest as error:
         text = error.message
         if isinstance(error.__cause__, TooLarge):
+            if typed:
+                machinery.check_exactly(body, gvk)
             raise _cannot(gvk, gvk, text) from error
         if not text.startswith("yaml: "):
             text = f"{_NO_KIND}: {text}"
@@ -88,6 +90,9 @@ def _parse_as(gvk: GVK, body: bytes, media_type: str) -> tuple[Object, list[str]
         for word in _TYPE_FIELDS:
             if value.get(word) is not None and not isinstance(value[word], str):
                 raise _unrecognized(kind, f"{_NO_KIND}: {_not_text(value, word)}", body)
+    version = value.get("apiVersion")
+    if version is not None and version != gvk.api_version and version.count("/") > 1:
+        raise _unrecognized(kind, f"unexpected GroupVersion string: {version}", body)
     return value, duplicates
 
 
@@ -124,7 +129,7 @@ def decode(call: Call, gvk: GVK, validation: str) -> Object:
     accepted = (JSON, YAML) if call.resource.custom else MEDIA_TYPES
     media_type = body_media_type(call.request.headers.get("content-type", ""), accepted)
     body, typed = call.request.body, media_type == JSON and not call.resource.custom
-    obj, duplicates = _parse_as(gvk, body, media_type)
+    obj, duplicates = _parse_as(gvk, body, media_type, typed=typed)
     if duplicates and typed:
         obj = machinery.merged(body, machinery.schema_for(gvk))
     check_kind(obj, gvk, call)
@@ -157,6 +162,8 @@ def check_kind(obj: Object, gvk: GVK, call: Call) -> None:
     for word in _TYPE_FIELDS:
         if obj.get(word) is not None and not isinstance(obj[word], str):
             raise BadRequest(_not_text(obj, word))
+    if obj.get("apiVersion") in ("/", f"{gvk.group}/"):  # a group without a version is in the one asked for
+        obj["apiVersion"] = gvk.api_version
     found = gvk_of(obj)
     if not found.kind and not obj.get("apiVersion"):
         obj["apiVersion"], obj["kind"] = gvk.api_version, gvk.kind
@@ -172,6 +179,9 @@ def check_kind(obj: Object, gvk: GVK, call: Call) -> None:
     if found == gvk:
         return
     if call.backend.table.by_kind(found) is None:
+        if not found.version:
+            shown = call.request.body.decode(errors="replace")
+            raise _cannot(found, gvk, f"Object 'apiVersion' is missing in '{shown}'")
         raise _unknown(found, gvk)
     if found.kind == gvk.kind:
         raise BadRequest(
