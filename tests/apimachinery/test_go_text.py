@@ -64,3 +64,32 @@ SELECTORS = {
 def test_label_selectors(name: str) -> None:
     selector, expected = SELECTORS[name]
     assert go_text.label_selector(selector) == expected
+
+
+ENCODED = {
+    0.0: "0",
+    1.0: "1",
+    -1.5: "-1.5",
+    1e6: "1000000",
+    0.000001: "0.000001",
+    0.0000015: "0.0000015",
+    1e-7: "1e-7",
+    1.25e-10: "1.25e-10",
+    9007199254740993.0: "9007199254740992",
+    7.683697524021614e17: "768369752402161400",
+    2.3598477073367196e19: "23598477073367196000",
+    1e20: "100000000000000000000",
+    1e21: "1e+21",
+    1.7976931348623157e308: "1.7976931348623157e+308",
+    5e-324: "5e-324",
+}
+
+
+@pytest.mark.parametrize("value", ENCODED)
+def test_encoded_floats(value: float) -> None:
+    assert go_text.encoded(value) == ENCODED[value]
+    assert go_text.encoded({"b": [value], "a": -value})[-len(ENCODED[value]) - 2 :] == f"{ENCODED[value]}]}}"
+
+
+def test_zero_below_zero() -> None:
+    assert go_text.encoded(-0.0) == "-0"

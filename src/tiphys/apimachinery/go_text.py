@@ -51,7 +51,8 @@ def encoded(value: object) -> str:
 def _number(value: float) -> str:
     if value and not _LEAST_PLAIN <= abs(value) < _MOST_PLAIN:
         return _float(value).replace("e-0", "e-")
-    return str(int(value)) if value.is_integer() else f"{Decimal(repr(value)):f}"
+    shortest = Decimal(repr(value))
+    return f"{shortest.to_integral_value() if value.is_integer() else shortest:f}"
 
 
 def as_floats(value: object) -> object:
