@@ -192,6 +192,7 @@ WRONG: dict[str, tuple[str, str, str]] = {
     "int or string of a bool": (DEPLOYMENTS, ROLLING % "true", "json: cannot unmarshal bool into Go struct field RollingUpdateDeployment.spec.strategy.rollingUpdate.maxSurge of type int32"),
     "int or string of a fraction": (DEPLOYMENTS, ROLLING % "1.0", "json: cannot unmarshal number 1.0 into Go struct field RollingUpdateDeployment.spec.strategy.rollingUpdate.maxSurge of type int32"),
     "int or string of an object": (SERVICES, '{"spec":{"ports":[{"targetPort":{}}]}}', "json: cannot unmarshal object into Go struct field ServicePort.spec.ports.targetPort of type int32"),
+    "bytes": ("/api/v1/namespaces/default/secrets", '{"data":{"a":"YWJjYQ"}}', "illegal base64 data at input byte 4"),
     "time of a number": (CMS, '{"metadata":{"creationTimestamp":1}}', "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.creationTimestamp of type string"),
     "time of a date": (CMS, '{"metadata":{"creationTimestamp":"2020-01-01"}}', 'parsing time "2020-01-01" as "2006-01-02T15:04:05Z07:00": cannot parse "" as "T"'),
     "time before any": (CMS, '{"metadata":{"creationTimestamp":"0001-01-01T00:00:00+01:00"}}', 'parsing time "0001-01-01T00:00:00+01:00": year out of range'),
@@ -201,6 +202,7 @@ WRONG: dict[str, tuple[str, str, str]] = {
 @pytest.mark.parametrize(("path", "body", "said"), WRONG.values(), ids=WRONG.keys())
 async def test_wrong_types(module_api: Any, path: str, body: str, said: str) -> None:
     kinds = {PODS: "Pod", DEPLOYMENTS: "Deployment", SERVICES: "Service", CMS: "ConfigMap"}
+    kinds["/api/v1/namespaces/default/secrets"] = "Secret"
     kind = kinds.get(path, "CustomResourceDefinition" if "apiext" in path else "ControllerRevision")
     answer = await module_api("POST", path, body.encode())
     text = f'{kind} in version "v1" cannot be handled as a {kind}: {said}'
@@ -233,3 +235,38 @@ async def test_versions_by_halves(api: Any, path: str, version: str, status: int
         answer = await api("POST", path, {**body, **kind})
         assert answer.status == (status if status != 201 or not kind else 409), answer.raw
         assert said in answer.message
+
+
+async def test_bytes_are_canonical(api: Any) -> None:
+    body = {"metadata": {"name": "a"}, "data": {"a": "YR==", "b": [97, 98], "c": "YW\nJj", "d": []}}
+    answer = await api("POST", "/api/v1/namespaces/default/secrets", body)
+    assert answer.json["data"] == {"a": "YQ==", "b": "YWI=", "c": "YWJj", "d": ""}
+
+
+@pytest.mark.parametrize(
+    ("path", "patch", "status", "said"),
+    [
+        ("/apis/apps/v1/namespaces/default/deployments/d", b'{"spec":{"replicas":3.0}}', 200, ""),
+        ("/apis/apps/v1/namespaces/default/deployments/d", b'{"spec":{"replicas":3e0}}', 200, ""),
+        ("/apis/apps/v1/namespaces/default/deployments/d", b'{"spec":{"replicas":1.5}}', 422,
+         "cannot convert float64 to int32"),
+        ("/apis/apps/v1/namespaces/default/deployments/d", b'{"spec":{"strategy":{"rollingUpdate":{"maxSurge":true}}}}',
+         422, "json: cannot unmarshal bool into Go value of type int32"),
+        ("/apis/apps/v1/namespaces/default/deployments/d", b'{"spec":{"strategy":{"type":5}}}', 422,
+         "cannot convert int64 to v1.DeploymentStrategyType"),
+        ("/api/v1/namespaces/default/secrets/s", b'{"data":{"a":"*"}}', 422,
+         "error decoding from json: illegal base64 data at input byte 0"),
+        ("/api/v1/namespaces/default/secrets/s", b'{"metadata":{"creationTimestamp":1}}', 422,
+         "json: cannot unmarshal number into Go value of type string"),
+    ],
+)  # fmt: skip
+async def test_strategic_patches_speak_of_the_converter(
+    api: Any, path: str, patch: bytes, status: int, said: str
+) -> None:
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
+    await api.create(DEPLOYMENTS, {"metadata": {"name": "d"}, "spec": spec})
+    await api.create("/api/v1/namespaces/default/secrets", {"metadata": {"name": "s"}})
+    answer = await api("PATCH", path, patch, content_type="application/strategic-merge-patch+json")
+    assert answer.status == status, answer.raw
+    assert answer.json["spec"]["replicas"] == 3 if status == 200 else answer.message.endswith(said)

@@ -361,7 +361,8 @@ APPLIED = {
     "right for the schema, wrong for its type": (
         b"binaryData: {x: '&'}", 500,
         "failed to convert new object (/a; /v1, Kind=ConfigMap) to proper version: unable to convert "
-        "unstructured object to /v1, Kind=ConfigMap: illegal base64 data at input byte 0",
+        "unstructured object to /v1, Kind=ConfigMap: "
+        "error decoding from json: illegal base64 data at input byte 0",
     ),
     "doubled": (
         b"data:\n  x: a\n  x: z\n", 400,

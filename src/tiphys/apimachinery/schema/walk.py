@@ -9,7 +9,7 @@ Each schema node is compiled once into a ``_Plan``: leaves are settled by one lo
 
 from __future__ import annotations
 
-import binascii
+import base64
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -19,6 +19,7 @@ from tiphys.apimachinery.clock import rfc3339, rfc3339_micro
 from tiphys.apimachinery.errors import BadRequest
 from tiphys.apimachinery.memo import Rewritten
 from tiphys.apimachinery.meta import GVK, Object
+from tiphys.apimachinery.schema import base64_text
 from tiphys.apimachinery.schema.mismatch import DecodeError, Mismatch, json_kind
 from tiphys.apimachinery.schema.node import Schema
 
@@ -422,20 +423,11 @@ def _micro_time(value: Any) -> Any:
 
 
 def _base64(value: Any) -> Any:
+    if type(value) is list and all(type(item) is int and 0 <= item < 256 for item in value):
+        return base64.b64encode(bytes(value)).decode()  # bytes by their numbers are bytes, too
     if type(value) is not str:
         raise Mismatch(json_kind(value), "[]uint8")
-    text = value.replace("\n", "").replace("\r", "") if "\n" in value or "\r" in value else value
     try:
-        binascii.a2b_base64(text, strict_mode=True)
-    except (binascii.Error, ValueError):
-        raise DecodeError(f"illegal base64 data at input byte {_bad_byte(value)}") from None
-    return text
-
-
-def _bad_byte(value: str) -> int:
-    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-    stripped = value.rstrip("=")
-    for index, char in enumerate(stripped):
-        if char not in alphabet and char not in "\r\n":
-            return index
-    return len(value) // 4 * 4 if len(value) % 4 else len(stripped)
+        return base64_text.canonical(value)
+    except ValueError as error:
+        raise DecodeError(str(error), f"error decoding from json: {error}") from None

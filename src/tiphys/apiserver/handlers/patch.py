@@ -20,6 +20,7 @@ from tiphys.apimachinery.meta import GVK, Object, copy_object
 from tiphys.apimachinery.patch import json_patch, merge, strategic
 from tiphys.apimachinery.schema.mismatch import DecodeError, json_kind
 from tiphys.apimachinery.schema.node import Schema
+from tiphys.apimachinery.schema.structural import settle_numbers
 from tiphys.apiserver import bodies, machinery, managers, meta_rules, nesting, ownership, respond
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.handlers.create import create_object
@@ -174,7 +175,13 @@ def apply_patch(
     new = _patched(call, kind, patch.value, live)
     try:
         bodies.check_kind(new, resource.gvk, call)
-        faults = machinery.decode_in_place(new, resource.gvk, resource, live)
+        try:
+            faults = machinery.decode_in_place(new, resource.gvk, resource, live)
+        except BadRequest:
+            if kind != STRATEGIC_PATCH:
+                raise
+            new = _patched(call, kind, _settled(patch.value), live)  # there, 2.0 is a whole number
+            faults = machinery.decode_in_place(new, resource.gvk, resource, live)
     except BadRequest as error:
         _, _, text = error.message.partition(f" cannot be handled as a {resource.kind}: ")
         if kind == STRATEGIC_PATCH and isinstance(error.__cause__, DecodeError):
@@ -185,6 +192,13 @@ def apply_patch(
     new.setdefault("metadata", {})
     meta_rules.check_patched(new, resource, live["metadata"]["name"], call.namespace)
     return new
+
+
+def _settled(patch: Any) -> Any:
+    """Return a patch with whole numbers for those that were written with a point."""
+    changed = copy_object(patch)
+    settle_numbers(changed)
+    return changed
 
 
 def _patched(call: Call, kind: str, patch: object, live: Object) -> Object:
