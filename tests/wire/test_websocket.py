@@ -97,8 +97,6 @@ def test_handshake_as_in_the_rfc() -> None:
     assert websocket.is_websocket(request)
     assert websocket.offered_protocols(request) == ["v5.channel.k8s.io", "v4"]
     assert websocket.accept_headers(request, "v4")["Sec-WebSocket-Accept"] == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-    assert websocket.choose_protocol(["b", "a"], ["a", "b"]) == "a"
-    assert websocket.choose_protocol([], ["a"]) is None
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import base64
 import hashlib
 import re
 import struct
-from collections.abc import Sequence
 from typing import Final
 
 from tiphys.apimachinery.dataclass import dataclass
@@ -56,11 +55,6 @@ def accept_headers(request: Request, protocol: str = "") -> dict[str, str]:
     if protocol:
         headers["Sec-WebSocket-Protocol"] = protocol
     return headers
-
-
-def choose_protocol(offered: Sequence[str], supported: Sequence[str]) -> str | None:
-    """Return the first supported protocol that is offered; None when none is."""
-    return next((one for one in supported if one in offered), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from tiphys.apimachinery.errors import BadRequest
 from tiphys.apimachinery.featuregates import resolve
 from tiphys.apiserver.subresources import proxy
 from tiphys.apiserver.subresources.kubelet_link import choose_container
+from tiphys.apiserver.subresources.log import chosen
 from tiphys.apiserver.subresources.streams import ports_of
 from tiphys.wire import pki, relay
 from tiphys.wire.client import ConnectFailed, send
@@ -283,12 +284,12 @@ async def test_websocket_v5_becomes_spdy(api: Any, kubelet: Kubelet) -> None:
 @pytest.mark.parametrize(
     ("offered", "accepted", "frame"),
     [
-        ({}, None, b"\x82\x04one\n\x82\x04two\n"),
-        ({"sec_websocket_protocol": "binary.k8s.io"}, "binary.k8s.io", b"\x82\x04one\n\x82\x04two\n"),
+        ({}, None, b"\x82\x00\x82\x04one\n\x82\x04two\n"),
+        ({"sec_websocket_protocol": "binary.k8s.io"}, "binary.k8s.io", b"\x82\x00\x82\x04one\n\x82\x04two\n"),
         (
             {"sec_websocket_protocol": "base64.binary.k8s.io"},
             "base64.binary.k8s.io",
-            b"\x81\x08b25lCg==\x81\x08dHdvCg==",
+            b"\x81\x00\x81\x08b25lCg==\x81\x08dHdvCg==",
         ),
     ],
     ids=["no name", "binary", "base64"],
@@ -307,9 +308,25 @@ async def test_log_over_a_websocket(
 
 
 async def test_log_over_an_unknown_websocket_protocol(api: Any, kubelet: Kubelet) -> None:
-    answer = await api("GET", POD + "/log", **WEBSOCKET, sec_websocket_protocol="v9.channel.k8s.io")
-    assert answer.status == 400
-    assert "requested protocol(s) are not supported: ['v9.channel.k8s.io']" in answer.message
+    response = await api.send("GET", POD + "/log", **WEBSOCKET, sec_websocket_protocol="v9.channel.k8s.io")
+    assert (response.status, response.body, response.upgrade) == (403, b"", None)
+    gone = await api(
+        "GET", "/api/v1/namespaces/default/pods/none/log", **WEBSOCKET, sec_websocket_protocol="v9"
+    )
+    assert gone.status == 404
+
+
+@pytest.mark.parametrize(
+    ("offered", "protocol"),
+    [
+        ([], ""),
+        (["base64.binary.k8s.io", "binary.k8s.io"], "base64.binary.k8s.io"),
+        (["v4.channel.k8s.io", "binary.k8s.io"], "binary.k8s.io"),
+        (["channel.k8s.io"], None),
+    ],
+)
+def test_protocols_of_logs(offered: list[str], protocol: str | None) -> None:
+    assert chosen(offered) == protocol
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ Source: PodLogOptions of core/v1; the subprotocols ``binary.k8s.io`` and ``base6
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from urllib.parse import urlencode, urljoin
 
-from tiphys.apimachinery import field_errors
-from tiphys.apimachinery.clock import parse_time, rfc3339
+from tiphys.apimachinery import field_errors, go_time
+from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import BadRequest, FieldError, InternalError, Invalid, StatusError
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.foreign_answers import explain, reason_for
@@ -31,7 +31,6 @@ from tiphys.wire.relay import first_of
 from tiphys.wire.websocket import (
     WebSocket,
     accept_headers,
-    choose_protocol,
     is_websocket,
     offered_protocols,
 )
@@ -93,16 +92,14 @@ def _check_stream(call: Call, query: dict[str, str]) -> list[FieldError]:
 
 def _time(text: str) -> str:
     try:
-        return rfc3339(parse_time(text))
-    except ValueError:
-        layout = "2006-01-02T15:04:05Z07:00"
-        raise BadRequest(f'parsing time "{text}" as "{layout}": cannot parse "{text}" as "2006"') from None
+        return rfc3339(go_time.parse(text))
+    except go_time.TimeError as error:
+        raise BadRequest(str(error)) from None
 
 
 async def handle(call: Call) -> Response:
     """Pass on what a container wrote; nothing where its pod has no node yet."""
     query = log_query(call)
-    protocol = _protocol(call)
     pod = await find_pod(call)
     container = choose_container(pod, call.param("container"))
     if not pod["spec"].get("nodeName"):
@@ -112,8 +109,12 @@ async def handle(call: Call) -> Response:
     kubelet = await find_node(call.backend, node_of(pod), insecure=insecure)
     target = f"/containerLogs/{call.namespace}/{call.name}/{container}?{urlencode(query)}".rstrip("?")
     answer = await _asked(call, kubelet, target)
-    if protocol is None:
+    if not is_websocket(call.request):
         return Response(200, {"Content-Type": "text/plain"}, stream=_closing(answer))
+    protocol = chosen(offered_protocols(call.request))
+    if protocol is None:
+        await answer.close()
+        return Response(403)
 
     async def run(stream: ByteStream) -> None:
         await _send(WebSocket(stream), answer, encoded=protocol == _BASE64)
@@ -150,20 +151,15 @@ def refusal(status: int, body: bytes, pod: str) -> StatusError:
     return StatusError(message, code=status, reason=reason_for(status), details=details)
 
 
-def _protocol(call: Call) -> str | None:
-    """Return the websocket protocol to speak, "" for one without a name, None for plain HTTP."""
-    if not is_websocket(call.request):
-        return None
-    offered = offered_protocols(call.request)
-    chosen = choose_protocol(offered, _PROTOCOLS)
-    if offered and chosen is None:
-        raise BadRequest(f"requested protocol(s) are not supported: {offered}; supports {list(_PROTOCOLS)}")
-    return chosen or ""
+def chosen(offered: Sequence[str]) -> str | None:
+    """Return the first protocol offered that is spoken, "" where none is asked for, None for others. Pure."""
+    return next((one for one in offered if one in _PROTOCOLS), None) if offered else ""
 
 
 async def _send(socket: WebSocket, answer: Answer, *, encoded: bool) -> None:
     async def outward() -> None:
         try:
+            await socket.send(b"", text=encoded)  # the client is heard, also where nothing was written yet
             async for chunk in _closing(answer):
                 await socket.send(base64.b64encode(chunk) if encoded else chunk, text=encoded)
             await socket.close()
