@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 from fractions import Fraction
 
 import pytest
@@ -73,3 +74,60 @@ def test_binary_amounts_beyond_the_last_suffix(amount: int, text: str) -> None:
     assert str(quantity.from_value(amount, quantity.BINARY_SI)) == text
     assert str(quantity.from_value(-amount, quantity.BINARY_SI)) == f"-{text}"
     assert quantity.parse(text).amount == amount
+
+
+D, B, E = quantity.DECIMAL_SI, quantity.BINARY_SI, quantity.DECIMAL_EXPONENT
+PARSED: dict[str, tuple[int, int, str]] = {
+    "0Ki": (0, 0, B), "0m": (0, 0, D), "3Ei": (3 * 2**60, 0, B), "100Ti": (100 * 2**40, 0, B),
+    "5n": (5, -9, D),
+    "4u": (4, -6, D), "50k": (5, 4, D), "40T": (4, 13, D), "1E": (1, 18, D), "1E-3": (1, -3, E),
+    "1E6": (1, 6, E),
+    "1e14": (1, 14, E), "100.035k": (100035, 0, D), "0.0005k": (5, -1, D), "0.05000": (5, -2, D), "0.5e0": (5, -1, E),
+    "0.5e-2": (5, -3, E), "10.035M": (10035, 3, D), "1.3E+6": (13, 5, E), "1.53E12": (153, 10, E),
+    "1.7E18": (17, 17, E),
+    "6.987654321G": (6987654321, 0, D), "5.444T": (5444, 9, D), "1.01E": (101, 16, D), "3.001n": (4, -9, D),
+    "1.1E-9": (2, -9, E), "0.0000000001": (1, -9, D), "0.5e-9": (1, -9, E), "0.00000012354": (124, -9, D),
+    "9Ei": (2**63 - 1, 0, B), "9223372036854775807Ki": (2**63 - 1, 0, B), "12E": (12, 18, D),
+    "100.035Ki": (10243584, -2, B), "0.5Mi": (2**19, 0, B), "0.05Gi": (536870912, -1, B),
+    "0.025Ti": (274877906944, -1, B), "0.000000000001Ki": (2, -9, D), ".001": (1, -3, D), ".0001k": (100, -3, D),
+    "1.": (1, 0, D), "1.G": (1, 9, D),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", PARSED)
+@pytest.mark.parametrize("sign", ["", "+", "-"])
+def test_amounts_and_families(text: str, sign: str) -> None:
+    mantissa, exponent, family = PARSED[text]
+    found = quantity.parse(sign + text)
+    assert found.amount == Fraction(mantissa) * Fraction(10) ** exponent * (-1 if sign == "-" else 1)
+    assert found.format == family
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1.1.M",
+        "1+1.0M",
+        "0.1mi",
+        "0.1am",
+        "aoeu",
+        ".5i",
+        "1i",
+        "-3.01i",
+        "-3.01e-",
+        "1e4294967297",
+        " 1",
+        "1 ",
+        "e3x",
+    ],
+)
+def test_what_is_no_quantity(text: str) -> None:
+    with pytest.raises(quantity.QuantityError):
+        quantity.parse(text)
+
+
+@pytest.mark.parametrize("text", ["100m", "1Gi"])
+def test_nothing_added_or_taken_leaves_the_suffix(text: str) -> None:
+    zero, value = quantity.parse("0"), quantity.parse(text)
+    assert str(value + zero) == str(zero + value) == str(value - zero) == text
+    assert str(zero - value) == f"-{text}"

@@ -42,7 +42,7 @@ CREATE: dict[str, tuple[dict[str, Any], bool, list[str]]] = {
         False,
         [
             'metadata.finalizers: Invalid value: ["orphan","foregroundDeletion"]: finalizer '
-            "foregroundDeletion and orphan cannot be both set"
+            "orphan and foregroundDeletion cannot be both set"
         ],
     ),
     "owner": (
@@ -50,7 +50,7 @@ CREATE: dict[str, tuple[dict[str, Any], bool, list[str]]] = {
         False,
         [
             'metadata.ownerReferences.apiVersion: Invalid value: "": version must not be empty',
-            'metadata.ownerReferences.uid: Invalid value: "": uid must not be empty',
+            'metadata.ownerReferences.uid: Invalid value: "": must not be empty',
         ],
     ),
     "owner of no version": (
@@ -79,7 +79,7 @@ def test_two_controllers() -> None:
     owners = [{**OWNER, "controller": True}, {**OWNER, "name": "q", "controller": True}]
     faults = validate_meta({"metadata": {"name": "a", "ownerReferences": owners}}, namespaced=False)
     assert len(faults) == 1
-    assert faults[0].detail.endswith('Found "true" in references for p and q')
+    assert faults[0].detail.endswith('Found "true" in references for Pod/p and Pod/q')
 
 
 def test_label_values() -> None:

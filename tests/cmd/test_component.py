@@ -157,7 +157,7 @@ def test_forms(words: list[str], expected: dict[str, Any]) -> None:
         ),
         (
             ["--min-resync-period=5x"],
-            'invalid argument "5x" for "--min-resync-period" flag: time: invalid duration "5x"',
+            'invalid argument "5x" for "--min-resync-period" flag: time: unknown unit "x" in duration "5x"',
         ),
         (["-v=a"], 'invalid argument "a" for "-v, --v" flag: strconv.ParseInt: parsing "a": invalid syntax'),
     ],

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from tiphys.apimachinery.clock import parse_time
+from tiphys.apimachinery.go_time import quoted
 
 _MINUTE, _HOUR, _YEAR = 60, 3600, 365 * 86400
 
@@ -83,7 +84,9 @@ def go_duration(seconds: float) -> str:
 _UNITS_S: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART: Final = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)", re.ASCII)
 _WHOLE: Final = re.compile(rf"[-+]?(?:0|(?:{_PART.pattern})+)", re.ASCII)
-_BARE: Final = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)", re.ASCII)
+_NUMBER: Final = re.compile(r"\d+\.?\d*|\.\d+", re.ASCII)
+_UNIT: Final = re.compile(r"[^.\d]+", re.ASCII)
+_MOST_S: Final = 2.0**63 / 1e9
 
 
 def parse_go_duration(text: object) -> float:
@@ -92,6 +95,22 @@ def parse_go_duration(text: object) -> float:
         raise ValueError("json: cannot unmarshal number into Go value of type string")
     if _WHOLE.fullmatch(text):
         size = sum(float(number) * _UNITS_S[unit] for number, unit in _PART.findall(text))
-        return -size if text.startswith("-") else size
-    what = "missing unit in" if _BARE.fullmatch(text) else "invalid"
-    raise ValueError(f'time: {what} duration "{text}"')
+        if size < _MOST_S:
+            return -size if text.startswith("-") else size
+    raise ValueError(f"time: {_misfit(text)} duration {quoted(text)}")
+
+
+def _misfit(text: str) -> str:
+    """Say what keeps a text from being a duration: the first part that is none."""
+    at = 1 if text[:1] in ("-", "+") else 0
+    while at < len(text):
+        number = _NUMBER.match(text, at)
+        if number is None:
+            return "invalid"
+        unit = _UNIT.match(text, number.end())
+        if unit is None:
+            return "missing unit in"
+        if unit.group() not in _UNITS_S:
+            return f"unknown unit {quoted(unit.group())} in"
+        at = unit.end()
+    return "invalid"

@@ -49,7 +49,7 @@ def parse(text: str, layout: str = RFC3339) -> datetime:
         moment = datetime(year, month, day, hour, minute, second, micro, UTC)
         return moment + offset if found[8] == "-" else moment - offset
     except (ValueError, OverflowError):
-        raise TimeError(f"parsing time {_quoted(text)}: year out of range") from None
+        raise TimeError(f"parsing time {quoted(text)}: year out of range") from None
 
 
 def _in_range(found: re.Match[str]) -> bool:
@@ -112,7 +112,7 @@ def _explain_zone(text: str, layout: str, rest: str) -> str:
         if int(found[2]) > 60:
             return _out_of_range(text, "time zone offset minute")
         after = rest[6:]
-    return f"parsing time {_quoted(text)}: extra text: {_quoted(after)}" if after else ""
+    return f"parsing time {quoted(text)}: extra text: {quoted(after)}" if after else ""
 
 
 def _explain_day(text: str, numbers: dict[str, int]) -> str:
@@ -121,14 +121,14 @@ def _explain_day(text: str, numbers: dict[str, int]) -> str:
 
 
 def _out_of_range(text: str, name: str) -> str:
-    return f"parsing time {_quoted(text)}: {name} out of range"
+    return f"parsing time {quoted(text)}: {name} out of range"
 
 
 def _unread(text: str, layout: str, rest: str, element: str) -> str:
-    return f'parsing time {_quoted(text)} as "{layout}": cannot parse {_quoted(rest)} as "{element}"'
+    return f'parsing time {quoted(text)} as "{layout}": cannot parse {quoted(rest)} as "{element}"'
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """Quote a text byte by byte: what is no printable ASCII by its number."""
     shown = "".join(
         f"\\{chr(byte)}" if byte in b'"\\' else chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}"

@@ -135,7 +135,7 @@ def validate_owner_references(references: list[Any], path: str) -> list[FieldErr
         if not split_api_version(api_version)[1] or api_version.count("/") > 1:
             faults.append(invalid(f"{path}.apiVersion", api_version, "version must not be empty"))
         faults += [
-            invalid(f"{path}.{key}", "", f"{key} must not be empty")
+            invalid(f"{path}.{key}", "", "must not be empty")
             for key in ("kind", "name", "uid")
             if not reference.get(key)
         ]
@@ -144,14 +144,15 @@ def validate_owner_references(references: list[Any], path: str) -> list[FieldErr
                 invalid(path, _shown_owner(reference), "/v1, Kind=Event is disallowed from being an owner")
             )
         if reference.get("controller"):
+            own = f"{reference.get('kind') or ''}/{reference.get('name') or ''}"
             if controller is not None:
                 text = (
                     'Only one reference can have Controller set to true. Found "true" in references for '
-                    f"{controller} and {reference.get('name')}"
+                    f"{controller} and {own}"
                 )
                 faults.append(invalid(path, [*map(_shown_owner, references)], text))
             else:
-                controller = str(reference.get("name"))
+                controller = own
     return faults
 
 
@@ -167,7 +168,7 @@ def validate_finalizers(finalizers: Iterable[str], path: str) -> list[FieldError
     finalizers = list(finalizers)
     faults = [fault for one in finalizers for fault in invalid_all(path, one, names.is_qualified_name(one))]
     if _FOREGROUND in finalizers and _ORPHAN in finalizers:
-        text = f"finalizer {_FOREGROUND} and {_ORPHAN} cannot be both set"
+        text = f"finalizer {_ORPHAN} and {_FOREGROUND} cannot be both set"
         faults.append(invalid(path, finalizers, text))
     return faults
 
