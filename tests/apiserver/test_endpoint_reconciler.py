@@ -204,11 +204,14 @@ async def test_a_server_that_ends_withdraws_before_it_turns_requests_away() -> N
             async def end_streams(self, grace_s: float, least_a_second: int) -> None:
                 raise AssertionError
 
+            async def outlast_streams(self, timeout_s: float) -> None:
+                seen.append("outlasted")
+
             async def stop(self, grace_s: float) -> None:
                 seen.append(await led_to(two))
 
         await one.end(Listener())
-        assert seen == ["replaced", "closed", [TWO]]
+        assert seen == ["replaced", "closed", "outlasted", [TWO]]
 
 
 async def test_no_server_is_published_where_that_is_not_wanted(serving: Any) -> None:

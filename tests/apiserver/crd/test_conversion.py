@@ -15,6 +15,7 @@ from tiphys.apimachinery.clock import RealClock
 from tiphys.apimachinery.errors import InternalError
 from tiphys.apimachinery.meta import GVK
 from tiphys.apiserver.crd.conversion import Conversion
+from tiphys.apiserver.options import ApiServerOptions
 from tiphys.wire import pki
 from tiphys.wire.kept import KeptConnections
 from tiphys.wire.message import Request, Response
@@ -78,7 +79,7 @@ def kind_of(config: dict[str, Any], version: str = "v1") -> Any:
 
 
 async def convert(kind: Any, count: int = 1) -> list[dict[str, Any]]:
-    backend: Any = SimpleNamespace(kept=KeptConnections())
+    backend: Any = SimpleNamespace(kept=KeptConnections(), options=ApiServerOptions())
     try:
         return await Conversion(backend)([OLD] * count, kind, TO)
     finally:
