@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tiphys.wire.message import Response
-from tiphys.wire.stepping import awaited, resume
+from tiphys.wire.stepping import Runner, awaited, resume
 
 
 async def waiting(future: asyncio.Future[bytes], seen: list[str]) -> Response:
@@ -67,3 +67,51 @@ async def test_an_answer_that_is_a_future() -> None:
     future = asyncio.get_running_loop().create_future()
     future.set_result(Response(204, {}, b""))
     assert (await awaited(future)).status == 204
+
+
+class Ends:
+    """What a runner tells of itself."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.worked = asyncio.Event()
+
+    async def after(self, runner: Runner) -> None:
+        self.told.append("after")
+        self.worked.set()
+
+    def ended(self, runner: Runner) -> None:
+        self.told.append("ended")
+
+
+async def test_a_runner_does_what_it_is_handed() -> None:
+    ends, done = Ends(), []
+    runner = Runner(asyncio.get_running_loop(), ends.after, ends.ended)
+
+    async def work(name: str) -> None:
+        await asyncio.sleep(0)
+        done.append((name, asyncio.current_task() is runner.task))
+
+    runner.hand(work("one"))
+    await ends.worked.wait()
+    runner.last = True
+    runner.hand(work("two"))
+    await runner.task
+    await asyncio.sleep(0)
+    assert done == [("one", True), ("two", True)]
+    assert ends.told == ["after", "after", "ended"]
+
+
+async def test_a_runner_that_is_cancelled_before_it_begins_drops_its_work() -> None:
+    ends = Ends()
+    runner = Runner(asyncio.get_running_loop(), ends.after, ends.ended)
+
+    async def work() -> None:
+        raise AssertionError
+
+    runner.hand(work())
+    runner.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await runner.task
+    await asyncio.sleep(0)
+    assert ends.told == ["ended"]

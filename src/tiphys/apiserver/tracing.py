@@ -182,8 +182,9 @@ def _asked(request: Request, info: RequestInfo) -> dict[str, str]:
     return {
         "accept": request.headers.get("accept", ""), "api-group": info.group, "api-version": info.version,
         "client": request.peer_address, "name": info.name, "namespace": info.namespace,
-        "protocol": "HTTP/1.1", "resource": info.resource, "scope": scope, "subresource": info.subresource,
-        "url": request.path, "user-agent": request.headers.get("user-agent", ""), "verb": request.method,
+        "protocol": request.protocol, "resource": info.resource, "scope": scope,
+        "subresource": info.subresource, "url": request.path,
+        "user-agent": request.headers.get("user-agent", ""), "verb": request.method,
     }  # fmt: skip
 
 

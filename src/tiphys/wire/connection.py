@@ -4,17 +4,14 @@ Owns ordering, framing, backpressure and upgrades (``wire.reader`` owns the read
 or objects. ``wire.server`` makes one for every accepted socket.
 
 A request is stepped by hand where its bytes arrive: a handler that never waits costs no task and no trip
-through the loop. One that does wait goes on in the connection's own task (``_drive``), which is the current
-task during the first step too, so timeouts and task groups in handlers bind to the right one.
+through the loop. One that does wait goes on in the connection's own task (``stepping.Runner``).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
-from collections.abc import AsyncIterator, Coroutine
-from types import CoroutineType
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any, Final, cast
 
 from tiphys.apimachinery.errors import StatusError
@@ -23,7 +20,7 @@ from tiphys.wire.message import Request, RequestLine, Response
 from tiphys.wire.outlet import Outlet
 from tiphys.wire.pieces import pieces
 from tiphys.wire.reader import DISCARD, HELD, HTTP, MAX_HELD_BYTES, RAW, Job, Owner, RequestReader
-from tiphys.wire.stepping import awaited, resume
+from tiphys.wire.stepping import Runner, awaited, resume
 from tiphys.wire.tls import RECORD_BYTES
 from tiphys.wire.upgrade import RawStream
 
@@ -31,7 +28,7 @@ log = logging.getLogger(__name__)
 
 MAX_PIPELINED: Final = 32
 LINGER_S: Final = 1.0
-_BODILESS: Final = frozenset({204, 304})
+BODILESS: Final = frozenset({204, 304})
 
 
 class Connection(RequestReader, asyncio.BufferedProtocol):
@@ -54,11 +51,6 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
         self._paused_tick = 0.0
         self._unsent = 0  # at the last sweep
         self._drain_waiters: list[asyncio.Future[None]] = []
-        # The driver.
-        self._job: Coroutine[Any, Any, None] | None = None
-        self._waker: asyncio.Future[None] | None = None
-        self._interrupts: list[BaseException] = []
-        self._context = contextvars.copy_context()
 
     # -- transport events
 
@@ -70,8 +62,7 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
         if tls is not None:
             self._certificates = self._owner.peers.shown(tls)
         self._tls = tls is not None
-        work, context = self._drive(), self._context
-        self.task = self._loop.create_task(work, context=context)  # parent: Server, which ends it
+        self._runner = Runner(self._loop, self._go_on, self._ended)  # parent: Server, which ends it
         self._owner.connections.add(self)
         self._owner.timed.add(self)
 
@@ -86,7 +77,7 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
         if self._raw is not None:
             self._raw.feed_eof()
         if self._streaming or not self._busy:
-            self.task.cancel()
+            self._runner.task.cancel()
 
     def eof_received(self) -> bool:
         if self._raw is not None:
@@ -151,8 +142,10 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
         found = owner.at_once(self._block_memo, line)
         if found is None:
             return False
-        head, body = found
-        head = b"%bContent-Length: %d\r\nDate: %b\r\n\r\n" % (head, len(body), owner.date_bytes)
+        known, value, body = found
+        head = b"%b%b\r\nContent-Length: %d\r\nDate: %b\r\n\r\n" % (
+            known.http1, value, len(body), owner.date_bytes,
+        )  # fmt: skip
         self._write_whole(head, body)
         return True
 
@@ -180,21 +173,16 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
 
     def _step(self, job: Job) -> None:
         """Run the handler up to where it first waits."""
-        coro: Any = self._owner.handler(job.request)
-        if type(coro) is not CoroutineType:
-            coro = awaited(coro)
-        asyncio.tasks._enter_task(self._loop, self.task)
+        runner = self._runner
         try:
-            yielded = self._context.run(coro.send, None)
+            begun = runner.step(self._owner.handler(job.request))
         except StopIteration as stop:
             response = stop.value
         except (Exception, asyncio.CancelledError) as error:
-            response = _failure(error, job.request)
+            response = failure(error, job.request)
         else:
-            self._hand(self._finish(resume(coro, yielded, self._interrupts), job))
+            self._hand(self._finish(resume(*begun, runner.interrupts), job))
             return
-        finally:
-            asyncio.tasks._leave_task(self._loop, self.task)
         self._respond(response, job)
 
     def _respond(self, response: Response, job: Job) -> None:
@@ -210,7 +198,7 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
         body, write = response.body, self._transport.write
         length = len(body) if isinstance(body, bytes) else sum(map(len, body))
         head = self._head(response, job, length)
-        if job.request.method == "HEAD" or response.status in _BODILESS:
+        if job.request.method == "HEAD" or response.status in BODILESS:
             write(head)
         elif not isinstance(body, bytes):
             for piece in pieces(head, body):
@@ -234,7 +222,7 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
         closing = self._closes(job)
         if job.http10 and not closing:
             headers = {**headers, "Connection": "keep-alive"}
-        if response.status in _BODILESS:
+        if response.status in BODILESS:
             length = None
         return http1.encode_head(
             response.status, headers, length=length, closing=closing, date=self._owner.date, chunked=chunked
@@ -265,41 +253,20 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
 
     def _hand(self, work: Coroutine[Any, Any, None]) -> None:
         self._busy = True
-        self._job = work
-        if self._waker is not None and not self._waker.done():
-            self._waker.set_result(None)
+        self._runner.hand(work)
 
-    async def _drive(self) -> None:
-        try:
-            while True:
-                work = await self._next_work()
-                await work
-                while self._pending and not self._lost:
-                    await self._serve(self._pending.popleft())
-                self._busy = False
-                if self._lost:
-                    return
-                self._pump()
-        finally:
-            if self._job is not None:
-                self._job.close()
-            if not self._lost:
-                self._transport.close()
+    async def _go_on(self, runner: Runner) -> None:
+        """Serve what came while something waited."""
+        while self._pending and not self._lost:
+            await self._serve(self._pending.popleft())
+        self._busy = False
+        runner.last = self._lost
+        if not self._lost:
+            self._pump()
 
-    async def _next_work(self) -> Coroutine[Any, Any, None]:
-        while self._job is None:
-            self._waker = self._loop.create_future()
-            try:
-                await self._waker
-            except asyncio.CancelledError as error:
-                if self._job is None:
-                    raise
-                # A timeout of the handler's own, which struck between its first step and the next.
-                self._interrupts.append(error)
-            finally:
-                self._waker = None
-        work, self._job = self._job, None
-        return work
+    def _ended(self, runner: Runner) -> None:
+        if not self._lost:
+            self._transport.close()
 
     async def _serve(self, job: Job) -> None:
         if job.answer is not None:
@@ -311,11 +278,11 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
         try:
             response = await handling
         except asyncio.CancelledError:
-            if self.task.cancelling():
+            if self._runner.task.cancelling():
                 raise
             response = http1.internal_error()
         except Exception as error:
-            response = _failure(error, job.request)
+            response = failure(error, job.request)
         await self._send(response, job)
 
     async def _send(self, response: Response, job: Job) -> None:
@@ -364,7 +331,7 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
         except asyncio.CancelledError:
             if not (self._lost or self._ending):
                 raise
-            self.task.uncancel()
+            self._runner.task.uncancel()
             whole = True
         except ConnectionError:
             pass
@@ -372,7 +339,7 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
             log.exception("stream failed path=%s", job.request.path)
         finally:
             self._streaming = False
-            await _close_stream(stream)
+            await close_stream(stream)
             if not self._lost:
                 self._owner.timed.add(self)
                 if not whole:
@@ -424,14 +391,19 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
     # -- the server's side
 
     @property
-    def streams(self) -> bool:
-        """Whether an answer is being sent that has no end of its own."""
-        return self._streaming
+    def tasks(self) -> Sequence[asyncio.Task[None]]:
+        """What this connection does."""
+        return (self._runner.task,)
 
     @property
-    def lasts(self) -> bool:
-        """Whether what goes on here is more than a request and its answer."""
-        return self._streaming or self._mode == RAW
+    def endless(self) -> Sequence[Connection]:
+        """What is to be ended so that answers end that have no end of their own."""
+        return (self,) if self._streaming else ()
+
+    def retire(self) -> None:
+        """Take no more requests, and close when what goes on has ended; streams and upgrades last."""
+        if not (self._streaming or self._mode == RAW):
+            self.end()
 
     def end(self) -> None:
         """Stop gracefully: close when idle, end a stream, let a request finish."""
@@ -440,14 +412,14 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
             self._raw.feed_eof()
             self._transport.close()
         elif self._streaming:
-            self.task.cancel()
+            self._runner.task.cancel()
         elif not (self._busy or self._pending):
             self._transport.close()
 
     def abort(self) -> None:
         """Drop the connection and whatever it is doing."""
         self._transport.abort()
-        self.task.cancel()
+        self._runner.task.cancel()
 
     def sweep(self, now: float, *, idle_s: float, read_s: float, stall_s: float) -> None:
         """Close what has been silent for too long."""
@@ -467,7 +439,7 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
             self._transport.abort()
 
 
-def _failure(error: BaseException, request: Request) -> Response:
+def failure(error: BaseException, request: Request) -> Response:
     """Turn what a handler raised into its answer."""
     if isinstance(error, StatusError):
         return http1.error_response(error)
@@ -475,7 +447,7 @@ def _failure(error: BaseException, request: Request) -> Response:
     return http1.internal_error()
 
 
-async def _close_stream(stream: AsyncIterator[bytes]) -> None:
+async def close_stream(stream: AsyncIterator[bytes]) -> None:
     close = getattr(stream, "aclose", None)
     if close is not None:
         try:

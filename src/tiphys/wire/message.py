@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs
 
 from tiphys.apimachinery.dataclass import dataclass
+
+if TYPE_CHECKING:
+    from tiphys.wire.known_head import KnownHead
 
 
 class ByteStream(Protocol):
@@ -95,6 +98,7 @@ class Request:
     """What handlers made of the headers alone, kept for the connection's next request with the same ones.
 
     Keys begin with the function that made the value; there must be few of them."""
+    protocol: str = "HTTP/1.1"
 
     @property
     def query(self) -> dict[str, list[str]]:
@@ -125,8 +129,8 @@ Handler = Callable[[Request], Awaitable[Response]]
 RequestLine = tuple[str, str, str, str]
 """Method, decoded path, path as sent, query as sent."""
 
-AtOnce = Callable[[dict[Any, Any], RequestLine], tuple[bytes, bytes] | None]
+AtOnce = Callable[[dict[Any, Any], RequestLine], "tuple[KnownHead, bytes, bytes] | None"]
 """Answers a request whose headers are those of the one before it, given their ``memo``.
 
-Returns the encoded head, all but length and date, and the body; None: ask the handler. A handler that can do
-so has this as ``at_once``."""
+Returns the head, all but length and date, the value of its last header, and the body; None: ask the handler.
+A handler that can do so has this as ``at_once``."""

@@ -47,8 +47,8 @@ class Repeating:
     def quick(self, path: str, method: str = "GET") -> tuple[bytes, bytes] | None:
         raw, _, query = path.partition("?")
         at_once = self.api.server.handler.at_once
-        found: tuple[bytes, bytes] | None = at_once(self.memo, (method, raw, raw, query)) if at_once else None
-        return found
+        found = at_once(self.memo, (method, raw, raw, query)) if at_once else None
+        return found if found is None else (b"%b%b\r\n" % (found[0].http1, found[1]), found[2])
 
     async def known(self, path: str, method: str = "GET") -> tuple[bytes, bytes] | None:
         for _ in range(AGAIN):

@@ -29,7 +29,7 @@ from tiphys.apiserver.negotiation import JSON, accept_format
 from tiphys.apiserver.requestinfo import RequestInfo
 from tiphys.apiserver.router import find_handler
 from tiphys.apiserver.shortcuts.regulars import Regulars
-from tiphys.wire import http1
+from tiphys.wire.known_head import KnownHead
 from tiphys.wire.message import Request, RequestLine
 
 _PLANS: Final = 4096
@@ -48,8 +48,8 @@ class Plan:
     flow: Flow
     tally: Tally
     kind: Kind
-    head: bytes
-    """The answer's head up to the audit id."""
+    head: KnownHead
+    """The answer's head; its last header is the audit id."""
 
 
 @dataclass(slots=True, eq=False)
@@ -74,7 +74,7 @@ class QuickReads:
         self._next_id = next_id
         self._readers: dict[User, Reader] = {}
 
-    def answer(self, memo: dict[Any, Any], line: RequestLine) -> tuple[bytes, bytes] | None:
+    def answer(self, memo: dict[Any, Any], line: RequestLine) -> tuple[KnownHead, bytes, bytes] | None:
         """Answer a request that has the headers of an earlier one; None: ask the chain."""
         reader: Reader | None = memo.get(QuickReads)
         if reader is None or line[3] or line[0] != "GET":
@@ -100,7 +100,7 @@ class QuickReads:
         reader.seen.count += 1
         plan.tally.count += 1
         plan.kind.observe(200, monotonic() - started, size)
-        return b"%b%b\r\n" % (plan.head, self._next_id().encode()), body
+        return plan.head, self._next_id().encode(), body
 
     def learn(self, request: Request, info: RequestInfo) -> None:
         """Note what is needed to answer this request, which was served, quickly the next time."""
@@ -154,5 +154,5 @@ class QuickReads:
             flow=flow,
             tally=allowed.tally,
             kind=backend.metrics.kind(labels_of(info)),
-            head=http1.encode_lines(200, headers) + b"audit-id: ",
+            head=KnownHead(200, headers, "audit-id"),
         )
