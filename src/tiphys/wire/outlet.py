@@ -30,12 +30,14 @@ class NotNowError(Exception):
 class Outlet:
     """One connection's. ``framed`` puts a chunk into the framing of its stream."""
 
-    __slots__ = ("_takes", "_transport", "anywhere", "framed")
+    __slots__ = ("_takes", "_transport", "anywhere", "framed", "framing")
 
     def __init__(self, transport: Any, takes: Callable[[], bool], framed: Callable[[bytes], bytes]) -> None:
         self._transport = transport
         self._takes = takes
         self.framed = framed
+        self.framing = "chunked"
+        """What the bytes that ``framed`` returns are good for."""
         self.anywhere = isinstance(transport, TlsTransport)
         """Its writer may be called on another thread, while the loop's own waits for that."""
 

@@ -1,4 +1,4 @@
-"""The HTTP/1.1 server that every listening component uses: API server, kubelet, metrics.
+"""The server of HTTP/1.1 and HTTP/2 that every listening component uses: API server, kubelet, metrics.
 
 Owns listening sockets, the connections made on them, their timeouts and the graceful end. What a request
 means is the handler's business (``wire.message``).
@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from email.utils import format_datetime
 from functools import partial
 from socket import socket
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.dataclass import dataclass
@@ -22,6 +22,9 @@ from tiphys.wire.connection import Connection
 from tiphys.wire.message import AtOnce, Handler
 from tiphys.wire.peer import PeerChains
 from tiphys.wire.tls_listener import TlsListener
+
+if TYPE_CHECKING:
+    from tiphys.wire.http2.connection import Http2Connection
 
 MAX_BODY_BYTES: Final = 3 * 1024 * 1024
 _READ_BYTES: Final = 128 * 1024
@@ -44,6 +47,10 @@ class ServerLimits:
     """Of a client not reading what it asked for."""
     handshake_s: float = 10.0
     backlog: int = 4096
+    max_streams: int = 100
+    """Of a connection of HTTP/2 at a time."""
+    goaway_chance: float = 0.0
+    """How many of the requests over HTTP/2 are the last of their connection."""
 
 
 class Server:
@@ -57,8 +64,10 @@ class Server:
         self.limits = limits or ServerLimits()
         self.max_body_bytes = self.limits.max_body_bytes
         self.max_header_bytes = self.limits.max_header_bytes
-        self.connections: set[Connection] = set()
-        self.timed: set[Connection] = set()
+        self.connections: set[Connection | Http2Connection] = set()
+        self.timed: set[Connection | Http2Connection] = set()
+        self.http2_connections = 0
+        """So many clients chose HTTP/2."""
         self.lines = http1.RequestLines()
         self.peers = PeerChains()
         self.buffer = memoryview(bytearray(_READ_BYTES))
@@ -83,7 +92,7 @@ class Server:
     async def listen(self, host: str, port: int = 0, *, ssl_context: ssl.SSLContext | None = None) -> socket:
         """Accept connections on an address and return its socket. Port 0 takes a free one. Raises OSError."""
         loop, backlog = asyncio.get_running_loop(), self.limits.backlog
-        make = partial(Connection, self, loop)
+        make = partial(self._connection, loop)
         added: Sequence[asyncio.Server | TlsListener]
         if ssl_context is None:
             added = [await loop.create_server(make, host, port, backlog=backlog, reuse_address=True)]
@@ -100,6 +109,15 @@ class Server:
         if self._sweeper is None:
             self._sweep()
         return added[0].sockets[0]
+
+    def _connection(
+        self, loop: asyncio.AbstractEventLoop, chosen: str | None = None
+    ) -> Connection | Http2Connection:
+        if chosen != "h2":
+            return Connection(self, loop)
+        from tiphys.wire.http2.connection import Http2Connection
+
+        return Http2Connection(self, loop)
 
     @property
     def sockets(self) -> Sequence[socket]:
@@ -132,19 +150,18 @@ class Server:
         for listener in self._listeners:
             listener.close()
         for connection in list(self.connections):
-            if not connection.lasts:
-                connection.end()
+            connection.retire()
 
     async def end_streams(self, grace_s: float, least_a_second: int = 1) -> None:
         """End all streams, one after the other: evenly in ``grace_s``, or faster."""
-        streaming = [one for one in self.connections if one.streams]
+        streaming = [stream for one in self.connections for stream in one.endless]
         step_s = min(grace_s / max(len(streaming), 1), 1 / least_a_second)
         begun = self._clock.monotonic()
-        for number, connection in enumerate(streaming):
+        for number, stream in enumerate(streaming):
             ahead_s = number * step_s - (self._clock.monotonic() - begun)
             if ahead_s > 0:
                 await asyncio.sleep(ahead_s)
-            connection.end()
+            stream.end()
 
     async def outlast_streams(self, timeout_s: float) -> None:
         """Wait until all streams have ended by themselves; those that last longer go on behind it."""
@@ -165,13 +182,13 @@ class Server:
             listener.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
-        tasks = {connection.task for connection in self.connections}
+        tasks = {task for connection in self.connections for task in connection.tasks}
         for connection in list(self.connections):
             connection.end()
         if tasks:
             await asyncio.wait(tasks, timeout=grace_s)
         left = list(self.connections)
-        tasks |= {connection.task for connection in left}
+        tasks |= {task for connection in left for task in connection.tasks}
         for connection in left:
             connection.abort()
         pending = {task for task in tasks if not task.done()}

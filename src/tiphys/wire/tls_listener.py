@@ -32,7 +32,7 @@ class TlsListener:
         loop: asyncio.AbstractEventLoop,
         sock: socket.socket,
         context: ssl.SSLContext,
-        make_protocol: Callable[[], asyncio.BufferedProtocol],
+        make_protocol: Callable[[str | None], asyncio.BufferedProtocol],
         handshake_s: float,
     ) -> None:
         self._loop = loop
@@ -109,7 +109,8 @@ class TlsListener:
         if sock is None:
             self.handshake_errors += self._open
         else:
-            TlsTransport(self._loop, sock, self._make_protocol(), handshake.peer).start()
+            protocol = self._make_protocol(sock.selected_alpn_protocol())
+            TlsTransport(self._loop, sock, protocol, handshake.peer).start()
 
 
 async def listen(
@@ -117,11 +118,14 @@ async def listen(
     port: int,
     *,
     context: ssl.SSLContext,
-    make_protocol: Callable[[], asyncio.BufferedProtocol],
+    make_protocol: Callable[[str | None], asyncio.BufferedProtocol],
     handshake_s: float,
     backlog: int,
 ) -> list[TlsListener]:
-    """Listen on every address that a host name stands for. Raises OSError."""
+    """Listen on every address that a host name stands for. Raises OSError.
+
+    ``make_protocol`` is given what the client has chosen of what the context offers (ALPN).
+    """
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     listeners: list[TlsListener] = []

@@ -44,6 +44,10 @@ _OF_13: Final = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA
 """Always on with TLS 1.3: naming them changes nothing, as with upstream."""
 
 
+HTTP2: Final = ("h2", "http/1.1")
+HTTP1: Final = ("http/1.1",)
+
+
 class TlsOptionError(ValueError):
     """A name that means nothing. Its text is upstream's."""
 
@@ -54,10 +58,13 @@ class TlsOptions:
 
     minimum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2
     ciphers: tuple[str, ...] = ()
+    protocols: tuple[str, ...] = HTTP1
+    """What clients may choose from, the best first."""
 
     def apply(self, context: ssl.SSLContext) -> None:
         """Restrict a context to these."""
         context.minimum_version = self.minimum
+        context.set_alpn_protocols(list(self.protocols))
         if self.ciphers:
             context.set_ciphers(":".join(_fastest_first(self.ciphers)))
 

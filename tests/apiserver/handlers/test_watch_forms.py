@@ -24,6 +24,7 @@ class Connection:
     """Reads a watch's stream in a task, and takes what goes past it."""
 
     anywhere = False
+    framing = "none"
 
     def __init__(self) -> None:
         self.read: list[bytes] = []

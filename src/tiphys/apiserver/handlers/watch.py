@@ -110,6 +110,7 @@ class WatchStream:
     def attach(self, outlet: Outlet) -> None:
         """Take the connection's own outlet."""
         self._outlet = outlet
+        self.form = (self.form, outlet.framing)
         self.anywhere = outlet.anywhere
 
     def chunk(self, changes: Sequence[Change]) -> bytes:
