@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from tiphys.wire.message import Request, Response
+from tiphys.wire.message import Request, Response, values_of
 from tiphys.wire.reader import Job, RequestReader
 from tiphys.wire.server import Server, ServerLimits
 
@@ -119,3 +119,16 @@ def test_a_length_that_is_not_said_once_is_not_remembered(head: str) -> None:
     reader._headers = {"content-length": "3"}
     reader._remember(f"POST /echo HTTP/1.1\r\nhost: x\r\n{head}\r\n\r\none".encode())
     assert reader._body_block is None
+
+
+async def test_repeated_headers_stay_apart() -> None:
+    """Who somebody is may be said several times: a group may be called ``a, b``."""
+    owner: Any = Server(handler)
+    reader = RequestReader(owner)
+    reader._transport, reader._peer = cast("asyncio.Transport", None), ""
+    more = "\r\nimpersonate-group: a, b\r\nimpersonate-group: c\r\nx-a:"
+    reader._feed(write("POST", "/echo", "one").replace(b"\r\nx-a:", more.encode()))
+    found = reader._known_write(write("POST", "/echo", "longer").replace(b"\r\nx-a:", more.encode()))
+    assert found is not None
+    assert found.headers["content-length"] == "6"
+    assert values_of(found.headers, "impersonate-group") == ["a, b", "c"]

@@ -48,6 +48,15 @@ class RepeatedHeaders(dict[str, str]):
         self[name] = f"{self[name]}, {value}"
 
 
+def with_value(headers: dict[str, str], name: str, value: str) -> dict[str, str]:
+    """Return headers with another value of one that comes once; those that repeat stay apart."""
+    changed = {**headers, name: value}
+    if isinstance(headers, RepeatedHeaders):
+        each, changed = headers.each, RepeatedHeaders(changed)
+        changed.each = each
+    return changed
+
+
 def values_of(headers: Mapping[str, str], name: str) -> list[str]:
     """Return a header's values as they were sent: one that has a comma in it is still one.
 

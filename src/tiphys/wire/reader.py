@@ -15,7 +15,7 @@ import httptools
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.wire import http1
-from tiphys.wire.message import AtOnce, Handler, RepeatedHeaders, Request, RequestLine, Response
+from tiphys.wire.message import AtOnce, Handler, RepeatedHeaders, Request, RequestLine, Response, with_value
 from tiphys.wire.peer import PeerChains
 
 MAX_HELD_BYTES: Final = 64 * 1024
@@ -144,7 +144,7 @@ class RequestReader:
             return None
         if digits != self._body_digits:
             self._body_digits = digits
-            self._body_headers = {**self._body_headers, "content-length": digits.decode()}
+            self._body_headers = with_value(self._body_headers, "content-length", digits.decode())
         method, path, raw_path, query = line
         return Request(
             method, path, query, self._body_headers, body, self._peer, self._certificates, raw_path,
