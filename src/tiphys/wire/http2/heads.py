@@ -15,7 +15,7 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.wire import http1
 from tiphys.wire.http2.errors import ErrorCode, StreamFault
 from tiphys.wire.http2.hpack import Decoder, Field
-from tiphys.wire.message import RepeatedHeaders, RequestLine, Response
+from tiphys.wire.message import RepeatedHeaders, RequestLine, Response, with_value
 
 _BLOCKS: Final = 64
 _BLOCK_BYTES: Final = 1024
@@ -62,8 +62,7 @@ class HeadReader:
     def __init__(self, max_list_bytes: int, lines: http1.RequestLines) -> None:
         self._decoder = Decoder(max_list_bytes)
         self._lines = lines
-        self._blocks: dict[bytes, Head] = {}
-        self._changes = 0
+        self._blocks: dict[bytes, Head] = {}  # those that change no table, while it is as it was
         self._sets: dict[Hashable, Headers] = {}
 
     def read(self, block: bytes) -> Head:
@@ -71,26 +70,28 @@ class HeadReader:
         known = self._blocks.get(block)
         if known is not None:
             return known
+        changes = self._decoder.changes
         fields, whole = self._decoder.decode(block)
-        if self._decoder.changes != self._changes:
-            self._changes = self._decoder.changes
-            self._blocks.clear()
-        elif len(self._blocks) >= _BLOCKS:
-            self._blocks.clear()
         head = self._head(fields) if whole else Head(Headers(refusal=_too_large()), length=0)
-        if len(block) <= _BLOCK_BYTES:
+        if self._decoder.changes != changes:
+            self._blocks.clear()
+        elif len(block) <= _BLOCK_BYTES:
+            if len(self._blocks) >= _BLOCKS:
+                self._blocks.clear()
             self._blocks[block] = head
         return head
 
     def read_trailers(self, stream_id: int, block: bytes) -> None:
         """Read what comes behind a body; it says nothing to us. Raises ConnectionFault, StreamFault."""
         fields, _ = self._decoder.decode(block)
+        self._blocks.clear()
         if any(name.startswith(":") or not _NAME.fullmatch(name) for name, _ in fields):
             raise StreamFault(stream_id, ErrorCode.PROTOCOL_ERROR, "trailers with what is no trailer")
 
     def skip(self, block: bytes) -> None:
         """Read a block for its table alone. Raises ConnectionFault."""
         self._decoder.decode(block)
+        self._blocks.clear()
 
     def _head(self, fields: list[Field]) -> Head:
         method = path = length = None
@@ -117,7 +118,7 @@ class HeadReader:
         if length is not None:
             if not (length.isascii() and length.isdigit() and len(length) < 19):
                 return Head(headers, fault="a length that is no number")
-            with_length = {**headers.fields, "content-length": length}
+            with_length = with_value(headers.fields, "content-length", length)
             headers = Headers(with_length, headers.memo, "", headers.refusal, headers.continues)
         return Head(headers, self._line(method, path), -1 if length is None else int(length))
 
