@@ -34,7 +34,7 @@ from tiphys.client.transport import TransportError
 from tiphys.client.zpages import ZPages
 from tiphys.wire import pki, serving_files
 from tiphys.wire.message import Request, Response
-from tiphys.wire.server import serve
+from tiphys.wire.server import ServerLimits, serve
 from tiphys.wire.serving_files import Files, Held, ServingFiles
 from tiphys.wire.tls_options import TlsOptions
 
@@ -55,6 +55,7 @@ class EndpointOptions:
     certificate: Path | None = None
     key: Path | None = None
     tls: TlsOptions = field(default_factory=TlsOptions)
+    limits: ServerLimits = field(default_factory=ServerLimits)
     client_ca: Path | None = None
     """PEM of who signs client certificates; None: the cluster's own, out of its ConfigMap."""
     look_up_client_ca: bool = True
@@ -112,7 +113,13 @@ class ComponentEndpoint:
         held = await asyncio.to_thread(serving_files.read, files, Held(self._own_pair()))
         context = await asyncio.to_thread(serving_files.make_context, held, options.tls)
         self._take(held)
-        async with serve(self.handle, host=options.address, port=options.port, ssl_context=context) as server:
+        async with serve(
+            self.handle,
+            host=options.address,
+            port=options.port,
+            ssl_context=context,
+            limits=options.limits,
+        ) as server:
             log.info("endpoint listens component=%s port=%d", self._name, options.port)
 
             async def take_over(held: Held, context: ssl.SSLContext) -> None:

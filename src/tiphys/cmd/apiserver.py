@@ -35,6 +35,7 @@ from tiphys.cmd.component import Component, FlagError, shown_flags
 from tiphys.cmd.duration import DURATION, SIGNED_DURATION
 from tiphys.cmd.egress_flags import egress_from
 from tiphys.cmd.gate_flags import emulation_flags, gate_flags, read_gates, read_tls, tls_flags
+from tiphys.cmd.http2_flags import goaway_flag, http2_flags, read_limits
 from tiphys.cmd.http_flags import http_flags, http_options
 from tiphys.cmd.loop import run as run_loop
 from tiphys.cmd.malloc import return_large_blocks
@@ -238,7 +239,8 @@ def _told_to_stop() -> asyncio.Event:
 
 async def run(flags: dict[str, Any]) -> None:
     """Serve until SIGTERM or SIGINT."""
-    tls, options = read_tls(flags), options_from(flags)
+    options = options_from(flags)
+    tls, limits = read_tls(flags), read_limits(flags)
     store = open_store(flags["store"], flags, options.egress.etcd)
     try:
         server = ApiServer(store, options)
@@ -269,6 +271,7 @@ async def run(flags: dict[str, Any]) -> None:
             host=first,
             port=port,
             ssl_context=context,
+            limits=limits,
             addresses=[(address, port) for address in others],
             grace_s=options.request_timeout_s,
         ) as listening:
@@ -335,6 +338,8 @@ async def run(flags: dict[str, Any]) -> None:
     "--tls-sni-cert-key", multiple=True, help="cert,key[:name,...]: for clients that ask for a name"
 )
 @tls_flags
+@http2_flags
+@goaway_flag
 @gate_flags
 @emulation_flags
 @click.option("--runtime-config", default="", help="api/beta=false, group/version[/resource]=false, ...")

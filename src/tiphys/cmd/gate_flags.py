@@ -12,7 +12,7 @@ from tiphys.apimachinery.compatibility import VersionError, effective
 from tiphys.apimachinery.featuregates import FeatureGateError, FeatureGates, parse, resolve
 from tiphys.client import exposition
 from tiphys.cmd.component import FlagError
-from tiphys.wire.tls_options import TlsOptionError, TlsOptions, read
+from tiphys.wire.tls_options import HTTP1, HTTP2, TlsOptionError, TlsOptions, read
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,8 @@ def tls_flags(command: Callable[..., None]) -> Callable[..., None]:
 def read_tls(flags: dict[str, Any]) -> TlsOptions:
     """Return which TLS to speak. Raises FlagError."""
     suites = [one for one in flags.pop("tls_cipher_suites").split(",") if one]
+    protocols = HTTP1 if flags.pop("disable_http2_serving", False) else HTTP2
     try:
-        return read(flags.pop("tls_min_version"), suites)
+        return read(flags.pop("tls_min_version"), suites, protocols)
     except TlsOptionError as error:
         raise FlagError(str(error)) from error

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from tiphys.apis.runtime_config import parse as parse_runtime_config
 from tiphys.cmd.component import FlagError
+from tiphys.cmd.http2_flags import goaway_faults
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _DEFAULT_RANGE: Final = "10.0.0.0/24"
@@ -40,6 +41,7 @@ _NEEDED_API: Final = ("flowcontrol.apiserver.k8s.io/v1", "api/ga", "api/all")
 def check(flags: Mapping[str, Any], advertised: str, ranges: Sequence[str]) -> None:
     """Refuse limits, ports and ranges that do not go together. Raises FlagError with every fault."""
     faults = [text for name, text in _LIMITS.items() if (flags.get(name) or 0) < 0]
+    faults += goaway_faults(flags)
     faults += _flow_faults(flags)
     faults += _port_faults(flags["secure_port"])
     faults += _range_faults(ranges)

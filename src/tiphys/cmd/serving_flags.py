@@ -15,6 +15,7 @@ from tiphys.cmd.component import shown_flags
 from tiphys.cmd.duration import DURATION
 from tiphys.cmd.election_flags import Decorator, go_bool
 from tiphys.cmd.gate_flags import emulation_flags, gate_flags, read_gates, read_tls, tls_flags
+from tiphys.cmd.http2_flags import http2_flags, read_limits
 
 _PROXY_FLAGS = {
     "allowed_names": "requestheader_allowed_names",
@@ -35,6 +36,7 @@ def serving_flags(port: int) -> Decorator:
         click.option("--tls-cert-file", default="", help="Certificate of the endpoint; self-made otherwise."),
         click.option("--tls-private-key-file", default="", help="Its key."),
         tls_flags,
+        http2_flags,
         gate_flags,
         emulation_flags,
         click.option(
@@ -78,6 +80,7 @@ def read_serving(flags: dict[str, Any], configuration: Mapping[str, Any] | None 
         certificate=Path(certificate) if certificate else None,
         key=Path(key) if key else None,
         tls=read_tls(flags),
+        limits=read_limits(flags),
         gates=read_gates(flags),
         client_ca=_readable(authority) if authority else None,
         look_up_client_ca=not flags.pop("authentication_skip_lookup"),

@@ -36,6 +36,7 @@ from tiphys.storage.memory import MemoryStore
 from tiphys.testing.nodes import NodeShape, SimulatedNodes
 from tiphys.wire import pki
 from tiphys.wire.server import serve
+from tiphys.wire.tls_options import TlsOptions
 
 ADMIN = "tiphys:admin"
 _COMPONENTS = {
@@ -147,6 +148,7 @@ class Cluster:
         authority = pki.make_ca("tiphys", now)
         pair = pki.issue_server(authority, "kube-apiserver", ["localhost", "127.0.0.1"], now)
         context = pki.server_context(pair, None)
+        TlsOptions().apply(context)
         server = await self._stack.enter_async_context(
             serve(self.server.handler, ssl_context=context, grace_s=0.5)
         )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tiphys.wire.http2.connection import Http2Connection
 
 MAX_BODY_BYTES: Final = 3 * 1024 * 1024
+MAX_STREAMS: Final = 100
 _READ_BYTES: Final = 128 * 1024
 _SWEEP_S: Final = 1.0
 _LOOK_S: Final = 0.05
@@ -47,7 +48,7 @@ class ServerLimits:
     """Of a client not reading what it asked for."""
     handshake_s: float = 10.0
     backlog: int = 4096
-    max_streams: int = 100
+    max_streams: int = MAX_STREAMS
     """Of a connection of HTTP/2 at a time."""
     goaway_chance: float = 0.0
     """How many of the requests over HTTP/2 are the last of their connection."""

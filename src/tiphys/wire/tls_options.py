@@ -58,7 +58,7 @@ class TlsOptions:
 
     minimum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2
     ciphers: tuple[str, ...] = ()
-    protocols: tuple[str, ...] = HTTP1
+    protocols: tuple[str, ...] = HTTP2
     """What clients may choose from, the best first."""
 
     def apply(self, context: ssl.SSLContext) -> None:
@@ -85,7 +85,7 @@ def _fastest_first(ciphers: Iterable[str]) -> list[str]:
     return sorted(ciphers, key=lambda name: "AES128-GCM" not in name)
 
 
-def read(minimum: str, suites: Iterable[str]) -> TlsOptions:
+def read(minimum: str, suites: Iterable[str], protocols: tuple[str, ...] = HTTP2) -> TlsOptions:
     """Return what upstream's names mean; an empty version is TLS 1.2. Raises TlsOptionError."""
     if minimum and minimum not in VERSIONS:
         raise TlsOptionError(f'unknown tls version "{minimum}"')
@@ -96,4 +96,4 @@ def read(minimum: str, suites: Iterable[str]) -> TlsOptions:
         elif name not in _OF_13:
             raise TlsOptionError(f"Cipher suite {name} not supported or doesn't exist")
     version = VERSIONS[minimum] if minimum else ssl.TLSVersion.TLSv1_2
-    return TlsOptions(version, tuple(dict.fromkeys(ciphers)))
+    return TlsOptions(version, tuple(dict.fromkeys(ciphers)), protocols)

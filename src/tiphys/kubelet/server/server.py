@@ -43,13 +43,15 @@ from tiphys.kubelet.tracing import answered
 from tiphys.wire import serving_files
 from tiphys.wire.message import Request, Response
 from tiphys.wire.pki import KeyPair, issue_server, make_ca
-from tiphys.wire.server import serve
+from tiphys.wire.server import ServerLimits, serve
 from tiphys.wire.serving_files import Files, Held, ServingFiles
 
 log = logging.getLogger(__name__)
 
 _TEXT = "text/plain"
 _READ_ONLY = frozenset({"pods", "runningpods", "logs", "containerLogs"})
+_MAX_STREAMS = 250
+"""Over one connection of HTTP/2: upstream's kubelet leaves this to Go."""
 _PLAIN_PATHS = frozenset({"pods", "healthz", "stats", "metrics"})
 _PATHS = ("/configz", "/flagz", "/healthz", "/metrics", "/metrics/cadvisor", "/metrics/probes",
           "/metrics/resource", "/metrics/slis", "/pods", "/statusz")  # fmt: skip
@@ -94,7 +96,13 @@ class KubeletServer:
             context = await asyncio.to_thread(serving_files.make_context, held, options.tls)
             self._access.trust(held.client_ca)
             server = await stack.enter_async_context(
-                serve(self.handle, host=options.address, port=options.port, ssl_context=context)
+                serve(
+                    self.handle,
+                    host=options.address,
+                    port=options.port,
+                    ssl_context=context,
+                    limits=ServerLimits(max_streams=_MAX_STREAMS),
+                )
             )
             on_listening(server.port)
             log.info("kubelet endpoint listens port=%d", server.port)
