@@ -28,6 +28,11 @@ class User:
     groups: tuple[str, ...] = ()
     extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether nobody knows who this is."""
+        return self.name == ANONYMOUS or UNAUTHENTICATED in self.groups
+
     def to_info(self) -> dict[str, Any]:
         """Render as ``authentication.k8s.io/v1 UserInfo``."""
         info: dict[str, Any] = {"username": self.name} if self.name else {}
