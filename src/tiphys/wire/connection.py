@@ -391,7 +391,7 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
     # -- the server's side
 
     @property
-    def tasks(self) -> Sequence[asyncio.Task[None]]:
+    def tasks(self) -> Sequence[asyncio.Future[None]]:
         """What this connection does."""
         return (self._runner.task,)
 

@@ -125,7 +125,7 @@ async def test_handlers_that_wait_do_not_hold_up_others() -> None:
     app.tell("/slow")
     await settle()
     assert peer.answer(slow).body == b"/slow"
-    assert len(peer.connection.tasks) == 1, "one is kept for the next"
+    assert len(peer.connection.tasks) == 2, "one is kept for the next, beside the connection itself"
     peer.lose()
     await settle()
 
@@ -734,6 +734,22 @@ async def test_streams_last_when_a_server_takes_no_more() -> None:
     assert peer.wire.closing
     peer.lose()
     await peer.server.stop(0.1)
+
+
+async def test_a_server_that_stops_waits_for_answers_on_their_way() -> None:
+    async def handler(request: Request) -> Response:
+        return Response(200, {}, b"x" * 100)
+
+    peer = Peer(handler, settings=[(frames.INITIAL_WINDOW_SIZE, 60)])
+    stream_id = peer.ask()
+    stopping = asyncio.ensure_future(peer.server.stop(60))
+    await settle()
+    assert not stopping.done()
+    peer.send(frames.window_update(stream_id, 40))
+    assert peer.answer(stream_id).ended
+    assert (peer.wire.closing, peer.wire.aborted) == (True, False)
+    peer.lose()
+    await stopping
 
 
 async def test_a_server_that_stops_leaves_nothing() -> None:

@@ -57,6 +57,7 @@ class Http2Connection(Receiver, asyncio.BufferedProtocol):
         self._spare: Runner | None = None
         self._running: dict[Runner, Stream] = {}
         self._queue: deque[Stream] = deque()
+        self._gone: asyncio.Future[None] = loop.create_future()
 
     @property
     def tick(self) -> float:
@@ -80,6 +81,8 @@ class Http2Connection(Receiver, asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = self._failed = True
+        if not self._gone.done():
+            self._gone.set_result(None)
         self._owner.connections.discard(self)
         self._owner.timed.discard(self)
         self._queue.clear()
@@ -378,10 +381,11 @@ class Http2Connection(Receiver, asyncio.BufferedProtocol):
     # -- the server's side
 
     @property
-    def tasks(self) -> Sequence[asyncio.Task[None]]:
-        """What this connection does."""
+    def tasks(self) -> Sequence[asyncio.Future[None]]:
+        """What this connection does, and that it is there: answers may be on their way when all is done."""
         spare = (self._spare.task,) if self._spare is not None else ()
-        return (*(runner.task for runner in self._running), *spare)
+        gone = () if self._gone.done() else (self._gone,)
+        return (*(runner.task for runner in self._running), *spare, *gone)
 
     @property
     def endless(self) -> Sequence[_Endless]:
