@@ -263,6 +263,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if subject.get("commonName") in self.cluster.front_proxies:
             names = (self.headers.get(name) for name in self.cluster.user_headers)
             groups = [g for name in self.cluster.group_headers for g in self.headers.get_all(name, [])]
+            if not {"system:authenticated", "system:unauthenticated"} & set(groups):
+                groups.append("system:authenticated")  # the aggregator reads OpenAPI as a user without groups
             return User(next((name for name in names if name), "system:anonymous"), groups)
         scheme, _, token = self.headers.get("Authorization", "").partition(" ")
         return self.cluster.user_of_token(token) if scheme.lower() == "bearer" else User()
