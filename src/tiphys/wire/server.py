@@ -167,7 +167,7 @@ class Server:
     async def outlast_streams(self, timeout_s: float) -> None:
         """Wait until all streams have ended by themselves; those that last longer go on behind it."""
         deadline = self._clock.monotonic() + timeout_s
-        while any(one.streams for one in self.connections) and self._clock.monotonic() < deadline:  # noqa: ASYNC110
+        while any(one.endless for one in self.connections) and self._clock.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(_LOOK_S)
 
     def _sweep(self) -> None:
