@@ -79,12 +79,12 @@ def test_skipping_ends_where_the_field_does(field: bytes) -> None:
 @pytest.mark.parametrize(
     ("read", "data", "message"),
     [
-        (lambda data: wire.read_varint(data, 0, len(data)), b"", "bad varint"),
-        (lambda data: wire.read_varint(data, 0, len(data)), b"\x80", "bad varint"),
-        (lambda data: wire.read_varint(data, 0, len(data)), b"\xff" * 11, "bad varint"),
-        (lambda data: wire.read_length(data, 0, len(data)), b"\x03ab", "unexpected end of data"),
-        (lambda data: wire.skip(data, 0, len(data), wire.FIXED64), bytes(7), "bad field of wire type 1"),
-        (lambda data: wire.skip(data, 0, len(data), 3), b"", "bad field of wire type 3"),
+        (lambda data: wire.read_varint(data, 0, len(data)), b"", "unexpected EOF"),
+        (lambda data: wire.read_varint(data, 0, len(data)), b"\x80", "unexpected EOF"),
+        (lambda data: wire.read_varint(data, 0, len(data)), b"\xff" * 11, "proto: integer overflow"),
+        (lambda data: wire.read_length(data, 0, len(data)), b"\x03ab", "unexpected EOF"),
+        (lambda data: wire.skip(data, 0, len(data), wire.FIXED64), bytes(7), "unexpected EOF"),
+        (lambda data: wire.skip(data, 0, len(data), 7), b"", "proto: illegal wireType 7"),
     ],
 )
 def test_bytes_that_end_too_early(read: Callable[[bytes], Any], data: bytes, message: str) -> None:

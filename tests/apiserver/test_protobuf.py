@@ -1,10 +1,13 @@
 """Clients that speak protobuf, as Go programs do."""
+# ruff: noqa: E501
 
 from __future__ import annotations
 
 import asyncio
 import struct
 from typing import Any
+
+import pytest
 
 from tiphys.apis.protobuf import codec
 
@@ -68,3 +71,43 @@ async def test_times_of_the_first_year(api: Any) -> None:
     made = codec.decode(answer.raw)
     assert (made["spec"]["acquireTime"], made["spec"]["renewTime"]) == (began, renewed)
     assert (await api.get(leases + "/a"))["spec"]["acquireTime"] == began
+
+
+CONFIG_MAP = b"\x0a\x0f\x0a\x02v1\x12\x09ConfigMap"
+NO_OBJECT = "the object provided is unrecognized (must be of type ConfigMap): "
+NO_MAP = 'ConfigMap in version "v1" cannot be handled as a ConfigMap: '
+BODIES: dict[str, tuple[bytes, int, str]] = {
+    "nothing": (b"", 400, f"{NO_OBJECT}empty data (<empty>)"),
+    "JSON": (b"{}", 400, f"{NO_OBJECT}provided data does not appear to be a protobuf message, expected prefix [107 56 115 0] ({{}})"),
+    "the magic alone": (b"k8s\x00", 400, f"{NO_OBJECT}empty body (6b387300)"),
+    "half an envelope": (b"k8s\x00\xff\xff", 400, f"{NO_OBJECT}unexpected EOF (6b387300ffff)"),
+    "a number too long": (b"k8s\x00" + b"\xff" * 11, 400, f"{NO_OBJECT}proto: integer overflow (6b387300{'ff' * 11})"),
+    "an odd wire type": (b"k8s\x00\x0f", 400, f"{NO_OBJECT}proto: illegal wireType 7 (6b3873000f)"),
+    "half a message": (b"k8s\x00" + CONFIG_MAP + b"\x12\x03\x0a\x05a", 400, f"{NO_MAP}unexpected EOF"),
+    "a negative length": (
+        b"k8s\x00" + CONFIG_MAP + b"\x12\x0b\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+        400,
+        f"{NO_MAP}proto: negative length found during unmarshaling",
+    ),
+    "an unknown kind": (
+        b"k8s\x00\x0a\x09\x0a\x02v1\x12\x03Foo\x12\x00",
+        400,
+        'Foo in version "v1" cannot be handled as a ConfigMap: no kind "Foo" is registered for version "v1" in '
+        'scheme "pkg/api/legacyscheme/scheme.go:30"',
+    ),
+    "no kind, no name": (b"k8s\x00\x0a\x00", 422, 'ConfigMap "" is invalid: '),
+    "no kind": (b"k8s\x00\x12\x05\x0a\x03\x0a\x01a", 201, ""),
+    "bytes that are no characters": (
+        b"k8s\x00" + CONFIG_MAP + b"\x12\x0f\x0a\x03\x0a\x01a\x12\x08\x0a\x01k\x12\x03\xffx\xfe", 201, ""
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "status", "said"), BODIES.values(), ids=BODIES.keys())
+async def test_bodies(api: Any, body: bytes, status: int, said: str) -> None:
+    answer = await api("POST", CMS, body, content_type=PROTOBUF)
+    assert answer.status == status, answer.raw
+    assert answer.message.startswith(said)
+    if status == 201:
+        assert answer.json["metadata"]["name"] == "a"
+        assert answer.json.get("data") in (None, {"k": "\ufffdx\ufffd"})

@@ -9,6 +9,7 @@ Source: the protocol buffers encoding guide.
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Final
 
@@ -18,6 +19,7 @@ BYTES: Final = 2
 FIXED32: Final = 5
 _MASK64 = (1 << 64) - 1
 _SIGN64 = 1 << 63
+_NEGATIVE = "proto: negative length found during unmarshaling"
 
 
 class ProtobufError(ValueError):
@@ -96,8 +98,16 @@ def read_varint(data: bytes, at: int, end: int) -> tuple[int, int]:
             return result & _MASK64, at
         shift += 7
         if shift > 63:
-            break
-    raise ProtobufError("bad varint")
+            raise ProtobufError("proto: integer overflow")
+    raise ProtobufError("unexpected EOF")
+
+
+def text_of(data: bytes) -> str:
+    """Return a text; every byte that is part of no character becomes one that says so, as in JSON."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return re.sub("[\udc80-\udcff]", "\ufffd", data.decode(errors="surrogateescape"))
 
 
 def signed(number: int) -> int:
@@ -109,7 +119,7 @@ def read_length(data: bytes, at: int, end: int) -> tuple[int, int]:
     """Read a length: where the content starts and ends. Raises ProtobufError."""
     length, at = read_varint(data, at, end)
     if at + length > end:
-        raise ProtobufError("unexpected end of data")
+        raise ProtobufError("unexpected EOF" if length < _SIGN64 else _NEGATIVE)
     return at, at + length
 
 
@@ -120,6 +130,8 @@ def skip(data: bytes, at: int, end: int, wire_type: int) -> int:
     if wire_type == BYTES:
         return read_length(data, at, end)[1]
     size = {FIXED64: 8, FIXED32: 4}.get(wire_type)
-    if size is None or at + size > end:
-        raise ProtobufError(f"bad field of wire type {wire_type}")
+    if size is None:
+        raise ProtobufError(f"proto: illegal wireType {wire_type}")
+    if at + size > end:
+        raise ProtobufError("unexpected EOF")
     return at + size

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from tiphys.apimachinery import field_errors, go_yaml
 from tiphys.apimachinery.errors import BadRequest, Invalid
 from tiphys.apimachinery.meta import GVK, Object, gvk_of
 from tiphys.apimachinery.schema.mismatch import json_kind
 from tiphys.apimachinery.schema.strict_json import TooLarge
+from tiphys.apimachinery.schema.walk import cannot_be_handled, not_registered
 from tiphys.apiserver import machinery, nesting
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.negotiation import JSON, MEDIA_TYPES, PROTOBUF, YAML, body_media_type
@@ -21,7 +22,6 @@ from tiphys.apiserver.negotiation import JSON, MEDIA_TYPES, PROTOBUF, YAML, body
 _YAML_LINE = "line "
 _SHOWN_BYTES = 30
 _NO_KIND = "couldn't get version/kind; json parse error"
-_SCHEME = "pkg/api/legacyscheme/scheme.go:30"
 _GO_KINDS: dict[type, str] = {list: "array", str: "string", bool: "bool", type(None): "null"}
 _JSON_KINDS: dict[type, str] = {**_GO_KINDS, dict: "object"}
 _TYPE_FIELDS = ("kind", "apiVersion")
@@ -43,8 +43,6 @@ def parse_object(body: bytes, media_type: str) -> tuple[Any, list[str]]:
     Raises:
         BadRequest: the body does not parse.
     """
-    if media_type == PROTOBUF:
-        return machinery.decode_protobuf(body), []
     if media_type == JSON:
         return _parse_json(body)
     if body.lstrip()[:1] != b"{" or _FRACTION.search(body):
@@ -69,6 +67,8 @@ def _parse_json(body: bytes) -> tuple[Any, list[str]]:
 def _parse_as(gvk: GVK, body: bytes, media_type: str, *, typed: bool = True) -> tuple[Object, list[str]]:
     """Return the object in a body. Raises BadRequest that shows the beginning of what is none."""
     kind = gvk.kind
+    if media_type == PROTOBUF:
+        return _parse_protobuf(gvk, body), []
     try:
         value, duplicates = parse_object(body, media_type)
     except BadRequest as error:
@@ -94,6 +94,15 @@ def _parse_as(gvk: GVK, body: bytes, media_type: str, *, typed: bool = True) -> 
     if version is not None and version != gvk.api_version and version.count("/") > 1:
         raise _unrecognized(kind, f"unexpected GroupVersion string: {version}", body)
     return value, duplicates
+
+
+def _parse_protobuf(gvk: GVK, body: bytes) -> Object:
+    try:
+        return cast(Object, machinery.decode_protobuf(body, gvk))
+    except BadRequest as error:
+        if " cannot be handled as a " in error.message:
+            raise
+        raise _unrecognized(gvk.kind, error.message, body) from error
 
 
 def _not_text(obj: Object, word: str) -> str:
@@ -212,12 +221,11 @@ def _check_custom_kind(obj: Object, gvk: GVK) -> None:
 
 
 def _unknown(found: GVK, gvk: GVK) -> BadRequest:
-    version = f'"{found.kind}" is registered for version "{found.api_version}"'
-    return _cannot(found, gvk, f'no kind {version} in scheme "{_SCHEME}"')
+    return _cannot(found, gvk, not_registered(found))
 
 
 def _cannot(found: GVK, gvk: GVK, text: str) -> BadRequest:
-    return BadRequest(f'{found.kind} in version "{found.version}" cannot be handled as a {gvk.kind}: {text}')
+    return cannot_be_handled(found, text, gvk.kind)
 
 
 def report(call: Call, gvk: GVK, faults: Sequence[str], validation: str) -> None:

@@ -20,7 +20,7 @@ from tiphys.apimachinery.schema import strict_json
 from tiphys.apimachinery.schema.mismatch import DecodeError
 from tiphys.apimachinery.schema.node import Schema
 from tiphys.apimachinery.schema.shown import filled
-from tiphys.apimachinery.schema.walk import cannot_be_handled, decode_check
+from tiphys.apimachinery.schema.walk import cannot_be_handled, decode_check, not_registered
 from tiphys.apimachinery.warnings import collecting
 from tiphys.apis import conversion, schemas, strategies
 from tiphys.apis.meta_validation import validate_meta_update
@@ -181,14 +181,18 @@ async def judge(call: Call, check: Callable[[], list[FieldError]]) -> list[Field
     return faults
 
 
-def decode_protobuf(body: bytes) -> Any:
-    """Return the object in a protobuf body. Raises BadRequest."""
+def decode_protobuf(body: bytes, default: GVK | None = None) -> Any:
+    """Return the object in a protobuf body; ``default`` says what the body leaves out. Raises BadRequest."""
     from tiphys.apis.protobuf import codec
 
     try:
-        return codec.decode(body)
+        return codec.decode(body, default)
+    except codec.MessageError as error:
+        shown = default or error.gvk
+        text = str(error) if error.registered else not_registered(error.gvk)
+        raise cannot_be_handled(error.gvk, text, shown.kind) from error
     except ProtobufError as error:
-        raise BadRequest(f"the object provided is unrecognized: {error}") from error
+        raise BadRequest(str(error)) from error
 
 
 def encode_protobuf(value: Object) -> bytes:

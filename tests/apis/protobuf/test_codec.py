@@ -449,10 +449,14 @@ REFUSED: dict[str, bytes] = {
     "no kind": b"k8s\x00",
     "unknown kind": codec.wrap(b"", GVK("demo.io", "v1", "Gadget")),
     "cut": codec.encode(pod({"nodeName": "n"}))[:-8],
-    "bad text": codec.wrap(b"\x0a\x03\x0a\x01\xff", GVK("", "v1", "Pod")),
     "field zero": codec.wrap(b"\x00\x01", GVK("", "v1", "Pod")),
     "group": codec.wrap(b"\xfb\x3f", GVK("", "v1", "Pod")),
 }
+
+
+def test_bytes_that_are_no_characters_are_told_so() -> None:
+    found = codec.decode(codec.wrap(b"\x0a\x04\x0a\x02a\xff", GVK("", "v1", "Pod")))
+    assert found["metadata"]["name"] == "a\ufffd"
 
 
 @pytest.mark.parametrize("data", REFUSED.values(), ids=REFUSED.keys())

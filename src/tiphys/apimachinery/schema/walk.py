@@ -94,9 +94,16 @@ def fits(value: Any, schema: Schema) -> bool:
     return True
 
 
-def cannot_be_handled(gvk: GVK, text: str) -> BadRequest:
-    """Return the 400 that a body that does not decode is answered with."""
-    return BadRequest(f'{gvk.kind} in version "{gvk.version}" cannot be handled as a {gvk.kind}: {text}')
+def cannot_be_handled(gvk: GVK, text: str, wanted: str = "") -> BadRequest:
+    """Return the 400 that a body that does not decode, as the kind that is wanted, is answered with."""
+    kind = wanted or gvk.kind
+    return BadRequest(f'{gvk.kind} in version "{gvk.version}" cannot be handled as a {kind}: {text}')
+
+
+def not_registered(gvk: GVK) -> str:
+    """Return what is said of a kind that nobody knows."""
+    scheme = "pkg/api/legacyscheme/scheme.go:30"
+    return f'no kind "{gvk.kind}" is registered for version "{gvk.api_version}" in scheme "{scheme}"'
 
 
 _Walk = Callable[[Any, _Faults, _Trail, Any], None]

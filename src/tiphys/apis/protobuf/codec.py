@@ -11,6 +11,7 @@ Source: API concepts, protobuf encoding.
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from typing import Any, Final
 
@@ -35,9 +36,23 @@ MAGIC: Final = b"k8s\x00"
 CONTENT_TYPE: Final = "application/vnd.kubernetes.protobuf"
 _TYPE_META, _RAW = tag(1, BYTES), tag(2, BYTES)
 _TAIL = delimited(tag(3, BYTES), b"") + delimited(tag(4, BYTES), b"")
+_NO_MAGIC = "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"
 _SCHEMA = "apiextensions.v1.JSONSchemaProps"
 _ONE, _TWO = tag(1, BYTES), tag(2, BYTES)
 _ALLOWS = tag(1, VARINT)
+
+
+class EnvelopeError(ProtobufError):
+    """Bytes that no kind can be read from."""
+
+
+class MessageError(ProtobufError):
+    """Bytes that are no message of the kind that they name; ``registered`` is False where there is none."""
+
+    def __init__(self, text: str, gvk: GVK, *, registered: bool = True) -> None:
+        super().__init__(text)
+        self.gvk = gvk
+        self.registered = registered
 
 
 class _Codec:
@@ -150,7 +165,7 @@ def supports(gvk: GVK) -> bool:
 def _message_of(gvk: GVK) -> str:
     message = _codec().message_of(gvk)
     if message is None:
-        raise ProtobufError(f"no protobuf form of {gvk.api_version} {gvk.kind}")
+        raise MessageError(f"no protobuf form of {gvk.api_version} {gvk.kind}", gvk, registered=False)
     return message
 
 
@@ -176,34 +191,51 @@ def wrap(message: bytes, gvk: GVK) -> bytes:
 
 
 def decode(data: bytes, default: GVK | None = None) -> Object:
-    """Decode bytes with their envelope; ``default`` is the kind for an envelope that names none.
+    """Decode bytes with their envelope; ``default`` has the kind and version that an envelope does not name.
 
     Raises:
-        ProtobufError: no magic, an unknown kind, or bytes that are no such message.
+        EnvelopeError: no kind can be read. MessageError: it is unknown, or has no such message.
     """
-    if not data.startswith(MAGIC):
-        raise ProtobufError(
-            "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"
-        )
-    unknown = raw_fields(data, len(MAGIC), len(data))
-    gvk = _named_kind(unknown.get(1)) or default
-    if gvk is None:
-        raise ProtobufError("the envelope names no kind")
-    body = unknown.get(2, b"")
-    if not isinstance(body, bytes):
-        raise ProtobufError("the envelope holds no message")
-    found = _codec().plans[_message_of(gvk)].decode(body, 0, len(body))
+    gvk, body = _opened(data, default or GVK("", "", ""))
+    plan = _codec().plans[_message_of(gvk)]
+    try:
+        found = plan.decode(body, 0, len(body))
+    except ProtobufError as error:
+        raise MessageError(str(error), gvk) from error
     return {"kind": gvk.kind, "apiVersion": gvk.api_version, **found}
 
 
-def _named_kind(type_meta: int | bytes | None) -> GVK | None:
-    if not isinstance(type_meta, bytes):
-        return None
+def _opened(data: bytes, default: GVK) -> tuple[GVK, bytes]:
+    """Return the kind and the message in an envelope. Raises EnvelopeError."""
+    if not data:
+        raise EnvelopeError("empty data")
+    if not data.startswith(MAGIC):
+        raise EnvelopeError(_NO_MAGIC)
+    if len(data) == len(MAGIC):
+        raise EnvelopeError("empty body")
+    try:
+        unknown = raw_fields(data, len(MAGIC), len(data))
+        type_meta = unknown.get(1, b"")
+        version, kind = _named(type_meta) if isinstance(type_meta, bytes) else ("", "")
+    except ProtobufError as error:
+        raise EnvelopeError(str(error)) from error
+    body = unknown.get(2, b"")
+    if not isinstance(body, bytes):
+        raise EnvelopeError("proto: wrong wireType = 0 for field Raw")
+    group, number = split_api_version(version) if version else (default.group, default.version)
+    gvk = GVK(group, number, kind or default.kind)
+    for word, value in (("Kind", gvk.kind), ("apiVersion", gvk.version)):
+        if not value:
+            shown = f"runtime.TypeMeta{{APIVersion:{json.dumps(version)}, Kind:{json.dumps(kind)}}}"
+            raise EnvelopeError(f"Object '{word}' is missing in '{shown}'")
+    return gvk, body
+
+
+def _named(type_meta: bytes) -> tuple[str, str]:
     fields = raw_fields(type_meta, 0, len(type_meta))
-    version, kind = fields.get(1), fields.get(2)
-    if not isinstance(version, bytes) or not isinstance(kind, bytes) or not kind:
-        return None
-    return GVK(*split_api_version(version.decode(errors="replace")), kind.decode(errors="replace"))
+    texts = (fields.get(number, b"") for number in (1, 2))
+    version, kind = (text.decode(errors="replace") if isinstance(text, bytes) else "" for text in texts)
+    return version, kind
 
 
 def watch_frame(type_: str, enveloped: bytes) -> bytes:

@@ -29,6 +29,7 @@ from tiphys.apimachinery.protowire import (
     signed,
     skip,
     tag,
+    text_of,
     varint,
 )
 from tiphys.apis.protobuf.special import ABSENT, SPECIAL, STRING_LISTS, Raw, encode_strings
@@ -100,7 +101,7 @@ class Plan:
                     continue
             else:
                 if at + 8 > end:
-                    raise ProtobufError("unexpected end of data")
+                    raise ProtobufError("unexpected EOF")
                 value = decode(data[at : at + 8])
                 at += 8
             if shape == "[]":
@@ -201,8 +202,8 @@ def _encode_text(value: Any) -> bytes:
 def _read_text(data: bytes, at: int, end: int, _depth: int = 0) -> str:
     try:
         return data[at:end].decode()
-    except UnicodeDecodeError as error:
-        raise ProtobufError("invalid UTF-8") from error
+    except UnicodeDecodeError:
+        return text_of(data[at:end])
 
 
 def _encode_int(value: Any) -> bytes:

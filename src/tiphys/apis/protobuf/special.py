@@ -16,7 +16,16 @@ from typing import Any, Final, TypeAlias
 import orjson
 
 from tiphys.apimachinery.clock import parse_time
-from tiphys.apimachinery.protowire import BYTES, VARINT, ProtobufError, delimited, signed, tag, varint
+from tiphys.apimachinery.protowire import (
+    BYTES,
+    VARINT,
+    ProtobufError,
+    delimited,
+    signed,
+    tag,
+    text_of,
+    varint,
+)
 
 ABSENT: Final = object()
 Raw: TypeAlias = dict[int, int | bytes]
@@ -44,10 +53,7 @@ def _bytes(raw: Raw, number: int) -> bytes:
 
 
 def _text(raw: Raw, number: int) -> str:
-    try:
-        return _bytes(raw, number).decode()
-    except UnicodeDecodeError as error:
-        raise ProtobufError("invalid UTF-8") from error
+    return text_of(_bytes(raw, number))
 
 
 def _encode_moment(value: Any, *, micro: bool) -> bytes:
