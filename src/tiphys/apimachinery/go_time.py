@@ -9,16 +9,14 @@ from __future__ import annotations
 import calendar
 import re
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Final
 
 RFC3339: Final = "2006-01-02T15:04:05Z07:00"
 RFC3339_MICRO: Final = "2006-01-02T15:04:05.000000Z07:00"
 
 _MOMENT: Final = r"(\d{4})-(\d\d)-(\d\d)T(\d\d?):(\d\d):(\d\d)%(?:Z|([+-])(\d\d):(\d\d))"
-_PATTERNS: Final = {
-    RFC3339: re.compile(_MOMENT.replace("%", r"(?:[.,](\d+))?"), re.ASCII),
-    RFC3339_MICRO: re.compile(_MOMENT.replace("%", r"[.,](\d{6})"), re.ASCII),
-}
+_FRACTIONS: Final = {RFC3339: r"(?:[.,](\d+))?", RFC3339_MICRO: r"[.,](\d{6})"}
 _ELEMENTS: Final = ("2006", "-", "01", "-", "02", "T", "15", ":", "04", ":", "05")
 _RANGES: Final = {
     "01": ("month", 1, 12),
@@ -33,13 +31,18 @@ class TimeError(ValueError):
     """A text that is no time in the layout; the message is Go's."""
 
 
+@cache
+def _pattern(layout: str) -> re.Pattern[str]:
+    return re.compile(_MOMENT.replace("%", _FRACTIONS[layout]), re.ASCII)
+
+
 def parse(text: str, layout: str = RFC3339) -> datetime:
     """Return the moment, in UTC, that a text names.
 
     Raises:
         TimeError: it names none, or one that is not in the years 1 to 9999.
     """
-    found = _PATTERNS[layout].fullmatch(text)
+    found = _pattern(layout).fullmatch(text)
     if found is None or not _in_range(found):
         raise TimeError(explain(text, layout))
     year, month, day, hour, minute, second = map(int, found.group(1, 2, 3, 4, 5, 6))
