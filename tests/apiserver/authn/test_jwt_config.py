@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tiphys.apimachinery.featuregates import resolve
 from tiphys.apiserver.authn.anonymous import Anonymous
 from tiphys.apiserver.authn.expressions import ExpressionError, compile_expression
 from tiphys.apiserver.authn.jwt_config import (
@@ -222,6 +223,18 @@ def test_faults(text: str, want: str) -> None:
     with pytest.raises(BadConfiguration) as caught:
         parse(text, compiled, ["https://own"])
     assert str(caught.value) == f"invalid authentication configuration: {want}"
+
+
+def test_the_way_to_an_issuer_is_behind_a_gate() -> None:
+    gate = "StructuredAuthenticationConfigurationEgressSelector"
+    text = document(entry(issuer_=issuer(egressSelectorType="cluster")))
+    assert parse(text, compiled).issuers[0].egress == "cluster"
+    with pytest.raises(BadConfiguration) as caught:
+        parse(text, compiled, gates=resolve({gate: False}))
+    assert str(caught.value) == (
+        'invalid authentication configuration: jwt[0].issuer.egressSelectorType: Invalid value: "cluster": '
+        f"egress selector is not supported when {gate} feature gate is disabled"
+    )
 
 
 def test_all_faults_at_once() -> None:

@@ -27,7 +27,6 @@ from tiphys.apiserver.authn.serviceaccount import TokenKeys
 from tiphys.apiserver.authn.serviceaccount_tokens import ServiceAccountTokens
 from tiphys.apiserver.authn.tokens import AnyAudience, Authenticated, StaticTokens, TokenAuthenticator
 from tiphys.apiserver.authn.webhook import WebhookTokens
-from tiphys.apiserver.egress.selector import DIRECT, EgressSelector
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.reloading import Reloads
 from tiphys.apiserver.remote import Remote
@@ -44,12 +43,13 @@ class JwtIssuers:
         clock: Clock,
         path: Path | None = None,
         own: Sequence[str] = (),
-        egress: EgressSelector = DIRECT,
+        options: ApiServerOptions | None = None,
     ) -> None:
+        options = options or ApiServerOptions()
         self._clock = clock
         self._path = path
         self._own = tuple(own)
-        self._egress = egress
+        self._egress, self._gates = options.egress, options.feature_gates
         self._read = path.read_text() if path is not None else ""
         self._reloads = Reloads("authentication", clock)
         if path is not None:
@@ -84,7 +84,7 @@ class JwtIssuers:
             read = self._path.read_text()
             if read == self._read:
                 return False
-            config = jwt_config.parse(read, compile_expression, self._own, str(self._path))
+            config = jwt_config.parse(read, compile_expression, self._own, str(self._path), self._gates)
             before = self._by_config
             issuers = {one: before.get(one) or self._made(one) for one in config.issuers}
             await asyncio.gather(*(issuers[one].ready() for one in issuers if one not in before))
@@ -116,7 +116,9 @@ def build(
     config = AuthenticationConfig()
     path = options.authentication_config
     if path is not None:
-        config = jwt_config.parse(path.read_text(), compile_expression, keys.issuers, str(path))
+        config = jwt_config.parse(
+            path.read_text(), compile_expression, keys.issuers, str(path), options.feature_gates
+        )
     issuers = [*config.issuers, *([options.oidc] if options.oidc is not None else [])]
     tokens: list[TokenAuthenticator] = []
     if options.tokens:
@@ -129,7 +131,7 @@ def build(
     if options.enable_bootstrap_token_auth:
         tokens.append(AnyAudience(BootstrapTokens(lookup, clock), audiences))
     if issuers or path is not None:
-        tokens.append(AnyAudience(JwtIssuers(issuers, clock, path, keys.issuers, options.egress), audiences))
+        tokens.append(AnyAudience(JwtIssuers(issuers, clock, path, keys.issuers, options), audiences))
     if options.token_webhook_config is not None:
         tokens.append(
             WebhookTokens(

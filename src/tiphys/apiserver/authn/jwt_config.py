@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.apis.value_validation import domain_prefixed_path
 from tiphys.apiserver.authn.anonymous import Anonymous
 from tiphys.apiserver.authn.expressions import Compile, Expression, ExpressionError
@@ -28,6 +29,7 @@ _EMAIL_UNCHECKED: Final = (
     "in claimMappings.username.expression"
 )
 _RESERVED: Final = ("kubernetes.io", "k8s.io")
+_EGRESS_GATE: Final = "StructuredAuthenticationConfigurationEgressSelector"
 _EGRESS: Final = ("controlplane", "cluster")
 UNPAIRED: Final = (
     "oidc-issuer-url and oidc-client-id must be specified together when any oidc-* flags are set"
@@ -145,7 +147,11 @@ def _no_expressions(text: str, variable: str, *, boolean: bool = False) -> Expre
 
 
 def parse(
-    text: str, compile_: Compile, own_issuers: Sequence[str] = (), file: str = ""
+    text: str,
+    compile_: Compile,
+    own_issuers: Sequence[str] = (),
+    file: str = "",
+    gates: FeatureGates = DEFAULTS,
 ) -> AuthenticationConfig:
     """Read a file's text; ``own_issuers`` sign service accounts' tokens and may not be named.
 
@@ -154,7 +160,7 @@ def parse(
     """
 
     def read(document: Mapping[str, Any], faults: list[FieldError]) -> AuthenticationConfig:
-        return _Reader(compile_, own_issuers, faults).read(document)
+        return _Reader(compile_, own_issuers, faults, gates).read(document)
 
     unreadable = f'failed to load authentication configuration from file "{file}": '
     kind = replace(_KIND, unreadable=unreadable)
@@ -166,8 +172,15 @@ def parse(
 class _Reader:
     """Reads one document, gathering every fault."""
 
-    def __init__(self, compile_: Compile, own_issuers: Sequence[str], faults: list[FieldError]) -> None:
+    def __init__(
+        self,
+        compile_: Compile,
+        own_issuers: Sequence[str],
+        faults: list[FieldError],
+        gates: FeatureGates = DEFAULTS,
+    ) -> None:
         self.faults = faults
+        self._gates = gates
         self._compile = compile_
         self._own_issuers = tuple(own_issuers)
 
@@ -244,6 +257,9 @@ class _Reader:
             text = "data does not contain any valid RSA or ECDSA certificates"
             self.faults.append(field_errors.invalid(f"{path}.certificateAuthority", "<omitted>", text))
         egress = issuer.get("egressSelectorType") or ""
+        if egress and not self._gates.enabled(_EGRESS_GATE):
+            text = f"egress selector is not supported when {_EGRESS_GATE} feature gate is disabled"
+            self.faults.append(field_errors.invalid(f"{path}.egressSelectorType", egress, text))
         if egress and egress not in _EGRESS:
             text = "egress selector must be either controlplane or cluster"
             self.faults.append(field_errors.invalid(f"{path}.egressSelectorType", egress, text))
