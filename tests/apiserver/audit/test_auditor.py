@@ -178,6 +178,7 @@ async def test_a_watch_is_still_pushed_to(audited: tuple[Any, Events]) -> None:
 
     class Connected:
         anywhere = False
+        framing = "none"
 
         def framed(self, chunk: bytes) -> bytes:
             return chunk
