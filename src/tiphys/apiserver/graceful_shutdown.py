@@ -155,18 +155,18 @@ class GracefulShutdown:
         listener.replace_handler(TooLate(handler, options))
         if options.tells:
             await self._drain(listener)
-            await self._last(listener, _LAST_WORDS_S)
+            self._stop_listening(listener)
+            await listener.outlast_streams(_LAST_WORDS_S)
         else:
+            self._stop_listening(listener)  # in the same moment: nobody who is connected is refused
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._last(listener, options.request_timeout_s))
+                group.create_task(listener.outlast_streams(options.request_timeout_s))
                 group.create_task(self._drain(listener))
         await listener.stop(_LAST_WORDS_S)
 
-    async def _last(self, listener: Listener, patience_s: float) -> None:
-        """Listen no more, and let what streams go on for so long."""
+    def _stop_listening(self, listener: Listener) -> None:
         listener.close()
         self._signal("HTTPServerStoppedListening")
-        await listener.outlast_streams(patience_s)
 
     async def _delay(self) -> None:
         await asyncio.sleep(self._options.delay_s)
