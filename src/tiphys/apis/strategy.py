@@ -65,7 +65,7 @@ class Strategy:
     prepare_status_update: Callable[[Object, Object], None] = _nothing_update
     """(new, old) of a write to the status: all but the status is as it was."""
     stamp: Callable[[Object, Object | None, str], None] = _no_stamp
-    """(new, old, now) of a new object and of every write: say since when things are as they are."""
+    """(new, old, now) of a new object and of a write to the status: say since when the status is as it is."""
     validate: Callable[[Object], list[FieldError]] = _no_faults
     validate_update: Callable[[Object, Object], list[FieldError]] = _no_update_faults
     validate_status_update: Callable[[Object, Object], list[FieldError]] = _no_update_faults

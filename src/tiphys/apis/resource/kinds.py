@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tiphys.apimachinery.meta import GVK, Object, copy_object
+from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.defaulting import each, fill, fill_optional, peek, section
 from tiphys.apis.resource import pool_validation
 from tiphys.apis.resource.claim_validation import (
@@ -85,26 +85,6 @@ def _bodies(spec: Object) -> Iterator[Object]:
         yield device["basic"] if isinstance(device.get("basic"), dict) else device
 
 
-def stamp_slice(new: Object, _old: Object | None, now: str) -> None:
-    """Taints that do not say since when they are there are there from now on."""
-    if all("timeAdded" in taint for device in _bodies(peek(new, "spec")) for taint in each(device, "taints")):
-        return
-    new["spec"] = copy_object(new["spec"])
-    for device in _bodies(new["spec"]):
-        for taint in each(device, "taints"):
-            fill_optional(taint, "timeAdded", now)
-
-
-def stamp_taint_rule(new: Object, old: Object | None, now: str) -> None:
-    """Say since when the taint has the effect that it has, unless whoever wrote it has said so."""
-    taint, before, key = peek(new, "spec", "taint"), peek(old or {}, "spec", "taint"), "timeAdded"
-    since = taint.get(key)
-    if old is not None and taint.get("effect") != before.get("effect") and since == before.get(key):
-        since = None
-    if taint and since is None:
-        new["spec"] = {**new["spec"], "taint": {**taint, key: now}}
-
-
 def default_device_class(obj: Object) -> None:
     """A class always shows its spec."""
     section(obj, "spec")
@@ -131,7 +111,6 @@ def _of_version(version: str) -> Iterator[Strategy]:
         default=default_slice,
         validate=validate_slice,
         validate_update=validate_slice_update,
-        stamp=stamp_slice,
         has_generation=True,
     )
     yield Strategy(
@@ -150,7 +129,6 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK(_GROUP, "v1beta2", "DeviceTaintRule"),
         prepare_create=without_status,
-        stamp=stamp_taint_rule,
         validate=pool_validation.validate_taint_rule,
         validate_update=pool_validation.validate_taint_rule_update,
         validate_status_update=pool_validation.validate_taint_rule_status,

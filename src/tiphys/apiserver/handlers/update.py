@@ -286,7 +286,6 @@ def _prepare(call: Call, strategy: Strategy, new: Object, old: Object, change: C
         return
     if not change.subresource:
         strategy.prepare_update(new, old)
-        strategy.stamp(new, old, rfc3339(call.backend.clock.now()))
     if strategy.has_generation and not strategy.keeps_generation:
         meta_rules.bump_generation(new, old, strategy.status_fields)
 
