@@ -65,6 +65,10 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         validating(failurePolicy="x"),
         ['spec.failurePolicy: Unsupported value: "x": supported values: "Fail", "Ignore"'],
     ),
+    "no failure policy": (
+        validating(failurePolicy=""),
+        ['spec.failurePolicy: Unsupported value: "": supported values: "Fail", "Ignore"'],
+    ),
     "operations": (
         matching(operations=["*", "X"]),
         [

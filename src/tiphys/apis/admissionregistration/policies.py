@@ -52,7 +52,7 @@ def validate_policy_update(new: Object, old: Object) -> list[FieldError]:
 
 def _policy_faults(obj: Object, *, conditions: bool) -> list[FieldError]:
     spec, mutating = peek(obj, "spec"), obj.get("kind") == "MutatingAdmissionPolicy"
-    faults = one_of(spec.get("failurePolicy"), "spec.failurePolicy", ("Fail", "Ignore"))
+    faults = one_of(spec.get("failurePolicy"), "spec.failurePolicy", ("Fail", "Ignore"), nullable=True)
     params = spec.get("paramKind") is not None
     if params:
         faults += _param_kind(spec["paramKind"], "spec.paramKind")
