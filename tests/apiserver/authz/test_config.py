@@ -57,6 +57,31 @@ def test_answers_need_not_be_remembered(tmp_path: Path) -> None:
     assert (found.settings.authorized_ttl_s, found.settings.unauthorized_ttl_s) == (0.0, 0.0)
 
 
+@pytest.mark.parametrize("value", ["0s", None])
+def test_no_time_to_remember_means_the_default(tmp_path: Path, value: str | None) -> None:
+    file = tmp_path / "kubeconfig"
+    file.touch()
+    (found,) = parse(document(hook(file, authorizedTTL=value, unauthorizedTTL=value)), compile_expression)
+    assert isinstance(found, Webhook)
+    assert (found.settings.authorized_ttl_s, found.settings.unauthorized_ttl_s) == (300.0, 30.0)
+
+
+async def test_the_own_cluster_is_a_connection_but_no_service(serving: Any, tmp_path: Path) -> None:
+    """Other API servers may name it; the one that would ask itself says so instead of serving."""
+    path, entry = tmp_path / "authz.yaml", hook("", connectionInfo={"type": "InClusterConfig"})
+    (found,) = parse(document(entry), compile_expression)
+    assert isinstance(found, Webhook)
+    assert found.kubeconfig is None
+    path.write_text(document(entry))
+    with pytest.raises(BadConfiguration, match="w: connection type InClusterConfig is not allowed"):
+        async with serving(authorization_config=path):
+            pass
+    path.write_text(document(RBAC))
+    async with serving(authorization_config=path) as api:
+        path.write_text(document(entry, RBAC))
+        assert not api.server._modes.reload(api.server.backend.authorizer)
+
+
 CASES: dict[str, tuple[list[Any], str]] = {
     "none": ([], "authorizers: Required value: at least one authorization mode must be defined"),
     "no type": ([{"name": "x"}], "authorizers[0].type: Required value"),
@@ -89,7 +114,83 @@ CASES: dict[str, tuple[list[Any], str]] = {
         [hook("F", authorizedTTL="-30s")],
         'authorizers[0].authorizedTTL: Invalid value: "-30s": must be > 0s',
     ),
-    "no time": ([hook("F", unauthorizedTTL="0")], "authorizers[0].unauthorizedTTL: Required value"),
+    "another time before now": (
+        [hook("F", unauthorizedTTL="-30s")],
+        'authorizers[0].unauthorizedTTL: Invalid value: "-30s": must be > 0s',
+    ),
+    "no time": ([hook("F", timeout="0s")], "authorizers[0].timeout: Required value"),
+    "another version of reviews": (
+        [hook("F", subjectAccessReviewVersion="v2beta1")],
+        'authorizers[0].subjectAccessReviewVersion: Unsupported value: "v2beta1": supported values: "v1", '
+        '"v1beta1"',
+    ),
+    "another version of reviews for conditions": (
+        [hook("F", matchConditionSubjectAccessReviewVersion="v1beta1")],
+        'authorizers[0].matchConditionSubjectAccessReviewVersion: Unsupported value: "v1beta1": supported '
+        'values: "v1"',
+    ),
+    "all that is wrong, in its order": (
+        [
+            {
+                "type": "Webhook",
+                "name": "w",
+                "webhook": {"authorizedTTL": "-1s", "unauthorizedTTL": "-2s", "matchConditions": [{}]},
+            }
+        ],
+        '[authorizers[0].timeout: Required value, authorizers[0].authorizedTTL: Invalid value: "-1s": must '
+        'be > 0s, authorizers[0].unauthorizedTTL: Invalid value: "-2s": must be > 0s, '
+        "authorizers[0].subjectAccessReviewVersion: Required value, "
+        "authorizers[0].matchConditionSubjectAccessReviewVersion: Required value: required if match "
+        "conditions are specified, authorizers[0].failurePolicy: Required value, "
+        "authorizers[0].connectionInfo.type: Required value, "
+        "authorizers[0].matchConditions[0].expression: Required value]",
+    ),
+    "another connection": (
+        [hook("F", connectionInfo={"type": "ExternalClusterConfig"})],
+        'authorizers[0].connectionInfo.type: Unsupported value: {"Type":"ExternalClusterConfig",'
+        '"KubeConfigFile":null}: supported values: "InClusterConfig", "KubeConfigFile"',
+    ),
+    "a file for the own cluster": (
+        [hook("F", connectionInfo={"type": "InClusterConfig", "kubeConfigFile": ""})],
+        'authorizers[0].connectionInfo.kubeConfigFile: Invalid value: "": can only be set when '
+        "type=KubeConfigFile",
+    ),
+    "no file": (
+        [hook("F", connectionInfo={"type": "KubeConfigFile"})],
+        "authorizers[0].connectionInfo.kubeConfigFile: Required value",
+    ),
+    "a directory": (
+        [hook("F", connectionInfo={"type": "KubeConfigFile", "kubeConfigFile": "/"})],
+        'authorizers[0].connectionInfo.kubeConfigFile: Invalid value: "/": must be a regular file',
+    ),
+    "what is below no directory": (
+        [hook("F", connectionInfo={"type": "KubeConfigFile", "kubeConfigFile": "/dev/null/x"})],
+        'authorizers[0].connectionInfo.kubeConfigFile: Invalid value: "/dev/null/x": error loading file: '
+        "stat /dev/null/x: not a directory",
+    ),
+    "a condition twice": (
+        [
+            hook(
+                "F",
+                matchConditionSubjectAccessReviewVersion="v1",
+                matchConditions=[{"expression": "request.user == 'admin'"}] * 2,
+            )
+        ],
+        "authorizers[0].matchConditions[1].expression: Duplicate value: \"request.user == 'admin'\"",
+    ),
+    "a condition that sets": (
+        [
+            hook(
+                "F",
+                matchConditionSubjectAccessReviewVersion="v1",
+                matchConditions=[{"expression": "request.user = 'test'"}],
+            )
+        ],
+        "authorizers[0].matchConditions[0].expression: Invalid value: \"request.user = 'test'\": compilation "
+        "failed: ERROR: <input>:1:14: Syntax error: token recognition error at: '= '\n "
+        "| request.user = 'test'\n | .............^\nERROR: <input>:1:16: Syntax error: extraneous input "
+        "''test'' expecting <EOF>\n | request.user = 'test'\n | ...............^",
+    ),
     "what is no time": (
         [hook("F", timeout="soon")],
         'failed to load AuthorizationConfiguration from file: time: invalid duration "soon"',

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, Final
 
 from tiphys.apimachinery import field_errors, names
@@ -34,6 +35,9 @@ _TYPES: Final = (_ABAC, "AlwaysAllow", "AlwaysDeny", "Node", "RBAC", "Webhook")
 _STARTED: Final = (_ABAC, "Node", "RBAC")
 """Types that need what a server only has where they were there from its start."""
 _MAX_CONDITIONS: Final = 64
+_MAX_TIMEOUT_S: Final = 30.0
+_IN_CLUSTER: Final = "InClusterConfig"
+_KUBECONFIG: Final = "KubeConfigFile"
 _KIND: Final = Kind(
     "AuthorizationConfiguration",
     fields(
@@ -55,10 +59,10 @@ _EMPTY: Final = "{apiVersion: apiserver.config.k8s.io/v1, kind: AuthorizationCon
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """One webhook of a file."""
+    """One webhook of a file; ``kubeconfig`` is None where it is to be the API of the server's own cluster."""
 
     settings: WebhookSettings
-    kubeconfig: Path
+    kubeconfig: Path | None
     timeout_s: float
 
 
@@ -141,19 +145,18 @@ def _name_faults(path: str, name: str, taken: set[str]) -> list[FieldError]:
 def _webhook(
     path: str, name: str, spec: Mapping[str, Any], faults: list[FieldError], compile_: Compile
 ) -> Webhook:
-    timeout_s = _duration(f"{path}.timeout", spec.get("timeout"), faults, "must be > 0s and <= 30s", 30.0)
-    authorized_s = _duration(f"{path}.authorizedTTL", spec.get("authorizedTTL", "5m"), faults, "must be > 0s")
-    unauthorized_s = _duration(
-        f"{path}.unauthorizedTTL", spec.get("unauthorizedTTL", "30s"), faults, "must be > 0s"
-    )
+    timeout_s = _timeout(f"{path}.timeout", spec.get("timeout"), faults)
+    authorized_s = _ttl(f"{path}.authorizedTTL", spec, 300.0, faults)
+    unauthorized_s = _ttl(f"{path}.unauthorizedTTL", spec, 30.0, faults)
     version = _one_of(f"{path}.subjectAccessReviewVersion", spec, ("v1", "v1beta1"), faults)
-    policy = _one_of(f"{path}.failurePolicy", spec, ("NoOpinion", "Deny"), faults)
     conditions = spec.get("matchConditions") or []
     if spec.get("matchConditionSubjectAccessReviewVersion"):
         _one_of(f"{path}.matchConditionSubjectAccessReviewVersion", spec, ("v1",), faults)
     elif conditions:
         text = "required if match conditions are specified"
         faults.append(field_errors.required(f"{path}.matchConditionSubjectAccessReviewVersion", text))
+    policy = _one_of(f"{path}.failurePolicy", spec, ("NoOpinion", "Deny"), faults)
+    kubeconfig = _connection(f"{path}.connectionInfo", spec.get("connectionInfo") or {}, faults)
     if spec.get("cacheAuthorizedRequests") is False:
         authorized_s = 0.0
     if spec.get("cacheUnauthorizedRequests") is False:
@@ -166,15 +169,24 @@ def _webhook(
         policy == "Deny",
         tuple(_conditions(f"{path}.matchConditions", conditions, faults, compile_)),
     )
-    return Webhook(settings, _connection(f"{path}.connectionInfo", spec, faults), timeout_s)
+    return Webhook(settings, kubeconfig, timeout_s)
 
 
-def _duration(path: str, value: Any, faults: list[FieldError], rule: str, most_s: float = 0.0) -> float:
+def _ttl(path: str, spec: Mapping[str, Any], default_s: float, faults: list[FieldError]) -> float:
+    """Return how long an answer is remembered; no time, and none at all, mean the default."""
+    value = spec.get(path.rpartition(".")[2])
+    seconds = 0.0 if value is None else parse_go_duration(value)
+    if seconds < 0:
+        faults.append(field_errors.invalid(path, go_duration(seconds), "must be > 0s"))
+    return seconds or default_s
+
+
+def _timeout(path: str, value: Any, faults: list[FieldError]) -> float:
     seconds = 0.0 if value is None else parse_go_duration(value)
     if not seconds:
         faults.append(field_errors.required(path))
-    elif seconds < 0 or (most_s and seconds > most_s):
-        faults.append(field_errors.invalid(path, go_duration(seconds), rule))
+    elif not 0 < seconds <= _MAX_TIMEOUT_S:
+        faults.append(field_errors.invalid(path, go_duration(seconds), "must be > 0s and <= 30s"))
     return seconds
 
 
@@ -211,24 +223,34 @@ def _conditions(
     return found
 
 
-def _connection(path: str, spec: Mapping[str, Any], faults: list[FieldError]) -> Path:
-    info = spec.get("connectionInfo") or {}
+def _connection(path: str, info: Mapping[str, Any], faults: list[FieldError]) -> Path | None:
     kind, file = info.get("type") or "", info.get("kubeConfigFile")
-    where = f"{path}.kubeConfigFile"
     if not kind:
         faults.append(field_errors.required(f"{path}.type"))
-    elif kind != "KubeConfigFile":  # this server is no pod of the cluster that it serves
-        faults.append(field_errors.not_supported(f"{path}.type", kind, ("KubeConfigFile",)))
-    elif not file:
-        faults.append(field_errors.required(where))
-    elif not Path(file).is_absolute():
-        faults.append(field_errors.invalid(where, file, "must be an absolute path"))
-    elif not Path(file).exists():
-        text = f"error loading file: stat {file}: no such file or directory"
-        faults.append(field_errors.invalid(where, file, text))
-    elif not Path(file).is_file():
-        faults.append(field_errors.invalid(where, file, "must be a regular file"))
-    return Path(str(file or ""))
+    elif kind == _IN_CLUSTER:
+        if file is not None:
+            text = f"can only be set when type={_KUBECONFIG}"
+            faults.append(field_errors.invalid(f"{path}.kubeConfigFile", file, text))
+    elif kind != _KUBECONFIG:
+        shown = field_errors.Struct(Type=kind, KubeConfigFile=file)
+        faults.append(field_errors.not_supported(f"{path}.type", shown, (_IN_CLUSTER, _KUBECONFIG)))
+    else:
+        faults += _file_faults(f"{path}.kubeConfigFile", str(file or ""))
+        return Path(str(file or ""))
+    return None
+
+
+def _file_faults(path: str, file: str) -> list[FieldError]:
+    if not file:
+        return [field_errors.required(path)]
+    if not Path(file).is_absolute():
+        return [field_errors.invalid(path, file, "must be an absolute path")]
+    try:
+        mode = Path(file).stat().st_mode
+    except OSError as error:
+        text = f"error loading file: stat {file}: {(error.strerror or str(error)).lower()}"
+        return [field_errors.invalid(path, file, text)]
+    return [] if S_ISREG(mode) else [field_errors.invalid(path, file, "must be a regular file")]
 
 
 class ConfiguredModes:
@@ -298,6 +320,9 @@ class ConfiguredModes:
     def _mode(self, one: str | Webhook) -> Mode:
         if isinstance(one, str):
             return one
+        if one.kubeconfig is None:  # it would ask itself for leave to be asked
+            text = f"authorizer {one.settings.name}: connection type {_IN_CLUSTER} is not allowed"
+            raise BadConfiguration(f"{text} for the API server itself", _KIND.name)
         remote = Remote.from_kubeconfig(
             one.kubeconfig, timeout_s=one.timeout_s, through=self._options.egress.controlplane
         )
