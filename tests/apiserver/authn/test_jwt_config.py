@@ -212,7 +212,56 @@ FAULTS: dict[str, tuple[str, str]] = {
     ),
     "anonymous": (
         document(anonymous={"enabled": False, "conditions": [{"path": "/x"}]}),
-        'anonymous.conditions: Invalid value: [{"path":"/x"}]: enabled should be set to true when conditions are defined',
+        'anonymous.conditions: Invalid value: [{"Path":"/x"}]: enabled should be set to true when conditions are defined',
+    ),
+    "two ways to a uid": (
+        document(entry({**SUB, "uid": {"claim": "a", "expression": "bad"}})),
+        'jwt[0].claimMappings.uid: Invalid value: "": claim and expression can\'t both be set',
+    ),
+    "discovery of nobody": (
+        document(entry(issuer_=issuer(url="", discoveryURL="/"))),
+        '[jwt[0].issuer.url: Required value, jwt[0].issuer.discoveryURL: Invalid value: "/": URL scheme must be https]',
+    ),
+    "audiences that are none": (
+        document(entry(issuer_=issuer(audiences=["", "a", "a"], audienceMatchPolicy="MatchAny"))),
+        '[jwt[0].issuer.audiences[0]: Required value, jwt[0].issuer.audiences[2]: Duplicate value: "a"]',
+    ),
+    "another policy of one audience": (
+        document(entry(issuer_=issuer(audienceMatchPolicy="MatchAll"))),
+        'jwt[0].issuer.audienceMatchPolicy: Invalid value: "MatchAll": audienceMatchPolicy must be empty or MatchAny for single audience',
+    ),
+    "discovery twice": (
+        document(
+            entry(issuer_=issuer(discoveryURL="https://d.example")),
+            entry(issuer_=issuer(url="https://j.example", discoveryURL="https://d.example")),
+        ),
+        'jwt[1].issuer.discoveryURL: Duplicate value: "https://d.example"',
+    ),
+    "an extra twice": (
+        document(
+            entry(
+                {
+                    **SUB,
+                    "extra": [
+                        {"key": "a.com/x", "valueExpression": "v"},
+                        {"key": "a.com/x", "valueExpression": "bad"},
+                    ],
+                }
+            )
+        ),
+        'jwt[0].claimMappings.extra[1].key: Duplicate value: "a.com/x"',
+    ),
+    "an extra of nothing": (
+        document(entry({**SUB, "extra": [{"key": "a.com/x"}]})),
+        "jwt[0].claimMappings.extra[0].valueExpression: Required value",
+    ),
+    "a value for an expression": (
+        document(entry(claimValidationRules=[{"expression": "v", "requiredValue": "x"}])),
+        'jwt[0].claimValidationRules[0].requiredValue: Invalid value: "x": may not be specified when expression is set',
+    ),
+    "a user rule twice": (
+        document(entry(userValidationRules=[{"expression": "v"}, {"expression": "v"}])),
+        'jwt[0].userValidationRules[1].expression: Duplicate value: "v"',
     ),
     "too many": (document(*[entry()] * 65), "jwt: Too many: 65: must have at most 64 items"),
 }

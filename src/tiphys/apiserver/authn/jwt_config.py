@@ -207,7 +207,8 @@ class _Reader:
         enabled, conditions = bool(spec.get("enabled")), spec.get("conditions") or []
         if conditions and not enabled:
             text = "enabled should be set to true when conditions are defined"
-            self.faults.append(field_errors.invalid("anonymous.conditions", conditions, text))
+            shown = [field_errors.Struct(Path=one.get("path") or "") for one in conditions]
+            self.faults.append(field_errors.invalid("anonymous.conditions", shown, text))
         paths = frozenset(str(one.get("path") or "") for one in conditions) if conditions else None
         return Anonymous(enabled, paths)
 
@@ -247,7 +248,7 @@ class _Reader:
                 self.faults.append(field_errors.invalid(f"{path}.url", url, text))
             self.faults += _url_faults(f"{path}.url", url)
         if discovery:
-            if url.rstrip("/") == discovery.rstrip("/"):
+            if url and url.rstrip("/") == discovery.rstrip("/"):
                 text = "discoveryURL must be different from URL"
                 self.faults.append(field_errors.invalid(f"{path}.discoveryURL", discovery, text))
             self.faults += _url_faults(f"{path}.discoveryURL", discovery)
@@ -293,7 +294,7 @@ class _Reader:
         claim, expression = spec.get("claim") or "", spec.get("expression") or ""
         if claim and expression:
             self.faults.append(field_errors.invalid(path, "", "claim and expression can't both be set"))
-        if expression:
+        elif expression:
             return ClaimMapping(expression=self._compiled(f"{path}.expression", expression, "claims"))
         return ClaimMapping(claim)
 
