@@ -119,6 +119,20 @@ FAULTS = {
         'resources[0].providers[0]: Invalid value: "REDACTED": more than one provider specified in a single '
         "element, should split into different list elements",
     ),
+    "two providers with faults": (
+        (entry("secrets", providers=[{"kms": {"apiVersion": "v2", "name": "k"}, "aesgcm": {"keys": []}}]),),
+        '[resources[0].providers[0]: Invalid value: "REDACTED": more than one provider specified in a single '
+        "element, should split into different list elements, resources[0].providers[0].kms.endpoint: Invalid "
+        'value: "": endpoint is a mandatory field for a kms]',
+    ),
+    "no keys": (
+        (entry("secrets", providers=[{"aescbc": {"keys": []}}]),),
+        "resources[0].providers[0].aescbc.keys: Required value: at least one keys is required",
+    ),
+    "key without secret": (
+        (entry("secrets", providers=key(name="a")),),
+        "resources[0].providers[0].aesgcm.keys[0].secret: Required value: secret is a mandatory field for a key",
+    ),
     "key without name": (
         (entry("secrets", providers=key(secret=SECRET)),),
         "resources[0].providers[0].aesgcm.keys[0].name: Required value: name is a mandatory field for a key",
@@ -141,6 +155,15 @@ def test_faults(entries: tuple[Any, ...], want: str) -> None:
     with pytest.raises(BadConfiguration) as caught:
         parse(text(*entries))
     assert str(caught.value) == f"error while parsing file: {want}"
+
+
+def test_secrets_of_several_lines() -> None:
+    lines = f"{SECRET[:8]}\r\n{SECRET[8:]}\n"
+    found = parse(text(entry("secrets", providers=key(name="k", secret=lines)))).providers_for("", "secrets")
+    same = parse(text(entry("secrets"))).providers_for("", "secrets")
+    assert found is not None
+    assert same is not None
+    assert found.writer.open("/p", same.writer.seal("/p", b"plain")) == b"plain"
 
 
 def test_every_fault_is_named_and_no_secret() -> None:
@@ -168,6 +191,9 @@ PLUGINS: dict[str, tuple[dict[str, Any], str]] = {
     "no endpoint": ({"endpoint": ""}, 'kms.endpoint: Invalid value: "": endpoint is a mandatory field for a kms'),
     "another endpoint": (
         {"endpoint": "tcp://x"}, 'kms.endpoint: Invalid value: "tcp://x": unsupported scheme "tcp" for KMS provider, only unix is supported',
+    ),
+    "another endpoint in capitals": (
+        {"endpoint": "TCP://x"}, 'kms.endpoint: Invalid value: "TCP://x": unsupported scheme "tcp" for KMS provider, only unix is supported',
     ),
     "no time": ({"timeout": "0s"}, 'kms.timeout: Invalid value: "0s": timeout should be a positive value'),
     "a time that is none": ({"timeout": "soon"}, 'error decoding encryption provider configuration file "": time: invalid duration "soon"'),

@@ -28,6 +28,8 @@ _CIPHERS: Final[dict[str, Callable[[str, bytes], Provider]]] = {
     "aesgcm": AesGcm, "aescbc": AesCbc, "secretbox": Secretbox,
 }  # fmt: skip
 _KEY_BYTES: Final = {"aesgcm": (16, 24, 32), "aescbc": (16, 24, 32), "secretbox": (32,)}
+_LINE_ENDS: Final = dict.fromkeys(map(ord, "\r\n"))
+"""What base64 texts of several lines have between them."""
 _KMS_V1: Final = (
     "KMSv1 is deprecated and will only receive security updates going forward. Use KMSv2 instead.  Set "
     "--feature-gates=KMSv1=true to use the deprecated KMSv1 feature."
@@ -198,22 +200,18 @@ def _provider_faults(path: str, provider: dict[str, Any], plugins: set[str]) -> 
     kinds = [name for name in _KINDS if provider.get(name) is not None]
     if not kinds:
         return [field_errors.invalid(path, "REDACTED", _NONE_OF)]
-    if len(kinds) > 1:
-        return [field_errors.invalid(path, "REDACTED", _MORE_THAN_ONE)]
+    faults = [field_errors.invalid(path, "REDACTED", _MORE_THAN_ONE)] if len(kinds) > 1 else []
     kind = kinds[0]
     if kind == "identity":
-        return []
+        return faults
     if kind == "kms":
-        return _kms_faults(f"{path}.kms", provider["kms"], plugins)
+        return [*faults, *_kms_faults(f"{path}.kms", provider["kms"], plugins)]
     keys = provider[kind].get("keys") or []
     if not keys:
-        return [field_errors.required(f"{path}.{kind}.keys", "at least one keys is required")]
-    expected = _KEY_BYTES[kind]
-    return [
-        fault
-        for at, key in enumerate(keys)
-        for fault in _key_faults(f"{path}.{kind}.keys[{at}]", key, expected)
-    ]
+        return [*faults, field_errors.required(f"{path}.{kind}.keys", "at least one keys is required")]
+    for at, key in enumerate(keys):
+        faults += _key_faults(f"{path}.{kind}.keys[{at}]", key, _KEY_BYTES[kind])
+    return faults
 
 
 def _kms_faults(path: str, told: dict[str, Any], plugins: set[str]) -> list[FieldError]:
@@ -234,7 +232,7 @@ def _kms_faults(path: str, told: dict[str, Any], plugins: set[str]) -> list[Fiel
         text = "timeout should be a positive value"
         faults.append(field_errors.invalid(f"{path}.timeout", go_duration(timeout_s), text))
     endpoint = str(told.get("endpoint") or "")
-    scheme = endpoint.partition(":")[0] if ":" in endpoint else ""
+    scheme = endpoint.partition(":")[0].lower() if ":" in endpoint else ""
     if not endpoint:
         text = "endpoint is a mandatory field for a kms"
         faults.append(field_errors.invalid(f"{path}.endpoint", "", text))
@@ -263,7 +261,7 @@ def _key_faults(path: str, key: dict[str, Any], expected: tuple[int, ...]) -> li
     if not key.get("secret"):
         return [*faults, field_errors.required(f"{path}.secret", "secret is a mandatory field for a key")]
     try:
-        secret = base64.b64decode(key["secret"], validate=True)
+        secret = base64.b64decode(key["secret"].translate(_LINE_ENDS), validate=True)
     except (binascii.Error, ValueError):
         return [*faults, field_errors.invalid(f"{path}.secret", "REDACTED", "secrets must be base64 encoded")]
     if len(secret) not in expected:
