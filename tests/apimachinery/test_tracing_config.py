@@ -40,6 +40,20 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         't.endpoint: Invalid value: "https://c:4317": unsupported scheme: https.  Options are none, dns, '
         f"unix, or unix-abstract.  See {NAMING}",
     ),
+    "a scheme that is none": (
+        {"endpoint": "dn%2s://localhost:4317"},
+        't.endpoint: Invalid value: "dn%2s://localhost:4317": parse "dn%2s://localhost:4317": first path '
+        "segment in URL cannot contain colon",
+    ),
+    "two ports": (
+        {"endpoint": "c:1:x"},
+        't.endpoint: Invalid value: "dns://c:1:x": parse "dns://c:1:x": invalid port ":x" after host',
+    ),
+    "no scheme": (
+        {"endpoint": "a//b"},
+        't.endpoint: Invalid value: "a//b": unsupported scheme: .  Options are none, dns, unix, or '
+        f"unix-abstract.  See {NAMING}",
+    ),
     "unknown": ({"rate": 1}, 'strict decoding error: unknown field "t.rate"'),
     "of another type": ({"samplingRatePerMillion": "1"}, "t.samplingRatePerMillion: must be of type int"),
 }

@@ -84,7 +84,21 @@ def _endpoint(endpoint: str, path: str) -> list[FieldError]:
     whole = endpoint if "//" in endpoint else f"dns://{endpoint}"
     found = _SCHEME.match(whole)
     scheme = found.group(1).lower() if found else ""
-    if scheme in _SCHEMES:
-        return []
-    text = f"unsupported scheme: {scheme}.  Options are none, dns, unix, or unix-abstract.  See {_NAMING}"
-    return [invalid(path, whole, text)]
+    text = _url_fault(whole, scheme)
+    if not text and scheme not in _SCHEMES:
+        text = f"unsupported scheme: {scheme}.  Options are none, dns, unix, or unix-abstract.  See {_NAMING}"
+    return [invalid(path, whole, text)] if text else []
+
+
+def _url_fault(whole: str, scheme: str) -> str:
+    """Say why a text is no URL, in Go's words; nothing where it is one."""
+    from tiphys.apimachinery.cel.library.urls import parse_request_uri  # few have a file that says this
+
+    first = whole.partition("/")[0]
+    if not scheme and ":" in first and not whole.startswith(":"):
+        return f'parse "{whole}": first path segment in URL cannot contain colon'
+    try:
+        parse_request_uri(whole if ":" in first else f"/{whole}")
+    except ValueError as error:
+        return str(error)
+    return ""
