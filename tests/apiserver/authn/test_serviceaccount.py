@@ -22,6 +22,7 @@ from tiphys.apiserver.authn.serviceaccount import (
 )
 from tiphys.apiserver.authn.serviceaccount_tokens import ServiceAccountTokens
 from tiphys.apiserver.authn.tokens import Refused
+from tiphys.wire.jwt_keys import SigningKey
 from tiphys.wire.pki import make_ca, make_signing_key, public_pem
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -77,6 +78,14 @@ CASES: dict[str, tuple[list[Any], tuple[Binding, ...], str | None]] = {
         [ALIVE, ("pods", "ns", obj("p", "u8"))], (POD,),
         "pod UID (u8) does not match service account pod ref claim (u2)",
     ),
+    "another pod, gone": (
+        [ALIVE, ("pods", "ns", obj("p", "u8", deletionTimestamp=GONE))], (POD,),
+        "pod UID (u8) does not match service account pod ref claim (u2)",
+    ),
+    "any pod of a name": (
+        [ALIVE, ("pods", "ns", obj("p", "u2"))], (Binding("pod", "p", ""),),
+        "pod UID (u2) does not match service account pod ref claim ()",
+    ),
     "node": ([ALIVE, ("nodes", "", obj("n", "u3"))], (NODE,), None),
     "node not there": ([ALIVE], (NODE,), INVALIDATED),
     "another node": (
@@ -84,6 +93,12 @@ CASES: dict[str, tuple[list[Any], tuple[Binding, ...], str | None]] = {
         "node UID (u7) does not match service account node ref claim (u3)",
     ),
     "secret": ([ALIVE, ("secrets", "ns", obj("s", "u4"))], (Binding("secret", "s", "u4"),), None),
+    "secret not there": ([ALIVE], (Binding("secret", "s", "u4"),), INVALIDATED),
+    "secret gone": (
+        [ALIVE, ("secrets", "ns", obj("s", "u4", deletionTimestamp=GONE))], (Binding("secret", "s", "u4"),),
+        INVALIDATED,
+    ),
+    "node gone": ([ALIVE, ("nodes", "", obj("n", "u3", deletionTimestamp=GONE))], (NODE,), INVALIDATED),
     "another secret": (
         [ALIVE, ("secrets", "ns", obj("s", "u6"))], (Binding("secret", "s", "u4"),),
         "secret UID (u6) does not match service account secret ref claim (u4)",
@@ -152,6 +167,26 @@ def test_times_with_a_minute_of_grace(after_s: int, fault: str | None) -> None:
     else:
         with pytest.raises(Refused, match=fault):
             keys.verify(text, moment)
+
+
+@pytest.mark.parametrize(
+    ("times", "fault"),
+    [
+        ({"iat": 61}, "service account token is issued in the future"),
+        ({"iat": 60}, None),
+        ({"iat": 61, "exp": -61}, "service account token has expired"),
+        ({"iat": 61, "exp": -61, "nbf": 61}, "service account token is not valid yet"),
+    ],
+)
+def test_times_that_do_not_go_together(times: dict[str, int], fault: str | None) -> None:
+    keys, now_s = TokenKeys(("iss",), NEW), int(NOW.timestamp())
+    claims = keys.claims(TokenRequest(ACCOUNT, API, 600), NOW)
+    text = SigningKey(NEW).sign({**claims, **{name: now_s + after for name, after in times.items()}})
+    if fault is None:
+        assert keys.verify(text, NOW) is not None
+    else:
+        with pytest.raises(Refused, match=fault):
+            keys.verify(text, NOW)
 
 
 def test_keys_and_issuers_change() -> None:

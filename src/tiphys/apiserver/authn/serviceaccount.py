@@ -197,10 +197,12 @@ class TokenKeys:
                 self._verified.clear()
             self._verified[token] = found
         moment = now.timestamp()
-        if moment > float(found.claims.get("exp", moment)) + _LEEWAY_S:
-            raise Refused("service account token has expired")
         if moment < float(found.claims.get("nbf", 0)) - _LEEWAY_S:
             raise Refused("service account token is not valid yet")
+        if moment > float(found.claims.get("exp", moment)) + _LEEWAY_S:
+            raise Refused("service account token has expired")
+        if moment < float(found.claims.get("iat", 0)) - _LEEWAY_S:
+            raise Refused("service account token is issued in the future")
         return found
 
     def _check_signature(self, token: str) -> VerifiedToken | None:

@@ -104,11 +104,13 @@ class ServiceAccountTokens:
 
     async def _check_bound(self, plural: str, namespace: str, bound: Mapping[str, Any], what: str) -> None:
         found = await self._lookup(plural, namespace, str(bound["name"]))
-        if found is None or self._is_gone(found):
+        if found is None:
             raise Refused(INVALIDATED)
         uid, claimed = found["metadata"].get("uid", ""), bound.get("uid", "")
-        if "uid" in bound and uid != claimed:
+        if uid != claimed:
             raise Refused(f"{what} UID ({uid}) does not match service account {what} ref claim ({claimed})")
+        if self._is_gone(found):
+            raise Refused(INVALIDATED)
 
     def _is_gone(self, obj: Object) -> bool:
         deleted = obj["metadata"].get("deletionTimestamp")
