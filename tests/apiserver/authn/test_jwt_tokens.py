@@ -79,6 +79,7 @@ USERS: dict[str, tuple[JwtConfig, dict[str, Any]]] = {
         {"username": "jane", "uid": "acme", "groups": ["a", "b"], "extra": {"a.b/x": ["1", "2"]}},
     ),
     "groups and uid that are null": (replace(BASE, groups=ClaimMapping("null", "g:"), uid=ClaimMapping("null")), {"username": "oidc:jane"}),
+    "a name that is null": (replace(BASE, username=ClaimMapping("null", "o:")), {"username": "o:"}),
     "an empty name by a claim": (replace(BASE, username=ClaimMapping("e")), {}),
     "rules that hold": (
         replace(BASE, claim_rules=(Rule("hd", "acme"), Rule(expression=Fake(lambda c: c["n"] == 1))),
@@ -104,6 +105,7 @@ REFUSALS: dict[str, tuple[JwtConfig, dict[str, Any], str]] = {
     "no string": (replace(BASE, username=ClaimMapping("n")), {},
                   'oidc: parse username claims "n": json: cannot unmarshal number into Go value of type string'),
     "email not verified": (replace(BASE, username=ClaimMapping("email")), {"email_verified": False}, "oidc: email not verified"),
+    "email verified by nothing": (replace(BASE, username=ClaimMapping("email")), {"email_verified": None}, "oidc: email not verified"),
     "email verified by a word": (replace(BASE, username=ClaimMapping("email")), {"email_verified": "yes"}, "oidc: parse 'email_verified' claim: json: cannot unmarshal string into Go value of type bool"),
     "required, and null": (replace(BASE, claim_rules=(Rule("hd", "y"),)), {"hd": None}, "oidc: required claim hd value does not match. Got = , want = y"),
     "groups of numbers": (replace(BASE, groups=ClaimMapping("n")), {}, 'oidc: parse groups claim "n": json: cannot unmarshal number into Go value of type string'),

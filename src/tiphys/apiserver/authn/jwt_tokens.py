@@ -143,15 +143,15 @@ def _username(mapping: ClaimMapping, claims: Mapping[str, Any]) -> str:
     if mapping.claim not in claims:
         raise Refused(f'oidc: parse username claims "{mapping.claim}": claim not present')
     value = claims[mapping.claim]
-    if not isinstance(value, str):
+    if not isinstance(value, str | None):
         raise Refused(f'oidc: parse username claims "{mapping.claim}": {_no_string(value)}')
     if mapping.claim == "email" and "email_verified" in claims:
         verified = claims["email_verified"]
-        if not isinstance(verified, bool):
+        if not isinstance(verified, bool | None):
             raise Refused(f"oidc: parse 'email_verified' claim: {_unread(verified, 'bool')}")
         if not verified:
             raise Refused("oidc: email not verified")
-    return mapping.prefix + value
+    return mapping.prefix + (value or "")
 
 
 def _groups(mapping: ClaimMapping, claims: Mapping[str, Any]) -> tuple[str, ...]:
