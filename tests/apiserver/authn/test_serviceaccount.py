@@ -197,8 +197,31 @@ def test_keys_and_issuers_change() -> None:
     assert jwt.decode(make_token(both), options={"verify_signature": False})["iss"] == "new"
     assert len(both.jwks()["keys"]) == 2
     assert TokenKeys(("new",), NEW, [public_pem(OLD)]).verify(text, NOW) is None, "not ours any more"
-    with pytest.raises(Refused, match="error in cryptographic primitive"):
+    with pytest.raises(Refused, match="invalid signature, no keys found"):
         TokenKeys(("new", "old"), NEW).verify(text, NOW)
+
+
+@pytest.mark.parametrize(
+    ("key_id", "fault"),
+    [
+        (None, None),
+        ("", None),
+        ("another", "invalid signature, no keys found"),
+        (SigningKey(OLD).id, "error in cryptographic primitive"),
+    ],
+)
+def test_the_key_that_a_token_names(key_id: str | None, fault: str | None) -> None:
+    keys = TokenKeys(("iss",), NEW, [public_pem(OLD)])
+    claims = keys.claims(TokenRequest(ACCOUNT, API, 600), NOW)
+    named = {} if key_id is None else {"kid": key_id}
+    text = jwt.encode(
+        claims, NEW, algorithm=jwt.get_unverified_header(make_token(keys))["alg"], headers=named
+    )
+    if fault is None:
+        assert keys.verify(text, NOW) is not None
+    else:
+        with pytest.raises(Refused, match=fault):
+            keys.verify(text, NOW)
 
 
 @pytest.mark.parametrize("text", ["", "x", "a.b.c", "eyJhbGciOiJub25lIn0.e30.", "." * 10, "\0.\0.\0"])

@@ -15,7 +15,6 @@ from typing import Final
 
 import jwt
 import orjson
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.errors import InternalError
@@ -111,12 +110,6 @@ class ExternalTokenKeys(TokenKeys):
 
     def _key_of(self, token: str) -> str:
         return str(jwt.get_unverified_header(token).get("kid") or "")
-
-    def _keys_for(self, kid: str) -> list[PublicKeyTypes]:
-        """A key that the signer does not have has signed nothing."""
-        if not kid:
-            return list(self._public.values())
-        return [self._public[kid]] if kid in self._public else []
 
     async def _try_sync(self) -> None:
         try:

@@ -214,7 +214,10 @@ class TokenKeys:
         legacy = claims.get("iss") == LEGACY_ISSUER
         if not legacy and claims.get("iss") not in self.issuers:
             return None
-        if not any(_is_signed(token, key) for key in self._keys_for(header.get("kid") or "")):
+        keys = self._keys_for(header.get("kid") or "")
+        if not keys:
+            raise Refused("invalid signature, no keys found")
+        if not any(_is_signed(token, key) for key in keys):
             raise Refused("go-jose/go-jose: error in cryptographic primitive")
         if legacy:
             claims = {**claims, _CLAIMS: _legacy_claims(claims)}
@@ -228,7 +231,10 @@ class TokenKeys:
         )
 
     def _keys_for(self, kid: str) -> list[PublicKeyTypes]:
-        return [self._public[kid]] if kid in self._public else list(self._public.values())
+        """A key that is not known has signed nothing; any may have signed a token that names none."""
+        if not kid:
+            return list(self._public.values())
+        return [self._public[kid]] if kid in self._public else []
 
     def _is_ours(self, token: str) -> bool:
         """Tell whether a token claims to be of a service account here: its signature is not looked at."""
