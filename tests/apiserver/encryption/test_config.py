@@ -199,6 +199,10 @@ PLUGINS: dict[str, tuple[dict[str, Any], str]] = {
     "a time that is none": ({"timeout": "soon"}, 'error decoding encryption provider configuration file "": time: invalid duration "soon"'),
     "a time before now": ({"timeout": "-90s"}, 'kms.timeout: Invalid value: "-1m30s": timeout should be a positive value'),
     "no URL": ({"endpoint": "unix://a:b:c"}, 'kms.endpoint: Invalid value: "unix://a:b:c": invalid endpoint for kms provider, error: parse "unix://a:b:c": invalid port ":c" after host'),
+    "a URL of two lines": (
+        {"endpoint": "unix:///foo\n.socket"},
+        r'kms.endpoint: Invalid value: "unix:///foo\n.socket": invalid endpoint for kms provider, error: parse "unix:///foo\n.socket": net/url: invalid control character in URL',
+    ),
     "an old one without a cache": ({"apiVersion": "v1", "cachesize": 0}, "kms.cachesize: Invalid value: 0: cachesize should be a positive value, or negative to disable"),
     "a field that there is not": ({"pandas": 1}, 'strict decoding error: unknown field "resources[0].providers[0].kms.pandas"'),
     "a cache": ({"cachesize": 5}, "kms.cachesize: Invalid value: 5: cachesize is not supported in v2"),

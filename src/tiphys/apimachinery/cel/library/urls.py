@@ -5,6 +5,7 @@ Source: "Kubernetes URL library".
 
 from __future__ import annotations
 
+import json
 import re
 from urllib.parse import parse_qsl, quote, unquote
 
@@ -53,7 +54,7 @@ def parse_request_uri(text: str) -> URLValue:
     Raises:
         ValueError: with why it is neither.
     """
-    fault = f'parse "{text}": '
+    fault = f"parse {json.dumps(text, ensure_ascii=False)}: "
     if not text:
         raise ValueError(fault + "empty url")
     if any(ord(letter) < 32 or letter == "\x7f" for letter in text):
