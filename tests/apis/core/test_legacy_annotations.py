@@ -120,7 +120,7 @@ def test_new(obj: Body, expected: list[str], faults_of_new: Callable[[Body], lis
 
 def test_a_node_is_asked_again_when_it_changes(faults_of_change: Callable[[Body, Body], list[str]]) -> None:
     found = faults_of_change(node(), avoid({"reason": "r"}))
-    assert found == [f"{AT}preferAvoidPods[0].PodSignature: Required value"]
+    assert found == [f"{AT}preferAvoidPods[0].PodSignature: Required value"] * 2
 
 
 SOURCE = {"configMap": {"name": "c"}}

@@ -84,6 +84,14 @@ def test_nodes(obj: Object, expected: list[str]) -> None:
     assert faults("Node", obj) == expected
 
 
+def test_a_node_whose_ranges_come_late() -> None:
+    ranges = ["10.0.0.0/24", "10.0.1.0/24"]
+    text = "may specify no more than one CIDR for each IP family"
+    expected = f'spec.podCIDRs: Invalid value: ["10.0.0.0/24","10.0.1.0/24"]: {text}'
+    assert changed("Node", node(podCIDRs=ranges), node()) == [expected]
+    assert status_faults("Node", node(podCIDRs=ranges), node(podCIDRs=ranges)) == []
+
+
 def test_changed_nodes() -> None:
     old = {"spec": {"podCIDRs": ["10.0.0.0/24", "::/64"], "providerID": "a"}}
     address = {"type": "InternalIP", "address": "1.2.3.4"}

@@ -144,7 +144,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         prepare_status_update=objects.prepare_node_status,
         validate=nodes.validate_node,
         validate_update=ratcheted(nodes.validate_node_update, nodes.validate_node, *LEGACY_ADDRESSES),
-        validate_status_update=ratcheted(nodes.validate_node_update, nodes.validate_node, *LEGACY_ADDRESSES),
+        validate_status_update=ratcheted(nodes.validate_node_status, nodes.validate_node, *LEGACY_ADDRESSES),
         warnings=warnings.node_warnings,
         status_resets=(),
     ),

@@ -90,7 +90,15 @@ def _resources(node: Object) -> list[FieldError]:
 
 
 def validate_node_update(new: Object, old: Object) -> list[FieldError]:
-    """Return every fault of replacing a Node or its status."""
+    """Return every fault of replacing a Node.
+
+    As upstream does, all rules of a new one are told first, and some of them once more.
+    """
+    return validate_node(new) + validate_node_status(new, old)
+
+
+def validate_node_status(new: Object, old: Object) -> list[FieldError]:
+    """Return every fault of replacing a Node's status."""
     spec, before = peek(new, "spec"), peek(old, "spec")
     faults = _annotations(new) + _resources(new)
     faults += _features(list(peek(new, "status").get("declaredFeatures") or ()))
