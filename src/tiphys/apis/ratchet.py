@@ -50,9 +50,6 @@ NODE_VALUES = Excuse(
 )
 """Values that no label of a node can have, in what a volume asks of its node."""
 
-SOURCE_GROUPS = Excuse(re.compile(r"^spec\.dataSource(Ref)?\.apiGroup$"))
-"""Groups of what a volume is filled with, which were not asked about before."""
-
 LEGACY_ADDRESSES = tuple(Excuse(re.compile(""), words, same_value=True) for words in LEGACY_TEXTS)
 """Addresses and ranges that were let through before they were held to one spelling."""
 

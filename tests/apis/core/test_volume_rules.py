@@ -192,6 +192,15 @@ CHANGED: dict[str, tuple[Object, Object, list[str]]] = {
             '+ "StorageClassName": "a",\n  "VolumeMode": null,\n  "DataSource": null,\n  "DataSourceRef": null,\n'
         ],
     ),
+    "group of a source changed": (
+        claim(dataSourceRef={"apiGroup": "a_b", "kind": "K", "name": "n"}),
+        claim(dataSourceRef={"apiGroup": "a.b", "kind": "K", "name": "n"}),
+        [
+            f'{FIXED}@@ -14,7 +14,7 @@\n  "VolumeMode": null,\n  "DataSource": null,\n  "DataSourceRef": {{\n'
+            '-  "APIGroup": "a.b",\n+  "APIGroup": "a_b",\n   "Kind": "K",\n   "Name": "n",\n'
+            '   "Namespace": null\n'
+        ],
+    ),
     "attributes changed": (
         claim("1Gi", "Bound", volumeAttributesClassName="b"),
         claim("1Gi", "Bound", volumeAttributesClassName="a"),

@@ -30,7 +30,6 @@ from tiphys.apis.ratchet import (
     NODE_VALUES,
     POD_EXCUSES,
     SELECTOR_VALUES,
-    SOURCE_GROUPS,
     kept_addresses,
     ratcheted,
 )
@@ -171,7 +170,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         prepare_update=objects.prepare_claim_update,
         validate=persistent.validate_claim,
         validate_update=ratcheted(
-            persistent.validate_claim_update, persistent.validate_claim, SELECTOR_VALUES, SOURCE_GROUPS
+            persistent.validate_claim_update, persistent.validate_claim, SELECTOR_VALUES
         ),
         validate_status_update=persistent.validate_claim_status,
         warnings=warnings.claim_warnings,
