@@ -40,6 +40,11 @@ def deployment(**spec: Any) -> Body:
     return workload("Deployment", **spec)
 
 
+def controller(**spec: Any) -> Body:
+    spec = {"selector": {"app": "x"}, "template": TEMPLATE, **spec}
+    return {"apiVersion": "v1", "kind": "ReplicationController", "spec": spec}
+
+
 def rolling(kind: str, key: str, **rolling: Any) -> Body:
     return workload(kind, **{key: {"type": "RollingUpdate", "rollingUpdate": rolling}})
 
@@ -56,6 +61,18 @@ NEW: dict[str, tuple[Body, list[str]]] = {
     "empty selector of a replica set": (
         workload("ReplicaSet", selector={}),
         ["spec.selector: Invalid value: {}: empty selector is invalid for deployment"],
+    ),
+    "controller without a template": (
+        controller(template=None),
+        ["spec.template: Required value"],
+    ),
+    "controller of nothing": (
+        controller(selector=None, template=None),
+        ["spec.selector: Required value", "spec.template: Required value"],
+    ),
+    "unreadable selector of a controller": (
+        controller(selector={"a b": "c"}),
+        [f'spec.template.metadata.labels: Invalid value: {{"app":"x"}}: {MISMATCH}'],
     ),
     "recreated": (deployment(strategy={"type": "Recreate"}), []),
     "recreated and rolling": (

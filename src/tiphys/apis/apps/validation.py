@@ -62,7 +62,12 @@ def matched_template(
     if selector is None:
         shown = shown_selector(peek(spec, "selector"))
         return [invalid("spec.selector", shown, text)]
-    template = peek(spec, "template")
+    return _selected_template(peek(spec, "template"), selector, noun, extra_volumes)
+
+
+def _selected_template(
+    template: Object, selector: Selector, noun: str, extra_volumes: Iterable[str] = ()
+) -> list[FieldError]:
     labels = peek(template, "metadata", "labels")
     faults: list[FieldError] = []
     if not selector.everything and not selector.matches(labels):
@@ -157,15 +162,16 @@ def validate_replica_set_update(new: Object, old: Object) -> list[FieldError]:
 
 
 def validate_replication_controller(obj: Object) -> list[FieldError]:
-    """Return every fault of a ReplicationController."""
+    """Return every fault of a ReplicationController. Its selector is never read, so any can be matched."""
     spec = peek(obj, "spec")
     faults = not_negative(spec, "spec", "minReadySeconds")
-    selector = spec.get("selector")
+    selector, template = spec.get("selector") or {}, spec.get("template")
     if not selector:
         faults.append(required("spec.selector"))
     faults += not_negative(spec, "spec", "replicas")
-    wanted = {**spec, "selector": {"matchLabels": selector or {}}}
-    return faults + matched_template(wanted, "ReplicationController")
+    if not isinstance(template, dict):
+        return [*faults, required("spec.template")]
+    return faults + _selected_template(template, label_machinery.from_set(selector), "ReplicationController")
 
 
 def validate_replication_controller_update(new: Object, _old: Object) -> list[FieldError]:
