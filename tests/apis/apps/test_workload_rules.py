@@ -221,6 +221,26 @@ CHANGED: dict[str, tuple[Body, Body, list[str]]] = {
         workload("ReplicaSet", selector=MOVED, template=OTHER),
         [FIXED],
     ),
+    "replica set count, told twice": (
+        workload("ReplicaSet"),
+        workload("ReplicaSet", replicas=-1),
+        ["spec.replicas: Invalid value: -1: must be greater than or equal to 0"] * 2,
+    ),
+    "daemon set seconds, told twice": (
+        workload("DaemonSet"),
+        workload("DaemonSet", minReadySeconds=-1),
+        ["spec.minReadySeconds: Invalid value: -1: must be greater than or equal to 0"] * 2,
+    ),
+    "controller template, told twice": (
+        controller(),
+        controller(template=None),
+        ["spec.template: Required value"] * 2,
+    ),
+    "deployment count, told once": (
+        deployment(),
+        deployment(replicas=-1),
+        ["spec.replicas: Invalid value: -1: must be greater than or equal to 0"],
+    ),
     "selector taken away": (
         deployment(),
         deployment(selector=None),

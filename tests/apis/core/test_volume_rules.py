@@ -217,6 +217,16 @@ CHANGED: dict[str, tuple[Object, Object, list[str]]] = {
 }
 
 
+def test_rules_of_new_ones_are_told_twice_of_changed_ones() -> None:
+    wrong = claim("1Gi", accessModes=[])
+    assert (
+        changed("PersistentVolumeClaim", wrong, wrong)
+        == ["spec.accessModes: Required value: at least 1 access mode is required"] * 2
+    )
+    volume = {"spec": {"capacity": {"storage": "1Gi"}, "hostPath": {"path": "/a"}}}
+    assert changed("PersistentVolume", volume, volume) == ["spec.accessModes: Required value"] * 2
+
+
 @pytest.mark.parametrize(("new", "old", "expected"), CHANGED.values(), ids=CHANGED)
 def test_changed_claims(new: Object, old: Object, expected: list[str]) -> None:
     before = copy_object(old)

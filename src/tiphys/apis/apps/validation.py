@@ -157,8 +157,11 @@ def validate_replica_set(obj: Object) -> list[FieldError]:
 
 
 def validate_replica_set_update(new: Object, old: Object) -> list[FieldError]:
-    """Return every fault of replacing a ReplicaSet; its selector never changes."""
-    return validate_replica_set(new) + same_selector(new, old)
+    """Return every fault of replacing a ReplicaSet; its selector never changes.
+
+    As upstream does, all rules of a new one are told twice.
+    """
+    return validate_replica_set(new) * 2 + same_selector(new, old)
 
 
 def validate_replication_controller(obj: Object) -> list[FieldError]:
@@ -175,5 +178,8 @@ def validate_replication_controller(obj: Object) -> list[FieldError]:
 
 
 def validate_replication_controller_update(new: Object, _old: Object) -> list[FieldError]:
-    """Return every fault of replacing a ReplicationController."""
-    return validate_replication_controller(new)
+    """Return every fault of replacing a ReplicationController.
+
+    As upstream does, all rules of a new one are told twice.
+    """
+    return validate_replication_controller(new) * 2
