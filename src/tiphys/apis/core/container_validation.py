@@ -10,7 +10,7 @@ from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import duplicate, forbidden, invalid, invalid_all, not_found, required
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.env_validation import validate_env
-from tiphys.apis.core.probe_validation import validate_handler, validate_probe
+from tiphys.apis.core.probe_validation import validate_handler, validate_probe, validate_stop_signal
 from tiphys.apis.core.resource_validation import validate_claim_names, validate_resources
 from tiphys.apis.core.restart_validation import restart_faults
 from tiphys.apis.core.security_validation import validate_container_security
@@ -40,6 +40,7 @@ class PodFacts:
     grace_s: int | None
     restart_policy: str
     host_users: bool
+    os: str
 
 
 def facts_of(spec: Object, volumes: Mapping[str, Object]) -> PodFacts:
@@ -50,6 +51,7 @@ def facts_of(spec: Object, volumes: Mapping[str, Object]) -> PodFacts:
         spec.get("terminationGracePeriodSeconds"),
         str(spec.get("restartPolicy") or ""),
         spec.get("hostUsers") is not False,
+        str(peek(spec, "os").get("name") or ""),
     )
 
 
@@ -134,6 +136,9 @@ def _hooks(container: Object, facts: PodFacts, path: str) -> list[FieldError]:
         handler = peek(container, "lifecycle").get(key)
         if isinstance(handler, dict):
             faults += validate_handler(handler, f"{path}.lifecycle.{key}", facts.grace_s)
+    signal = peek(container, "lifecycle").get("stopSignal")
+    if signal is not None:
+        faults += validate_stop_signal(str(signal), f"{path}.lifecycle.stopSignal", facts.os)
     for key, once in _PROBES:
         probe = container.get(key)
         if isinstance(probe, dict):

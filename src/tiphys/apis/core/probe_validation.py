@@ -1,15 +1,26 @@
-"""Rules of probes and lifecycle handlers."""
+"""Rules of probes, lifecycle handlers and the signals that stop containers."""
 
 from __future__ import annotations
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.field_errors import forbidden, invalid, invalid_all, required
+from tiphys.apimachinery.field_errors import forbidden, invalid, invalid_all, not_supported, required
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.defaulting import each
 from tiphys.apis.value_validation import not_negative, one_of, port_number, port_number_or_name
 
 _HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
+_SIGNALS = (
+    "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL", "PIPE",
+    "POLL", "PROF", "PWR", "QUIT", "RTMAX", "RTMIN", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP",
+    "TTIN", "TTOU", "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ",
+    *(f"RTMIN+{number}" for number in range(1, 16)),
+    *(f"RTMAX-{number}" for number in range(1, 15)),
+)  # fmt: skip
+_STOP_SIGNALS = {
+    "linux": tuple(sorted(f"SIG{name}" for name in _SIGNALS)),
+    "windows": ("SIGKILL", "SIGTERM"),
+}
 _NUMBERS = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold")
 
 
@@ -35,6 +46,14 @@ def validate_handler(handler: Object, path: str, grace_s: int | None = None) -> 
     return _action(given[0], handler[given[0]], f"{path}.{given[0]}", grace_s) + [
         forbidden(f"{path}.{key}", "may not specify more than 1 handler type") for key in given[1:]
     ]
+
+
+def validate_stop_signal(signal: str, path: str, os: str) -> list[FieldError]:
+    """Return the fault of a signal that stops nothing in a pod of this system (its ``os.name``)."""
+    if not os:
+        return [forbidden(path, "may not be set for containers with empty `spec.os.name`")]
+    known = _STOP_SIGNALS.get(os, (signal,))
+    return [] if signal in known else [not_supported(path, signal, known)]
 
 
 def _action(kind: str, action: Object, at: str, grace_s: int | None) -> list[FieldError]:
