@@ -290,6 +290,24 @@ def test_templates_that_stay(
     assert found.endswith(": field is immutable")
 
 
+TWO, ONE = [{"name": "c", "image": "i"}, {"name": "d", "image": "i"}], [{"name": "c", "image": "i"}]
+AFTER = {
+    "another image": (TWO, [TWO[0], {"name": "d", "image": "other"}]),
+    "another order": (TWO, TWO[::-1]),
+    "one less": (TWO, ONE),
+}
+
+
+@pytest.mark.parametrize(("before", "after"), AFTER.values(), ids=AFTER)
+def test_of_pods_that_are_gone_only_resources_change(
+    before: list[Body], after: list[Body], faults_of_change: Callable[[Body, Body], list[str]]
+) -> None:
+    old = job(placed(containers=before), suspend=True, status=STOPPED)
+    (found,) = faults_of_change(old, job(placed(containers=after), suspend=True))
+    assert found.startswith('spec.template.spec: Invalid value: {"Volumes":null,')
+    assert found.endswith(": field is immutable")
+
+
 def test_what_is_wrong_with_a_change_is_told_twice(
     faults_of_change: Callable[[Body, Body], list[str]],
 ) -> None:

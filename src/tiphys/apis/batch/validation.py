@@ -202,8 +202,7 @@ def validate_job_update(new: Object, old: Object) -> list[FieldError]:
     if spec.get("selector") != before.get("selector"):
         shown = shown_selector(peek(spec, "selector")) if spec.get("selector") is not None else None
         faults.append(invalid("spec.selector", shown, IMMUTABLE))
-    kept = _tolerated_template(new, old)
-    faults += immutable_inside("spec.template", "PodTemplateSpec", peek(spec, "template"), kept)
+    faults += _changed_template(new, old)
     for key, type_ in _IMMUTABLE.items():
         if type_:
             faults += immutable_inside(f"spec.{key}", type_, spec.get(key), before.get(key))
@@ -223,24 +222,24 @@ def _completions(spec: Object, before: Object) -> list[FieldError]:
     return [invalid(path, new, "can only be modified in tandem with spec.parallelism")]
 
 
-def _tolerated_template(new: Object, old: Object) -> Object:
-    """Return the old template with those changes in it that are let through.
+def _changed_template(new: Object, old: Object) -> list[FieldError]:
+    """The fault of changing the template in more than what is let through.
 
     A suspended Job that has not started, or whose pods are gone, may change where its pods run. Once its
-    pods are gone, it may change their resources too.
+    pods are gone, it may change their resources too; then only what its pods are is looked at.
     """
-    template = peek(new, "spec", "template")
+    template, path = peek(new, "spec", "template"), "spec.template"
     earlier: Object = copy_object(peek(old, "spec", "template"))
-    if not peek(old, "spec").get("suspend"):
-        return earlier
-    stopped = is_true(old, "Suspended") and not peek(old, "status").get("active")
+    suspended = bool(peek(old, "spec").get("suspend"))
+    stopped = suspended and is_true(old, "Suspended") and not peek(old, "status").get("active")
     moved = stopped and on("MutableSchedulingDirectivesForSuspendedJobs")
-    if moved or not peek(old, "status").get("startTime"):
+    if moved or (suspended and not peek(old, "status").get("startTime")):
         _take_scheduling(earlier, template)
-    if stopped and on("MutablePodResourcesForSuspendedJobs"):
-        for key in ("initContainers", "containers"):
-            _take_resources(earlier, template, key)
-    return earlier
+    if not stopped or not on("MutablePodResourcesForSuspendedJobs"):
+        return immutable_inside(path, "PodTemplateSpec", template, earlier)
+    for key in ("initContainers", "containers"):
+        _take_resources(earlier, template, key)
+    return immutable_inside(f"{path}.spec", "PodSpec", peek(template, "spec"), peek(earlier, "spec"))
 
 
 def _take(to: Object, source: Object, key: str) -> None:
@@ -265,7 +264,8 @@ def _take_scheduling(earlier: Object, template: Object) -> None:
 
 
 def _take_resources(earlier: Object, template: Object, key: str) -> None:
-    wanted = {one.get("name"): one for one in each(template, "spec", key)}
-    for container in each(earlier, "spec", key):
-        if container.get("name") in wanted:
-            _take(container, wanted[container.get("name")], "resources")
+    """Of containers that are as many, and each in its place."""
+    wanted, had = list(each(template, "spec", key)), list(each(earlier, "spec", key))
+    for one, container in zip(wanted, had, strict=True) if len(wanted) == len(had) else ():
+        if container.get("name") == one.get("name"):
+            _take(container, one, "resources")
