@@ -14,6 +14,7 @@ from tiphys.apimachinery.protobuf import Messages, build
 from tiphys.apimachinery.protowire import ProtobufError, varint
 from tiphys.apimachinery.schema.node import Schema
 from tiphys.apis.protobuf import codec
+from tiphys.apis.protobuf.go_names import go_name
 from tiphys.apis.protobuf.special import decode_duration, encode_duration
 from tiphys.apis.schemas import schema_for
 
@@ -421,6 +422,36 @@ def test_packed_numbers_are_read() -> None:
 def test_unknown_fields_are_skipped() -> None:
     extra = b"\xf8\x3f\x05" + b"\xfa\x3f\x01x" + b"\xfd\x3f\x00\x00\x00\x00" + b"\xf9\x3f" + b"\x00" * 8
     assert codec.decode(codec.wrap(extra, GVK("", "v1", "Pod"))) == {"kind": "Pod", "apiVersion": "v1"}
+
+
+WRONG_WIRE: dict[str, tuple[str, bytes, str]] = {
+    "metadata as a number": ("Pod", b"\x08\x01", "0 for field ObjectMeta"),
+    "spec as eight bytes": ("Pod", b"\x11" + b"\0" * 8, "1 for field Spec"),
+    "a text as a number": ("Pod", b"\x0a\x02\x08\x01", "0 for field Name"),
+    "a uid as a number": ("Pod", b"\x0a\x02\x28\x01", "0 for field UID"),
+    "a number as a text": ("Pod", b"\x0a\x03\x3a\x01x", "2 for field Generation"),
+    "a map as a number": ("Secret", b"\x10\x01", "0 for field Data"),
+    "a part without a name of its own": ("Pod", b"\x12\x04\x0a\x02\x10\x01", "0 for field VolumeSource"),
+    "a time's seconds as a text": ("Pod", b"\x0a\x05\x42\x03\x0a\x01x", "2 for field Seconds"),
+}
+
+
+@pytest.mark.parametrize(("kind", "message", "said"), WRONG_WIRE.values(), ids=WRONG_WIRE.keys())
+def test_fields_of_another_wire_type_are_refused(kind: str, message: bytes, said: str) -> None:
+    with pytest.raises(ProtobufError, match=f"^proto: wrong wireType = {said}$"):
+        codec.decode(codec.wrap(message, GVK("", "v1", kind)))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "expected"),
+    [("podIP", "s", "PodIP"), ("apiVersion", "s", "APIVersion"),
+     ("httpGet", "core.v1.HTTPGetAction", "HTTPGet"),
+     ("ttlSecondsAfterFinished", "i", "TTLSecondsAfterFinished"),
+     ("metadata", "meta.v1.ListMeta", "ListMeta"), ("$ref", "s", "Ref"), ("cephfs", "s", "CephFS"),
+     ("x-kubernetes-list-map-keys", "s", "XListMapKeys"), ("hostname", "s", "Hostname")],
+)  # fmt: skip
+def test_names_in_go(name: str, kind: str, expected: str) -> None:
+    assert go_name(name, kind) == expected
 
 
 def test_watch_frames() -> None:

@@ -32,6 +32,7 @@ from tiphys.apimachinery.protowire import (
     text_of,
     varint,
 )
+from tiphys.apis.protobuf.go_names import go_name, wrong_wire
 from tiphys.apis.protobuf.special import ABSENT, SPECIAL, STRING_LISTS, Raw, encode_strings
 
 Encode: TypeAlias = Callable[[Any], bytes]
@@ -44,9 +45,11 @@ _MAX_DEPTH: Final = 100
 class Plan:
     """How to encode and decode one message."""
 
-    __slots__ = ("_decoders", "_encoders", "_inlined", "_repeated")
+    __slots__ = ("_decoders", "_encoders", "_inlined", "_numbers", "_repeated")
 
     def __init__(self) -> None:
+        # JSON name and kind of every field by its number alone: whose wire type must be its own.
+        self._numbers: dict[int, tuple[str, str]] = {}
         self._encoders: dict[str, Encode] = {}
         self._inlined: list[tuple[bytes, Plan]] = []
         # By tag (number and wire type): JSON name, decoder, shape ("", "[]", "{}", "inline"), keeps zeros.
@@ -69,7 +72,9 @@ class Plan:
         return b"".join(parts)
 
     def decode(self, data: bytes, at: int, end: int, depth: int = 0) -> dict[str, Any]:
-        """Raises ProtobufError for bytes that are no such message; unknown fields are skipped."""
+        """Raises ProtobufError for bytes that are no such message, among them a field in another's wire type;
+        unknown fields are skipped.
+        """
         if depth > _MAX_DEPTH:
             raise ProtobufError("message nested too deeply")
         result: dict[str, Any] = {}
@@ -118,6 +123,9 @@ class Plan:
         if packed is None:
             if not key >> 3:
                 raise ProtobufError("field number 0")
+            field = self._numbers.get(key >> 3)
+            if field is not None:
+                raise wrong_wire(key & 7, go_name(*field))
             return skip(data, at, end, key & 7)
         name, decode = packed
         at, stop = read_length(data, at, end)
@@ -131,6 +139,7 @@ class Plan:
         """Add one field of the table."""
         shape = written[:2] if written[:2] in ("[]", "{}") else ""
         kind = written[len(shape) :].rstrip("!-")
+        self._numbers[number] = (name, kind)
         if not name:
             self._inline(number, plans[kind])
             return

@@ -26,6 +26,7 @@ from tiphys.apimachinery.protowire import (
     text_of,
     varint,
 )
+from tiphys.apis.protobuf.go_names import wrong_wire
 
 ABSENT: Final = object()
 Raw: TypeAlias = dict[int, int | bytes]
@@ -38,22 +39,22 @@ _THREE = tag(3, BYTES)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _int(raw: Raw, number: int) -> int:
+def _int(raw: Raw, number: int, field: str) -> int:
     value = raw.get(number, 0)
     if not isinstance(value, int):
-        raise ProtobufError("expected a number")
+        raise wrong_wire(BYTES, field)
     return signed(value)
 
 
-def _bytes(raw: Raw, number: int) -> bytes:
+def _bytes(raw: Raw, number: int, field: str) -> bytes:
     value = raw.get(number, b"")
     if not isinstance(value, bytes):
-        raise ProtobufError("expected bytes")
+        raise wrong_wire(VARINT, field)
     return value
 
 
-def _text(raw: Raw, number: int) -> str:
-    return text_of(_bytes(raw, number))
+def _text(raw: Raw, number: int, field: str) -> str:
+    return text_of(_bytes(raw, number, field))
 
 
 def _encode_moment(value: Any, *, micro: bool) -> bytes:
@@ -75,7 +76,7 @@ def encode_micro_time(value: Any) -> bytes:
 
 
 def _moment(raw: Raw) -> datetime | None:
-    seconds, nanos = _int(raw, 1), _int(raw, 2)
+    seconds, nanos = _int(raw, 1, "Seconds"), _int(raw, 2, "Nanos")
     if seconds == 0 and nanos == 0:
         return None
     try:
@@ -99,7 +100,7 @@ def encode_quantity(value: Any) -> bytes:
 
 
 def decode_quantity(raw: Raw) -> Any:
-    return _text(raw, 1) or "0"
+    return _text(raw, 1, "String") or "0"
 
 
 def encode_int_or_string(value: Any) -> bytes:
@@ -111,7 +112,7 @@ def encode_int_or_string(value: Any) -> bytes:
 
 
 def decode_int_or_string(raw: Raw) -> Any:
-    return _text(raw, 3) if _int(raw, 1) else _int(raw, 2)
+    return _text(raw, 3, "StrVal") if _int(raw, 1, "Type") else _int(raw, 2, "IntVal")
 
 
 def encode_json(value: Any) -> bytes:
@@ -119,7 +120,7 @@ def encode_json(value: Any) -> bytes:
 
 
 def decode_json(raw: Raw) -> Any:
-    text = _bytes(raw, 1)
+    text = _bytes(raw, 1, "Raw")
     if not text:
         return ABSENT
     try:
@@ -154,7 +155,7 @@ def encode_duration(value: Any) -> bytes:
 
 
 def decode_duration(raw: Raw) -> Any:
-    total = _int(raw, 1)
+    total = _int(raw, 1, "Duration")
     sign, left = ("-", -total) if total < 0 else ("", total)
     if left == 0:
         return "0s"
