@@ -31,9 +31,9 @@ def made(tmp_path):
     [
         ("/run/ns/p/c", "POST", 200, "ls -l"),
         ("/run/ns/p/uid-1/c", "POST", 200, "ls -l"),
-        ("/run/ns/p/uid-2/c", "POST", 404, "pod does not exist"),
+        ("/run/ns/p/uid-2/c", "POST", 500, 'container not found ("c")'),
         ("/run/ns/q/c", "POST", 404, "pod does not exist"),
-        ("/run/ns/p/d", "POST", 404, "container d does not exist"),
+        ("/run/ns/p/d", "POST", 500, 'container not found ("d")'),
         ("/run/ns/p", "POST", 400, "the path must name namespace, pod and container"),
         ("/run/ns/p/c", "GET", 405, "Method Not Allowed"),
     ],
@@ -63,8 +63,10 @@ async def test_checkpoint(made, tmp_path):
     ("path", "query", "status", "text"),
     [
         ("/checkpoint/ns/q/c", "", 404, "pod does not exist"),
-        ("/checkpoint/ns/p/d", "", 404, "container d does not exist"),
-        ("/checkpoint/ns/p/c", "timeout=x", 400, "cannot parse value of timeout parameter"),
+        ("/checkpoint/ns/p/e", "", 404, "container e does not exist"),
+        ("/checkpoint/ns/p/d", "", 500, "checkpointing of ns/p/d failed (container d not found)"),
+        ("/checkpoint/ns/p/c", "timeout=x", 404, "cannot parse value of timeout parameter"),
+        ("/checkpoint/ns/p/c", "timeout=1&timeout=x", 404, "cannot parse value of timeout parameter"),
     ],
 )
 async def test_checkpoints_that_cannot_be(made, path, query, status, text):

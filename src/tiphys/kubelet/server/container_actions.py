@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from tiphys.apimachinery.clock import rfc3339
-from tiphys.apimachinery.errors import BadRequest, NotFound
+from tiphys.apimachinery.errors import BadRequest, NotFound, StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.runtime import Container, RuntimeFailure
@@ -16,6 +16,7 @@ from tiphys.wire.message import Request, Response
 
 _JSON: Final = {"Content-Type": "application/json"}
 _TEXT: Final = {"Content-Type": "text/plain"}
+_CONTAINERS: Final = ("containers", "initContainers", "ephemeralContainers")
 
 
 class ContainerActions:
@@ -28,13 +29,16 @@ class ContainerActions:
     async def run(self, request: Request, parts: list[str]) -> Response:
         """Run ``cmd`` in ``namespace/pod[/uid]/container`` and return what it said.
 
-        Raises NotFound, BadRequest, RuntimeFailure.
+        Raises NotFound, BadRequest, RuntimeFailure; StatusError (500) where no such container runs.
         """
         if request.method != "POST":
             return _not_allowed()
         if len(parts) not in (3, 4):
             raise BadRequest("the path must name namespace, pod and container")
-        _, container = self._find(parts[:-1], parts[-1])
+        pod, name = self._find(parts[:2]), parts[-1]
+        container = self._running(pod, name)
+        if container is None or parts[2:-1] not in ([], [pod["metadata"]["uid"]]):
+            raise StatusError(f'container not found ("{name}")')
         command = (request.query.get("cmd") or [""])[0].split(" ")
         result = await self._node.runtime.exec_sync(container.id, command, 0)
         if result.exit_code:
@@ -51,8 +55,16 @@ class ContainerActions:
         if len(parts) != 3:
             raise BadRequest("the path must name namespace, pod and container")
         namespace, name, container_name = parts
-        timeout = _timeout(request)
-        _, container = self._find([namespace, name], container_name)
+        pod = self._find([namespace, name])
+        if not any(
+            container_name == item["name"] for key in _CONTAINERS for item in pod["spec"].get(key) or ()
+        ):
+            raise NotFound(f"container {container_name} does not exist")
+        timeout, container = _timeout(request), self._running(pod, container_name)
+        failed = f"checkpointing of {namespace}/{name}/{container_name} failed"
+        if container is None:
+            text = f"{failed} (container {container_name} not found)"
+            return Response(500, dict(_TEXT), text.encode())
         folder = self._node.volumes.root / "checkpoints"
         folder.mkdir(parents=True, exist_ok=True)
         stamp = rfc3339(self._node.clock.now())
@@ -60,29 +72,28 @@ class ContainerActions:
         try:
             await self._node.runtime.checkpoint_container(container.id, str(path), timeout)
         except RuntimeFailure as error:
-            text = f"checkpointing of {namespace}/{name}/{container_name} failed ({error})"
-            return Response(500, dict(_TEXT), text.encode())
+            return Response(500, dict(_TEXT), f"{failed} ({error})".encode())
         return Response(200, dict(_JSON), orjson.dumps({"items": [str(path)]}))
 
-    def _find(self, where: list[str], name: str) -> tuple[Object, Container]:
-        namespace, pod_name, *more = where
+    def _find(self, where: list[str]) -> Object:
+        namespace, name = where
         for pod in self._pods():
             meta: dict[str, Any] = pod["metadata"]
-            if (meta["namespace"], meta["name"]) != (namespace, pod_name) or more not in ([], [meta["uid"]]):
-                continue
-            found = self._node.cache.get(meta["uid"]).latest(name)
-            if found is None or not found.running:
-                raise NotFound(f"container {name} does not exist")
-            return pod, found
+            if (meta["namespace"], meta["name"]) == (namespace, name):
+                return pod
         raise NotFound("pod does not exist")
+
+    def _running(self, pod: Object, name: str) -> Container | None:
+        found = self._node.cache.get(pod["metadata"]["uid"]).latest(name)
+        return found if found is not None and found.running else None
 
 
 def _timeout(request: Request) -> int:
-    text = (request.query.get("timeout") or ["0"])[0]
+    text = (request.query.get("timeout") or ["0"])[-1]
     try:
         return int(text)
     except ValueError as error:
-        raise BadRequest("cannot parse value of timeout parameter") from error
+        raise NotFound("cannot parse value of timeout parameter") from error
 
 
 def _not_allowed() -> Response:
