@@ -343,3 +343,18 @@ async def test_the_last_of_doubled_keys_counts(api: Any, crds: Any) -> None:
     assert answer.headers["warning"] == (
         '299 - "duplicate field \\"spec.free\\"", 299 - "duplicate field \\"spec.free.b\\""'
     )
+
+
+async def test_lists_have_the_keys_of_a_map_in_order(api: Any, crds: Any) -> None:
+    await crds.make()
+    for name in ("a", "b"):
+        await api.create(crds.foos, {**crds.foo(), "metadata": {"name": name}})
+    plain, laid_out = await api("GET", crds.foos), await api("GET", f"{crds.foos}?pretty=true")
+    for answer in (plain, laid_out):
+        assert list(answer.json) == ["apiVersion", "items", "kind", "metadata"]
+        assert list(answer.json["metadata"]) == ["continue", "resourceVersion"]
+        assert answer.json["metadata"]["continue"] == ""
+        assert [item["metadata"]["name"] for item in answer.json["items"]] == ["a", "b"]
+    part = (await api("GET", f"{crds.foos}?limit=1")).json["metadata"]
+    assert list(part) == ["continue", "remainingItemCount", "resourceVersion"]
+    assert part["continue"]

@@ -178,7 +178,7 @@ async def test_pages_of_what_was_converted_and_selected_are_full(
     while True:
         found = await api.get(f"{V2}?fieldSelector=spec.picture=y&limit=3{token}")
         pages.append([item["metadata"]["name"] for item in found["items"]])
-        if "continue" not in found["metadata"]:
+        if not found["metadata"]["continue"]:
             break
         token = f"&continue={found['metadata']['continue']}"
     assert pages == [["f1", "f3", "f5"], ["f7"]]
