@@ -114,6 +114,22 @@ async def test_exec_needs_a_running_container_and_a_stream(tmp_path):
     assert (status, text) == (400, "you must specify at least 1 of stdin, stdout, stderr")
 
 
+@pytest.mark.parametrize(
+    ("path", "query", "status", "text"),
+    [
+        ("/exec/ns/q/c", "command=x", 400, "you must specify at least 1 of stdin, stdout, stderr"),
+        ("/attach/ns/q/c", "", 400, "you must specify at least 1 of stdin, stdout, stderr"),
+        ("/attach/ns/q/c", "output=1", 404, "pod does not exist"),
+        ("/portForward/ns/q/uid-1", "", 404, "pod does not exist"),
+        ("/portForward/ns/p/uid-2", "", 404, "pod not found"),
+    ],
+)
+async def test_streams_to_what_is_not_there(tmp_path, path, query, status, text):
+    upgrade = {"connection": "Upgrade", "upgrade": "SPDY/3.1"}
+    made = server(tmp_path, have(running()))
+    assert await ask(made, path, query, "POST", **upgrade) == (status, text)
+
+
 async def test_pods_as_the_api_and_as_the_runtime_knows_them(tmp_path):
     made = server(tmp_path, have(running(), ended("d")))
     status, text = await ask(made, "/pods")

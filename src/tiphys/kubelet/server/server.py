@@ -227,28 +227,28 @@ class KubeletServer:
     async def _exec(self, request: Request, parts: list[str]) -> Response:
         _upgrading(request)
         pod_parts, name = _pod_and_container(parts)
+        streams = _streams(request)
         _, runtime = self._find(pod_parts)
         container = self._running(runtime, name)
-        fields = {
-            "container_id": container.id,
-            "cmd": request.query.get("command") or [],
-            **_streams(request),
-        }
+        fields = {"container_id": container.id, "cmd": request.query.get("command") or [], **streams}
         return await proxy_upgrade(request, await self._node.runtime.stream_url("Exec", fields))
 
     async def _attach(self, request: Request, parts: list[str]) -> Response:
         _upgrading(request)
         pod_parts, name = _pod_and_container(parts)
+        streams = _streams(request)
         _, runtime = self._find(pod_parts)
         container = self._running(runtime, name)
-        fields = {"container_id": container.id, **_streams(request)}
+        fields = {"container_id": container.id, **streams}
         return await proxy_upgrade(request, await self._node.runtime.stream_url("Attach", fields))
 
     async def _port_forward(self, request: Request, parts: list[str]) -> Response:
         _upgrading(request)
         if len(parts) not in (2, 3):
             raise BadRequest("the path must name namespace and pod")
-        _, runtime = self._find(parts)
+        pod, runtime = self._find(parts[:2])
+        if parts[2:] not in ([], [pod["metadata"]["uid"]]):
+            raise NotFound("pod not found")
         if runtime.sandbox is None or not runtime.sandbox.ready:
             raise StatusError(f'pod not found ("{parts[1]}_{parts[0]}")')
         texts = [part for text in request.query.get("port") or () for part in text.split(",")]
