@@ -56,6 +56,40 @@ async def test_compute_must_be_said(api: Any, make_pod: Any) -> None:
     )
 
 
+def gpu_claim(name: str, owner: Any = None) -> dict[str, Any]:
+    meta: dict[str, Any] = {"name": name}
+    if owner is not None:
+        meta["annotations"] = {"resource.kubernetes.io/extended-resource-claim": "true"}
+        of = {"name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"], "controller": True}
+        meta["ownerReferences"] = [{"apiVersion": "v1", "kind": "Pod", **of}]
+    exactly = {"deviceClassName": "gpu"}
+    return {"metadata": meta, "spec": {"devices": {"requests": [{"name": "r", "exactly": exactly}]}}}
+
+
+async def test_devices_are_charged_under_the_names_of_extended_resources(api: Any, make_pod: Any) -> None:
+    explicit, implicit = "requests.example.com/gpu", "requests.deviceclass.resource.kubernetes.io/gpu"
+    device_class = {"metadata": {"name": "gpu"}, "spec": {"extendedResourceName": "example.com/gpu"}}
+    await api.create("/apis/resource.k8s.io/v1/deviceclasses", device_class)
+    made = {"metadata": {"name": "q"}, "spec": {"hard": {explicit: "2", implicit: "2"}}}
+    made = await api.create(BASE + "/resourcequotas", made)
+    made["status"] = {"hard": made["spec"]["hard"], "used": {explicit: "0", implicit: "0"}}
+    await api.put(BASE + "/resourcequotas/q/status", made)
+
+    body = make_pod()
+    body["spec"]["containers"][0]["resources"] = {"limits": {"example.com/gpu": "1"}}
+    pod = await api.create(BASE + "/pods", body)
+    claims = "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims"
+    await api.create(claims, gpu_claim("of-pod", pod))
+    used = (await api.get(BASE + "/resourcequotas/q"))["status"]["used"]
+    assert used == {explicit: "1", implicit: "1"}  # what a pod has paid for is not paid for again
+
+    await api.create(claims, gpu_claim("plain"))
+    answer = await api("POST", claims, gpu_claim("second", pod))
+    want = f"requested: {implicit}=1,{explicit}=1, used: {implicit}=2,{explicit}=2"
+    assert answer.status == 403
+    assert want in answer.message
+
+
 async def test_dry_run_charges_nothing(api: Any) -> None:
     await quota(api, configmaps="1")
     await api.create(BASE + "/configmaps?dryRun=All", {"metadata": {"name": "c"}})

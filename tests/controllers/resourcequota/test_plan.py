@@ -84,6 +84,65 @@ def test_devices_are_counted():
     assert plan_status(quota({DEVICES: "5"}), {CLAIMS: [claim]}, NOW)["used"] == {DEVICES: "2"}
 
 
+GPU, IMPLICIT = "requests.example.com/gpu", "requests.deviceclass.resource.kubernetes.io/gpu"
+CLASSES = [
+    {"metadata": {"name": "gpu"}, "spec": {"extendedResourceName": "example.com/gpu"}},
+    {"metadata": {"name": "plain"}, "spec": {}},
+]
+
+
+def device_claim(name="c", count=1, owner="", made="2026-01-01T00:00:00Z", device_class="gpu"):
+    meta = {"name": name, "creationTimestamp": made}
+    if owner:
+        meta["annotations"] = {"resource.kubernetes.io/extended-resource-claim": "true"}
+        meta["ownerReferences"] = [
+            {"apiVersion": "v1", "kind": "Pod", "name": owner, "uid": f"uid-{owner}", "controller": True}
+        ]
+    asked = {"deviceClassName": device_class, "count": count}
+    return {"metadata": meta, "spec": {"devices": {"requests": [{"exactly": asked}]}}}
+
+
+def gpu_pod(name="p", resource="example.com/gpu", claim=""):
+    status = {
+        "phase": "Running",
+        **({"extendedResourceClaimStatus": {"resourceClaimName": claim}} if claim else {}),
+    }
+    container = {"name": "c", "resources": {"requests": {resource: "1"}}}
+    return {
+        "metadata": {"name": name, "uid": f"uid-{name}"},
+        "spec": {"containers": [container]},
+        "status": status,
+    }
+
+
+@pytest.mark.parametrize(
+    ("pods", "claims", "want"),
+    [
+        ([], [device_claim(count=2)], ("2", "2", "2")),
+        ([gpu_pod()], [], ("0", "1", "0")),
+        ([gpu_pod()], [device_claim(owner="p")], ("1", "1", "1")),
+        ([gpu_pod(resource=IMPLICIT.removeprefix("requests."))], [device_claim(owner="p")], ("1", "1", "1")),
+        ([gpu_pod()], [device_claim(owner="gone")], ("1", "2", "1")),
+        ([gpu_pod(claim="c")], [device_claim(owner="p")], ("1", "1", "1")),
+        ([gpu_pod(claim="other")], [device_claim(owner="p")], ("1", "2", "1")),
+        ([gpu_pod()], [device_claim("a", owner="p"), device_claim("b", owner="p")], ("2", "2", "2")),
+        ([gpu_pod()], [device_claim(count=3, owner="p")], ("3", "3", "3")),
+    ],
+)
+def test_devices_count_under_the_names_of_extended_resources(pods, claims, want):
+    hard = {DEVICES: "9", GPU: "9", IMPLICIT: "9"}
+    assert kinds_counted(quota({GPU: "9"})) == kinds_counted(quota({IMPLICIT: "9"})) == {PODS, CLAIMS}
+    used = plan_status(quota(hard), {PODS: pods, CLAIMS: claims}, NOW, CLASSES)["used"]
+    assert used == dict(zip((DEVICES, GPU, IMPLICIT), want, strict=True))
+
+
+def test_devices_of_classes_that_are_not_there_count_under_no_other_name():
+    name = "requests.deviceclass.resource.kubernetes.io/gone"
+    objects = {PODS: [], CLAIMS: [device_claim(device_class="gone"), device_claim(device_class="plain")]}
+    assert plan_status(quota({name: "9", GPU: "9"}), objects, NOW, CLASSES)["used"] == {name: "0", GPU: "0"}
+    assert plan_status(quota({GPU: "9"}), {PODS: [], CLAIMS: [device_claim()]}, NOW)["used"] == {GPU: "0"}
+
+
 def test_scopes():
     pods = [pod(cpu="100m"), pod(), pod(activeDeadlineSeconds=10)]
     for scope, count in {"BestEffort": "2", "NotBestEffort": "1", "Terminating": "1"}.items():

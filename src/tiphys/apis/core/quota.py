@@ -14,6 +14,7 @@ from tiphys.apimachinery.clock import parse_time
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.quantity import Quantity
 from tiphys.apis.core.qos import pod_qos
+from tiphys.apis.core.quota_devices import BY_CLASS, IMPLICIT, Devices, names_devices
 
 Usage = dict[str, Quantity]
 _ONE = quantity.parse("1")
@@ -21,7 +22,6 @@ _PLAIN = {"configmaps", "secrets", "replicationcontrollers", "resourcequotas", "
           "persistentvolumeclaims", "pods"}  # fmt: skip
 _STORAGE_CLASS = ".storageclass.storage.k8s.io/"
 _CLASS_ANNOTATION: Final = "volume.beta.kubernetes.io/storage-class"
-_DEVICE_CLASS: Final = ".deviceclass.resource.k8s.io/devices"
 _MOST_DEVICES: Final = 32
 """What a request for all devices of a class may come to."""
 _BARE = ("cpu", "memory", "ephemeral-storage")
@@ -32,8 +32,13 @@ _SERVICE: Final = frozenset({"services", "count/services", "services.nodeports",
 _CLAIM: Final = ("persistentvolumeclaims", "requests.storage")
 
 
-def usage_of(group: str, plural: str, obj: Object | None, now: datetime | None = None) -> Usage:
-    """Return what an object uses; nothing for None. ``now`` tells which pods should have gone by now."""
+def usage_of(
+    group: str, plural: str, obj: Object | None, now: datetime | None = None, devices: Devices | None = None
+) -> Usage:
+    """Return what an object uses; nothing for None. ``now`` tells which pods should have gone by now.
+
+    With ``devices``, claims count under the names of extended resources as well.
+    """
     if obj is None:
         return {}
     if not group and plural == "pods":
@@ -47,10 +52,13 @@ def usage_of(group: str, plural: str, obj: Object | None, now: datetime | None =
         found |= _claim_usage(obj)
     if (group, plural) == ("resource.k8s.io", "resourceclaims"):
         _add(found, _device_usage(obj))
+        if devices is not None:
+            payer = devices.payer(obj)
+            found |= devices.more(found, _pod_usage(payer, now) if payer else {})
     return found
 
 
-def measured(group: str, plural: str, names: Iterable[str]) -> set[str]:
+def measured(group: str, plural: str, names: Iterable[str], devices: Devices | None = None) -> set[str]:
     """Return those names of a quota that are about a kind of object."""
     counted = f"count/{plural}.{group}" if group else f"count/{plural}"
     match group, plural:
@@ -62,14 +70,21 @@ def measured(group: str, plural: str, names: Iterable[str]) -> set[str]:
             ends = tuple(_STORAGE_CLASS + name for name in _CLAIM)
             return {name for name in names if name == counted or name in _CLAIM or name.endswith(ends)}
         case "resource.k8s.io", "resourceclaims":
-            return {name for name in names if name == counted or name.endswith(_DEVICE_CLASS)}
+            resources = {} if devices is None else devices.resources
+            own = {name for name in names if name == counted or name.endswith(BY_CLASS)}
+            return own | {name for name in names if names_devices(name, resources)}
     own = {counted, plural} if not group and plural in _PLAIN else {counted}
     return own.intersection(names)
 
 
 def _of_pods(name: str) -> bool:
     """Tell whether this is of huge pages, or of what devices offer."""
-    if name.startswith(("hugepages-", "requests.hugepages-")):
+    return name.startswith(("hugepages-", "requests.hugepages-")) or is_extended(name)
+
+
+def is_extended(name: str) -> bool:
+    """Tell whether a quota's name is of an extended resource: pods ask for it, and perhaps claims do."""
+    if name.startswith(IMPLICIT):
         return True
     return name.startswith("requests.") and "/" in name and "kubernetes.io/" not in name
 
@@ -86,7 +101,7 @@ def _device_usage(claim: Object) -> Usage:
             exact = (one.get("allocationMode") or "ExactCount") == "ExactCount"
             count = int(one.get("count") or 1) if exact else _MOST_DEVICES
             most[name] = max(most.get(name, 0), count)
-        _add(found, {f"{name}{_DEVICE_CLASS}": _times(count) for name, count in most.items()})
+        _add(found, {f"{name}{BY_CLASS}": _times(count) for name, count in most.items()})
     return found
 
 

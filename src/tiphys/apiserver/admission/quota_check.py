@@ -22,6 +22,7 @@ from tiphys.apis.core.quota import (
     scopes_of,
     usage_of,
 )
+from tiphys.apis.core.quota_devices import Devices
 
 _ZERO: Final = quantity.from_value(0)
 _SCOPED: Final = (("", "pods"), ("", "persistentvolumeclaims"))
@@ -44,9 +45,14 @@ class Write:
     obj: Object
     old: Object | None = None
     subresource: str = ""
+    devices: Devices | None = None
+    """Where a device claim is written, and those count under the names of extended resources."""
 
     def usage(self, obj: Object) -> Usage:
-        return usage_of(self.group, self.plural, obj)
+        return usage_of(self.group, self.plural, obj, devices=self.devices)
+
+    def measured(self, names: Iterable[str]) -> set[str]:
+        return measured(self.group, self.plural, names, self.devices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,7 @@ def _interested(write: Write, quotas: Sequence[Object]) -> Iterable[_Interested 
     for index, quota in enumerate(quotas):
         status = quota.get("status") or {}
         one = _Interested(index, quota, _amounts(status.get("hard")), _amounts(status.get("used")))
-        names = measured(write.group, write.plural, one.hard)
+        names = write.measured(one.hard)
         if not names or not in_scope(quota, write.group, write.plural, write.obj):
             continue
         if (write.group, write.plural) == ("", "pods"):
@@ -140,7 +146,7 @@ def _check_covered(
         if any(part in name for part in one.get("matchContains") or ())
     }
     for one in interested:
-        wanted -= measured(write.group, write.plural, one.hard)
+        wanted -= write.measured(one.hard)
     if wanted:
         raise Refused(f"insufficient quota to consume: {','.join(sorted(wanted))}")
     if (write.group, write.plural) not in _SCOPED:

@@ -10,15 +10,20 @@ Source: the "Resource Quotas" page; apiserver.config.k8s.io ResourceQuotaConfigu
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final, Self
 
 from tiphys.apimachinery.errors import StatusError
+from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.field_errors import required
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.core.quota_devices import Devices, made_for, names_by_class
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.configuration import of_kind
+from tiphys.apiserver.admission.lookup import find, find_all
 from tiphys.apiserver.admission.quota_check import Refused, Uncovered, Write
 from tiphys.apiserver.admission.quota_ledger import Charge, QuotaLedger
+from tiphys.apiserver.call import Backend
 from tiphys.apiserver.config_files import BadConfiguration, joined
 
 _KINDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -27,11 +32,12 @@ _KINDS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _CREATED: Final = frozenset({("", "CREATE")})
 _WRITTEN: Final = frozenset({("", "CREATE"), ("", "UPDATE")})
+_DEVICE_CLAIMS: Final = ("resource.k8s.io", "resourceclaims")
 _LOOKED_AT: Final = {
     ("", "pods"): frozenset({("", "CREATE"), ("resize", "UPDATE")}),
     ("", "services"): _WRITTEN,
     ("", "persistentvolumeclaims"): _WRITTEN | {("status", "UPDATE")},
-    ("resource.k8s.io", "resourceclaims"): _WRITTEN,
+    _DEVICE_CLAIMS: _WRITTEN,
 }
 """Subresources and operations by which the use of a resource may grow; of all others, creation."""
 _NEVER: Final = frozenset(
@@ -85,6 +91,8 @@ class ResourceQuota:
         row = backend.table.by_path("", "v1", "resourcequotas")
         if not self._limited and not await backend.store.all(row, attributes.namespace):
             return
+        if (write.group, write.plural) == _DEVICE_CLAIMS and on("DRAExtendedResource"):
+            write = replace(write, devices=await _devices(backend, attributes.namespace, write.obj))
         if self._ledger is None:
             self._ledger = QuotaLedger(row, self._limited)
         try:
@@ -103,3 +111,16 @@ def _write(attributes: Attributes) -> Write | None:
     if (attributes.subresource, attributes.operation) not in _LOOKED_AT.get(kind, _CREATED):
         return None
     return Write(*kind, attributes.obj, attributes.old, attributes.subresource)
+
+
+async def _devices(backend: Backend, namespace: str, claim: Object) -> Devices:
+    """Return what is known of devices where a claim is written; of pods, only the one that it is made for."""
+    group, version = _DEVICE_CLAIMS[0], "v1"
+    resources = names_by_class(await find_all(backend, group, version, "deviceclasses"))
+    owner = made_for(claim)
+    name = str(owner.get("name") or "") if owner else ""
+    pod = await find(backend, "", "v1", "pods", name, namespace=namespace) if name else None
+    if pod is None:
+        return Devices(resources, {})
+    claims = await find_all(backend, group, version, "resourceclaims", namespace)
+    return Devices(resources, {name: pod}, claims)

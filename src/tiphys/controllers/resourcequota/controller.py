@@ -10,17 +10,26 @@ import asyncio
 import logging
 
 from tiphys.apimachinery.errors import NotFound
+from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.meta import GVR, Object, object_key
 from tiphys.client.controller import run_controller
 from tiphys.client.informer import Informer
-from tiphys.client.kinds import RESOURCE_QUOTAS
+from tiphys.client.kinds import DEVICE_CLASSES, RESOURCE_QUOTAS
 from tiphys.controllers.context import Context
 from tiphys.controllers.discovery import discover
 from tiphys.controllers.owned import Writes
-from tiphys.controllers.resourcequota.plan import Kind, differs, frees_room, kinds_counted, plan_status
+from tiphys.controllers.resourcequota.plan import (
+    DEVICE_CLAIMS,
+    Kind,
+    differs,
+    frees_room,
+    kinds_counted,
+    plan_status,
+)
 
 log = logging.getLogger(__name__)
 
+_CLASSES: Kind = (DEVICE_CLASSES.group, DEVICE_CLASSES.resource)
 _RESYNC_S = 300.0
 _AGAIN_S = 30.0
 _SOON_S = 0.1
@@ -88,7 +97,8 @@ class ResourceQuotaController:
             informer = self._watch(kind, gvr)
             if await self._listed(kind, informer):
                 objects[kind] = list(informer.list(namespace))
-        planned = plan_status(quota, objects, self._clock.now())
+        classes = await self._classes() if DEVICE_CLAIMS in objects else None
+        planned = plan_status(quota, objects, self._clock.now(), classes)
         if differs(quota.get("status") or {}, planned):
             try:
                 stored = await self._client.update(RESOURCE_QUOTAS, {**quota, "status": planned}, "status")
@@ -96,6 +106,13 @@ class ResourceQuotaController:
                 return None
             self._writes.wrote(key, stored)
         return _RESYNC_S if set(objects) == kinds else _AGAIN_S
+
+    async def _classes(self) -> list[Object] | None:
+        """Return the classes of devices, None where there can be none."""
+        if not on("DRAExtendedResource"):
+            return None
+        informer = self._informers.get(DEVICE_CLASSES)
+        return list(informer.list()) if await self._listed(_CLASSES, informer) else None
 
     async def _listed(self, kind: Kind, informer: Informer) -> bool:
         """Wait for a kind's objects, once: those that cannot be had hold up neither this quota nor others."""

@@ -7,7 +7,8 @@ from datetime import datetime
 
 from tiphys.apimachinery import quantity
 from tiphys.apimachinery.meta import Object
-from tiphys.apis.core.quota import Usage, in_scope, usage_of
+from tiphys.apis.core.quota import Usage, in_scope, is_extended, measured, usage_of
+from tiphys.apis.core.quota_devices import Devices, names_by_class
 
 Kind = tuple[str, str]
 """Group and resource, as in ``("apps", "deployments")``."""
@@ -44,22 +45,34 @@ def kind_counted(name: str) -> Kind | None:
 def kinds_counted(quota: Object) -> set[Kind]:
     """Return all kinds whose objects a quota counts."""
     names = (quota["spec"].get("hard") or {}) if quota.get("spec") else {}
-    return {kind for name in names if (kind := kind_counted(name)) is not None}
+    kinds = {kind for name in names if (kind := kind_counted(name)) is not None}
+    return kinds | {DEVICE_CLAIMS} if any(map(is_extended, names)) else kinds
 
 
-def plan_status(quota: Object, objects: Mapping[Kind, Sequence[Object]], now: datetime) -> Object:
+def plan_status(
+    quota: Object,
+    objects: Mapping[Kind, Sequence[Object]],
+    now: datetime,
+    classes: Iterable[Object] | None = None,
+) -> Object:
     """Return the status; ``objects`` holds the namespace's objects by kind, for each kind counted.
 
-    Of kinds that it has nothing of, what was used before still counts.
+    Of kinds that it has nothing of, what was used before still counts. ``classes`` are those of devices, None
+    where claims count for nothing under the names of extended resources.
     """
     hard = dict(quota["spec"].get("hard") or {})
     used = {name: quantity.ZERO for name in hard if kind_counted(name) in objects}
     before = (quota.get("status") or {}).get("used") or {}
     kept = {name: str(amount) for name, amount in before.items() if name in hard and name not in used}
+    devices = None if classes is None else _devices(objects, classes)
     for (group, plural), items in objects.items():
         for item in items:
             if in_scope(quota, group, plural, item):
-                _add(used, usage_of(group, plural, item, now))
+                usage = usage_of(group, plural, item, now, devices)
+                if (group, plural) == DEVICE_CLAIMS:
+                    about = measured(group, plural, usage, devices)
+                    usage = {name: amount for name, amount in usage.items() if name in about}
+                _add(used, usage)
     counted = {name: str(amount) for name, amount in used.items()}
     return {"hard": hard, "used": dict(sorted({**kept, **counted}.items()))}
 
@@ -79,6 +92,11 @@ def frees_room(kind: Kind, old: Object | None, new: Object | None) -> bool:
     if new is None:
         return True
     return usage_of(*kind, old) != usage_of(*kind, new)
+
+
+def _devices(objects: Mapping[Kind, Sequence[Object]], classes: Iterable[Object]) -> Devices:
+    pods = {str(pod["metadata"]["name"]): pod for pod in objects.get(PODS, ())}
+    return Devices(names_by_class(classes), pods, objects.get(DEVICE_CLAIMS, ()))
 
 
 def _add(used: Usage, more: Usage) -> None:
