@@ -238,6 +238,30 @@ async def test_writes_need_their_namespace(serving: Serving) -> None:
         await api.create("/api/v1/nodes", body)
 
 
+async def test_nothing_changes_where_there_is_no_namespace(serving: Serving) -> None:
+    async with serving() as api:
+        await api.create("/api/v1/namespaces", {"metadata": {"name": "lost"}})
+        path = "/api/v1/namespaces/lost/configmaps"
+        made = await api.create(path, {"metadata": {"name": "m"}})
+        backend = api.server.backend
+        row = backend.table.by_path("", "v1", "namespaces")
+        found = await backend.store.get(row, "", "lost")
+        await backend.store.delete(row, "", "lost", found.revision)
+        answer = await api("PUT", f"{path}/m", {**made, "data": {"a": "b"}})
+        assert (answer.status, answer.message) == (404, 'namespaces "lost" not found')
+        assert (await api("DELETE", f"{path}/m")).status == 200
+
+
+async def test_what_is_in_a_namespace_that_goes_can_be_changed(serving: Serving) -> None:
+    async with serving() as api:
+        await api.create("/api/v1/namespaces", {"metadata": {"name": "going"}})
+        path = "/api/v1/namespaces/going/configmaps"
+        made = await api.create(path, {"metadata": {"name": "m"}})
+        await api("DELETE", "/api/v1/namespaces/going")
+        assert (await api("POST", path, {"metadata": {"name": "n"}})).status == 403
+        assert (await api.put(f"{path}/m", {**made, "data": {"a": "b"}}))["data"] == {"a": "b"}
+
+
 async def test_a_dry_run_makes_no_namespace(serving: Serving) -> None:
     async with serving(enabled_admission=("NamespaceAutoProvision",)) as api:
         assert (await api("POST", f"{PATHS}?dryRun=All", {"metadata": {"name": "m"}})).status == 404

@@ -1,4 +1,4 @@
-"""Nothing is created where there is no namespace, or where it is terminating."""
+"""Nothing is created or changed where there is no namespace, nor created where it is terminating."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _REMEMBERED = 4096
 
 
 class NamespaceLifecycle:
-    """Guards creation inside namespaces and the deletion of the three that every cluster has."""
+    """Guards writes inside namespaces and the deletion of the three that every cluster has."""
 
     NAME = "NamespaceLifecycle"
-    ADMITS = frozenset({"CREATE"})
+    ADMITS = frozenset({"CREATE", "UPDATE"})
     VALIDATES = frozenset({"DELETE"})
     REPEATS = True
 
@@ -26,7 +26,7 @@ class NamespaceLifecycle:
 
     def idle(self, attributes: Attributes | None = None) -> bool:
         """Tell whether a namespace is the very one, unchanged, that was found alive before."""
-        if attributes is None or attributes.operation != "CREATE" or attributes.reads is not None:
+        if attributes is None or attributes.operation == "DELETE" or attributes.reads is not None:
             return False
         known = self._alive.get(attributes.namespace)
         if known is None:
@@ -48,6 +48,8 @@ class NamespaceLifecycle:
             if len(self._alive) >= _REMEMBERED:
                 self._alive.clear()
             self._alive[namespace] = cached
+            return
+        if attributes.operation != "CREATE":
             return
         error = attributes.refuse(
             f"unable to create new content in namespace {namespace} because it is being terminated"
