@@ -25,6 +25,13 @@ def test_conditions_that_stay_keep_their_time() -> None:
     assert "lastTransitionTime" not in given[0]
 
 
+def test_of_conditions_that_are_alike_the_first_tells_the_time() -> None:
+    alike = [{"type": "A", "status": "True", "lastTransitionTime": time} for time in ("first", "second")]
+    new = with_conditions({"type": "A", "status": "True"})
+    stamp_conditions(new, with_conditions({"type": "A", "status": "True"}, *alike), "now")
+    assert new["status"]["conditions"][0]["lastTransitionTime"] == "first"
+
+
 def test_when_they_were_written() -> None:
     new = with_conditions({"type": "A"}, {"type": "B", "lastUpdateTime": "told"})
     stamp_conditions(new, {}, "now")

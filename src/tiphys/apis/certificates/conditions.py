@@ -26,14 +26,14 @@ def keep_conditions(new: Object, old: Object, *types: str) -> None:
 def stamp_conditions(new: Object, old: Object, now: str) -> None:
     """Say since when conditions are as they are, and when they were written, where nobody has.
 
-    They are replaced, not changed.
+    They are replaced, not changed. Of several that are alike it was the first that began.
     """
     status = new.get("status")
     if not isinstance(status, dict) or not status.get("conditions"):
         return
     before = {
         (condition.get("type"), condition.get("status")): condition["lastTransitionTime"]
-        for condition in each(old, "status", "conditions")
+        for condition in reversed(list(each(old, "status", "conditions")))
         if condition.get("lastTransitionTime")
     }
     stamped: list[Object] = []
