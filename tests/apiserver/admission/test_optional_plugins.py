@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tiphys.apiserver.admission.chain import AdmissionChain
+from tiphys.apiserver.admission.pull_images import AlwaysPullImages
 
 BASE = "/api/v1/namespaces/default"
 PODS = f"{BASE}/pods"
@@ -226,6 +227,23 @@ async def test_an_update_without_new_images_keeps_its_policies(serving: Serving)
         made["metadata"]["labels"] = {"a": "b"}
         changed = await api.put(f"{PODS}/p", made)
         assert changed["spec"]["containers"][0]["imagePullPolicy"] == "IfNotPresent"
+
+
+async def test_policies_that_were_set_back_are_a_fault_each(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AlwaysPullImages, "ADMITS", frozenset())
+    options = {"enabled_admission": ("AlwaysPullImages",), "disabled_admission": ("ServiceAccount",)}
+    async with serving(**options) as api:
+        one = {"image": "nginx:1", "imagePullPolicy": "Never"}
+        refused = (
+            'pods "p" is forbidden: spec.containers[{}].imagePullPolicy: '
+            'Unsupported value: "Never": supported values: "Always"'
+        )
+        answer = await api("POST", PODS, pod(containers=[{"name": "a", **one}]))
+        assert (answer.status, answer.message) == (500, refused.format(0))
+        answer = await api("POST", PODS, pod(containers=[{"name": "a", **one}, {"name": "b", **one}]))
+        assert (answer.status, answer.message) == (500, f"[{refused.format(0)}, {refused.format(1)}]")
 
 
 async def test_writes_need_their_namespace(serving: Serving) -> None:

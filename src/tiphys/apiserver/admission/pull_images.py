@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.field_errors import not_supported
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.defaulting import each, peek
@@ -30,13 +31,13 @@ class AlwaysPullImages:
     async def validate(self, attributes: Attributes) -> None:
         if attributes.obj is None or _brings_no_image(attributes):
             return
-        faults = [
-            str(not_supported(path, holder.get(key) or "", (_ALWAYS,)))
+        refusals = [
+            attributes.refuse(str(not_supported(path, holder.get(key) or "", (_ALWAYS,)))).message
             for path, holder, key in _policies(attributes.obj)
             if holder.get(key) != _ALWAYS
         ]
-        if faults:
-            raise attributes.refuse(faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]")
+        if refusals:
+            raise StatusError(refusals[0] if len(refusals) == 1 else f"[{', '.join(refusals)}]")
 
 
 def _policies(pod: Object) -> Iterator[tuple[str, Object, str]]:
