@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
+from tiphys.apiserver.admission.policies import judge
 from tiphys.wire.message import Request
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -452,6 +453,20 @@ async def test_cost_of_one_expression_and_of_all(api: Any) -> None:
     assert (await api("POST", MAPS, config_map())).message == refusal(
         "validation failed due to running out of cost budget, no further validation rules will be run"
     )
+
+
+async def test_what_messages_cost_counts_where_nobody_reads_them(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "string([1, 2, 3, 4, 5].map(x, x * 2).size())"
+    await install(api, policy({"expression": "true", "messageExpression": said}))
+    monkeypatch.setattr(judge, "POLICY_BUDGET", 20)
+    assert (await api("POST", MAPS, config_map())).message == refusal(
+        "failed messageExpression: validation failed due to running out of cost budget, no further "
+        "validation rules will be run"
+    )
+    monkeypatch.setattr(judge, "POLICY_BUDGET", 200)
+    await api.create(MAPS, config_map())
 
 
 async def test_custom_objects_and_custom_parameters(api: Any) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 
+from tiphys.apimachinery.cel.frame import PER_CALL_LIMIT
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apiserver.admission.policies.conditions import HELD, ConditionsFailed, Weighed
 from tiphys.apiserver.admission.policies.evaluation import (
@@ -101,9 +102,14 @@ def _failed(policy: ValidatingPolicy, why: str) -> Verdict:
 
 
 def _messages(policy: ValidatingPolicy, run: Run, results: list[Result]) -> Mapping[int, Result] | str:
-    """Return what the expressions of messages give; a text where they have cost too much."""
-    if all(result.value is True for result in results):
-        return {}  # nobody would read them
+    """Return what the expressions of messages give; a text where they have cost too much.
+
+    What they cost counts even where nobody reads them: a write is refused by a policy that says too much.
+    """
+    said = sum(rule.by_expression is not None for rule in policy.rules)
+    most = PER_CALL_LIMIT * (len(policy.composition.variables) + said) if said else 0
+    if run.remaining >= most and all(result.value is True for result in results):
+        return {}  # nobody would read them, and they cannot cost too much
     try:
         return {
             index: run.one(rule.by_expression)
