@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from tiphys.apimachinery.field_errors import render
 from tiphys.apimachinery.meta import GVK
+from tiphys.apis.apiextensions.shown import shown_items
 from tiphys.apis.strategies import strategy_for
 
 CRD = strategy_for(GVK("apiextensions.k8s.io", "v1", "CustomResourceDefinition"))
@@ -171,6 +173,13 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
             f'{S}.properties[l].x-kubernetes-list-map-keys: Invalid value: ["a","x","x"]: entries must all be names of item properties',
             f'{S}.properties[l].x-kubernetes-list-map-keys: Invalid value: ["a","x","x"]: entries must all be names of item properties',
             f'{S}.properties[l].x-kubernetes-list-map-keys: Invalid value: ["a","x","x"]: must not contain duplicate entries',
+        ],
+    ),
+    "keys of many schemas": (
+        items([TEXT], "map", "a"),  # type: ignore[arg-type]
+        [
+            f"{S}.properties[l].items: Forbidden: items must be a schema object and not an array",
+            f"{S}.properties[l].items: Invalid value: {render(shown_items([TEXT]))}: must only have a single schema if x-kubernetes-list-type is map",
         ],
     ),
     "keys of no objects": (

@@ -17,7 +17,7 @@ from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import forbidden, invalid, not_supported, required
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.apiextensions.rule_faults import text_faults
-from tiphys.apis.apiextensions.shown import said, shown_schema
+from tiphys.apis.apiextensions.shown import said, shown_items, shown_schema
 
 _TYPES = ("array", "boolean", "integer", "number", "object", "string")
 _META_FIELDS = ("metadata", "kind", "apiVersion")
@@ -244,6 +244,9 @@ def _map_keys(node: Object, keys: list[str], path: str) -> Faults:
         yield required(place, "must not be empty if x-kubernetes-list-type is map")
     if items is None:
         yield required(f"{path}.items", "must have a schema if x-kubernetes-list-type is map")
+    elif isinstance(items, list):
+        text = "must only have a single schema if x-kubernetes-list-type is map"
+        yield invalid(f"{path}.items", shown_items(items), text)
     if not isinstance(items, dict):
         return
     if items.get("type") != "object":

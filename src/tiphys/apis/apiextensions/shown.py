@@ -82,8 +82,8 @@ def _optional(node: Any) -> Struct | None:
     return shown_schema(node) if isinstance(node, dict) else None
 
 
-def _either(node: Any) -> Struct:
-    """A schema, or many."""
+def shown_items(node: Any) -> Struct:
+    """Return what items are like: a schema, or many."""
     many = [shown_schema(one) for one in node] if isinstance(node, list) else None
     return Struct(Schema=_optional(node), JSONSchemas=many)
 
@@ -102,7 +102,7 @@ def _named(nodes: Any) -> dict[str, Struct]:
 
 
 _PARTS: dict[str, Callable[[Any], Any]] = {
-    "items": _either,
+    "items": shown_items,
     "allOf": _many,
     "oneOf": _many,
     "anyOf": _many,
