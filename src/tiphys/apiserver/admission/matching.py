@@ -5,7 +5,7 @@ Pure but for reading a namespace's labels. Source: the "Dynamic Admission Contro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tiphys.apimachinery.dataclass import dataclass
@@ -40,7 +40,7 @@ class Match:
     excluded: Sequence[Object] = ()
     every_object: bool = False
 
-    def row(self, attributes: Attributes, others: Iterable[Resource]) -> Resource | None:
+    def row(self, attributes: Attributes, others: Sequence[Resource]) -> Resource | None:
         """Return the row in whose version the write is meant; None: it is not, whatever its labels are.
 
         ``others`` are the rows that stand for the same kind, which count unless only exact matches do.
@@ -50,7 +50,7 @@ class Match:
         return matched_row(self.rules, attributes, () if self.exact else others)
 
     def selects(
-        self, attributes: Attributes, others: Iterable[Resource], labels: dict[str, str] | None
+        self, attributes: Attributes, others: Sequence[Resource], labels: dict[str, str] | None
     ) -> bool:
         """Tell whether the selectors let it through and no exclusion holds; ``labels`` None: no namespace."""
         if labels is not None and not self.namespaces.matches(labels):
@@ -84,15 +84,16 @@ def read_match(spec: Object, rules: str, excluded: str = "") -> Match:
 
 
 def matched_row(
-    rules: Iterable[Object], attributes: Attributes, others: Iterable[Resource]
+    rules: Sequence[Object], attributes: Attributes, others: Sequence[Resource]
 ) -> Resource | None:
-    """Return the first row that a rule means: the request's own before those that stand for it."""
+    """Return the row that the first rule means: the request's own before those that stand for it."""
     own = attributes.call.resource
     if any(rule_matches(rule, own, attributes) for rule in rules):
         return own
-    for other in others:
-        if any(rule_matches(rule, other, attributes) for rule in rules):
-            return other
+    for rule in rules:
+        for other in others:
+            if rule_matches(rule, other, attributes):
+                return other
     return None
 
 
