@@ -5,10 +5,12 @@ import asyncio
 import pytest
 
 from tiphys.apimachinery.errors import Forbidden
-from tiphys.client.kinds import CONFIG_MAPS, RESOURCE_QUOTAS
+from tiphys.client.kinds import CONFIG_MAPS, DEVICE_CLASSES, RESOURCE_CLAIMS, RESOURCE_QUOTAS
 from tiphys.controllers.resourcequota import controller
 from tiphys.controllers.resourcequota.controller import ResourceQuotaController
 
+_V1 = {"groupVersion": "resource.k8s.io/v1", "version": "v1"}
+DEVICES = {"name": "resource.k8s.io", "versions": [_V1], "preferredVersion": _V1}
 VERBS = ["create", "delete", "get", "list", "patch", "update", "watch"]
 
 
@@ -18,10 +20,14 @@ def discovery(world, monkeypatch):
     resources = [
         {"name": "configmaps", "kind": "ConfigMap", "namespaced": True, "verbs": VERBS},
         {"name": "secrets", "kind": "Secret", "namespaced": True, "verbs": VERBS},
+        {"name": "pods", "kind": "Pod", "namespaced": True, "verbs": VERBS},
     ]
+    devices = [{"name": "resourceclaims", "kind": "ResourceClaim", "namespaced": True, "verbs": VERBS}]
     world.api.discovery["/api"] = {"kind": "APIVersions", "versions": ["v1"]}
-    world.api.discovery["/apis"] = {"kind": "APIGroupList", "groups": []}
+    world.api.discovery["/apis"] = {"kind": "APIGroupList", "groups": [DEVICES]}
     world.api.discovery["/api/v1"] = {"groupVersion": "v1", "resources": resources}
+    path = "/apis/resource.k8s.io/v1"
+    world.api.discovery[path] = {"groupVersion": "resource.k8s.io/v1", "resources": devices}
 
 
 def quota(world, name, *counted):
@@ -56,3 +62,18 @@ async def test_a_kind_that_cannot_be_listed_holds_up_no_quota(world):
         await world.settle()
         for name in ("first", "second", "third", "fourth"):
             assert used(world, name) == {"configmaps": "1"}
+
+
+async def test_claims_of_devices_count_under_the_name_of_their_resource(world):
+    spec = {"extendedResourceName": "example.com/gpu"}
+    world.api.put(DEVICE_CLASSES, {"metadata": {"name": "gpu"}, "spec": spec})
+    requests = [{"name": "r", "exactly": {"deviceClassName": "gpu", "count": 2}}]
+    for name in ("a", "b"):
+        meta = {"name": name, "namespace": "d"}
+        world.api.put(RESOURCE_CLAIMS, {"metadata": meta, "spec": {"devices": {"requests": requests}}})
+    quota(world, "q", "requests.example.com/gpu")
+    async with world.running(ResourceQuotaController):
+        assert used(world, "q") == {"requests.example.com/gpu": "4"}
+        await world.client.delete(RESOURCE_CLAIMS, "a", "d")
+        await world.settle()
+        assert used(world, "q") == {"requests.example.com/gpu": "2"}
