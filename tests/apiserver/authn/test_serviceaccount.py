@@ -209,6 +209,7 @@ def test_keys_and_issuers_change() -> None:
         ("another", "invalid signature, no keys found"),
         (SigningKey(OLD).id, "error in cryptographic primitive"),
     ],
+    ids=["none", "empty", "unknown", "not its own"],
 )
 def test_the_key_that_a_token_names(key_id: str | None, fault: str | None) -> None:
     keys = TokenKeys(("iss",), NEW, [public_pem(OLD)])
