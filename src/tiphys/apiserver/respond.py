@@ -265,9 +265,8 @@ def list_value(call: Call, form: Format, objects: Sequence[Object], meta: Object
             "metadata": meta,
             "items": [partial(obj, form.transform_version) for obj in objects],
         }
-    if (
-        resource.custom
-    ):  # upstream's list of a map's keys: in their order, and always telling where to continue
+    if resource.custom:
+        # In upstream such lists are maps: keys in their order, and "continue" there even where nothing follows.
         return {
             "apiVersion": resource.api_version,
             "items": list(objects),
