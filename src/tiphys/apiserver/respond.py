@@ -266,7 +266,7 @@ def list_value(call: Call, form: Format, objects: Sequence[Object], meta: Object
             "items": [partial(obj, form.transform_version) for obj in objects],
         }
     if resource.custom:
-        # In upstream such lists are maps: keys in their order, and "continue" there even where nothing follows.
+        # In upstream such lists are maps: keys in order, and "continue" there even where nothing follows.
         return {
             "apiVersion": resource.api_version,
             "items": list(objects),
