@@ -9,6 +9,7 @@ by the windows of streams: above ``KEPT_BYTES`` only the oldest body that is arr
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import Any, Final
 
@@ -46,7 +47,7 @@ class _Block:
     frames: int = 0
 
 
-class Receiver:
+class Receiver(ABC):
     """Takes what a client sends. ``Http2Connection`` completes it with a transport and a handler."""
 
     def __init__(self, owner: Any, sender: Sender) -> None:
@@ -73,29 +74,29 @@ class Receiver:
 
     # -- what completes it
 
+    @abstractmethod
     def write(self, data: bytes) -> None:
         """Hand bytes to the transport."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _control(self, data: bytes) -> None:
         """Write what the client has caused; there must not be much of it that it does not take."""
-        raise NotImplementedError
 
-    def _answer_at_once(self, stream_id: int, head: Head) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def _answer_at_once(self, stream_id: int, head: Head) -> bool: ...
 
-    def _serve(self, stream: Stream) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _serve(self, stream: Stream) -> None: ...
 
-    def _refuse(self, stream: Stream, response: Response) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _refuse(self, stream: Stream, response: Response) -> None: ...
 
-    def _close(self, stream: Stream) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _close(self, stream: Stream) -> None: ...
 
+    @abstractmethod
     def retire(self) -> None:
         """Take no more streams."""
-        raise NotImplementedError
 
     # -- frames
 
