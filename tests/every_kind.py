@@ -14,9 +14,22 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tiphys.apimachinery.clock import RealClock
+from tiphys.apimachinery.featuregates import resolve
 from tiphys.wire import pki
 
 MANIFESTS = Path(__file__).parent / "integration" / "manifests.yaml"
+_FEATURES = (
+    "ClusterTrustBundle",
+    "DRAResourcePoolStatus",
+    "GenericWorkload",
+    "PodCertificateRequest",
+    "StorageVersionMigrator",
+)
+ALL_SERVED: dict[str, Any] = {
+    "runtime_config": {"api/all": "true"},
+    "feature_gates": resolve(dict.fromkeys(_FEATURES, True)),
+}
+"""Options of a server that serves alpha and beta versions, and kinds whose features are off by themselves."""
 
 
 def every_kind(namespace: str) -> list[dict[str, Any]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tiphys.apimachinery.featuregates import DEFAULTS, resolve
 from tiphys.apimachinery.meta import GVR
-from tiphys.apis.runtime_config import RuntimeConfigError, hidden, parse
+from tiphys.apis.runtime_config import RuntimeConfigError, gated, hidden, parse
 from tiphys.apis.table import TABLE
 
 LINES = [
@@ -27,17 +28,21 @@ def shown(text: str) -> set[str]:
     return {f"{group}/{version}" for group in table.groups() for version in table.versions(group)}
 
 
-EVERYTHING = shown("")
+EVERYTHING = shown("api/all=true")
 FINISHED = {one for one in EVERYTHING if "beta" not in one and "alpha" not in one}
+BETA = {one for one in EVERYTHING if "beta" in one}
 SHOWN = [
-    ("api/beta=false", {one for one in EVERYTHING if "beta" not in one}),
-    ("api/alpha=false,api/beta=false", FINISHED),
+    ("", FINISHED),
+    ("api/beta=true", FINISHED | BETA),
+    ("api/beta=false", FINISHED),
+    ("api/all=true,api/alpha=false", FINISHED | BETA),
+    ("api/all=true,api/beta=false", EVERYTHING - BETA),
     ("api/all=false,apps/v1=true", {"apps/v1"}),
     ("api/all=false,/v1=true", {"/v1"}),
     ("api/all=false,api/ga=true", FINISHED),
-    ("api/beta=false,storage.k8s.io/v1beta1=true", {
-        one for one in EVERYTHING if "beta" not in one or one == "storage.k8s.io/v1beta1"}),
-    ("apps/v1=0", EVERYTHING - {"apps/v1"}),
+    ("storage.k8s.io/v1beta1", FINISHED | {"storage.k8s.io/v1beta1"}),
+    ("resource.k8s.io/v1beta2/devicetaintrules=true", FINISHED | {"resource.k8s.io/v1beta2"}),
+    ("apps/v1=0", FINISHED - {"apps/v1"}),
     ("api/all=false,batch/v1/jobs=true", {"batch/v1"}),
 ]  # fmt: skip
 
@@ -48,7 +53,7 @@ def test_versions(text: str, expected: set[str]) -> None:
 
 
 def test_a_resource_beats_its_version() -> None:
-    found = hidden(TABLE, parse("batch/v1=false,batch/v1/jobs=true,apps/v1/deployments=false"))
+    found = hidden(TABLE, parse("api/all=true,batch/v1=false,batch/v1/jobs=true,apps/v1/deployments=false"))
     assert found == {GVR("batch", "v1", "cronjobs"), GVR("apps", "v1", "deployments")}
 
 
@@ -90,3 +95,13 @@ def test_what_is_hidden_is_there_for_the_server_itself() -> None:
     assert "deployments" not in [row.plural for row in table.resources("apps", "v1")]
     assert table.copy().served_at("apps", "v1", "deployments") is None
     assert TABLE.served_at("apps", "v1", "deployments") is not None
+
+
+def test_kinds_belong_to_features() -> None:
+    off = gated(TABLE, DEFAULTS)
+    kinds = {gvr.resource for gvr in off}
+    assert kinds >= {"clustertrustbundles", "podcertificaterequests", "podgroups"}
+    assert not [gvr for gvr in off if gvr.version == "v1"]
+    assert off - gated(TABLE, resolve({"GenericWorkload": True})) == {
+        gvr for gvr in off if gvr.group == "scheduling.k8s.io"
+    }

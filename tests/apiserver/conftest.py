@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import pytest
 import pytest_asyncio
+from tests.every_kind import ALL_SERVED
 
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apiserver.options import ApiServerOptions, TokenEntry
@@ -27,6 +28,8 @@ TOKENS = (
     TokenEntry("node", "system:node:n1", "3", ("system:nodes",)),
 )
 OPTIONS = ApiServerOptions(tokens=TOKENS, service_account_signing_key=SIGNING_KEY)
+EVERY_VERSION = replace(OPTIONS, **ALL_SERVED)
+"""For ``@pytest.mark.every_version``: what is served only when asked for is served too."""
 JSON = "application/json"
 
 
@@ -139,9 +142,10 @@ async def _furnish() -> MemoryStore:
 
 
 @asynccontextmanager
-async def _furnished_server() -> AsyncIterator[Api]:
+async def _furnished_server(asking: Any) -> AsyncIterator[Api]:
     clock, store = FakeClock(), await _furnish()
-    server = ApiServer(store, OPTIONS, clock)
+    every = asking.get_closest_marker("every_version") is not None
+    server = ApiServer(store, EVERY_VERSION if every else OPTIONS, clock)
     await server.start()
     try:
         yield Api(server, clock, store)
@@ -150,18 +154,18 @@ async def _furnished_server() -> AsyncIterator[Api]:
 
 
 @pytest.fixture
-async def api() -> AsyncIterator[Api]:
-    async with _furnished_server() as api:
+async def api(request: pytest.FixtureRequest) -> AsyncIterator[Api]:
+    async with _furnished_server(request.node) as api:
         yield api
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def module_api() -> AsyncIterator[Api]:
+async def module_api(request: pytest.FixtureRequest) -> AsyncIterator[Api]:
     """One server for all tests of a module, which only read: let its ``api`` be this one.
 
     They share its loop: ``pytestmark = pytest.mark.asyncio(loop_scope="module")``
     """
-    async with _furnished_server() as api:
+    async with _furnished_server(request.node) as api:
         yield api
 
 

@@ -17,6 +17,7 @@ import yaml
 
 from tiphys.apimachinery.meta import gvk_of
 
+pytestmark = pytest.mark.every_version
 MANIFESTS = Path(__file__).parents[1] / "integration" / "manifests.yaml"
 ROUNDS = 12
 """Of the slow run; the gate's run makes one request of each operation."""

@@ -10,7 +10,7 @@ import yaml
 from tests.apiserver.conftest import Api
 from tests.every_kind import filled
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.every_version]
 
 
 @pytest.fixture

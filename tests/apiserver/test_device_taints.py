@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.every_version]
 
 Object = dict[str, Any]
 SLICES = "/apis/resource.k8s.io/v1/resourceslices"

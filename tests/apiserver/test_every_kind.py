@@ -14,7 +14,7 @@ from tests.every_kind import every_kind
 
 from tiphys.apimachinery.meta import gvk_of
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.every_version]
 
 
 @pytest.fixture

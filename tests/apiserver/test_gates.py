@@ -20,7 +20,7 @@ def gates(**asked: bool) -> Any:
 
 
 async def test_versions_that_are_not_served(serving: Any) -> None:
-    config = parse("api/beta=false,api/alpha=false,apps/v1/daemonsets=false,policy/v1=false")
+    config = parse("apps/v1/daemonsets=false,policy/v1=false")
     async with serving(runtime_config=config) as api:
         groups = {group["name"]: group for group in (await api.get("/apis"))["groups"]}
         assert "policy" not in groups
@@ -39,6 +39,30 @@ async def test_versions_that_are_not_served(serving: Any) -> None:
         assert not [path for path in document["paths"] if "daemonsets" in path]
         services = await api.get("/apis/apiregistration.k8s.io/v1/apiservices")
         assert "v1.policy" not in [one["metadata"]["name"] for one in services["items"]]
+
+
+CERTIFICATES = "/apis/certificates.k8s.io"
+RULES = "/apis/resource.k8s.io"
+
+
+async def test_versions_that_are_served_when_asked_for(serving: Any) -> None:
+    async with serving() as api:
+        found = [one["version"] for group in (await api.get("/apis"))["groups"] for one in group["versions"]]
+        assert set(found) == {"v1", "v2", "v1beta1"}
+        assert found.count("v1beta1") == 1  # of metrics, which are served beside
+        assert (await api("GET", f"{RULES}/v1beta2/devicetaintrules")).status == 404
+    async with serving(runtime_config=parse("resource.k8s.io/v1beta2=true")) as api:
+        assert (await api("GET", f"{RULES}/v1beta2/devicetaintrules")).status == 200
+        assert (await api("GET", f"{RULES}/v1alpha3/devicetaintrules")).status == 404
+
+
+@pytest.mark.parametrize("on", [True, False])
+async def test_kinds_of_features(serving: Any, *, on: bool) -> None:
+    options = {"feature_gates": gates(ClusterTrustBundle=on), "runtime_config": parse("api/beta=true")}
+    async with serving(**options) as api:
+        answer = await api("GET", f"{CERTIFICATES}/v1beta1/clustertrustbundles")
+        assert answer.status == (200 if on else 404)
+        assert (await api("GET", f"{CERTIFICATES}/v1beta1/podcertificaterequests")).status == 404
 
 
 async def test_the_server_itself_goes_on_using_what_it_hides(serving: Any, make_pod: Any) -> None:
@@ -148,7 +172,7 @@ async def test_websockets_into_pods_need_create(serving: Any, verbs: list[str], 
 
 async def test_a_server_that_behaves_as_an_older_version(serving: Any) -> None:
     old = resolve({}, Effective((1, 34), (1, 33)))
-    async with serving(feature_gates=old) as api:
+    async with serving(feature_gates=old, runtime_config={"api/all": "true"}) as api:
         version = await api.get("/version")
         assert (version["minor"], version["emulationMinor"], version["minCompatibilityMinor"]) == (
             "36", "34", "33"

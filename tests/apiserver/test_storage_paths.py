@@ -11,7 +11,7 @@ import orjson
 import pytest
 import pytest_asyncio
 import yaml
-from tests.apiserver.conftest import OPTIONS, Answer, Api
+from tests.apiserver.conftest import EVERY_VERSION, Answer, Api
 from tests.every_kind import filled
 
 from tiphys.apimachinery.clock import FakeClock
@@ -30,7 +30,7 @@ CASES: list[dict[str, Any]] = yaml.load(
 
 @asynccontextmanager
 async def serve(store: MemoryStore) -> AsyncIterator[Api]:
-    server = ApiServer(store, OPTIONS, FakeClock())
+    server = ApiServer(store, EVERY_VERSION, FakeClock())
     await server.start()
     try:
         yield Api(server, FakeClock())

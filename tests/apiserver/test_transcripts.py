@@ -50,7 +50,7 @@ def _settled(answer: Any, meta: dict[str, Any]) -> Any:
     return orjson.loads(answer.raw.replace(str(meta["uid"]).encode(), b"UID"))
 
 
-async def test_what_is_served(api: Any, golden: Any) -> None:
+async def _served(api: Any) -> str:
     rows = [("NAME", "SHORTNAMES", "APIVERSION", "NAMESPACED", "KIND", "VERBS", "CATEGORIES")]
     for root in ("/api", "/apis"):
         for group in (await api.get(root, accept=AGGREGATED))["items"]:
@@ -70,9 +70,19 @@ async def test_what_is_served(api: Any, golden: Any) -> None:
                                 ",".join(part.get("categories", ())),
                             )
                         )
-    golden("api-resources.txt", _columns(rows))
+    return _columns(rows)
 
 
+async def test_what_is_served(api: Any, golden: Any) -> None:
+    golden("api-resources.txt", await _served(api))
+
+
+@pytest.mark.every_version
+async def test_what_is_served_when_all_is_asked_for(api: Any, golden: Any) -> None:
+    golden("every-api-resource.txt", await _served(api))
+
+
+@pytest.mark.every_version
 async def test_what_a_creation_becomes(api: Any, paths: dict[Any, str], golden: Any) -> None:
     """The smallest object of every kind and what defaults and admission add to it."""
     made = []
@@ -86,6 +96,7 @@ async def test_what_a_creation_becomes(api: Any, paths: dict[Any, str], golden: 
     golden("defaults.yaml", yaml.safe_dump_all(made, sort_keys=True, width=110))
 
 
+@pytest.mark.every_version
 async def test_what_is_printed(api: Any, paths: dict[Any, str], golden: Any) -> None:
     """The table that each kind is shown as. Columns in brackets come with ``-o wide`` only."""
     text = ""

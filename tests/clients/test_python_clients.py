@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.every_kind import ALL_SERVED
 
 from tiphys.testing import Cluster
 
@@ -32,7 +33,7 @@ def installed(install: Callable[[Path], Path]) -> Path:
 
 @pytest.mark.parametrize("name", STORIES)
 async def test_story(installed: Path, name: str) -> None:
-    async with Cluster(nodes=2, listen=True) as cluster:
+    async with Cluster(nodes=2, listen=True, options=ALL_SERVED) as cluster:
         environment = {**os.environ, "PYTHONPATH": str(installed), "KUBECONFIG": str(cluster.kubeconfig)}
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-S", str(HERE / f"{name}_story.py"), str(MANIFESTS), env=environment,

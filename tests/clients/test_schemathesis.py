@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.every_kind import ALL_SERVED
 
 from tiphys.apis.table import TABLE
 from tiphys.testing import Cluster
@@ -66,7 +67,8 @@ def command(document: Path, cluster: Cluster) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", documents())
 async def test_nothing_fails(installed: Path, tmp_path: Path, name: str) -> None:
-    async with Cluster(nodes=0, listen=True, controllers=False, scheduler=False) as cluster:
+    alone = {"nodes": 0, "controllers": False, "scheduler": False}
+    async with Cluster(**alone, listen=True, options=ALL_SERVED) as cluster:
         document = tmp_path / "document.json"
         document.write_text(json.dumps(bounded(await cluster.client.request("GET", f"/openapi/v3/{name}"))))
         environment = {**os.environ, "PYTHONPATH": str(installed)}

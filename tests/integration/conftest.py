@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from tests.every_kind import every_kind
+from tests.every_kind import ALL_SERVED, every_kind
 
 from tiphys.testing import Cluster
 
@@ -104,7 +104,7 @@ class _Running:
     async def _serve(self) -> None:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
         self._end = lambda: loop.call_soon_threadsafe(stop.set)
-        async with Cluster(nodes=3, listen=True) as self.cluster:
+        async with Cluster(nodes=3, listen=True, options=ALL_SERVED) as self.cluster:
             self.ready.set()
             await stop.wait()
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.every_kind import ALL_SERVED
 
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apimachinery.errors import NotFound
@@ -58,7 +59,7 @@ async def seen(events, type_, name):
     "manifest", MANIFESTS, ids=[f"{item['apiVersion']} {item['kind']}" for item in MANIFESTS]
 )
 async def test_watched_labelled_and_deleted_together(manifest):
-    async with Cluster(nodes=0, controllers=False, scheduler=False) as cluster:
+    async with Cluster(nodes=0, controllers=False, scheduler=False, options=ALL_SERVED) as cluster:
         client, resource = cluster.client, await served(cluster, manifest)
         gvr: GVR = resource.gvr
         namespace = "default" if resource.namespaced else ""

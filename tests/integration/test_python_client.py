@@ -45,7 +45,10 @@ TYPED = [
     for one in yaml.load_all((Path(__file__).parent / "manifests.yaml").read_text(), yaml.CSafeLoader)
     if one["apiVersion"] in BY_VERSION
 ]
-CONTROLLED = ("Pod", "Job", "Deployment", "DaemonSet", "ReplicaSet", "StatefulSet", "ReplicationController")
+CONTROLLED = (
+    "Pod", "Job", "Deployment", "DaemonSet", "ReplicaSet", "StatefulSet", "ReplicationController",
+    "ServiceCIDR",
+)  # fmt: skip
 """Controllers write to these at the same time: they are replaced whatever their version is."""
 NEWER = {"list_cluster_trust_bundle", "list_pod_certificate_request_for_all_namespaces"}
 """Calls of a client that is newer than the cluster."""
@@ -118,7 +121,11 @@ def test_typed_calls(connection: Any, namespace: str, manifests: Any, kind: str)
             patched.metadata.resource_version = None
         selected = call("list", *where, label_selector="typed=yes").items
         assert [one.metadata.name for one in selected] == [name]
-        if word not in ("Node", "PersistentVolumeClaim"):  # others write to these at the same time
+        if word not in (
+            "Node",
+            "PersistentVolumeClaim",
+            "PodDisruptionBudget",
+        ):  # others write to these at the same time
             assert call("replace", name, *where, patched).metadata.labels["typed"] == "again"
     finally:
         call("delete", name, *where)

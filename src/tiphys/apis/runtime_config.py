@@ -2,7 +2,10 @@
 
 Owns: the keys (``api/all``, ``api/beta``, ``group/version``, ``group/version/resource``), their order of
 precedence and upstream's words for wrong ones. Refuses: serving; it names rows, ``ResourceTable.hide`` hides.
-Whatever no key turns off is served, versions that upstream serves only when asked included.
+Finished versions are served unless a key turns them off, alpha and beta ones only where a key turns them on;
+what belongs to a feature whose gate is off is served in neither case.
+
+Source: "API Overview: API versioning", "Feature Gates"; KEP-3136 (beta APIs are off by default).
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from tiphys.apimachinery.featuregates import FeatureGates
 from tiphys.apimachinery.meta import GVR
 from tiphys.apis.table import ResourceTable
 
@@ -20,6 +24,15 @@ _STAGES: Final = {
     "api/beta": re.compile(r"v\d+beta\d+"),
     "api/alpha": re.compile(r"v\d+alpha\d+"),
 }
+_GATES: Final[Mapping[tuple[str, str], str]] = {
+    ("certificates.k8s.io", "clustertrustbundles"): "ClusterTrustBundle",
+    ("certificates.k8s.io", "podcertificaterequests"): "PodCertificateRequest",
+    ("resource.k8s.io", "resourcepoolstatusrequests"): "DRAResourcePoolStatus",
+    ("scheduling.k8s.io", "podgroups"): "GenericWorkload",
+    ("scheduling.k8s.io", "workloads"): "GenericWorkload",
+    ("storagemigration.k8s.io", "storageversionmigrations"): "StorageVersionMigrator",
+}
+"""Kinds that are served only while a feature is on, whatever the configuration says of their versions."""
 _TRUE: Final = ("", "1", "t", "T", "TRUE", "true", "True")
 _FALSE: Final = ("0", "f", "F", "FALSE", "false", "False")
 
@@ -35,9 +48,9 @@ def parse(text: str) -> dict[str, str]:
 
 
 def hidden(table: ResourceTable, config: Mapping[str, str]) -> frozenset[GVR]:
-    """Return the rows that are not to be served. Raises RuntimeConfigError."""
+    """Return the rows that the configuration keeps from being served. Raises RuntimeConfigError."""
     _check(table, config)
-    served = {row.gvr: True for row in table}
+    served = {row.gvr: _STAGES["api/ga"].fullmatch(row.gvr.version) is not None for row in table}
     for stage, pattern in _STAGES.items():
         if stage in config:
             value = _stage_value(stage, config[stage])
@@ -49,6 +62,12 @@ def hidden(table: ResourceTable, config: Mapping[str, str]) -> frozenset[GVR]:
                 value = _value(key, text)
                 served |= {gvr: value for gvr in served if [*gvr][:depth] == parts}
     return frozenset(gvr for gvr, value in served.items() if not value)
+
+
+def gated(table: ResourceTable, gates: FeatureGates) -> frozenset[GVR]:
+    """Return the rows that belong to features whose gates are off."""
+    off = {kind for kind, gate in _GATES.items() if not gates.enabled(gate)}
+    return frozenset(row.gvr for row in table if (row.group, row.plural.partition("/")[0]) in off)
 
 
 def _check(table: ResourceTable, config: Mapping[str, str]) -> None:

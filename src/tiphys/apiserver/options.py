@@ -140,7 +140,7 @@ class ApiServerOptions:
     encryption_provider_config_automatic_reload: bool = False
     feature_gates: FeatureGates = DEFAULTS
     runtime_config: Mapping[str, str] = field(default_factory=dict)
-    """Which versions and resources are not served; see ``apis.runtime_config``."""
+    """Which versions and resources are served besides, or are not; see ``apis.runtime_config``."""
     flags: Mapping[str, str] = field(default_factory=dict)
     """What ``/flagz`` shows."""
     egress: EgressSelector = DIRECT

@@ -22,7 +22,7 @@ from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.field_gates import FieldGates
 from tiphys.apis.introduced import younger
-from tiphys.apis.runtime_config import hidden
+from tiphys.apis.runtime_config import gated, hidden
 from tiphys.apis.table import TABLE
 from tiphys.apiserver.admission import configuration
 from tiphys.apiserver.admission.chain import AdmissionChain
@@ -108,7 +108,7 @@ class ApiServer:
         self._store: Store = store if self._encrypted is None else self._encrypted
         self.table = TABLE.copy()
         gates = self.options.feature_gates
-        off = younger(self.table, gates.effective.emulated)
+        off = younger(self.table, gates.effective.emulated) | gated(self.table, gates)
         self.table.hide(hidden(self.table, self.options.runtime_config) | off)
         self.objects: Any = objects if objects is not None else _cached_store(self._store, self._clock)
         self.keys = _token_keys(self.options, self._clock)

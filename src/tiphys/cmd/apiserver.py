@@ -342,7 +342,7 @@ async def run(flags: dict[str, Any]) -> None:
 @goaway_flag
 @gate_flags
 @emulation_flags
-@click.option("--runtime-config", default="", help="api/beta=false, group/version[/resource]=false, ...")
+@click.option("--runtime-config", default="", help="api/beta=true, group/version[/resource]=true, ...")
 @click.option("--cert-dir", type=click.Path(file_okay=False, path_type=Path))
 @auth_flags
 @click.option("--service-cluster-ip-range", default="10.96.0.0/12", show_default=True)

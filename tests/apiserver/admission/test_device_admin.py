@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.every_version
+
 BASE = "/apis/resource.k8s.io"
 LABEL = "resource.kubernetes.io/admin-access"
 TEXT = f"Forbidden: admin access to devices requires the `{LABEL}: true` label on the containing namespace"

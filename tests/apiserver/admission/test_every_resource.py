@@ -19,6 +19,7 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from tests.apiserver.conftest import EVERY_VERSION
 
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apimachinery.meta import gvk_of
@@ -148,7 +149,11 @@ async def walked(serving: Any) -> AsyncIterator[Walk]:
     first: dict[str, Resource] = {}
     for row in ROWS:
         first.setdefault(row.plural, row)
-    options = {"disabled_admission": ("ServiceAccount", "StorageObjectInUseProtection")}
+    options = {
+        "disabled_admission": ("ServiceAccount", "StorageObjectInUseProtection"),
+        "runtime_config": EVERY_VERSION.runtime_config,
+        "feature_gates": EVERY_VERSION.feature_gates,
+    }
     with pytest.MonkeyPatch.context() as patched:
         async with serving(**options) as api:
             walk = Walk(api)

@@ -9,6 +9,8 @@ import pytest
 
 from tiphys.apiserver.admission.node_identity import api_reference
 
+pytestmark = pytest.mark.every_version
+
 BASE = "/api/v1/namespaces/default"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 PCRS = "/apis/certificates.k8s.io/v1beta1/namespaces/default/podcertificaterequests"

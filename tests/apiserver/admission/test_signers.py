@@ -10,6 +10,8 @@ import pytest
 from tiphys.apimachinery.clock import RealClock
 from tiphys.wire.pki import make_ca
 
+pytestmark = pytest.mark.every_version
+
 GROUP = "/apis/certificates.k8s.io/v1beta1"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 SIGNER = "example.com/web"
