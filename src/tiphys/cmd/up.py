@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import click
 
 from tiphys.cmd.main import load, run_component
+from tiphys.ctl.extra_config import by_component, spread
 from tiphys.ctl.layout import DEFAULT_NAME, CtlError
 from tiphys.ctl.progress import Progress
 from tiphys.ctl.up import Hooks, UpOptions
@@ -40,20 +41,49 @@ _OFF = ("off", "0", "no", "false")
 @click.option(
     "--no-install", is_flag=True, help="Refuse, rather than install, when system packages are missing."
 )
+@click.option("--feature-gates", default="", help="Name=true or Name=false, by commas, for every component.")
+@click.option(
+    "--runtime-config", default="", help="API versions to serve besides: api/all=true, group/version=true."
+)
+@click.option(
+    "--extra-config",
+    multiple=True,
+    help="A flag for a component, apiserver.audit-log-path=/tmp/audit say; several times for several.",
+)
 def up(
-    name: str, nodes: int | None, store: str | None, outbound: bool | None, wait: bool, no_install: bool
+    name: str,
+    nodes: int | None,
+    store: str | None,
+    outbound: bool | None,
+    wait: bool,
+    no_install: bool,
+    feature_gates: str,
+    runtime_config: str,
+    extra_config: tuple[str, ...],
 ) -> None:
     if outbound is None and os.environ.get("TIPHYS_OUTBOUND", "").lower() in _OFF:
         outbound = False
     no_install = no_install or os.environ.get("TIPHYS_NO_INSTALL", "") == "1"
-    options = UpOptions(name, nodes, store, outbound, wait=wait, install=not no_install)
     progress = Progress()
     try:
+        extra = spread(extra_config, feature_gates, runtime_config)
+        _check_flags(extra)
+        options = UpOptions(name, nodes, store, outbound, wait=wait, install=not no_install, extra=extra)
         cluster = bring_up(options, Hooks(run_component, preload), progress)
     except CtlError as error:
         raise click.ClickException(str(error)) from error
     progress.say(f"  export KUBECONFIG={cluster.kubeconfig}")
     progress.say("  kubectl get nodes")
+
+
+def _check_flags(extra: Sequence[str]) -> None:
+    """Refuse flags that their component does not have, before anything is made. Raises CtlError."""
+    for component, flags in by_component(extra).items():
+        command = load(component)
+        try:
+            command.make_parser(click.Context(command)).parse_args(list(flags))
+        except click.UsageError as error:
+            raise CtlError(f"{component}: {error.format_message()}") from error
 
 
 def preload(commands: Sequence[str]) -> None:

@@ -5,9 +5,11 @@ Pure: a ``Cluster`` in, ``Component`` rows out. ``supervisor`` runs them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from tiphys.apimachinery.dataclass import dataclass
+from tiphys.ctl.extra_config import by_component
 from tiphys.ctl.layout import DOMAIN, Cluster, Node
 from tiphys.ctl.resolver import Resolver
 
@@ -83,7 +85,8 @@ def components(cluster: Cluster, resolver: Resolver | None = None) -> list[Compo
         resolver = Resolver((cluster.host_ip,), resolver.stubs, resolver.path)
     for node in cluster.nodes:
         rows += _node(cluster, node, resolver)
-    return rows
+    extra = by_component(cluster.extra)
+    return [replace(row, argv=(*row.argv, *extra.get(row.command, ()))) for row in rows]
 
 
 def _etcd(cluster: Cluster) -> Component:

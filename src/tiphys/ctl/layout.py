@@ -59,6 +59,8 @@ class Cluster:
     node_count: int = 1
     outbound: bool = True
     store: str = "sqlite"
+    extra: tuple[str, ...] = ()
+    """Flags that its maker added to its components; see ``extra_config``."""
 
     @property
     def bridge(self) -> str:

@@ -65,6 +65,7 @@ def save(cluster: Cluster) -> None:
         "podCIDR": cluster.pod_cidr,
         "outbound": cluster.outbound,
         "store": cluster.store,
+        "extraConfig": list(cluster.extra),
     }
     write_json(cluster.folder / "cluster.json", value)
 
@@ -78,7 +79,8 @@ def load(name: str) -> Cluster | None:
     path = folder / "cluster.json"
     try:
         value = json.loads(path.read_text())
-        return Cluster(name, value["index"], folder, len(value["nodes"]), value["outbound"], value["store"])
+        shape = (value["index"], folder, len(value["nodes"]), value["outbound"], value["store"])
+        return Cluster(name, *shape, tuple(value.get("extraConfig", ())))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

@@ -41,6 +41,8 @@ class UpOptions:
     outbound: bool | None = None
     wait: bool = True
     install: bool = True
+    extra: tuple[str, ...] = ()
+    """Flags for components, each as ``component.flag=value``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ def _tell_kept(cluster: Cluster, options: UpOptions, progress: Progress) -> None
     wanted = {"nodes": options.nodes, "store": options.store, "outbound": options.outbound}
     kept = {"nodes": cluster.node_count, "store": cluster.store, "outbound": cluster.outbound}
     other = [f"{key} {kept[key]}" for key in wanted if wanted[key] not in (None, kept[key])]
+    if options.extra not in ((), cluster.extra):
+        other.append(f"added flags: {' '.join(cluster.extra) or 'none'}")
     if other:
         progress.say(
             f"  it stays as it was made ({', '.join(other)}): 'tiphys down' first, for another shape"
@@ -105,7 +109,8 @@ def _new_or_same(cluster: Cluster | None, options: UpOptions, progress: Progress
         return cluster
     index = network.claim_index(folder, options.name)
     outbound = options.outbound is not False
-    cluster = Cluster(options.name, index, folder, options.nodes or 1, outbound, options.store or "sqlite")
+    store = options.store or "sqlite"
+    cluster = Cluster(options.name, index, folder, options.nodes or 1, outbound, store, options.extra)
     try:
         preflight.check_port(cluster)
         state.save(cluster)
