@@ -32,9 +32,15 @@ def test_options_become_flags() -> None:
 
 def test_they_come_last_in_the_command_line_of_every_process_of_the_component() -> None:
     plain = components(CLUSTER)
-    rows = components(replace(CLUSTER, extra=("kubelet.max-pods=5", "kubelet.port=1", "scheduler.v=2")))
-    added = {"kubelet": ("--max-pods=5", "--port=1"), "scheduler": ("--v=2",)}
+    rows = components(replace(CLUSTER, extra=("kubelet.max-pods=5", "kubelet.v=1", "scheduler.v=2")))
+    added = {"kubelet": ("--max-pods=5", "--v=1"), "scheduler": ("--v=2",)}
     assert [row.argv for row in rows] == [row.argv + added.get(row.command, ()) for row in plain]
+
+
+def test_what_is_said_twice_is_said_as_the_maker_wants_it() -> None:
+    rows = components(replace(CLUSTER, extra=("apiserver.authorization-mode=Node,ABAC,RBAC",)))
+    said = [flag for flag in rows[0].argv if flag.startswith("--authorization-mode")]
+    assert said == ["--authorization-mode=Node,ABAC,RBAC"]
 
 
 REFUSED = [

@@ -85,6 +85,34 @@ def test_how_long_is_waited(
     assert turns.looks == looks
 
 
+@pytest.mark.parametrize(
+    ("failures", "log", "fault"),
+    [
+        (4, "Error: no such flag", ""),
+        (5, "Starting\nError: no such flag", "(Error: no such flag)"),
+        (5, None, "(it says nothing)"),
+    ],
+    ids=["a few times", "each time", "without a word"],
+)
+def test_a_process_that_does_not_stay_is_not_waited_for(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, failures: int, log: str | None, fault: str
+) -> None:
+    rows = [{"name": "scheduler", "failures": 0}, {"name": "apiserver", "failures": failures}]
+    monkeypatch.setattr(supervisor, "ask", lambda *_: {"components": rows})
+    cluster.logs.mkdir()
+    path = cluster.logs / "apiserver.log"
+    if log is not None:
+        path.write_text(log)
+    turns = Turns(monkeypatch, [YES], ["no", "no", "no", ""])
+    waiting = _Waiter(cluster, turns.clock).until("API server", turns.check, 60, "apiserver.log")
+    if not fault:
+        asyncio.run(waiting)
+        return
+    with pytest.raises(CtlError) as raised:
+        asyncio.run(waiting)
+    assert str(raised.value) == f"apiserver ends as soon as it has started {fault}: see {path}"
+
+
 def node(name: str, ready: str | None = None, cidr: str = "") -> dict[str, Any]:
     made: dict[str, Any] = {"metadata": {"name": name}, "spec": {"podCIDR": cidr} if cidr else {}}
     if ready is not None:

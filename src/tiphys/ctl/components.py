@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tiphys.apimachinery.dataclass import dataclass
-from tiphys.ctl.extra_config import by_component
+from tiphys.ctl.extra_config import by_component, with_flags
 from tiphys.ctl.layout import DOMAIN, Cluster, Node
 from tiphys.ctl.resolver import Resolver
 
@@ -86,7 +86,7 @@ def components(cluster: Cluster, resolver: Resolver | None = None) -> list[Compo
     for node in cluster.nodes:
         rows += _node(cluster, node, resolver)
     extra = by_component(cluster.extra)
-    return [replace(row, argv=(*row.argv, *extra.get(row.command, ()))) for row in rows]
+    return [replace(row, argv=with_flags(row.argv, extra.get(row.command, ()))) for row in rows]
 
 
 def _etcd(cluster: Cluster) -> Component:

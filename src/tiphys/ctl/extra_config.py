@@ -40,3 +40,9 @@ def by_component(extra: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
             )
         flags[component] = (*flags.get(component, ()), f"--{name}={value}")
     return flags
+
+
+def with_flags(argv: tuple[str, ...], flags: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a command line with flags added: one that it has already gives way."""
+    named = {flag.partition("=")[0] for flag in flags}
+    return (*(word for word in argv if word.partition("=")[0] not in named), *flags)

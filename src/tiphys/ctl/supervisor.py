@@ -333,6 +333,7 @@ class Supervisor:
                 "pid": child.pid,
                 "started": child.started,
                 "restarts": max(child.restarts, 0),
+                "failures": child.failures,
                 "up_s": round(now - child.since, 1) if child.pid else 0.0,
             }
             for child in self._children

@@ -29,6 +29,10 @@ _POLL_S = 0.05
 _API_DEADLINE_S = 60.0
 _READY_DEADLINE_S = 120.0
 _STOP_S = 20.0
+_LOOK_S = 0.5
+"""How often the supervisor is asked whether its processes stay, while something is waited for."""
+_FAILURES = 5
+"""A process that ended so often, each time soon after its start, will not stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +170,7 @@ class _Waiter:
         self, what: str, check: Callable[[], Awaitable[str]], deadline_s: float, log: str
     ) -> None:
         """Wait until ``check`` returns "" (else: what it still lacks). Raises CtlError at the deadline."""
-        began = self._clock.monotonic()
+        began = looked = self._clock.monotonic()
         seen_alive = False
         while True:
             lacking = await check()
@@ -178,10 +182,24 @@ class _Waiter:
                 log_file = self._cluster.logs / "supervisor.log"
                 raise CtlError(f"the supervisor of cluster {self._cluster.name!r} ended: see {log_file}")
             seen_alive = seen_alive or alive
+            if self._clock.monotonic() - looked > _LOOK_S:
+                looked = self._clock.monotonic()
+                _check_processes(self._cluster)
             if waited > deadline_s:
                 where = self._cluster.logs / log
                 raise CtlError(f"{what} not within {deadline_s:.0f} s ({lacking}): see {where}")
             await asyncio.sleep(_POLL_S)
+
+
+def _check_processes(cluster: Cluster) -> None:
+    """Raise CtlError for a process that ends each time it is started, with the last that it said."""
+    for row in (supervisor.ask(cluster, "status") or {}).get("components", ()):
+        if row.get("failures", 0) < _FAILURES:
+            continue
+        path = cluster.logs / f"{row['name']}.log"
+        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+        said = lines[-1] if lines else "it says nothing"
+        raise CtlError(f"{row['name']} ends as soon as it has started ({said}): see {path}")
 
 
 async def _settle(cluster: Cluster, progress: Progress, clock: Clock, *, wait: bool) -> None:
