@@ -16,10 +16,10 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apiserver.aggregation.front_proxy import Headers, headers_for
 from tiphys.apiserver.authn.requestheader import RequestHeader
 from tiphys.apiserver.authn.user import User
-from tiphys.apiserver.service_link import reason_of
 from tiphys.wire import client
 from tiphys.wire.dial import Tunnel
 from tiphys.wire.message import Request
+from tiphys.wire.reasons import reason_of
 
 _AUDIT_ID: Final = "audit-id"
 _DISCOVERY_S: Final = 5.0

@@ -1,7 +1,7 @@
 """The way from the API server to what serves behind a Service: webhooks and aggregated APIs.
 
-Owns: the choice of an endpoint, TLS contexts that trust a given bundle, and Go's words for failed
-connections, which end in messages that people know. Refuses: what is said over the connection.
+Owns: the choice of an endpoint, and TLS contexts that trust a given bundle. Refuses: what is said over the
+connection, and why there is none (``wire.reasons``).
 """
 
 from __future__ import annotations
@@ -19,14 +19,8 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.lookup import find, find_all
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.service_ports import endpoint_addresses
-from tiphys.wire.client import ConnectFailed
 from tiphys.wire.dial import Tunnel
 from tiphys.wire.pki import KeyPair, load_pair
-
-_NOT_TRUSTED = (18, 19, 20, 21)
-_EXPIRED = 10
-_WRONG_NAME = (62, 64)
-"""OpenSSL's verification codes."""
 
 
 class NoEndpoint(TiphysError):
@@ -112,20 +106,3 @@ def tls_context(bundle: bytes, *, insecure: bool = False, client: KeyPair | None
     if client is not None:
         load_pair(context, client)
     return context
-
-
-def reason_of(error: ConnectFailed, server_name: str) -> str:
-    """Return a failed connection's reason in the words of Go's TLS where it is the certificate's fault."""
-    cause = error.__cause__
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        prefix = "tls: failed to verify certificate: x509: certificate"
-        if cause.verify_code in _NOT_TRUSTED:
-            return f"{prefix} signed by unknown authority"
-        if cause.verify_code in _WRONG_NAME:
-            return f"{prefix} is not valid for {server_name}"
-        if cause.verify_code == _EXPIRED:
-            return f"{prefix} has expired or is not yet valid"
-        return f"tls: failed to verify certificate: {cause.verify_message}"
-    if isinstance(cause, ConnectionRefusedError):
-        return f"{str(error).split(': ', 1)[0]}: connect: connection refused"
-    return str(error)

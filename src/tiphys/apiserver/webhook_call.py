@@ -20,10 +20,11 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.release import RELEASE
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.foreign_answers import explain
-from tiphys.apiserver.service_link import Endpoint, NoEndpoint, bundle_of, reason_of, resolve, tls_context
+from tiphys.apiserver.service_link import Endpoint, NoEndpoint, bundle_of, resolve, tls_context
 from tiphys.wire import client
 from tiphys.wire.kept import Place
 from tiphys.wire.pki import KeyPair
+from tiphys.wire.reasons import reason_of
 
 _HTTPS: Final = 443
 _MAX_ANSWER_BYTES: Final = 16 << 20

@@ -23,11 +23,11 @@ from tiphys.apiserver.service_link import (
     NoEndpoint,
     bundle_of,
     has_slices,
-    reason_of,
     resolve,
     tls_context,
 )  # fmt: skip
 from tiphys.wire import client
+from tiphys.wire.reasons import reason_of
 
 _TIMEOUT_S = 5.0
 _ATTEMPTS = 5

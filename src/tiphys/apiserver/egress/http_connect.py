@@ -15,9 +15,9 @@ from typing import Final
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apiserver.egress.spans import Spans
-from tiphys.apiserver.service_link import reason_of
 from tiphys.wire import client
 from tiphys.wire.dial import TunnelFailed
+from tiphys.wire.reasons import reason_of
 from tiphys.wire.upgrade import RawStream
 
 _MAX_HEAD_BYTES: Final = 1 << 20

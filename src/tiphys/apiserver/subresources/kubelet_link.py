@@ -18,10 +18,10 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.authn.credentials import without_credentials
 from tiphys.apiserver.authn.requestheader import RequestHeader
 from tiphys.apiserver.call import Backend, Call
-from tiphys.apiserver.service_link import reason_of
 from tiphys.wire import client
 from tiphys.wire.dial import Tunnel
 from tiphys.wire.file_signs import signs_of
+from tiphys.wire.reasons import reason_of
 
 log = logging.getLogger(__name__)
 _HOP_HEADERS = frozenset(

@@ -19,11 +19,11 @@ from tiphys.apimachinery.errors import BadRequest, NotFound, ServiceUnavailable,
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.connect import PROXIED_PATH
 from tiphys.apiserver.call import Call
-from tiphys.apiserver.service_link import reason_of
 from tiphys.apiserver.subresources.kubelet_link import find_node, forwarded_headers, is_upgrade
 from tiphys.apiserver.subresources.proxied_links import LinkRewriter, Origin, rewrite_url
 from tiphys.wire import client
 from tiphys.wire.message import ByteStream, Request, Response
+from tiphys.wire.reasons import reason_of
 from tiphys.wire.relay import relay
 
 _ANSWER_HOP = frozenset(
