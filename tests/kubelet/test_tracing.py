@@ -53,10 +53,10 @@ async def test_requests_go_on_with_the_callers_trace(tmp_path):
     context.tracing = Tracing(TracingOptions(), "n1", FakeClock())
     context.tracing._tracer = Tracer(0, FakeClock(), spans.append)
     server = KubeletServer(context, ServerOptions(), list, Everybody())
-    for path in ("/containerLogs/ns/p/c", "/nothing"):
+    for path in ("/containerLogs/ns/p/c", "/pods/more", "/nothing"):
         assert (await server.handle(Request("GET", path, headers=FROM))).status == 404
     route = "/containerLogs/{podNamespace}/{podID}/{containerName}"
-    assert [span.name for span in spans] == [route, "/nothing"]
+    assert [span.name for span in spans] == [route, "/pods/more"]
     assert spans[0].context.trace_id.hex() == TRACE
     assert spans[0].parent.span_id.hex() == SPAN
     assert spans[0].attributes["http.response.status_code"] == 404

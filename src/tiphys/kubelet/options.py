@@ -11,6 +11,7 @@ from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.apimachinery.tracing_config import TracingOptions
 from tiphys.kubelet.eviction.plan import DEFAULT_HARD, Threshold, parse_thresholds
 from tiphys.kubelet.nodeshutdown.plan import ShutdownPeriod
+from tiphys.kubelet.server.routes import Handlers
 from tiphys.wire.tls_options import TlsOptions
 
 
@@ -41,6 +42,8 @@ class ServerOptions:
     client_ca: Path | None = None
     """Signs whose certificates are believed; without it there are only bearer tokens."""
     access: AccessOptions = AccessOptions()
+    handlers: Handlers = Handlers()
+    """Which of its parts are on."""
     system_logs_dir: Path = Path("/var/log")
     """What ``/logs/`` shows."""
     healthz_address: str = "127.0.0.1"

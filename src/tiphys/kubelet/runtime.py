@@ -180,6 +180,8 @@ class ExecResult:
 
     exit_code: int
     output: bytes
+    """All that it said, its errors behind the rest."""
+    stderr: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

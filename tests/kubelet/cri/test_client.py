@@ -162,3 +162,17 @@ async def test_images():
         assert (found.ref, found.uid, found.size_bytes) == ("a@b", 5, 7)
     async with playing() as (client, _):
         assert await client.image_status("a") is None
+
+
+async def test_commands_end_in_their_time_or_in_any(monkeypatch):
+    client, given = CriClient("unix:///nowhere"), []
+
+    async def answer(_request, *, timeout):
+        given.append(timeout)
+        return CRI.method("RuntimeService", "ExecSync").response(stdout=b"a", stderr=b"b", exit_code=1)
+
+    monkeypatch.setattr(client, "_call", lambda _service, _name: answer)
+    result = await client.exec_sync("c0", ["ls"], 0)
+    assert (result.exit_code, result.output, result.stderr) == (1, b"ab", b"b")
+    await client.exec_sync("c0", ["ls"], 7)
+    assert given == [None, 17]

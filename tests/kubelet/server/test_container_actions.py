@@ -31,11 +31,11 @@ def made(tmp_path):
     [
         ("/run/ns/p/c", "POST", 200, "ls -l"),
         ("/run/ns/p/uid-1/c", "POST", 200, "ls -l"),
-        ("/run/ns/p/uid-2/c", "POST", 500, 'container not found ("c")'),
+        ("/run/ns/p/uid-2/c", "POST", 200, "ls -l"),
         ("/run/ns/q/c", "POST", 404, "pod does not exist"),
         ("/run/ns/p/d", "POST", 500, 'container not found ("d")'),
-        ("/run/ns/p", "POST", 400, "the path must name namespace, pod and container"),
-        ("/run/ns/p/c", "GET", 405, "Method Not Allowed"),
+        ("/run/ns/p", "POST", 404, "404: Page Not Found"),
+        ("/run/ns/p/c", "GET", 405, "405: Method Not Allowed"),
     ],
 )
 async def test_run(made, path, method, status, text):
@@ -44,10 +44,9 @@ async def test_run(made, path, method, status, text):
 
 
 async def test_a_command_that_fails(made):
-    made.runtime.exec_answer = lambda command: ExecResult(3, b"")
-    status, text = await ask(made, "/run/ns/p/c", "cmd=false", "POST")
-    assert status == 500
-    assert "command 'false' exited with 3" in text
+    made.runtime.exec_answer = lambda command: ExecResult(3, b"some\nno\n", b"no\n")
+    answer = await ask(made, "/run/ns/p/c", "cmd=ls+-l", "POST")
+    assert answer == (500, "command 'ls -l' exited with 3: no\n")
 
 
 async def test_checkpoint(made, tmp_path):
@@ -56,7 +55,9 @@ async def test_checkpoint(made, tmp_path):
     (path,) = json.loads(text)["items"]
     assert path.startswith(f"{tmp_path}/checkpoints/checkpoint-p_ns-c-")
     assert path.endswith(".tar")
-    assert made.runtime.names("checkpoint_container") == [f"c0 {path} 7"]
+    assert made.runtime.names("checkpoint_container") == [f"c0 {path} 120"]
+    await ask(made, "/checkpoint/ns/p/c", "timeout=1&timeout=500", "POST")
+    assert made.runtime.names("checkpoint_container")[-1].endswith(" 500")
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,13 @@ async def test_checkpoint(made, tmp_path):
         ("/checkpoint/ns/q/c", "", 404, "pod does not exist"),
         ("/checkpoint/ns/p/e", "", 404, "container e does not exist"),
         ("/checkpoint/ns/p/d", "", 500, "checkpointing of ns/p/d failed (container d not found)"),
+        (
+            "/checkpoint/ns/p/c",
+            "timeout=-1",
+            500,
+            "checkpointing of ns/p/c failed (CheckpointContainer requires the timeout value to be > 0)",
+        ),
+        ("/checkpoint/ns/p/c", "timeout=1_0", 404, "cannot parse value of timeout parameter"),
         ("/checkpoint/ns/p/c", "timeout=x", 404, "cannot parse value of timeout parameter"),
         ("/checkpoint/ns/p/c", "timeout=1&timeout=x", 404, "cannot parse value of timeout parameter"),
     ],
@@ -86,10 +94,11 @@ async def test_a_runtime_without_checkpoints(made):
         ("/pods", "GET", 200),
         ("/healthz", "GET", 200),
         ("/metrics/probes", "GET", 200),
-        ("/pods", "POST", 404),
-        ("/run/ns/p/c", "POST", 404),
-        ("/exec/ns/p/c", "GET", 404),
-        ("/logs/", "GET", 404),
+        ("/pods", "POST", 405),
+        ("/run/ns/p/c", "POST", 405),
+        ("/exec/ns/p/c", "GET", 405),
+        ("/logs/", "GET", 405),
+        ("/checkpoint/ns/p/c", "POST", 404),
         ("/configz", "GET", 404),
     ],
 )

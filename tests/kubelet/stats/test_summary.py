@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 
 from tiphys.apimachinery.clock import FakeClock, parse_time
-from tiphys.apimachinery.errors import NotFound
 from tiphys.apiserver.usage.samples import parse
 from tiphys.kubelet.options import ServerOptions
 from tiphys.kubelet.runtime import Container, ContainerState, ContainerStats, RuntimePod
@@ -109,8 +108,16 @@ async def test_the_summary_of_a_node(tmp_path):
 )
 async def test_paths(path, text):
     server = KubeletServer(node(), ServerOptions(), list, access=SimpleNamespace())
-    answer = await server._route(Request("GET", path))
+    answer = await server.handle_read_only(Request("GET", path))
     assert answer.status == 200
     assert text in answer.body
-    with pytest.raises(NotFound):
-        await server._route(Request("GET", "/metrics/none"))
+
+
+async def test_the_summary_is_written_for_people(tmp_path):
+    one = node()
+    one.volumes = SimpleNamespace(root=tmp_path)
+    one.settings.logs_dir = str(tmp_path)
+    server = KubeletServer(one, ServerOptions(), list, access=SimpleNamespace())
+    answer = await server.handle_read_only(Request("GET", "/stats/summary"))
+    assert answer.body.startswith(b'{\n "node": {\n  "nodeName": "n1",\n')
+    assert answer.headers["Content-Type"] == "application/json"

@@ -102,7 +102,7 @@ class CriClient:
             self._calls[service, name] = call
         return call
 
-    async def call(self, service: str, name: str, *, timeout_s: float = _CALL_S, **fields: Any) -> Any:
+    async def call(self, service: str, name: str, *, timeout_s: float | None = _CALL_S, **fields: Any) -> Any:
         """Call any unary method with its request's fields; nested messages may be dicts.
 
         Raises:
@@ -121,7 +121,7 @@ class CriClient:
             kind = RuntimeUnavailable if code == "UNAVAILABLE" else RuntimeFailure
             raise kind(code, error.details() or code) from error
 
-    async def _runtime(self, name: str, *, timeout_s: float = _CALL_S, **fields: Any) -> Any:
+    async def _runtime(self, name: str, *, timeout_s: float | None = _CALL_S, **fields: Any) -> Any:
         return await self.call("RuntimeService", name, timeout_s=timeout_s, **fields)
 
     async def _image(self, name: str, *, timeout_s: float = _CALL_S, **fields: Any) -> Any:
@@ -223,15 +223,15 @@ class CriClient:
         await self._runtime("ReopenContainerLog", container_id=container_id)
 
     async def exec_sync(self, container_id: str, command: Sequence[str], timeout_s: int) -> ExecResult:
-        """Run to the end; a command over its time raises RuntimeFailure with DEADLINE_EXCEEDED."""
+        """Run to the end; a command over its time (0: any) raises RuntimeFailure with DEADLINE_EXCEEDED."""
         answer = await self._runtime(
             "ExecSync",
-            timeout_s=timeout_s + 10,
+            timeout_s=timeout_s + 10 if timeout_s else None,
             container_id=container_id,
             cmd=list(command),
             timeout=timeout_s,
         )
-        return ExecResult(answer.exit_code, answer.stdout + answer.stderr)
+        return ExecResult(answer.exit_code, answer.stdout + answer.stderr, answer.stderr)
 
     async def stream_url(self, call: str, request: Config) -> str:
         """Return where to stream: ``call`` is Exec, Attach or PortForward."""
@@ -239,7 +239,7 @@ class CriClient:
 
     async def checkpoint_container(self, container_id: str, location: str, timeout_s: int) -> None:
         fields: dict[str, Any] = {"container_id": container_id, "location": location, "timeout": timeout_s}
-        await self._runtime("CheckpointContainer", **fields)
+        await self._runtime("CheckpointContainer", timeout_s=timeout_s, **fields)
 
     async def container_stats(self) -> list[ContainerStats]:
         answer = await self._runtime("ListContainerStats")

@@ -7,21 +7,14 @@ server, on behalf of a person.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
-import orjson
-
-from tiphys.apimachinery.atoi import atoi
-from tiphys.apimachinery.errors import (
-    BadRequest,
-    MethodNotAllowed,
-    NotFound,
-    StatusError,
-)
+from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.families import CONTENT_TYPE
 from tiphys.apimachinery.meta import Object
 from tiphys.client import metrics
@@ -32,11 +25,14 @@ from tiphys.kubelet.logs.container import ContainerLogs
 from tiphys.kubelet.logs.system import SystemLogs
 from tiphys.kubelet.options import ServerOptions
 from tiphys.kubelet.probes.counts import render_probes
-from tiphys.kubelet.runtime import Container, RuntimeFailure, RuntimePod
+from tiphys.kubelet.runtime import RuntimeFailure
 from tiphys.kubelet.server.auth import Access
 from tiphys.kubelet.server.container_actions import ContainerActions
+from tiphys.kubelet.server.debugging import debug
 from tiphys.kubelet.server.metrics import NodeMetrics
-from tiphys.kubelet.server.streaming import proxy_upgrade
+from tiphys.kubelet.server.replies import JSON, fault, not_found
+from tiphys.kubelet.server.routes import Handlers, Route, find
+from tiphys.kubelet.server.streams import ContainerStreams
 from tiphys.kubelet.server.views import NodeViews
 from tiphys.kubelet.stats.summary import Stats
 from tiphys.kubelet.tracing import answered
@@ -48,14 +44,12 @@ from tiphys.wire.serving_files import Files, Held, ServingFiles
 
 log = logging.getLogger(__name__)
 
-_TEXT = "text/plain"
-_READ_ONLY = frozenset({"pods", "runningpods", "logs", "containerLogs"})
+_READ_ONLY = Handlers(debugging=False)
+_Handler = Callable[[Request, list[str]], Awaitable[Response]]
 _MAX_STREAMS = 250
 """Over one connection of HTTP/2: upstream's kubelet leaves this to Go."""
-_PLAIN_PATHS = frozenset({"pods", "healthz", "stats", "metrics"})
 _PATHS = ("/configz", "/flagz", "/healthz", "/metrics", "/metrics/cadvisor", "/metrics/probes",
           "/metrics/resource", "/metrics/slis", "/pods", "/statusz")  # fmt: skip
-_TRUE = ("1", "true", "True", "t", "T", "TRUE")
 
 
 class KubeletServer:
@@ -79,10 +73,32 @@ class KubeletServer:
         self._views = NodeViews(node, pods, configuration, looked or node.clock.monotonic)
         self._metrics_of_pods = NodeMetrics(node.name, pods, lambda: node.cache.all())
         self._actions = ContainerActions(node, pods)
+        self._streams = ContainerStreams(node, pods)
         self._logs = ContainerLogs(node, pods)
         self._system_logs = SystemLogs(options.system_logs_dir)
         self._pages = ZPages("kubelet", node.clock.now(), options.flags, _PATHS, options.gates)
+        self._handlers = self._all_handlers()
         metrics.show_features(options.gates)
+
+    def _all_handlers(self) -> Mapping[str, _Handler]:
+        return {
+            "attach": self._streams.attach,
+            "checkpoint": self._actions.checkpoint,
+            "configz": self._views.configz,
+            "containerLogs": self._logs.answer,
+            "debug": debug,
+            "exec": self._streams.exec,
+            "flagz": self._page,
+            "healthz": self._views.health,
+            "logs": self._node_logs,
+            "metrics": self._metrics,
+            "pods": self._views.pods,
+            "portForward": self._streams.port_forward,
+            "run": self._actions.run,
+            "runningpods": self._views.running,
+            "stats": self._summary,
+            "statusz": self._page,
+        }
 
     async def run(self, on_listening: Callable[[int], None]) -> None:
         """Listen; ``on_listening`` gets the port. Raises OSError if the address is taken."""
@@ -138,20 +154,13 @@ class KubeletServer:
 
     async def handle_read_only(self, request: Request) -> Response:
         """Answer one request on the plain port: what the node runs and uses, for everybody."""
-        head = next((part for part in request.path.split("/") if part), "")
-        if head not in _PLAIN_PATHS or request.method != "GET":
-            return Response(404, {"Content-Type": _TEXT}, b"404 page not found\n")
-        return await self._answered(request)
+        route = find(request, _READ_ONLY)
+        return route.early or route.answer or await self._answered(request, route)
 
     async def handle_health(self, request: Request) -> Response:
         """Answer one request on the plain port, which has health and nothing else."""
-        head, *parts = [part for part in request.path.split("/") if part] or [""]
-        try:
-            if head != "healthz":
-                raise NotFound.path()
-            return await self._views.health(request, parts)
-        except StatusError as error:
-            return Response(error.status_code, {"Content-Type": _TEXT}, error.message.encode())
+        route = find(request, _READ_ONLY)
+        return await self._answered(request, route) if route.name == "healthz" else not_found()
 
     def _own_pair(self) -> KeyPair:
         """Return the certificate that was given, or one that nobody else has signed."""
@@ -164,111 +173,36 @@ class KubeletServer:
 
     async def handle(self, request: Request) -> Response:
         """Answer one request; errors become plain text with their code."""
+        route = find(request, self._options.handlers)
+        if route.early is not None:
+            return route.early
         try:
             await self._access.check(request)
         except StatusError as error:
-            return Response(error.status_code, {"Content-Type": _TEXT}, error.message.encode())
+            return fault(error.status_code, error.message)
         if self._node.tracing is None:
-            return await self._answered(request)
+            return route.answer or await self._answered(request, route)
         with self._node.tracing.request(request) as span:
-            return answered(span, await self._answered(request))
+            return answered(span, route.answer or await self._answered(request, route))
 
-    async def _answered(self, request: Request) -> Response:
+    async def _answered(self, request: Request, route: Route) -> Response:
         try:
-            return await self._route(request)
+            return await self._handlers[route.name](request, list(route.parts))
         except StatusError as error:
-            return Response(error.status_code, {"Content-Type": _TEXT}, error.message.encode())
+            return fault(error.status_code, error.message)
         except RuntimeFailure as error:
-            return Response(500, {"Content-Type": _TEXT}, str(error).encode())
-
-    async def _route(self, request: Request) -> Response:
-        routes: dict[str, Callable[[Request, list[str]], Awaitable[Response]]] = {
-            "containerLogs": self._logs.answer,
-            "exec": self._exec,
-            "attach": self._attach,
-            "portForward": self._port_forward,
-            "run": self._actions.run,
-            "checkpoint": self._actions.checkpoint,
-            "pods": self._views.pods,
-            "runningpods": self._views.running,
-            "configz": self._views.configz,
-            "healthz": self._views.health,
-            "logs": self._node_logs,
-            "stats": self._summary,
-            "metrics": self._metrics,
-            "flagz": self._page,
-            "statusz": self._page,
-        }
-        head, *parts = [part for part in request.path.split("/") if part]
-        if head not in routes:
-            raise NotFound.path()
-        if head in _READ_ONLY and request.method != "GET":
-            return Response(405, {"Content-Type": _TEXT, "Allow": "GET"}, b"Method Not Allowed")
-        return await routes[head](request, parts)
-
-    def _find(self, parts: list[str]) -> tuple[Object, RuntimePod]:
-        """Return the pod for ``namespace/name[/uid]``. Raises NotFound."""
-        namespace, name, *more = parts
-        for pod in self._pods():
-            meta = pod["metadata"]
-            if (meta["namespace"], meta["name"]) == (namespace, name) and (
-                not more or meta["uid"] == more[0]
-            ):
-                return pod, self._node.cache.get(meta["uid"])
-        raise NotFound("pod does not exist")
-
-    def _running(self, runtime: RuntimePod, name: str) -> Container:
-        """Return a container that streams may lead to. Raises StatusError."""
-        found = runtime.latest(name)
-        if found is None or not found.running:
-            raise StatusError(f'container not found ("{name}")')
-        return found
-
-    async def _exec(self, request: Request, parts: list[str]) -> Response:
-        _upgrading(request)
-        pod_parts, name = _pod_and_container(parts)
-        streams = _streams(request)
-        _, runtime = self._find(pod_parts)
-        container = self._running(runtime, name)
-        fields = {"container_id": container.id, "cmd": request.query.get("command") or [], **streams}
-        return await proxy_upgrade(request, await self._node.runtime.stream_url("Exec", fields))
-
-    async def _attach(self, request: Request, parts: list[str]) -> Response:
-        _upgrading(request)
-        pod_parts, name = _pod_and_container(parts)
-        streams = _streams(request)
-        _, runtime = self._find(pod_parts)
-        container = self._running(runtime, name)
-        fields = {"container_id": container.id, **streams}
-        return await proxy_upgrade(request, await self._node.runtime.stream_url("Attach", fields))
-
-    async def _port_forward(self, request: Request, parts: list[str]) -> Response:
-        _upgrading(request)
-        if len(parts) not in (2, 3):
-            raise BadRequest("the path must name namespace and pod")
-        pod, runtime = self._find(parts[:2])
-        if parts[2:] not in ([], [pod["metadata"]["uid"]]):
-            raise NotFound("pod not found")
-        if runtime.sandbox is None or not runtime.sandbox.ready:
-            raise StatusError(f'pod not found ("{parts[1]}_{parts[0]}")')
-        texts = [part for text in request.query.get("port") or () for part in text.split(",")]
-        ports = [number for text in texts if (number := atoi(text))]
-        fields: dict[str, Any] = {"pod_sandbox_id": runtime.sandbox.id, "port": ports}
-        return await proxy_upgrade(request, await self._node.runtime.stream_url("PortForward", fields))
+            return fault(500, str(error))
 
     async def _page(self, request: Request, parts: list[str]) -> Response:
         found = self._pages.answer(request, self._node.clock.now())
-        if found is None:
-            raise NotFound.path()
-        return found
+        return found or not_found()
 
     async def _node_logs(self, request: Request, parts: list[str]) -> Response:
         return await self._system_logs.answer(request.path)
 
     async def _summary(self, request: Request, parts: list[str]) -> Response:
-        if parts != ["summary"]:
-            raise NotFound.path()
-        return Response(200, {"Content-Type": "application/json"}, orjson.dumps(await self._stats.summary()))
+        summary = await self._stats.summary()
+        return Response(200, dict(JSON), json.dumps(summary, indent=1, ensure_ascii=False).encode())
 
     async def _metrics(self, request: Request, parts: list[str]) -> Response:
         match parts:
@@ -280,50 +214,6 @@ class KubeletServer:
                 body = await self._stats.cadvisor()
             case ["probes"]:
                 body = render_probes()
-            case ["slis"]:
-                body = self._views.counts.render()
             case _:
-                raise NotFound.path()
+                body = self._views.counts.render()
         return Response(200, {"Content-Type": CONTENT_TYPE}, body)
-
-
-def _first(request: Request, name: str) -> str:
-    values = request.query.get(name)
-    return values[0] if values else ""
-
-
-def _flag(request: Request, name: str) -> bool:
-    return _first(request, name) in _TRUE
-
-
-def _pod_and_container(parts: list[str]) -> tuple[list[str], str]:
-    """Split ``namespace/pod[/uid]/container``. Raises BadRequest."""
-    if len(parts) not in (3, 4):
-        raise BadRequest("the path must name namespace, pod and container")
-    return parts[:-1], parts[-1]
-
-
-def _upgrading(request: Request) -> None:
-    if request.method not in ("GET", "POST"):
-        raise MethodNotAllowed("the method is not allowed")
-    if "upgrade" not in request.headers.get("connection", "").lower():
-        raise BadRequest("Upgrade request required")
-
-
-def _streams(request: Request) -> dict[str, bool]:
-    """Return which streams are wanted. Raises BadRequest if none is."""
-
-    def wanted(*names: str) -> bool:
-        return any(_flag(request, name) for name in names)
-
-    tty = wanted("tty")
-    streams = {
-        "stdin": wanted("input", "stdin"),
-        "stdout": wanted("output", "stdout"),
-        # A terminal has one output.
-        "stderr": wanted("error", "stderr") and not tty,
-        "tty": tty,
-    }
-    if not (streams["stdin"] or streams["stdout"] or streams["stderr"]):
-        raise BadRequest("you must specify at least 1 of stdin, stdout, stderr")
-    return streams

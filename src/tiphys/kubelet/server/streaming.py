@@ -8,117 +8,81 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import Final
 from urllib.parse import urlsplit
 
-from tiphys.apimachinery.errors import InternalError
+from tiphys.apimachinery.errors import TiphysError
+from tiphys.kubelet.runtime import RuntimeFailure
+from tiphys.kubelet.server.replies import fault, http_error
+from tiphys.wire import client
 from tiphys.wire.message import ByteStream, Request, Response
+from tiphys.wire.reasons import reason_of
+from tiphys.wire.relay import relay
 
-_CONNECT_S = 10.0
-_HEAD_S = 30.0
-_MAX_HEAD = 64 * 1024
-_CHUNK = 64 * 1024
-_DROPPED = frozenset({"host", "content-length", "transfer-encoding", "authorization"})
+_HEAD_S: Final = 30.0
+_HTTP_PORT: Final = 80
+_DROPPED: Final = frozenset({"host", "content-length", "transfer-encoding", "authorization"})
+_SWITCHED: Final = 101
+_LEAST_FAULT: Final = 400
+_STATUS: Final[Mapping[str, int]] = {"NOT_FOUND": 404, "RESOURCE_EXHAUSTED": 429}
+_RETRY_S: Final = 60
+"""So long a runtime keeps the URL of a stream that nobody has come for."""
 
 
-def request_head(method: str, target: str, host: str, headers: Mapping[str, str]) -> bytes:
-    """Return the head to send on; a list of protocols becomes one header each, as older servers want."""
-    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}"]
+class DialFailed(TiphysError):
+    """The runtime's streaming server cannot be asked."""
+
+
+def runtime_fault(error: RuntimeFailure) -> Response:
+    """Return what is said of a stream that the runtime has no URL for."""
+    status = _STATUS.get(error.code, 500)
+    headers = {"Retry-After": str(_RETRY_S)} if status == _STATUS["RESOURCE_EXHAUSTED"] else {}
+    return fault(status, str(error), **headers)
+
+
+def headers_for_runtime(headers: Mapping[str, str], peer: str) -> list[tuple[str, str]]:
+    """Return the headers to send on; a list of protocols becomes one header each, as older servers want."""
+    pairs = []
     for name, value in headers.items():
-        if name in _DROPPED:
+        if name in _DROPPED or name == "x-forwarded-for":
             continue
         values = value.split(",") if name == "x-stream-protocol-version" else [value]
-        lines += [f"{name}: {item.strip()}" for item in values]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+        pairs += [(name, item.strip()) for item in values]
+    ways = [one for one in (headers.get("x-forwarded-for", ""), peer) if one]
+    return [*pairs, ("x-forwarded-for", ", ".join(ways))] if ways else pairs
 
 
-def parse_head(head: bytes) -> tuple[int, dict[str, str]]:
-    """Read a response's status and headers. Raises ValueError."""
-    first, *rest = head.decode("latin-1").split("\r\n")
-    parts = first.split(" ", 2)
-    if len(parts) < 2 or not parts[0].startswith("HTTP/1."):
-        raise ValueError(f"not an HTTP response: {first!r}")
-    headers = {}
-    for line in rest:
-        name, colon, value = line.partition(":")
-        if colon:
-            headers[name.strip()] = value.strip()
-    return int(parts[1]), headers
+async def dial(method: str, url: str, headers: list[tuple[str, str]]) -> client.Answer:
+    """Ask the runtime's streaming server, and return its answer's head. Raises DialFailed."""
+    parts = urlsplit(url)
+    target = parts.path + (f"?{parts.query}" if parts.query else "")
+    host, port = parts.hostname or "", parts.port or _HTTP_PORT
+    try:
+        async with asyncio.timeout(_HEAD_S):
+            return await client.send(host, port, method, target, headers)
+    except client.ConnectFailed as error:
+        raise DialFailed(reason_of(error, host)) from error
+    except TimeoutError as error:
+        raise DialFailed(f"dial tcp {host}:{port}: i/o timeout") from error
 
 
 async def proxy_upgrade(request: Request, url: str) -> Response:
-    """Repeat the upgrade at ``url`` and return what the runtime answered. Raises InternalError."""
-    parts = urlsplit(url)
-    target = parts.path + (f"?{parts.query}" if parts.query else "")
+    """Repeat the upgrade at ``url`` and return what the runtime answered."""
+    headers = headers_for_runtime(request.headers, request.peer_address)
     try:
-        async with asyncio.timeout(_CONNECT_S):
-            reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 80, limit=_MAX_HEAD)
-    except (OSError, TimeoutError) as error:
-        raise InternalError.of(f"error dialing the container runtime: {error}") from error
+        answer = await dial(request.method, url, headers)
+    except DialFailed as error:
+        return http_error(500, f"error dialing backend: {error}")
+    if answer.status == _SWITCHED:
+
+        async def copy(stream: ByteStream) -> None:
+            await relay(stream, answer.raw)
+
+        return Response(_SWITCHED, dict(answer.headers), upgrade=copy)
     try:
-        writer.write(request_head(request.method, target, parts.netloc, request.headers))
-        async with asyncio.timeout(_HEAD_S):
-            head = await reader.readuntil(b"\r\n\r\n")
-        status, headers = parse_head(head[:-4])
-    except (
-        OSError,
-        TimeoutError,
-        ValueError,
-        asyncio.IncompleteReadError,
-        asyncio.LimitOverrunError,
-    ) as error:
-        writer.close()
-        raise InternalError.of(f"the container runtime did not answer: {error}") from error
-    if status != 101:
-        return await _refused(status, headers, reader, writer)
-
-    async def copy(stream: ByteStream) -> None:
-        await _join(stream, reader, writer)
-
-    return Response(status=101, headers=headers, upgrade=copy)
-
-
-async def _refused(
-    status: int, headers: Mapping[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> Response:
-    lower = {name.lower(): value for name, value in headers.items()}
-    length = lower.get("content-length", "0")
-    try:
-        async with asyncio.timeout(_HEAD_S):
-            body = await reader.readexactly(min(int(length), _MAX_HEAD)) if length.isdigit() else b""
-    except (OSError, TimeoutError, asyncio.IncompleteReadError):
-        body = b""
+        if answer.status < _LEAST_FAULT:
+            return http_error(500, f"invalid upgrade response: status code {answer.status}")
+        kind = answer.header("content-type")
+        return Response(answer.status, {"Content-Type": kind} if kind else {}, await answer.read())
     finally:
-        writer.close()
-    return Response(
-        status=status, headers={"Content-Type": lower.get("content-type", "text/plain")}, body=body
-    )
-
-
-async def _join(stream: ByteStream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Copy both ways; the end of what the runtime says is the end of all."""
-
-    async def forward() -> None:
-        try:
-            while data := await stream.read():
-                writer.write(data)
-                await writer.drain()
-            if writer.can_write_eof():
-                writer.write_eof()
-        except (ConnectionError, OSError):
-            writer.close()
-
-    async def back() -> None:
-        try:
-            while data := await reader.read(_CHUNK):
-                await stream.write(data)
-        except (ConnectionError, OSError):
-            pass  # the client has gone; closing below tells the runtime
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            sending = group.create_task(forward())
-            await back()
-            sending.cancel()
-    finally:
-        writer.close()
-        await stream.close()
+        await answer.close()

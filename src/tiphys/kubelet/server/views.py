@@ -6,21 +6,19 @@ Reads what the kubelet has in memory; asks neither the runtime nor the API serve
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
 
-from tiphys.apimachinery.errors import NotFound
 from tiphys.apimachinery.meta import Object
 from tiphys.client.healthcounts import HealthCounts
 from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.runtime import RuntimePod
+from tiphys.kubelet.server.replies import JSON, PLAIN, http_error
 from tiphys.wire.message import Request, Response
 
-_JSON: Final = {"Content-Type": "application/json"}
-_PLAIN: Final = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
-_LATE_S: Final = 120.0
+_LATE_S: Final = 300.0
 """Loops that have not gone round for so long have stopped."""
 
 
@@ -42,40 +40,36 @@ class NodeViews:
 
     async def pods(self, request: Request, parts: list[str]) -> Response:
         """List what this node is to run, with the status that the API has of it."""
-        return _list(self._pods()) if not parts else _gone()
+        return _list(self._pods())
 
     async def running(self, request: Request, parts: list[str]) -> Response:
         """List what the runtime runs: no more than it knows of each pod."""
-        if parts:
-            return _gone()
         return _list([found for pod in self._node.cache.all() if (found := running_pod(pod)) is not None])
 
     async def configz(self, request: Request, parts: list[str]) -> Response:
         """Show the settings."""
-        if parts:
-            return _gone()
-        return Response(200, dict(_JSON), orjson.dumps({"kubeletconfig": self._configuration()}))
+        return Response(
+            200,
+            {**JSON, "X-Content-Type-Options": "nosniff"},
+            orjson.dumps({"kubeletconfig": self._configuration()}),
+        )
 
     async def health(self, request: Request, parts: list[str]) -> Response:
-        """Answer for all checks, or for the one that is named. Raises NotFound."""
+        """Answer for all checks, or for the one that is named."""
         faults = {"ping": "", "log": _log_fault(), "syncloop": self._loop_fault()}
-        for name in parts if len(parts) == 1 and parts[0] in faults else faults:
-            self.counts.note(name, "healthz", good=not faults[name])
+        excluded = () if parts else request.query.get("exclude") or ()
+        for name in parts or faults:
+            if name not in excluded:
+                self.counts.note(name, "healthz", good=not faults[name])
         if parts:
-            if len(parts) != 1 or parts[0] not in faults:
-                raise NotFound.path()
             fault = faults[parts[0]]
-            if not fault:
-                return Response(200, dict(_PLAIN), b"ok")
-            return Response(500, dict(_PLAIN), f"internal server error: {fault}\n".encode())
-        failed = [name for name, fault in faults.items() if fault]
-        if not failed and "verbose" not in request.query:
-            return Response(200, dict(_PLAIN), b"ok")
-        lines = [
-            f"[-]{name} failed: reason withheld" if name in failed else f"[+]{name} ok" for name in faults
-        ]
-        lines.append(f"healthz check {'failed' if failed else 'passed'}")
-        return Response(500 if failed else 200, dict(_PLAIN), "\n".join(lines).encode() + b"\n")
+            return http_error(500, f"internal server error: {fault}") if fault else _ok()
+        good, lines = _report(faults, excluded)
+        if not good:
+            return http_error(500, "\n".join([*lines, "healthz check failed"]))
+        if "verbose" not in request.query:
+            return _ok()
+        return Response(200, dict(PLAIN), "\n".join([*lines, "healthz check passed\n"]).encode())
 
     def _loop_fault(self) -> str:
         late = self._node.clock.monotonic() - self._looked() > _LATE_S
@@ -94,12 +88,29 @@ def running_pod(pod: RuntimePod) -> Object | None:
 
 
 def _list(items: list[Object]) -> Response:
-    body = {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items}
-    return Response(200, dict(_JSON), orjson.dumps(body))
+    body: Object = {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items or None}
+    return Response(200, dict(JSON), orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE))
 
 
-def _gone() -> Response:
-    return Response(404, dict(_PLAIN), b"404 page not found\n")
+def _ok() -> Response:
+    return Response(200, dict(PLAIN), b"ok")
+
+
+def _report(faults: Mapping[str, str], excluded: Sequence[str]) -> tuple[bool, list[str]]:
+    """Return whether what is not left out is well, and a line for each check."""
+    lines, good = [], True
+    for name, fault in faults.items():
+        if name in excluded:
+            lines.append(f"[+]{name} excluded: ok")
+        elif fault:
+            good = False
+            lines.append(f"[-]{name} failed: reason withheld")
+        else:
+            lines.append(f"[+]{name} ok")
+    if strange := sorted(set(excluded) - set(faults)):
+        names = ",".join(orjson.dumps(name).decode() for name in strange)
+        lines.append(f"warn: some health checks cannot be excluded: no matches for {names}")
+    return good, lines
 
 
 def _log_fault() -> str:
