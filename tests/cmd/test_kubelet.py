@@ -8,7 +8,9 @@ import click
 import pytest
 
 from tiphys.apimachinery.tracing_config import TracingOptions
+from tiphys.cmd import kubelet_config
 from tiphys.cmd.kubelet import kubelet, make_options
+from tiphys.kubelet.server.routes import Handlers
 
 
 def options(*flags):
@@ -109,3 +111,21 @@ def test_where_spans_go():
     with pytest.raises(click.UsageError) as raised:
         options('--tracing={"samplingRatePerMillion": -1}')
     assert str(raised.value) == f"{text} positive"
+
+
+def test_parts_of_the_endpoint(tmp_path):
+    assert options().server.handlers == Handlers()
+    assert not options("--enable-debugging-handlers=false").server.handlers.debugging
+    assert not options("--feature-gates=ContainerCheckpoint=false").server.handlers.checkpoint
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\nenableSystemLogQuery: true\n"
+        "enableProfilingHandler: false\nenableDebugFlagsHandler: false\nenableDebuggingHandlers: true\n"
+    )
+    assert kubelet_config.read(str(file)) == {
+        "enable_system_log_query": True, "enable_profiling_handler": False,
+        "enable_debug_flags_handler": False, "enable_debugging_handlers": True,
+    }  # fmt: skip
+    text = "invalid configuration: enableSystemLogHandler is required for enableSystemLogQuery"
+    with pytest.raises(click.UsageError, match=text):
+        options("--enable-system-log-query=true", "--enable-system-log-handler=false")

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from tiphys.apimachinery.featuregates import FeatureGates
 from tiphys.apimachinery.quantity import QuantityError, parse
 from tiphys.apimachinery.tracing_config import BadTracing, TracingOptions
 from tiphys.apimachinery.tracing_config import read as read_section
@@ -28,6 +29,7 @@ from tiphys.kubelet.certificate.client import Credentials, Rotation
 from tiphys.kubelet.eviction.plan import DEFAULT_HARD, Threshold, parse_thresholds
 from tiphys.kubelet.nodeshutdown.plan import ShutdownPeriod, period_faults, periods_of
 from tiphys.kubelet.options import AccessOptions, KubeletOptions, ServerOptions
+from tiphys.kubelet.server.routes import Handlers
 
 
 @click.command(
@@ -133,6 +135,11 @@ from tiphys.kubelet.options import AccessOptions, KubeletOptions, ServerOptions
     show_default=True,
     help="Kept.",
 )
+@go_bool("--enable-debugging-handlers", default=True, help="Logs, commands, streams: all but figures.")
+@click.option("--enable-system-log-handler", type=bool, default=True, hidden=True)
+@click.option("--enable-system-log-query", type=bool, default=False, hidden=True)
+@click.option("--enable-profiling-handler", type=bool, default=True, hidden=True)
+@click.option("--enable-debug-flags-handler", type=bool, default=True, hidden=True)
 @click.option("--system-logs-dir", default="/var/log", show_default=True, help="What /logs/ shows.")
 def kubelet(kubeconfig: str, bootstrap_kubeconfig: str, cert_dir: str, **flags: Any) -> None:
     rotation = Rotation(
@@ -150,7 +157,7 @@ def make_options(flags: dict[str, Any]) -> KubeletOptions:
     root = Path(flags["root_dir"])
     # Nodes that share a machine must not take each other's cgroups for leftovers.
     own = hashlib.sha256(str(root.absolute()).encode()).hexdigest()[:8]
-    manifests = flags["pod_manifest_path"]
+    manifests, gates = flags["pod_manifest_path"], read_gates(flags)
     return KubeletOptions(
         node_name=name,
         runtime_endpoint=flags["container_runtime_endpoint"],
@@ -192,12 +199,13 @@ def make_options(flags: dict[str, Any]) -> KubeletOptions:
             read_only_port=flags["read_only_port"],
             client_ca=_path(flags["client_ca_file"]),
             access=_access(flags),
+            handlers=_handlers(flags, gates),
             system_logs_dir=Path(flags["system_logs_dir"]),
             healthz_address=flags["healthz_bind_address"],
             healthz_port=flags["healthz_port"],
             tls=read_tls(flags),
             flags=shown_flags(),
-            gates=read_gates(flags),
+            gates=gates,
         ),
     )
 
@@ -210,6 +218,21 @@ def _access(flags: Mapping[str, Any]) -> AccessOptions:
         token_ttl_s=flags["authentication_token_webhook_cache_ttl"],
         authorized_ttl_s=flags["authorization_webhook_cache_authorized_ttl"],
         unauthorized_ttl_s=flags["authorization_webhook_cache_unauthorized_ttl"],
+    )
+
+
+def _handlers(flags: Mapping[str, Any], gates: FeatureGates) -> Handlers:
+    """Return which parts of the endpoint are on. Raises click.UsageError."""
+    if flags["enable_system_log_query"] and not flags["enable_system_log_handler"]:
+        text = "enableSystemLogHandler is required for enableSystemLogQuery"
+        raise click.UsageError(f"invalid configuration: {text}")
+    return Handlers(
+        debugging=flags["enable_debugging_handlers"],
+        system_logs=flags["enable_system_log_handler"],
+        system_log_query=flags["enable_system_log_query"],
+        profiling=flags["enable_profiling_handler"],
+        debug_flags=flags["enable_debug_flags_handler"],
+        checkpoint=gates.enabled("ContainerCheckpoint"),
     )
 
 

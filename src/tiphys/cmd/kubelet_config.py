@@ -74,6 +74,11 @@ KIND: Final = Kind(
         "shutdownGracePeriodCriticalPods": "shutdown_grace_period_critical_pods",
         "shutdownGracePeriodByPodPriority": ("shutdown_grace_period_by_pod_priority", _periods),
         "containerRuntimeEndpoint": "container_runtime_endpoint",
+        "enableDebuggingHandlers": "enable_debugging_handlers",
+        "enableSystemLogHandler": "enable_system_log_handler",
+        "enableSystemLogQuery": "enable_system_log_query",
+        "enableProfilingHandler": "enable_profiling_handler",
+        "enableDebugFlagsHandler": "enable_debug_flags_handler",
         "tracing": ("tracing", json.dumps),
     },
     frozenset(
@@ -81,7 +86,7 @@ KIND: Final = Kind(
         | {"httpCheckFrequency", "staticPodURL", "staticPodURLHeader"}
         | {"tlsCurvePreferences", "registryPullQPS", "registryBurst"}
         | {"imagePullCredentialsVerificationPolicy", "preloadedImagesVerificationAllowlist"}
-        | {"eventRecordQPS", "eventBurst", "enableDebuggingHandlers", "enableContentionProfiling"}
+        | {"eventRecordQPS", "eventBurst", "enableContentionProfiling"}
         | {"oomScoreAdj", "streamingConnectionIdleTimeout", "imageMinimumGCAge", "imageMaximumGCAge"}
         | {"volumeStatsAggPeriod", "kubeletCgroups", "systemCgroups", "cgroupsPerQOS", "cgroupDriver"}
         | {"cpuManagerPolicy", "singleProcessOOMKill", "cpuManagerPolicyOptions", "memoryManagerPolicy"}
@@ -99,8 +104,7 @@ KIND: Final = Kind(
         }
         | {"reservedSystemCPUs", "showHiddenMetricsForVersion", "systemReservedCgroup", "kubeReservedCgroup"}
         | {"enforceNodeAllocatable", "volumePluginDir", "providerID", "kernelMemcgNotification", "logging"}
-        | {"enableSystemLogHandler", "enableSystemLogQuery", "crashLoopBackOff", "reservedMemory"}
-        | {"enableProfilingHandler", "enableDebugFlagsHandler", "seccompDefault", "memoryThrottlingFactor"}
+        | {"crashLoopBackOff", "reservedMemory", "seccompDefault", "memoryThrottlingFactor"}
         | {
             "localStorageCapacityIsolation",
             "imageServiceEndpoint",

@@ -78,9 +78,11 @@ def _server(server: ServerOptions) -> dict[str, Any]:
                 "cacheUnauthorizedTTL": go_duration(access.unauthorized_ttl_s),
             },
         },
-        "enableDebuggingHandlers": True,
-        "enableSystemLogHandler": True,
-        "enableSystemLogQuery": False,
+        "enableDebuggingHandlers": server.handlers.debugging,
+        "enableSystemLogHandler": server.handlers.system_logs,
+        "enableSystemLogQuery": server.handlers.system_log_query,
+        "enableProfilingHandler": server.handlers.profiling,
+        "enableDebugFlagsHandler": server.handlers.debug_flags,
     }
 
 

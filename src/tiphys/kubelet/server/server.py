@@ -22,6 +22,7 @@ from tiphys.client.zpages import ZPages
 from tiphys.kubelet.certificate.serving import ServingCertificate
 from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.logs.container import ContainerLogs
+from tiphys.kubelet.logs.journal import Journal
 from tiphys.kubelet.logs.system import SystemLogs
 from tiphys.kubelet.options import ServerOptions
 from tiphys.kubelet.probes.counts import render_probes
@@ -75,7 +76,9 @@ class KubeletServer:
         self._actions = ContainerActions(node, pods)
         self._streams = ContainerStreams(node, pods)
         self._logs = ContainerLogs(node, pods)
-        self._system_logs = SystemLogs(options.system_logs_dir)
+        folder = options.system_logs_dir
+        journal = Journal(folder) if options.handlers.system_log_query else None
+        self._system_logs = SystemLogs(folder, journal)
         self._pages = ZPages("kubelet", node.clock.now(), options.flags, _PATHS, options.gates)
         self._handlers = self._all_handlers()
         metrics.show_features(options.gates)
@@ -198,7 +201,7 @@ class KubeletServer:
         return found or not_found()
 
     async def _node_logs(self, request: Request, parts: list[str]) -> Response:
-        return await self._system_logs.answer(request.path)
+        return await self._system_logs.answer(request)
 
     async def _summary(self, request: Request, parts: list[str]) -> Response:
         summary = await self._stats.summary()
