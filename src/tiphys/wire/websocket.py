@@ -92,6 +92,13 @@ class WebSocket:
         self._buffer = bytearray()
         self._lock = asyncio.Lock()
         self._closed = False
+        self._used_s = asyncio.get_running_loop().time()
+
+    async def until_idle(self, idle_s: float) -> None:
+        """Return once no message has come or gone for so long. What keeps it awake is no message."""
+        now = asyncio.get_running_loop().time
+        while (left := self._used_s + idle_s - now()) > 0:  # noqa: ASYNC110 - waits for nothing to happen
+            await asyncio.sleep(left)
 
     async def receive(self) -> bytes | None:
         """Return the next message (text as bytes); None once the peer has closed. Raises WebSocketError."""
@@ -109,6 +116,7 @@ class WebSocket:
                     raise WebSocketError("message too large")
                 parts.append(frame.payload)
                 if frame.final:
+                    self._used_s = asyncio.get_running_loop().time()
                     return b"".join(parts)
         return None
 
@@ -122,6 +130,7 @@ class WebSocket:
 
     async def send(self, data: bytes, *, text: bool = False) -> None:
         """Send one message. Raises ConnectionError when the peer is gone."""
+        self._used_s = asyncio.get_running_loop().time()
         await self._write(encode_frame(TEXT if text else BINARY, data))
 
     async def close(self, code: int = _NORMAL, reason: str = "") -> None:

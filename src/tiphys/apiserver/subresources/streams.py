@@ -19,7 +19,6 @@ from tiphys.apimachinery.errors import BadRequest, InternalError, StatusError
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.params import parse_bool
 from tiphys.apiserver.respond import plain_text
-from tiphys.apiserver.subresources import exec_bridge
 from tiphys.apiserver.subresources.kubelet_link import (
     Kubelet,
     Unreachable,
@@ -32,6 +31,7 @@ from tiphys.apiserver.subresources.kubelet_link import (
     node_of,
 )
 from tiphys.apiserver.subresources.proxy import passed_upgrade
+from tiphys.wire import exec_bridge
 from tiphys.wire.client import Answer
 from tiphys.wire.message import ByteStream, Response
 from tiphys.wire.relay import first_of, pace

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections.abc import Coroutine
 from typing import Any
 
 import orjson
 import pytest
 
-from tiphys.apiserver.subresources import exec_bridge
-from tiphys.apiserver.subresources.exec_bridge import Channels, outcome
-from tiphys.wire import spdy
+from tiphys.testing.simulation import VirtualLoop
+from tiphys.wire import exec_bridge, spdy
+from tiphys.wire.exec_bridge import Channels, outcome
 from tiphys.wire.spdy import FrameReader, HeaderCodec, encode_control, encode_data
 from tiphys.wire.websocket import WebSocket
 
@@ -191,6 +192,42 @@ async def test_silence_is_filled(monkeypatch: pytest.MonkeyPatch) -> None:
             await bridge.runtime.wrote.wait()
     assert bridge.runtime.pings[:3] == [1, 3, 5]
     await bridge.left()
+
+
+def in_virtual_time(story: Coroutine[Any, Any, float]) -> float:
+    loop = VirtualLoop()
+    try:
+        return loop.run_until_complete(story)
+    finally:
+        loop.close()
+
+
+async def _ended_after(*said_s: float, by: str) -> float:
+    """Return when a session ends in which something is said at these seconds by one side alone."""
+    bridge, loop = await Bridge().started(), asyncio.get_running_loop()
+    for at_s in said_s:
+        await asyncio.sleep(at_s - loop.time())
+        if by == "client":
+            bridge.send(b"\x00a")
+        elif by == "command":
+            bridge.runtime.say("stdout", b"a")
+        else:
+            bridge.client.inward.put_nowait(masked(b"awake", opcode=9))
+    assert await bridge.task == 500
+    return round(loop.time())
+
+
+@pytest.mark.parametrize(
+    ("said_s", "by", "ended_s"),
+    [
+        ((), "nobody", 14400),
+        ((14000, 28000), "client", 42400),
+        ((14000, 28000), "command", 42400),
+        ((5000, 10000), "pings", 14400),
+    ],
+)
+def test_who_is_silent_for_hours_is_left(said_s: tuple[float, ...], by: str, ended_s: float) -> None:
+    assert in_virtual_time(_ended_after(*said_s, by=by)) == ended_s
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Between the v5 websocket protocol of exec and attach, and the SPDY streams of a kubelet.
+"""Between the v5 websocket protocol of exec and attach, and the SPDY streams of a kubelet or a runtime.
 
 A websocket message's first byte names its channel; channel 255 closes another one (that is what v5 adds).
 What a kubelet says on its stream of errors is understood and said anew: the client hears of the end last.
@@ -34,6 +34,8 @@ _CHANNELS: Final = 5
 _PING_S: Final = 5.0
 _PARTING_S: Final = 900.0
 """So long a client may take to read what was written before its end was told."""
+_IDLE_S: Final = 4 * 3600.0
+"""Who says and hears nothing for so long is left. What only keeps the connection awake does not count."""
 _MOST_TOLD: Final = 1 << 20
 _MOST_CODE: Final = 255
 _NON_ZERO, _EXIT_CODE = "NonZeroExitCode", "ExitCode"
@@ -72,7 +74,7 @@ async def greet(socket: WebSocket, channels: Channels) -> None:
 
 
 async def run(socket: WebSocket, connection: ByteStream, channels: Channels, bytes_per_s: int = 0) -> int:
-    """Carry both ways until the command has ended or the client is gone, each channel so fast at most.
+    """Carry both ways until the command has ended, the client is gone or idle, each channel so fast at most.
 
     Return the status code that it came to: 200 also for a command that failed by itself.
     """
@@ -99,7 +101,7 @@ async def run(socket: WebSocket, connection: ByteStream, channels: Channels, byt
 
         await first_of(_inward(socket, streams, bytes_per_s), outward())
 
-    await first_of(carry(), _until_done(session), _ping(session))
+    await first_of(carry(), _until_done(session), _ping(session), socket.until_idle(_IDLE_S))
     return codes[0]
 
 
