@@ -10,6 +10,8 @@ from tiphys.apimachinery.families import CounterMetricFamily, Metric
 
 ENFORCED: Final = "enforce_tls"
 SKIPPED: Final = "skip_tls_allowed"
+DIRECT: Final = "proxied_to_kubelet"
+TRANSLATED: Final = "translated_at_apiserver"
 
 
 class StreamCounts:
@@ -24,6 +26,8 @@ class StreamCounts:
         """Commands whose websocket was translated to SPDY, by how they ended."""
         self.tunneled: Counter[int] = Counter()
         """Forwarded ports whose SPDY came in a websocket, by the kubelet's answer."""
+        self.routed: Counter[tuple[str, str]] = Counter()
+        """Streams by subresource, and by who would speak SPDY for a newer client."""
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families as they stand."""
@@ -58,3 +62,13 @@ class StreamCounts:
             for code, count in counts.items():
                 family.add_metric([str(code)], count)
             yield family
+        routed = CounterMetricFamily(
+            "apiserver_websocket_streaming_requests",
+            "[ALPHA] Total number of WebSocket streaming requests (exec/attach/portforward) routed by the "
+            "API server, labeled by subresource and proxy_type. proxy_type is proxied_to_kubelet when the "
+            "kubelet handles the request directly; otherwise translated_at_apiserver.",
+            labels=["subresource", "proxy_type"],
+        )
+        for key, count in self.routed.items():
+            routed.add_metric(list(key), count)
+        yield routed

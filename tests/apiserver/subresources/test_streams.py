@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -36,7 +37,7 @@ class Kubelet:
         self.asked.append(request)
         if request.path.startswith("/containerLogs/"):
             return Response(200, {"Content-Type": "text/plain"}, stream=self._lines())
-        if request.path.startswith("/exec/"):
+        if request.path.startswith(("/exec/", "/attach/")):
             return Response(101, {"Connection": "Upgrade", "Upgrade": "SPDY/3.1"}, upgrade=self._exec)
         if request.path == "/portForward/default/p":
             chosen = request.headers.get("x-stream-protocol-version", "").partition(",")[0]
@@ -74,6 +75,12 @@ class Kubelet:
 
 @pytest.fixture
 async def kubelet(api: Any, make_pod: Any) -> AsyncIterator[Kubelet]:
+    async with kubelet_of(api, make_pod) as own:
+        yield own
+
+
+@asynccontextmanager
+async def kubelet_of(api: Any, make_pod: Any) -> AsyncIterator[Kubelet]:
     """A kubelet, the node that leads to it, and a pod bound there."""
     own = Kubelet()
     now = RealClock().now()
@@ -354,6 +361,75 @@ async def test_portforward_tunnel(api: Any, kubelet: Kubelet, offered: str, aske
     async with asyncio.timeout(10):
         await tunnel
     assert api.server.backend.streams.tunneled == {101: 1}
+
+
+async def declare(api: Any, *features: str) -> None:
+    node = await api.get("/api/v1/nodes/n1")
+    node["status"]["declaredFeatures"] = list(features)
+    await api.put("/api/v1/nodes/n1/status", node)
+
+
+async def left_at_once(response: Response) -> None:
+    """Be a client that takes the upgrade, and goes."""
+    assert response.upgrade is not None
+    pipe = Pipe()
+    pipe.inward.put_nowait(masked(struct.pack(">H", 1000), opcode=8))
+    pipe.inward.put_nowait(b"")
+    async with asyncio.timeout(10):
+        await response.upgrade(pipe)
+
+
+ROUTED = "apiserver_websocket_streaming_requests_total"
+
+
+@pytest.mark.parametrize(
+    ("path", "protocol", "target"),
+    [
+        ("/exec?command=cat&stdout=1", "v5.channel.k8s.io", "/exec/default/p/c"),
+        ("/attach?stdout=1", "v5.channel.k8s.io", "/attach/default/p/c"),
+        ("/portforward", "SPDY/3.1+portforward.k8s.io", "/portForward/default/p"),
+    ],
+)
+async def test_websockets_reach_kubelets_that_declare_so(
+    api: Any, kubelet: Kubelet, path: str, protocol: str, target: str
+) -> None:
+    await declare(api, "ExtendWebSocketsToKubelet")
+    await left_at_once(await api.send("GET", POD + path, **WEBSOCKET, sec_websocket_protocol=protocol))
+    (asked,) = kubelet.asked
+    assert (asked.method, asked.path, asked.headers["upgrade"]) == ("GET", target, "websocket")
+    assert asked.headers["sec-websocket-protocol"] == protocol
+    name = path.partition("?")[0].strip("/")
+    text = (await api("GET", "/metrics")).raw.decode()
+    (line,) = (line for line in text.splitlines() if line.startswith(f"{ROUTED}{{"))
+    assert f'subresource="{name}"' in line
+    assert 'proxy_type="proxied_to_kubelet"' in line
+    assert line.endswith(" 1.0")
+    assert not api.server.backend.streams.translated
+
+
+@pytest.mark.parametrize(
+    ("gates", "declared", "upgrade", "routed"),
+    [
+        ({}, [], "SPDY/3.1", {("exec", "translated_at_apiserver"): 1}),
+        ({}, ["Other"], "SPDY/3.1", {("exec", "translated_at_apiserver"): 1}),
+        ({}, ["ExtendWebSocketsToKubelet", "Other"], "websocket", {("exec", "proxied_to_kubelet"): 1}),
+        ({"ExtendWebSocketsToKubelet": False}, ["ExtendWebSocketsToKubelet"], "SPDY/3.1",
+         {("exec", "translated_at_apiserver"): 1}),
+        ({"TranslateStreamCloseWebsocketRequests": False}, [], "websocket", {}),
+    ],
+)  # fmt: skip
+async def test_who_speaks_spdy(
+    serving: Any, make_pod: Any, gates: dict[str, bool], declared: list[str], upgrade: str, routed: Any
+) -> None:
+    async with serving(feature_gates=resolve(gates)) as api, kubelet_of(api, make_pod) as kubelet:
+        await declare(api, *declared)
+        protocol = "v5.channel.k8s.io"
+        response = await api.send(
+            "GET", POD + "/exec?command=cat&stdin=1", **WEBSOCKET, sec_websocket_protocol=protocol
+        )
+        await left_at_once(response)
+        assert [one.headers["upgrade"] for one in kubelet.asked] == [upgrade]
+        assert api.server.backend.streams.routed == routed
 
 
 async def test_a_tunnel_to_what_speaks_something_else(api: Any, kubelet: Kubelet) -> None:

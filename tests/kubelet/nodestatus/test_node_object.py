@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from pods import NOW
 
+from tiphys.apimachinery.featuregates import resolve
 from tiphys.kubelet.eviction.plan import parse_thresholds
 from tiphys.kubelet.nodestatus.machine import Machine
 from tiphys.kubelet.nodestatus.node_object import (
@@ -19,7 +20,7 @@ from tiphys.kubelet.nodestatus.node_object import (
     significant,
     transitions,
 )
-from tiphys.kubelet.options import KubeletOptions
+from tiphys.kubelet.options import KubeletOptions, ServerOptions
 from tiphys.kubelet.runtime import Image, RuntimeHandler, RuntimeInfo
 
 MACHINE = Machine(2, 2**30, 2**40, "amd64", "6.1", "Debian", "mid", "bid", "sid")
@@ -62,6 +63,16 @@ def test_status():
     assert made["images"][0] == {"names": ["d", "big"], "sizeBytes": 9}
     assert made["daemonEndpoints"] == {"kubeletEndpoint": {"Port": 10250}}
     assert not {"runtimeHandlers", "features"} & set(made)
+
+
+def test_what_others_may_count_on():
+    off = ServerOptions(gates=resolve({"ExtendWebSocketsToKubelet": False}))
+    always = ["GuaranteedQoSPodCPUResize", "RestartAllContainersOnContainerExits"]
+    for options, declared in (
+        (OPTIONS, ["ExtendWebSocketsToKubelet", *always]), (replace(OPTIONS, server=off), always),
+    ):  # fmt: skip
+        made = node_status(MACHINE, options, NodeFindings(GOOD), {}, NOW)
+        assert made["declaredFeatures"] == declared
 
 
 def test_what_the_runtime_can_do():

@@ -5,8 +5,10 @@ import asyncio
 import pytest
 from endpoint import Context, Everybody, ask
 from pods import container, ended, have, pod, running
+from spdy_runtime import SpdyRuntime
 
 from tiphys.apimachinery.errors import BadRequest
+from tiphys.apimachinery.featuregates import resolve
 from tiphys.kubelet.options import ServerOptions
 from tiphys.kubelet.runtime import RuntimeFailure
 from tiphys.kubelet.server.server import KubeletServer
@@ -249,3 +251,95 @@ async def test_upgrade_is_passed_on():
 async def test_an_upgrade_that_is_refused(said, status, text):
     response, _ = await upgraded(Backend(b"HTTP/1.1 " + said))
     assert (response.status, response.body) == (status, text)
+
+
+class Client:
+    """What a client of a websocket sends, and hears."""
+
+    def __init__(self, *messages):
+        self.messages, self.heard = [*messages], b""
+        self.done = asyncio.Event()
+
+    async def read(self):
+        if self.messages:
+            data = self.messages.pop(0)
+            return bytes((0x82, 0x80 | len(data), 0, 0, 0, 0)) + data
+        await self.done.wait()
+        return b""
+
+    async def write(self, data):
+        self.heard += data
+        if CLOSE in self.heard:
+            self.done.set()
+
+    async def close(self):
+        self.done.set()
+
+
+CLOSE = b"\x88\x02\x03\xe8"
+V5 = {**WEBSOCKET, "sec-websocket-protocol": "v5.channel.k8s.io"}
+TUNNEL = {**WEBSOCKET, "sec-websocket-protocol": "SPDY/3.1+portforward.k8s.io"}
+
+
+async def talked(made, path, query, headers, *messages):
+    response = await made.handle(Request("GET", path, query, headers))
+    assert response.status == 101
+    client = Client(*messages)
+    await asyncio.wait_for(response.upgrade(client), 5)
+    return response.headers["Sec-WebSocket-Protocol"], client.heard
+
+
+@pytest.mark.parametrize("verb", ["exec", "attach"])
+async def test_commands_of_newer_clients_are_translated(tmp_path, verb):
+    async with SpdyRuntime().listening(f"/{verb}/t") as backend:
+        made = server(tmp_path, have(running()), Runtime(url=backend.url))
+        chosen, heard = await talked(made, f"/{verb}/ns/p/c", "command=x&output=1", V5)
+    assert chosen == "v5.channel.k8s.io"
+    assert heard.startswith(b"\x82\x01\x01")
+    assert b"\x01hello" in heard
+    assert heard.endswith(b'\x03{"metadata":{},"status":"Success"}' + CLOSE)
+    assert "X-Stream-Protocol-Version: v4.channel.k8s.io".lower() in backend.heads[0].lower()
+    text = f'kubelet_websocket_streaming_requests_total{{subresource="{verb}"}} 1'
+    assert text in (await ask(made, "/metrics"))[1]
+
+
+async def test_a_runtime_that_refuses_a_translated_command(tmp_path):
+    gone = b"HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\ngone\n"
+    async with SpdyRuntime(gone).listening("/exec/t") as backend:
+        made = server(tmp_path, have(running()), Runtime(url=backend.url))
+        _, heard = await talked(made, "/exec/ns/p/c", "output=1", V5)
+    assert b'"message":"Internal error occurred: unable to upgrade connection: gone"' in heard
+    _, heard = await talked(server(tmp_path, have(running())), "/exec/ns/p/c", "output=1", V5)
+    reason = b'error sending request: Post \\"http://127.0.0.1:1/exec/token\\": dial tcp 127.0.0.1:1: connect'
+    assert reason in heard
+
+
+async def test_ports_of_newer_clients_are_tunneled(tmp_path):
+    async with SpdyRuntime().listening("/portforward/t") as backend:
+        made = server(tmp_path, have(running()), Runtime(url=backend.url))
+        chosen, heard = await talked(made, "/portForward/ns/p", "", TUNNEL, b"spdy bytes")
+    assert chosen == "SPDY/3.1+portforward.k8s.io"
+    assert heard == b"\x82\x0aspdy bytes" + CLOSE
+    assert backend.heads[0].startswith("POST /portforward/t HTTP/1.1\r\n")
+    assert made._streams.counts == {"portforward": 1}
+
+
+async def test_a_tunnel_that_is_refused(tmp_path):
+    gone = b"HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\ngone\n"
+    async with SpdyRuntime(gone).listening("/portforward/t") as backend:
+        made = server(tmp_path, have(running()), Runtime(url=backend.url))
+        assert await ask(made, "/portForward/ns/p", **TUNNEL) == (404, "gone\n")
+    text = "error dialing backend: dial tcp 127.0.0.1:1: connect: connection refused\n"
+    made = server(tmp_path, have(running()))
+    assert await ask(made, "/portForward/ns/p", **TUNNEL) == (500, text)
+
+
+async def test_without_the_gate_newer_websockets_are_like_any(tmp_path):
+    context = Context(tmp_path, have(running()))
+    context.runtime = Runtime()
+    options = ServerOptions(gates=resolve({"ExtendWebSocketsToKubelet": False}))
+    made = KubeletServer(context, options, lambda: [pod(container())], Everybody())
+    answer = await ask(made, "/portForward/ns/p", **TUNNEL)
+    assert answer == (400, 'query parameter "port" is required')
+    status, text = await ask(made, "/exec/ns/p/c", "output=1", **V5)
+    assert (status, text[:21]) == (500, "error dialing backend")

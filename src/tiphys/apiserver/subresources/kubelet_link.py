@@ -38,6 +38,8 @@ class Kubelet:
     port: int
     context: ssl.SSLContext
     through: Tunnel | None = None
+    features: frozenset[str] = frozenset()
+    """What the node declares that it can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,8 @@ async def find_node(backend: Backend, name: str, *, insecure: bool = False) -> K
     endpoint = (status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}
     port = int(endpoint.get("Port") or backend.options.kubelet_port)
     context = kubelet_context(backend, insecure=insecure)
-    return Kubelet(host, port, context, backend.options.egress.cluster)
+    features = frozenset(status.get("declaredFeatures") or ())
+    return Kubelet(host, port, context, backend.options.egress.cluster, features)
 
 
 async def find_pod(call: Call) -> Object:

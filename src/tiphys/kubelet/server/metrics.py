@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from tiphys.apimachinery.families import GaugeMetricFamily, Metric, text_of
+from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, Metric, text_of
 from tiphys.apimachinery.meta import Object
 from tiphys.kubelet.runtime import RuntimePod
 
@@ -43,9 +43,17 @@ class NodeMetrics:
         yield containers
         yield desired
 
-    def render(self) -> bytes:
-        """Return the text that Prometheus scrapes."""
-        return text_of(self.collect())
+    def render(self, websockets: Mapping[str, int]) -> bytes:
+        """Return the text that Prometheus scrapes; ``websockets`` counts them by what they were for."""
+        received = CounterMetricFamily(
+            "kubelet_websocket_streaming_requests",
+            "[ALPHA] Total number of WebSocket streaming requests (exec/attach/portforward) received by the "
+            "kubelet.",
+            labels=["subresource"],
+        )
+        for name, count in websockets.items():
+            received.add_metric([name], count)
+        return text_of([*self.collect(), received])
 
 
 def _is_static(pod: Object) -> bool:

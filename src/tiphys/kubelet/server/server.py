@@ -74,7 +74,8 @@ class KubeletServer:
         self._views = NodeViews(node, pods, configuration, looked or node.clock.monotonic)
         self._metrics_of_pods = NodeMetrics(node.name, pods, lambda: node.cache.all())
         self._actions = ContainerActions(node, pods)
-        self._streams = ContainerStreams(node, pods)
+        websockets = options.gates.enabled("ExtendWebSocketsToKubelet")
+        self._streams = ContainerStreams(node, pods, websockets=websockets)
         self._logs = ContainerLogs(node, pods)
         folder = options.system_logs_dir
         journal = Journal(folder) if options.handlers.system_log_query else None
@@ -210,7 +211,7 @@ class KubeletServer:
     async def _metrics(self, request: Request, parts: list[str]) -> Response:
         match parts:
             case []:
-                body = metrics.render() + self._metrics_of_pods.render()
+                body = metrics.render() + self._metrics_of_pods.render(self._streams.counts)
             case ["resource"]:
                 body = await self._stats.metrics()
             case ["cadvisor"]:

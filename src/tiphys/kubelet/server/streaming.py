@@ -1,23 +1,26 @@
 """Passing an upgraded connection (exec, attach, port-forward) on to the runtime's streaming server.
 
 Owns the second half of the way: it repeats the client's upgrade towards the URL that CRI gave, then copies
-bytes both ways without looking at them, so SPDY and websocket alike go through.
+bytes both ways without looking at them, so SPDY and older websockets alike go through. For newer websockets
+it speaks SPDY to the runtime (``wire.stream_upgrade``).
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-from tiphys.apimachinery.errors import TiphysError
+from tiphys.apimachinery.errors import StatusError
 from tiphys.kubelet.runtime import RuntimeFailure
 from tiphys.kubelet.server.replies import fault, http_error
 from tiphys.wire import client
 from tiphys.wire.message import ByteStream, Request, Response
 from tiphys.wire.reasons import reason_of
 from tiphys.wire.relay import relay
+from tiphys.wire.stream_upgrade import Backend, spdy_headers, tunnel, tunneled
 
 _HEAD_S: Final = 30.0
 _HTTP_PORT: Final = 80
@@ -29,7 +32,7 @@ _RETRY_S: Final = 60
 """So long a runtime keeps the URL of a stream that nobody has come for."""
 
 
-class DialFailed(TiphysError):
+class DialFailed(StatusError):
     """The runtime's streaming server cannot be asked."""
 
 
@@ -72,13 +75,41 @@ async def proxy_upgrade(request: Request, url: str) -> Response:
     try:
         answer = await dial(request.method, url, headers)
     except DialFailed as error:
-        return http_error(500, f"error dialing backend: {error}")
+        return _unreached(error)
     if answer.status == _SWITCHED:
 
         async def copy(stream: ByteStream) -> None:
             await relay(stream, answer.raw)
 
         return Response(_SWITCHED, dict(answer.headers), upgrade=copy)
+    return await _refused(answer)
+
+
+async def proxy_tunnel(request: Request, url: str) -> Response:
+    """Ask at ``url`` for the SPDY that a websocket for ports carries, and join both."""
+    backend = spdy_backend(url)
+    try:
+        answer = await backend.ask(spdy_headers(tunneled(request)))
+    except DialFailed as error:
+        return _unreached(error)
+    return await (tunnel(request, answer, backend) if answer.status == _SWITCHED else _refused(answer))
+
+
+def spdy_backend(url: str) -> Backend:
+    """Return the way to the runtime for whoever speaks SPDY to it."""
+
+    async def ask(headers: Mapping[str, str]) -> client.Answer:
+        lower = {name.lower(): value for name, value in headers.items()}
+        return await dial("POST", url, headers_for_runtime(lower, ""))
+
+    return Backend(url, ask, Counter())
+
+
+def _unreached(error: DialFailed) -> Response:
+    return http_error(500, f"error dialing backend: {error.message}")
+
+
+async def _refused(answer: client.Answer) -> Response:
     try:
         if answer.status < _LEAST_FAULT:
             return http_error(500, f"invalid upgrade response: status code {answer.status}")

@@ -6,6 +6,7 @@ Owns the order in which faults are found, and their words. Where the runtime say
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
@@ -15,8 +16,10 @@ from tiphys.apimachinery.meta import Object
 from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.runtime import Container, RuntimeFailure, RuntimePod
 from tiphys.kubelet.server.replies import http_error
-from tiphys.kubelet.server.streaming import proxy_upgrade, runtime_fault
+from tiphys.kubelet.server.streaming import proxy_tunnel, proxy_upgrade, runtime_fault, spdy_backend
+from tiphys.wire.exec_bridge import Channels
 from tiphys.wire.message import Request, Response
+from tiphys.wire.stream_upgrade import is_command, translate, tunneled
 from tiphys.wire.websocket import is_websocket
 
 _SET: Final = "1"
@@ -27,9 +30,15 @@ _KINDS: Final = ("containers", "initContainers", "ephemeralContainers")
 class ContainerStreams:
     """Streams into the containers of a node's pods."""
 
-    def __init__(self, node: NodeContext, pods: Callable[[], Iterable[Object]]) -> None:
+    def __init__(
+        self, node: NodeContext, pods: Callable[[], Iterable[Object]], *, websockets: bool = True
+    ) -> None:
         self._node = node
         self._pods = pods
+        self._websockets = websockets
+        """Whether newer clients' websockets are understood here, and not by the API server."""
+        self.counts: Counter[str] = Counter()
+        """Such websockets, by what they are for."""
 
     async def exec(self, request: Request, parts: list[str]) -> Response:
         """Run a command in ``namespace/pod[/uid]/container``. Raises StatusError.
@@ -42,7 +51,7 @@ class ContainerStreams:
         if container is None:
             raise StatusError(f'container not found ("{parts[-1]}")')
         fields = {"container_id": container.id, "cmd": request.query.get("command") or [], **streams}
-        return await self._led(request, "Exec", fields)
+        return await self._commanded(request, "Exec", fields, streams)
 
     async def attach(self, request: Request, parts: list[str]) -> Response:
         """Join what runs in ``namespace/pod[/uid]/container``. Raises StatusError.
@@ -60,11 +69,13 @@ class ContainerStreams:
         if spec is None:
             raise StatusError(f"container {parts[-1]} not found in pod {full_name}")
         fields = {"container_id": container.id, **streams, "tty": bool(spec.get("tty"))}
-        return await self._led(request, "Attach", fields)
+        return await self._commanded(request, "Attach", fields, streams)
 
     async def port_forward(self, request: Request, parts: list[str]) -> Response:
         """Lead to ports of ``namespace/pod[/uid]``. Raises StatusError."""
-        ports = websocket_ports(request.query.get("port") or ()) if is_websocket(request) else []
+        through = self._websockets and bool(tunneled(request))
+        asks = is_websocket(request) and not through
+        ports = websocket_ports(request.query.get("port") or ()) if asks else []
         pod, runtime = self._find(parts)
         if parts[2:] not in ([], [pod["metadata"]["uid"]]):
             raise NotFound("pod not found")
@@ -74,7 +85,11 @@ class ContainerStreams:
             described = f"{parts[1]}_{parts[0]}({pod['metadata']['uid']})"
             raise StatusError(f"failed to find sandboxID for pod {described}")
         fields: dict[str, Any] = {"pod_sandbox_id": runtime.sandbox.id, "port": ports}
-        return await self._led(request, "PortForward", fields)
+        url = await self._url("PortForward", fields)
+        if isinstance(url, Response) or not through:
+            return await _passed(request, url)
+        self.counts["portforward"] += 1
+        return await proxy_tunnel(request, url)
 
     def _find(self, parts: list[str]) -> tuple[Object, RuntimePod]:
         """Return the pod that ``namespace/name`` means. Raises NotFound."""
@@ -84,14 +99,29 @@ class ContainerStreams:
                 return pod, self._node.cache.get(meta["uid"])
         raise NotFound("pod does not exist")
 
-    async def _led(self, request: Request, call: str, fields: dict[str, Any]) -> Response:
+    async def _commanded(
+        self, request: Request, call: str, fields: dict[str, Any], streams: dict[str, bool]
+    ) -> Response:
+        url = await self._url(call, fields)
+        if isinstance(url, Response) or not (self._websockets and is_command(request)):
+            return await _passed(request, url)
+        self.counts[call.lower()] += 1
+        return translate(request, Channels(**streams), spdy_backend(url))
+
+    async def _url(self, call: str, fields: dict[str, Any]) -> str | Response:
+        """Return where the runtime has the stream, or what is said where it has none."""
         try:
-            url = await self._node.runtime.stream_url(call, fields)
+            return await self._node.runtime.stream_url(call, fields)
         except RuntimeFailure as error:
             return runtime_fault(error)
-        if "upgrade" not in request.headers.get("connection", "").lower():
-            return http_error(500, "Upgrade request required")
-        return await proxy_upgrade(request, url)
+
+
+async def _passed(request: Request, url: str | Response) -> Response:
+    if isinstance(url, Response):
+        return url
+    if "upgrade" not in request.headers.get("connection", "").lower():
+        return http_error(500, "Upgrade request required")
+    return await proxy_upgrade(request, url)
 
 
 def wanted_streams(request: Request) -> dict[str, bool]:
