@@ -197,10 +197,11 @@ class Node:
         self.api.delete_pod(name, grace_s=2)
         await self.until(lambda: self.api.get(PODS, name, "default") is None)
 
-    async def request(self, path, **kwargs):
+    async def request(self, path, method="GET", **kwargs):
         async with aiohttp.ClientSession() as session:
             url = f"https://127.0.0.1:{self.kubelet.server_port}{path}"
-            async with session.get(url, ssl=kwargs.pop("context", self.context), **kwargs) as response:
+            context = kwargs.pop("context", self.context)
+            async with session.request(method, url, ssl=context, **kwargs) as response:
                 return response.status, await response.text()
 
     async def logs(self, name, query=""):

@@ -261,6 +261,30 @@ async def test_exec_through_the_endpoint(node):
     await node.delete("ex")
 
 
+async def test_commands_of_newer_clients_and_of_none(node):
+    """In v5 the client ends its input, and the runtime, which has SPDY only, ends all."""
+    await node.create("v5", "sleep 1000")
+    await node.until(lambda: node.status("v5").get("phase") == "Running")
+    query = "command=sh&command=-c&command=echo+err+>%262;cat;exit+3&input=1&output=1&error=1"
+    url = f"wss://127.0.0.1:{node.kubelet.server_port}/exec/default/v5/c?{query}"
+    received = {1: b"", 2: b"", 3: b""}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(url, ssl=node.context, protocols=["v5.channel.k8s.io"]) as socket,
+    ):
+        assert socket.protocol == "v5.channel.k8s.io"
+        await socket.send_bytes(b"\x00hello\n")
+        await socket.send_bytes(b"\xff\x00")
+        while (message := await socket.receive(timeout=10)).type is aiohttp.WSMsgType.BINARY:
+            received[message.data[0]] += message.data[1:]
+    assert (received[1], received[2]) == (b"hello\n", b"err\n")
+    assert json.loads(received[3])["details"]["causes"] == [{"reason": "ExitCode", "message": "3"}]
+    answer = await node.request("/run/default/v5/c?cmd=cat+/none", method="POST")
+    text = "command 'cat /none' exited with 1: cat: can't open '/none': No such file or directory\n"
+    assert answer == (500, text)
+    await node.delete("v5")
+
+
 async def test_all_starts_anew_in_place(node):
     rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}
     script = "[ -f /state/again ] && sleep 1000; touch /state/again; sleep 1; exit 42"

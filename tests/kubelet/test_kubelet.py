@@ -305,7 +305,10 @@ async def test_a_user_namespace_is_refused_not_left_out(node):
     async with node.running():
         await node.create(hostUsers=False)
         await node.until(lambda: node.events("FailedCreatePodSandBox"))
-        text = "can't set `spec.hostUsers: false`, runtime does not support user namespaces"
+        text = (
+            "can't set `spec.hostUsers: false`, runtime does not support user namespaces: "
+            'the handler "" is not known'
+        )
         assert node.events("FailedCreatePodSandBox")[0] == f"Failed to create pod sandbox: {text}"
         assert node.runtime.names("run_sandbox") == []
         assert node.phase() == "Pending"

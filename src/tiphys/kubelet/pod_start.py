@@ -23,7 +23,7 @@ from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.images.manager import ImageProblem
 from tiphys.kubelet.kuberuntime.containers import ContainerInputs, container_config
 from tiphys.kubelet.kuberuntime.downward import DownwardProblem
-from tiphys.kubelet.kuberuntime.env import EnvProblem, EnvSources, files_of, make_env, referenced
+from tiphys.kubelet.kuberuntime.env import EnvFile, EnvProblem, EnvSources, files_of, make_env, referenced
 from tiphys.kubelet.kuberuntime.hooks import HookFailure, run_hook
 from tiphys.kubelet.kuberuntime.mounts import container_mounts, write_hosts
 from tiphys.kubelet.kuberuntime.network import hosts_file
@@ -131,7 +131,9 @@ class PodStarter:
         await asyncio.to_thread(self._prepare, pod)
         try:
             handler = await self._handler(pod)
-            no_users_of_its_own(pod, handler)
+            if pod["spec"].get("hostUsers") is False:
+                known = [one.name for one in (await self._node.runtime.info()).handlers]
+                raise SecurityProblem(no_users_of_its_own(handler, known))
             sandbox_id = await self._node.runtime.run_sandbox(self._sandbox_config(pod, attempt), handler)
         except RuntimeUnavailable:
             raise
@@ -307,15 +309,15 @@ class PodStarter:
             addresses=self._node.addresses(pod, runtime),
             node=self._node.volumes.node,
             files={
-                (volume, path): await asyncio.to_thread(
-                    read_below,
-                    self._node.volumes.path_of(pod["metadata"]["uid"], "emptyDir", volume),
-                    path,
-                    _ENV_FILE_BYTES,
-                )
+                (volume, path): await self._env_file(pod, volume, path)
                 for volume, path in files_of(container)
             },
         )
+
+    async def _env_file(self, pod: Object, volume: str, path: str) -> EnvFile:
+        folder = self._node.volumes.path_of(pod["metadata"]["uid"], "emptyDir", volume)
+        text = await asyncio.to_thread(read_below, folder, path, _ENV_FILE_BYTES)
+        return EnvFile(f"{folder}/{path}", text)
 
     async def _post_start(self, part: _Part, container_id: str, runtime: RuntimePod) -> bool:
         handler = (part.container.get("lifecycle") or {}).get("postStart")

@@ -58,6 +58,15 @@ def test_too_few():
     assert found == Rejection("UnexpectedAdmissionError", text)
 
 
+def test_none_that_is_healthy():
+    found = assign(pod(wants("a", 1)), {GPU: {"g0": False}}, {})
+    text = (
+        "Allocate failed due to no healthy devices present; cannot allocate unhealthy devices "
+        "example.com/gpu, which is unexpected"
+    )
+    assert found == Rejection("UnexpectedAdmissionError", text)
+
+
 def test_counts():
     assert counted(POOLS) == {GPU: (4, 3), NIC: (1, 1)}
 

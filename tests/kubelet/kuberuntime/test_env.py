@@ -5,6 +5,7 @@ from pods import container, pod
 
 from tiphys.kubelet.kuberuntime.downward import NodeFacts, PodAddresses
 from tiphys.kubelet.kuberuntime.env import (
+    EnvFile,
     EnvProblem,
     EnvSources,
     expand,
@@ -92,7 +93,11 @@ SOURCES = EnvSources(
     secrets={"sec": {"p": b"word"}, "gone": None},
     addresses=PodAddresses(("10.0.0.5",), ("192.0.2.1",)),
     node=NodeFacts(4000, 2**30, 2**31),
-    files={("v", "f"): "K='v'", ("v", "wrong"): "K=v"},
+    files={
+        ("v", "f"): EnvFile("/host/v/f", "K='v'"),
+        ("v", "wrong"): EnvFile("/host/v/wrong", "K=v"),
+        ("v", "none"): EnvFile("/host/v/none", None),
+    },
 )
 
 
@@ -138,8 +143,7 @@ def test_sources(item, expected):
         (var(configMapKeyRef={"name": "cm", "key": "x"}), "couldn't find key x in ConfigMap ns/cm"),
         (var(secretKeyRef={"name": "gone", "key": "k"}), 'secret "gone" not found'),
         (var(secretKeyRef={"name": "sec", "key": "x"}), "couldn't find key x in Secret ns/sec"),
-        (in_file("none"), "couldn't parse env file"),
-        (in_file("f", "x"), 'environment variable key "x" not found in file "f"'),
+        (in_file("f", "x"), 'environment variable key "x" not found in file "/host/v/f"'),
     ],
 )
 def test_missing_sources(item, message):
@@ -151,9 +155,17 @@ def test_missing_sources(item, message):
     assert env_of(item) == {}
 
 
-def test_files_that_are_not_understood():
+@pytest.mark.parametrize("path", ["wrong", "none"])
+@pytest.mark.parametrize("optional", [True, False])
+def test_files_that_are_not_understood_or_not_there(path, optional):
+    """What may lack is a variable in a file, never the file."""
     with pytest.raises(EnvProblem, match="couldn't parse env file"):
-        env_of(in_file("wrong", optional=True))
+        env_of(in_file(path, optional=optional))
+
+
+def test_a_file_in_no_volume():
+    with pytest.raises(EnvProblem, match='cannot find the volume "v" referenced by FileKeyRef'):
+        env_of(in_file("elsewhere"))
 
 
 def test_which_files_are_read():

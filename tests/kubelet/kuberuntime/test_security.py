@@ -7,6 +7,7 @@ from tiphys.kubelet.kuberuntime.security import (
     SecurityProblem,
     container_security,
     namespace_options,
+    no_users_of_its_own,
     sandbox_security,
     verify_non_root,
 )
@@ -118,3 +119,17 @@ def test_sandbox_is_as_privileged_as_its_containers():
     assert sandbox_security(pod(), "/s")["privileged"] is False
     privileged = pod(container(securityContext={"privileged": True}))
     assert sandbox_security(privileged, "/s")["privileged"] is True
+
+
+@pytest.mark.parametrize(
+    ("handler", "known", "text"),
+    [
+        ("", [""], "runtime does not support user namespaces"),
+        ("", [], 'runtime does not support user namespaces: the handler "" is not known'),
+        ("kata", ["", "kata"], 'RuntimeClass handler "kata" does not support user namespaces'),
+        ("kata", [""],
+         'RuntimeClass handler "kata" does not support user namespaces: the handler "kata" is not known'),
+    ],
+)  # fmt: skip
+def test_no_user_namespaces(handler, known, text):
+    assert no_users_of_its_own(handler, known) == f"can't set `spec.hostUsers: false`, {text}"

@@ -22,12 +22,14 @@ from tiphys.apimachinery.names import is_qualified_name
 from tiphys.kubelet.admission import Rejection
 from tiphys.kubelet.cm.device_messages import PLUGIN, REGISTRATION, message
 from tiphys.kubelet.cm.devices import Assignment, DeviceProblem, Extras, assign, counted
+from tiphys.kubelet.runtime import RuntimeFailure
 
 log = logging.getLogger(__name__)
 
 VERSION: Final = "v1beta1"
 _HEALTHY: Final = "Healthy"
 _CALL_S: Final = 30.0
+_ALLOCATE: Final = "Allocate"
 
 
 class DeviceManager:
@@ -165,9 +167,9 @@ class DeviceManager:
         return found
 
     async def _allocate(self, name: str, ids: list[str]) -> Extras:
-        answer = await self._call(name, "Allocate", {"container_requests": [{"devices_ids": ids}]})
+        answer = await self._call(name, _ALLOCATE, {"container_requests": [{"devices_ids": ids}]})
         if not answer.container_responses:
-            raise DeviceProblem(f"no containers return in allocation response for {name}")
+            raise DeviceProblem("no containers return in allocation response ")
         one = answer.container_responses[0]
         return Extras(
             dict(one.envs),
@@ -186,7 +188,11 @@ class DeviceManager:
     async def _call(self, name: str, method: str, fields: Mapping[str, Any]) -> Any:
         channel = self._channels.get(name)
         if channel is None:
-            raise DeviceProblem(f"device plugin of {name} is not registered")
+            raise DeviceProblem(
+                f"unknown Device Plugin {name}"
+                if method == _ALLOCATE
+                else f"endpoint not found in cache for a registered resource: {name}"
+            )
         call = channel.unary_unary(
             f"/{PLUGIN}/{method}",
             request_serializer=message(f"{method}Request").SerializeToString,
@@ -195,7 +201,10 @@ class DeviceManager:
         try:
             return await call(message(f"{method}Request")(**fields), timeout=_CALL_S)
         except grpc.aio.AioRpcError as error:
-            raise DeviceProblem(f"{method} of {name} failed: {error.details()}") from error
+            failed = str(RuntimeFailure(error.code().name, error.details() or ""))
+            raise DeviceProblem(
+                failed if method == _ALLOCATE else f"device plugin {method} rpc failed with err: {failed}"
+            ) from error
 
     @property
     def _path(self) -> Path:

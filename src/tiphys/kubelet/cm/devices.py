@@ -66,14 +66,14 @@ def assign(pod: Object, pools: Pools, taken: Mapping[str, set[str]]) -> Assignme
         passing = container in starting and not is_sidecar(container)
         for name, amount in asked(container, pools).items():
             own = reusable.get(name, [])[:amount]
-            free = [
-                key
-                for key, healthy in sorted(pools[name].items())
-                if healthy and key not in used.get(name, set())
-            ]
+            healthy = sorted(key for key, good in pools[name].items() if good)
+            if not healthy:
+                return _refused(f"no healthy devices present; cannot allocate unhealthy devices {name}")
+            free = [key for key in healthy if key not in used.get(name, set())]
             missing = amount - len(own)
             if missing > len(free):
-                return _unavailable(name, missing, len(free))
+                counts = f"Requested: {missing}, Available: {len(free)}"
+                return _refused(f"requested number of devices unavailable for {name}. {counts}")
             own = own + free[:missing]
             used.setdefault(name, set()).update(own)
             result.setdefault(container["name"], {})[name] = own
@@ -85,12 +85,8 @@ def assign(pod: Object, pools: Pools, taken: Mapping[str, set[str]]) -> Assignme
     return result
 
 
-def _unavailable(name: str, wanted: int, there: int) -> Rejection:
-    text = (
-        f"Allocate failed due to requested number of devices unavailable for {name}. "
-        f"Requested: {wanted}, Available: {there}, which is unexpected"
-    )
-    return Rejection("UnexpectedAdmissionError", text)
+def _refused(why: str) -> Rejection:
+    return Rejection("UnexpectedAdmissionError", f"Allocate failed due to {why}, which is unexpected")
 
 
 def counted(pools: Pools) -> dict[str, tuple[int, int]]:

@@ -27,6 +27,14 @@ class EnvProblem(TiphysError):
 
 
 @dataclass(frozen=True, slots=True)
+class EnvFile:
+    """A file of variables: where it lies on the node, and its text; None where it cannot be read."""
+
+    path: str
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class EnvSources:
     """What variables may be taken from; None stands for an object that does not exist."""
 
@@ -35,8 +43,8 @@ class EnvSources:
     services: Iterable[Object] = ()
     addresses: PodAddresses = field(default_factory=PodAddresses)
     node: NodeFacts = field(default_factory=NodeFacts)
-    files: Mapping[tuple[str, str], str | None] = field(default_factory=dict)
-    """Text by volume and path."""
+    files: Mapping[tuple[str, str], EnvFile] = field(default_factory=dict)
+    """By volume and path in it."""
 
 
 def expand(text: str, values: Mapping[str, str]) -> str:
@@ -158,18 +166,18 @@ def _value_from(
     raise EnvProblem("unsupported valueFrom source")
 
 
-def _in_file(reference: dict[str, Any], text: str | None) -> str | None:
-    if text is None:
-        if reference.get("optional"):
-            return None
+def _in_file(reference: dict[str, Any], file: EnvFile | None) -> str | None:
+    if file is None:
+        raise EnvProblem(f'cannot find the volume "{reference["volumeName"]}" referenced by FileKeyRef')
+    if file.text is None:  # a file must be there, whatever may lack in it
         raise EnvProblem("couldn't parse env file")
     try:
-        value = value_in(text, reference["key"])
+        value = value_in(file.text, reference["key"])
     except EnvFileFault as fault:
         raise EnvProblem("couldn't parse env file") from fault
     if value or reference.get("optional"):
         return value or None
-    raise EnvProblem(f'environment variable key "{reference["key"]}" not found in file "{reference["path"]}"')
+    raise EnvProblem(f'environment variable key "{reference["key"]}" not found in file "{file.path}"')
 
 
 def make_env(pod: Object, container: dict[str, Any], sources: EnvSources) -> dict[str, str]:

@@ -5,6 +5,7 @@ Source: "Configure a Security Context for a Pod or Container"; the masked paths 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from tiphys.apimachinery.errors import TiphysError
@@ -50,15 +51,14 @@ def pod_text(pod: Object) -> str:
     return f"{meta['name']}_{meta['namespace']}({meta.get('uid', '')})"
 
 
-def no_users_of_its_own(pod: Object, handler: str) -> None:
-    """Refuse a pod that asks for a user namespace: it must not run as the node's root instead.
+def no_users_of_its_own(handler: str, known: Iterable[str]) -> str:
+    """Return why a pod that asks for a user namespace is refused: it must not run as the node's root instead.
 
-    Raises SecurityProblem.
+    ``handler`` is what its RuntimeClass asks for, ``known`` what the runtime says it has.
     """
-    if pod["spec"].get("hostUsers") is not False:
-        return
     whose = f'RuntimeClass handler "{handler}"' if handler else "runtime"
-    raise SecurityProblem(f"can't set `spec.hostUsers: false`, {whose} does not support user namespaces")
+    text = f"can't set `spec.hostUsers: false`, {whose} does not support user namespaces"
+    return text if handler in known else f'{text}: the handler "{handler}" is not known'
 
 
 def verify_non_root(pod: Object, container: dict[str, Any], image: Image) -> None:
