@@ -270,3 +270,24 @@ async def test_strategic_patches_speak_of_the_converter(
     answer = await api("PATCH", path, patch, content_type="application/strategic-merge-patch+json")
     assert answer.status == status, answer.raw
     assert answer.json["spec"]["replicas"] == 3 if status == 200 else answer.message.endswith(said)
+
+
+QUOTAS = "/api/v1/namespaces/default/resourcequotas"
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type", "shown"),
+    [
+        ('{"cpu": 1e3}', JSON, "1e3"),
+        ('{"cpu": "1e3"}', JSON, "1e3"),
+        ('{"cpu": 1E3, "pods": 1.5E3}', JSON, "1E3"),
+        ('{"cpu": 1.500}', JSON, "1.500"),
+        ('{"cpu": 1e3}', YAML, "1k"),
+        ('{"cpu": "1e3"}', YAML, "1e3"),
+    ],
+)
+async def test_how_an_amount_was_written(api: Any, body: str, media_type: str, shown: str) -> None:
+    quota = f'{{"metadata": {{"name": "a"}}, "spec": {{"hard": {body}}}}}'.encode()
+    made = await api.create(QUOTAS, quota, content_type=media_type)
+    assert made["spec"]["hard"]["cpu"] == shown
+    assert (await api.get(f"{QUOTAS}/a"))["spec"]["hard"]["cpu"] == shown

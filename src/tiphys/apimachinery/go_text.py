@@ -41,14 +41,15 @@ def encoded(value: object) -> str:
     if isinstance(value, list):
         return f"[{','.join(map(encoded, value))}]"
     if isinstance(value, float):
-        return _number(value)
+        return number(value)
     text = json.dumps(value, ensure_ascii=False)
     for letter, escaped in _ESCAPED.items():
         text = text.replace(letter, escaped)
     return text
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Return a number as Go encodes it: with an exponent only where it would be long without."""
     if value and not _LEAST_PLAIN <= abs(value) < _MOST_PLAIN:
         return _float(value).replace("e-0", "e-")
     shortest = Decimal(repr(value))

@@ -1,6 +1,9 @@
 """Resource quantities (``500m``, ``1Gi``, ``1e3``): exact numbers with the API's own canonical text.
 
-Every quantity in a request is rewritten canonically when it is decoded, so ``1000m`` is stored as ``1``.
+Every quantity in a request is rewritten canonically when it is decoded, so ``1000m`` is stored as ``1``. What
+looks canonical to Go stays as it was written, so ``1.500`` and ``+1`` are stored as they are.
+
+Source: k8s.io/apimachinery, ``pkg/api/resource``.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ _NANO = 10**9
 _MAX_BINARY = 2**63 - 1
 # The API has no such limit; nothing that a machine has is this much, and reading it would take long.
 _DIGITS_MAX = 1000
+_EXPONENT_MAX = 400
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _DECIMAL_NAMES = {exponent: name for name, exponent in _DECIMAL.items()}
 _BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
@@ -24,6 +28,11 @@ _BINARY_NAMES = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 DECIMAL_SI = "DecimalSI"
 BINARY_SI = "BinarySI"
 DECIMAL_EXPONENT = "DecimalExponent"
+
+_FAST_DIGITS, _FAST_BINARY_DIGITS = 18, 14
+"""What has no more digits is read by Go without large arithmetic, and only that may stay as it is."""
+_ODD = 1 << 3
+"""Go takes the text of a binary amount for canonical where the number in it is no multiple of this."""
 
 _PATTERN = re.compile(r"([+-]?)([0-9]*)(\.[0-9]*)?([eEinumkKMGTP]*[-+]?[0-9]*)", re.ASCII)
 _EXPONENT = re.compile(r"[eE]([+-]?[0-9]+)", re.ASCII)
@@ -96,9 +105,25 @@ def _scale(suffix: str) -> tuple[Fraction, str]:
         return Fraction(1024 ** _BINARY[suffix]), BINARY_SI
     match = _EXPONENT.fullmatch(suffix)
     # An exponent beyond this is nothing that a machine has; refusing it bounds the arithmetic.
-    if match is None or abs(exponent := int(match[1][:12])) > 400:
+    if match is None or (exponent := int(match[1][:12])) > _EXPONENT_MAX:
         raise QuantityError(SUFFIX_TEXT)
-    return Fraction(10) ** exponent, DECIMAL_EXPONENT
+    return Fraction(10) ** max(exponent, -_DIGITS_MAX - _EXPONENT_MAX), DECIMAL_EXPONENT
+
+
+def _stays(text: str) -> bool:
+    """Tell whether a quantity is kept as it was written: its sign, its zeros and its ``E`` included."""
+    match = _PATTERN.fullmatch(text)
+    assert match is not None
+    digits, decimals, suffix = match[2].lstrip("0") or "0", (match[3] or "")[1:], match[4]
+    if suffix in _BINARY:
+        power = _BINARY[suffix]
+        fits = len(digits) + 3 * power <= _FAST_BINARY_DIGITS
+        return fits and not decimals and int(digits) % _ODD != 0
+    exponent = _DECIMAL[suffix] if suffix in _DECIMAL else int(suffix[1:])
+    scale, shifted = exponent - len(decimals), digits + decimals
+    if len(shifted) > _FAST_DIGITS or scale < -9 or scale % 3:
+        return False
+    return not shifted.startswith("0") and not shifted.endswith("000")
 
 
 def format_quantity(quantity: Quantity) -> str:
@@ -135,12 +160,13 @@ def _format_decimal(amount: Fraction, *, exponential: bool) -> str:
 
 @lru_cache(maxsize=8192)
 def canonical(text: str) -> str:
-    """Return the canonical spelling of a quantity.
+    """Return how a quantity is stored and shown: canonical, or as it is where Go takes it for that.
 
     Raises:
         QuantityError: the text is none.
     """
-    return format_quantity(parse(text))
+    found = parse(text)
+    return text if _stays(text) else format_quantity(found)
 
 
 def total(quantities: Iterable[Quantity]) -> Quantity:

@@ -148,7 +148,8 @@ def decode(call: Call, gvk: GVK, validation: str) -> Object:
             raise _cannot(gvk, gvk, f"json: cannot unmarshal {json_kind(obj['metadata'])} into {where}")
         obj["metadata"] = {}
     try:
-        unknown = machinery.decode_in_place(obj, gvk, call.resource)
+        written = body if typed and not duplicates else None
+        unknown = machinery.decode_in_place(obj, gvk, call.resource, body=written)
     except BadRequest:
         if typed and not duplicates:
             machinery.check_exactly(body, gvk)

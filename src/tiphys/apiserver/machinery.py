@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -113,11 +114,16 @@ def strict_faults(body: bytes, schema: Schema, unknown: Container[str] | None = 
 
 
 def decode_in_place(
-    obj: Object, gvk: GVK, resource: Resource | None = None, known: Object | None = None
+    obj: Object,
+    gvk: GVK,
+    resource: Resource | None = None,
+    known: Object | None = None,
+    body: bytes | None = None,
 ) -> list[str]:
     """Bring a decoded body into the shape of its kind, in place; return the texts of unknown fields.
 
     What a built-in kind's object has from ``known``, the live object, is in shape and stays as it is.
+    ``body`` is the JSON that the object was read from, where there is one.
 
     Raises:
         BadRequest: a value has the wrong type.
@@ -126,7 +132,8 @@ def decode_in_place(
         if resource is not None and resource.definition is not None and resource.gvk == gvk:
             return resource.definition.decode(obj)  # type: ignore[no-any-return]
         forgets = _forgets_managers(obj)
-        faults = decode_check(obj, schema_for(gvk), "Strict", known)
+        written = None if body is None else partial(strict_json.exact, body)
+        faults = decode_check(obj, schema_for(gvk), "Strict", known, written)
     except DecodeError as error:
         raise cannot_be_handled(gvk, str(error)) from error
     if forgets:

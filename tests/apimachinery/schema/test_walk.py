@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiphys.apimachinery.meta import GVK, copy_object
-from tiphys.apimachinery.schema import walk
+from tiphys.apimachinery.schema import strict_json, walk
 from tiphys.apimachinery.schema.mismatch import DecodeError
+from tiphys.apimachinery.schema.node import Schema
 from tiphys.apis import schemas
 
 POD = schemas.schema_for(GVK("", "v1", "Pod"))
@@ -231,3 +232,47 @@ def test_items_of_lists_that_are_known_are_not_changed() -> None:
     assert new["status"]["conditions"] == [kept, {"type": "Other", "status": "True"}]
     assert new["status"]["conditions"][0] is kept
     assert "lastProbeTime" in kept
+
+
+AMOUNTS = {
+    "exponent": ('{"cpu": 1e3}', "1e3", "1k"),
+    "capital": ('{"cpu": 1E3}', "1E3", "1k"),
+    "zeros behind": ('{"cpu": 1.500}', "1.500", "1500m"),
+    "a fraction": ('{"cpu": 0.1}', "100m", "100m"),
+    "whole": ('{"cpu": 1000.0}', "1k", "1k"),
+    "small": ('{"cpu": 1e-3}', "1e-3", "1m"),
+    "very small": ('{"cpu": 1e-7}', "100e-9", "100e-9"),
+    "long": ('{"cpu": 1e16}', "10e15", "10P"),
+    "beyond integers": ('{"cpu": 18446744073709551616}', "18446744073709551616", "18446744073709552k"),
+    "an integer": ('{"cpu": 1000}', "1k", "1k"),
+}
+
+
+@pytest.mark.parametrize("name", AMOUNTS)
+def test_amounts_that_are_bare_numbers(name: str) -> None:
+    """Of JSON the text counts; where that is not known, as of YAML, the number does as Go writes it."""
+    text, as_json, as_yaml = AMOUNTS[name]
+    containers = f'[{{"resources": {{"limits": {text}}}}}]'
+    body = f'{{"spec": {{"overhead": {text}, "containers": {containers}}}}}'.encode()
+    for written, expected in ((lambda: strict_json.exact(body), as_json), (None, as_yaml)):
+        obj = strict_json.loads(body)
+        walk.decode_check(obj, POD, written=written)
+        assert obj["spec"]["overhead"] == {"cpu": expected}
+        assert obj["spec"]["containers"][0]["resources"]["limits"] == {"cpu": expected}
+
+
+def test_other_fractions_beside_an_amount_stay_numbers() -> None:
+    body = b'{"items": [{"object": {"a": [1.5, {"b": 2.5}]}}], "spec": {"overhead": {"cpu": 1e3}}}'
+    obj = {**strict_json.loads(body), "metadata": {"labels": None}}
+    schema = Schema("object", properties={**POD.properties, "items": Schema(preserve_unknown=True)})
+    walk.decode_check(obj, schema, written=lambda: strict_json.exact(body))
+    assert obj["items"] == [{"object": {"a": [1.5, {"b": 2.5}]}}]
+    assert type(obj["items"][0]["object"]["a"][0]) is float
+    assert obj["spec"]["overhead"] == {"cpu": "1e3"}
+
+
+def test_unknown_fields_beside_an_amount_are_told_once() -> None:
+    obj = {"spec": {"odd": 1, "overhead": {"cpu": 1e3}, "other": 2}, "more": 3}
+    assert walk.decode_check(obj, POD, "Strict") == [
+        'unknown field "spec.odd"', 'unknown field "spec.other"', 'unknown field "more"'
+    ]  # fmt: skip

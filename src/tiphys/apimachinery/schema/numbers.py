@@ -1,5 +1,7 @@
 """What a schema asks of numbers: that they fit their format, as its own bounds do, and the bounds themselves.
 
+Also numbers that know how they were written, for where that counts.
+
 Source: k8s.io/kube-openapi, number validation. A bound that does not fit is a fault of every value.
 """
 
@@ -9,13 +11,13 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from tiphys.apimachinery import field_errors
+from tiphys.apimachinery import field_errors, go_text
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.schema.node import Schema
 
 
 class NumberText(float):
-    """A number that knows how it was written, for the texts of faults."""
+    """A number that knows how it was written, for the texts of faults and for amounts."""
 
     text: str
 
@@ -26,6 +28,35 @@ class NumberText(float):
 
     def __str__(self) -> str:
         return self.text
+
+
+def take_texts(value: Any, written: Any) -> None:
+    """Let the fractions in a value know, in place, how they were written; without that as Go writes them.
+
+    ``written`` has the shape of the value, or lacks parts of it, and knows it.
+    """
+    items, theirs = _items(value), dict(_items(written))
+    for key, item in items:
+        if type(item) is float:
+            told = theirs.get(key)
+            value[key] = told if type(told) is NumberText else NumberText(go_text.number(item))
+        elif isinstance(item, (dict, list)):
+            take_texts(item, theirs.get(key))
+
+
+def drop_texts(value: Any) -> None:
+    """Let the fractions that are left in a value forget, in place, how they were written."""
+    for key, item in _items(value):
+        if type(item) is NumberText:
+            value[key] = float(item)
+        else:
+            drop_texts(item)
+
+
+def _items(value: Any) -> list[tuple[Any, Any]]:
+    if isinstance(value, dict):
+        return list(value.items())
+    return list(enumerate(value)) if isinstance(value, list) else []
 
 
 _FORMATS = {"integer": ("int32", "int64"), "number": ("float", "double")}

@@ -10,6 +10,7 @@ Each schema node is compiled once into a ``_Plan``: leaves are settled by one lo
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -22,6 +23,7 @@ from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.schema import base64_text
 from tiphys.apimachinery.schema.mismatch import DecodeError, Mismatch, json_kind
 from tiphys.apimachinery.schema.node import Schema
+from tiphys.apimachinery.schema.numbers import NumberText, drop_texts, take_texts
 
 MAX_STRICT_FAULTS = 100
 _REMEMBERED = "io.k8s.api.core.v1.PodSpec"
@@ -35,6 +37,10 @@ _INTEGERS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 
 _Trail = tuple[Any, str] | None
 """Where the walk is: the trail of the parent and the own step, joined only when a fault needs its path."""
+
+
+class _TextCounts(DecodeError):
+    """An amount is a fraction, and what becomes of it hangs on how it was written."""
 
 
 class _Faults:
@@ -61,22 +67,34 @@ def path_text(trail: _Trail, key: str) -> str:
 
 
 def decode_check(
-    obj: dict[str, Any], schema: Schema, mode: str = "Ignore", known: dict[str, Any] | None = None
+    obj: dict[str, Any],
+    schema: Schema,
+    mode: str = "Ignore",
+    known: dict[str, Any] | None = None,
+    written: Callable[[], Any] | None = None,
 ) -> list[str]:
     """Bring ``obj`` into the shape of its type, in place; return the texts of unknown fields.
 
     ``mode`` is the request's fieldValidation; under ``Ignore`` unknown fields are dropped unnoticed. What is
     the very same value in ``known``, an object that is in shape already, is neither looked at nor changed.
+    ``written`` returns the object with its fractions as they were written, which is asked for should an
+    amount be one.
 
     Raises:
         DecodeError: a value has the wrong type.
     """
-    faults = _Faults(wanted=mode != "Ignore")
-    plan = plan_for(schema)
+    wanted, plan = mode != "Ignore", plan_for(schema)
+    faults = _Faults(wanted=wanted)
     try:
         if type(obj) is not dict:
             raise Mismatch(json_kind(obj), plan.go_type)
-        plan.walk(obj, faults, None, known)
+        try:
+            plan.walk(obj, faults, None, known)
+        except _TextCounts:
+            faults = _Faults(wanted=wanted)
+            take_texts(obj, written() if written is not None else None)
+            plan.walk(obj, faults, None, None)
+            drop_texts(obj)
     except Mismatch as error:
         raise DecodeError(error.text(), error.restoring()) from None
     return faults.texts or []
@@ -89,6 +107,8 @@ def fits(value: Any, schema: Schema) -> bool:
         return True
     try:
         _decode(plan, value, _Faults(wanted=False), None)
+    except _TextCounts:
+        return True
     except (Mismatch, DecodeError):
         return False
     return True
@@ -373,8 +393,8 @@ def _shown(value: Any) -> str:
 
 
 def _number(value: Any) -> Any:
-    if type(value) is float:
-        return int(value) if value.is_integer() and abs(value) < _EXACT else value
+    if isinstance(value, float) and math.isfinite(value):
+        return int(value) if value.is_integer() and abs(value) < _EXACT else float(value)
     if type(value) is int:
         return value if -_EXACT < value < _EXACT else float(value)
     raise Mismatch(_shown(value), "float64")
@@ -393,7 +413,9 @@ def _anything(value: Any) -> Any:
 
 
 def _quantity(value: Any) -> Any:
-    if type(value) in (int, float):
+    if type(value) is float:
+        raise _TextCounts("")
+    if type(value) in (int, NumberText):
         value = str(value)
     if type(value) is not str:
         raise DecodeError(quantity.FORMAT_TEXT)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from tiphys.apimachinery import quantity
 from tiphys.apimachinery.meta import Object
 
-_FINER = ("n", "u")
+_MAY_BE_FINER = re.compile(r"[nu.]|[eE]-")
 
 
 def round_amounts(holder: object, *keys: str) -> None:
@@ -17,12 +19,15 @@ def round_amounts(holder: object, *keys: str) -> None:
         if not isinstance(amounts, dict):
             continue
         for name, value in amounts.items():
-            if isinstance(value, str) and value.endswith(_FINER):
+            if isinstance(value, str) and _MAY_BE_FINER.search(value):
                 amounts[name] = _rounded(value)
 
 
 def _rounded(value: str) -> str:
     try:
-        return str(quantity.from_milli(quantity.parse(value).milli()))
+        found = quantity.parse(value)
     except ValueError:
         return value
+    if (found.amount * 1000).denominator == 1:
+        return value  # and its text stays what it is
+    return str(quantity.Quantity(quantity.from_milli(found.milli()).amount, found.format))
