@@ -62,5 +62,10 @@ class Resource:
         object.__setattr__(self, "api_version", self.gvk.api_version)
         object.__setattr__(self, "_parts", {part.name: part for part in self.subresources})
 
+    @property
+    def has_fractions(self) -> bool:
+        """Whether objects may hold numbers that are no integers: few built-in kinds do."""
+        return self.custom or self.kind == "CustomResourceDefinition"
+
     def subresource(self, name: str) -> Subresource | None:
         return self._parts.get(name)

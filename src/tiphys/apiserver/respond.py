@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from tiphys.apimachinery import field_errors, go_yaml
+from tiphys.apimachinery import field_errors, go_json, go_yaml
 from tiphys.apimachinery.errors import BadRequest, NotAcceptable, StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
@@ -57,13 +57,14 @@ def _format(call: Call, pretty: str, *, watch: bool, transforms: bool, tables: b
     )
 
 
-def encode(value: Any, form: Format) -> tuple[bytes, str]:
-    """Return a value's bytes and their content type."""
+def encode(value: Any, form: Format, *, fractions: bool = False) -> tuple[bytes, str]:
+    """Return a value's bytes and their content type; ``fractions``: it may hold some."""
     if form.media_type == PROTOBUF:
         return machinery.encode_protobuf(value), PROTOBUF
     if form.media_type == YAML:
         return go_yaml.dump(value).encode(), YAML
-    return orjson.dumps(value, option=_PRETTY if form.pretty else _COMPACT), JSON
+    text = orjson.dumps(value, option=_PRETTY if form.pretty else _COMPACT)
+    return go_json.written(text) if fractions else text, JSON
 
 
 def _warning(text: str) -> str:
@@ -179,7 +180,7 @@ def _transformed(call: Call, form: Format, obj: Object, status: int) -> Response
         value = table(call, form, [obj], meta)
     elif form.transform == "PartialObjectMetadata":
         value = partial(obj, form.transform_version)
-    body, content_type = encode(value, form)
+    body, content_type = encode(value, form, fractions=call.resource.has_fractions)
     return Response(status, headers_of(call.warnings, content_type), body)
 
 
@@ -243,7 +244,8 @@ def respond_page(call: Call, page: Page) -> Response:
         objects = [at_version(item, resource) for item in page.items]
     else:
         objects = [item.head for item in page.items]
-    body, content_type = encode(list_value(call, form, objects, list_meta(page)), form)
+    value = list_value(call, form, objects, list_meta(page))
+    body, content_type = encode(value, form, fractions=resource.has_fractions)
     return Response(200, headers_of(call.warnings, content_type), body)
 
 

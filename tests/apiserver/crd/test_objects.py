@@ -321,10 +321,10 @@ async def test_numbers_are_kept_in_64_bits(api: Any, crds: Any) -> None:
     assert answer.status == 201
     kept = answer.json["spec"]["free"]
     assert kept == {
-        "a": 2**63 - 1, "b": 2.0**63, "c": -(2.0**63), "d": 2.0**64, "e": 1, "f": 2000, "g": 0, "h": 0,
-        "i": 1.5, "j": 1e-7, "k": [1.2345678901234568e29],
+        "a": 2**63 - 1, "b": 9223372036854776000, "c": -(2.0**63), "d": 2.0**64, "e": 1, "f": 2000, "g": 0,
+        "h": 0, "i": 1.5, "j": 1e-7, "k": [1.2345678901234568e29],
     }  # fmt: skip
-    assert [type(value) for value in kept.values()][:8] == [int, float, float, float, int, int, int, int]
+    assert [type(value) for value in kept.values()][:8] == [int, int, float, float, int, int, int, int]
     answer = await api("POST", crds.foos, body.replace(b"-0.0", b"-1e999"))
     assert (answer.status, answer.message) == (
         400,
@@ -358,3 +358,36 @@ async def test_lists_have_the_keys_of_a_map_in_order(api: Any, crds: Any) -> Non
     part = (await api("GET", f"{crds.foos}?limit=1")).json["metadata"]
     assert list(part) == ["continue", "remainingItemCount", "resourceVersion"]
     assert part["continue"]
+
+
+FRACTIONS = {
+    "1.0": "1",
+    "2e0": "2",
+    "1E2": "100",
+    "-0": "0",
+    "0.000001": "0.000001",
+    "0.0000015": "0.0000015",
+    "1e-7": "1e-7",
+    "9223372036854775807": "9223372036854775807",
+    "9223372036854775808": "9223372036854776000",
+    "18446744073709551616": "18446744073709552000",
+    "1e20": "100000000000000000000",
+    "1e21": "1e+21",
+    "-1.5e300": "-1.5e+300",
+}
+
+
+@pytest.mark.parametrize("sent", FRACTIONS)
+async def test_numbers_are_written_as_go_writes_them(api: Any, crds: Any, sent: str) -> None:
+    await crds.make()
+    body = orjson.dumps(crds.foo(free={"a": [0, "1e20"]})).replace(b"[0,", b"[%b," % sent.encode())
+    wanted = b'"free":{"a":[%b,"1e20"]}' % FRACTIONS[sent].encode()
+    path = f"{crds.foos}/a"
+    dry = await api("POST", f"{crds.foos}?dryRun=All", body)
+    made = await api("POST", crds.foos, body)
+    for answer in (dry, made, await api("GET", path), await api("GET", crds.foos)):
+        assert wanted in answer.raw
+    pretty = (await api("GET", f"{path}?pretty=1")).raw
+    assert b'"a": [\n        %b,\n' % FRACTIONS[sent].encode() in pretty
+    patched = await api.patch(path, {"metadata": {"labels": {"x": "y"}}})
+    assert wanted in patched.raw

@@ -293,3 +293,24 @@ async def test_nothing_is_applied_without_a_conversion_for_managers(
     refused = await applied(api, crds.foos, {"image": "n"}, "two")
     assert refused.status == 500
     assert "conversion webhook for example.com/v1, Kind=Foo" in refused.message
+
+
+async def test_numbers_at_another_version_are_written_as_go_writes_them(api: Any, crds: Any) -> None:
+    await crds.make(crds.version(), crds.version("v2", storage=False))
+    made = await api("POST", V2, crds.foo("a", "v2", free={"a": 1e-6, "b": 1e20}))
+    wanted = b'"free":{"a":0.000001,"b":100000000000000000000}'
+    for answer in (made, await api("GET", f"{V2}/a"), await api("GET", V2)):
+        assert wanted in answer.raw
+    response = await api.send("GET", f"{V2}?watch=true&resourceVersion=0")
+    assert wanted in await anext(response.stream)
+    await response.stream.aclose()
+
+
+async def test_bounds_are_written_as_go_writes_them(api: Any, crds: Any) -> None:
+    bounds = {"type": "number", "minimum": 1e-6, "maximum": 1e20, "default": 1.0}
+    spec = {"type": "object", "properties": {"n": bounds}}
+    schema = {"type": "object", "properties": {"spec": spec}}
+    made = crds.definition({**crds.version(), "schema": {"openAPIV3Schema": schema}})
+    answer = await api("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", made)
+    for word in (b'"minimum":0.000001', b'"maximum":100000000000000000000'):
+        assert word in answer.raw

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, cast
 
+from tiphys.apimachinery import go_json
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.errors import ServiceUnavailable
 from tiphys.apimachinery.meta import Object
@@ -42,8 +43,9 @@ def hint_of(resource: Resource, obj: Object, value: bytes | None = None) -> Hint
     """Encode an object that is to be written, where that has not been done (``value``)."""
     made = ordered(obj) if value is None else obj
     # YAML knows numbers that JSON does not, and that are written as null: where a schema lets numbers be.
-    exact = not resource.custom and resource.kind != "CustomResourceDefinition"
-    return Hint(dump(made) if value is None else value, made, exact)
+    if value is None:
+        value = go_json.written(dump(made)) if resource.has_fractions else dump(made)
+    return Hint(value, made, not resource.has_fractions)
 
 
 class Feed:

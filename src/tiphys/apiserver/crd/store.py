@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from tiphys.apimachinery import go_json
 from tiphys.apimachinery.meta import GVK, Object, copy_object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.selectable import field_values
@@ -73,7 +74,7 @@ class View:
     @property
     def raw(self) -> bytes:
         if self._raw is None:
-            value, meta = encode(self.object), b'"metadata":{'
+            value, meta = go_json.written(encode(self.object)), b'"metadata":{'
             at = value.index(meta) + len(meta)
             rest = value[at:]
             comma = b"" if rest[:1] == b"}" else b","
@@ -289,5 +290,5 @@ def _converts(row: Resource) -> bool:
 def _framed(change: Change, view: Cached) -> Change:
     obj = view.object
     obj = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(change.revision)}}
-    frame = orjson.dumps({"type": change.type, "object": obj}) + b"\n"
+    frame = go_json.written(orjson.dumps({"type": change.type, "object": obj})) + b"\n"
     return Change(change.type, change.revision, frame, view, change.initial_end)

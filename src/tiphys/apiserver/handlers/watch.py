@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, S
 
 import orjson
 
+from tiphys.apimachinery import go_json
 from tiphys.apimachinery.errors import BadRequest, StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver import machinery, respond
@@ -237,7 +238,8 @@ class _Encoder:
     def _frame(self, type_: str, obj: Object) -> bytes:
         if self._form.media_type == PROTOBUF:
             return machinery.frame_protobuf(type_, obj)
-        return _line(type_, obj)
+        line = _line(type_, obj)
+        return go_json.written(line) if self._call.resource.has_fractions else line
 
 
 def _line(type_: str, obj: Object) -> bytes:
