@@ -82,7 +82,8 @@ BODIES: dict[str, tuple[bytes, int, str]] = {
     "the magic alone": (b"k8s\x00", 400, f"{NO_OBJECT}empty body (6b387300)"),
     "half an envelope": (b"k8s\x00\xff\xff", 400, f"{NO_OBJECT}unexpected EOF (6b387300ffff)"),
     "a number too long": (b"k8s\x00" + b"\xff" * 11, 400, f"{NO_OBJECT}proto: integer overflow (6b387300{'ff' * 11})"),
-    "an odd wire type": (b"k8s\x00\x0f", 400, f"{NO_OBJECT}proto: illegal wireType 7 (6b3873000f)"),
+    "an odd wire type": (b"k8s\x00\x4f", 400, f"{NO_OBJECT}proto: illegal wireType 7 (6b3873004f)"),
+    "another wire type": (b"k8s\x00\x0d", 400, f"{NO_OBJECT}proto: wrong wireType = 5 for field TypeMeta ("),
     "half a message": (b"k8s\x00" + CONFIG_MAP + b"\x12\x03\x0a\x05a", 400, f"{NO_MAP}unexpected EOF"),
     "a negative length": (
         b"k8s\x00" + CONFIG_MAP + b"\x12\x0b\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",

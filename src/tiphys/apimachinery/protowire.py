@@ -16,6 +16,8 @@ from typing import Final
 VARINT: Final = 0
 FIXED64: Final = 1
 BYTES: Final = 2
+_START_GROUP: Final = 3
+END_GROUP: Final = 4
 FIXED32: Final = 5
 _MASK64 = (1 << 64) - 1
 _SIGN64 = 1 << 63
@@ -124,7 +126,24 @@ def read_length(data: bytes, at: int, end: int) -> tuple[int, int]:
 
 
 def skip(data: bytes, at: int, end: int, wire_type: int) -> int:
-    """Return where an unknown field ends. Raises ProtobufError."""
+    """Return where an unknown field ends: a value, or a group with what is in it. Raises ProtobufError."""
+    depth = 0
+    while True:
+        if wire_type == _START_GROUP:
+            depth += 1
+        elif wire_type == END_GROUP:
+            depth -= 1
+            if depth < 0:
+                raise ProtobufError("proto: unexpected end of group")
+        else:
+            at = _skip_value(data, at, end, wire_type)
+        if not depth:
+            return at
+        key, at = read_varint(data, at, end)
+        wire_type = key & 7
+
+
+def _skip_value(data: bytes, at: int, end: int, wire_type: int) -> int:
     if wire_type == VARINT:
         return read_varint(data, at, end)[1]
     if wire_type == BYTES:

@@ -23,13 +23,10 @@ from tiphys.apimachinery.protowire import (
     VARINT,
     ProtobufError,
     delimited,
-    read_length,
-    read_varint,
-    skip,
     tag,
 )
-from tiphys.apis.protobuf.plan import Plans, raw_fields
-from tiphys.apis.protobuf.special import ABSENT
+from tiphys.apis.protobuf.plan import Plans, delimited_fields, raw_fields
+from tiphys.apis.protobuf.special import ABSENT, RAW, Fields
 from tiphys.apis.schemas import wire_facts
 
 MAGIC: Final = b"k8s\x00"
@@ -40,6 +37,13 @@ _NO_MAGIC = "provided data does not appear to be a protobuf message, expected pr
 _SCHEMA = "apiextensions.v1.JSONSchemaProps"
 _ONE, _TWO = tag(1, BYTES), tag(2, BYTES)
 _ALLOWS = tag(1, VARINT)
+_UNKNOWN: Final[Fields] = {
+    1: (BYTES, "TypeMeta"), 2: (BYTES, "Raw"), 3: (BYTES, "ContentEncoding"), 4: (BYTES, "ContentType"),
+}  # fmt: skip
+_NAMES: Final[Fields] = {1: (BYTES, "APIVersion"), 2: (BYTES, "Kind")}
+_OR_BOOL: Final[Fields] = {1: (VARINT, "Allows"), 2: (BYTES, "Schema")}
+_OR_LIST: Final[Fields] = {1: (BYTES, "Schema"), 2: (BYTES, "JSONSchemas")}
+_OR_TEXTS: Final[Fields] = {1: (BYTES, "Schema"), 2: (BYTES, "Property")}
 
 
 class EnvelopeError(ProtobufError):
@@ -84,7 +88,7 @@ class _Codec:
         return _ALLOWS + b"\x01" + delimited(_TWO, self.plans[_SCHEMA].encode(value))
 
     def _decode_or_bool(self, data: bytes, at: int, end: int, depth: int) -> Any:
-        raw = raw_fields(data, at, end)
+        raw = raw_fields(data, at, end, _OR_BOOL)
         schema = raw.get(2)
         if isinstance(schema, bytes):
             return self.plans[_SCHEMA].decode(schema, 0, len(schema), depth + 1)
@@ -99,32 +103,27 @@ class _Codec:
         return delimited(_ONE, self.plans[_SCHEMA].encode(value))
 
     def _decode_or_list(self, data: bytes, at: int, end: int, depth: int) -> Any:
-        schema, items = _schema_and_items(data, at, end)
+        schema, items = _schema_and_items(data, at, end, _OR_LIST)
         plan = self.plans[_SCHEMA]
         if schema is not None:
             return plan.decode(schema, 0, len(schema), depth + 1)
         return [plan.decode(item, 0, len(item), depth + 1) for item in items]
 
     def _decode_or_texts(self, data: bytes, at: int, end: int, depth: int) -> Any:
-        schema, items = _schema_and_items(data, at, end)
+        schema, items = _schema_and_items(data, at, end, _OR_TEXTS)
         if schema is not None:
             return self.plans[_SCHEMA].decode(schema, 0, len(schema), depth + 1)
         return [item.decode(errors="replace") for item in items]
 
 
-def _schema_and_items(data: bytes, at: int, end: int) -> tuple[bytes | None, list[bytes]]:
+def _schema_and_items(data: bytes, at: int, end: int, fields: Fields) -> tuple[bytes | None, list[bytes]]:
     schema: bytes | None = None
     items = []
-    while at < end:
-        key, at = read_varint(data, at, end)
-        if key & 7 != BYTES:
-            at = skip(data, at, end, key & 7)
-            continue
-        start, at = read_length(data, at, end)
-        if key >> 3 == 1:
-            schema = data[start:at]
-        elif key >> 3 == 2:
-            items.append(data[start:at])
+    for number, value in delimited_fields(data, at, end, fields):
+        if number == 1:
+            schema = value
+        else:
+            items.append(value)
     return schema, items
 
 
@@ -141,7 +140,7 @@ def _encode_embedded(value: Any) -> bytes:
 
 
 def _decode_embedded(data: bytes, at: int, end: int, _depth: int) -> Any:
-    raw = raw_fields(data, at, end).get(1)
+    raw = raw_fields(data, at, end, RAW).get(1)
     if not isinstance(raw, bytes) or not raw:
         return ABSENT
     if raw.startswith(MAGIC):
@@ -214,14 +213,14 @@ def _opened(data: bytes, default: GVK) -> tuple[GVK, bytes]:
     if len(data) == len(MAGIC):
         raise EnvelopeError("empty body")
     try:
-        unknown = raw_fields(data, len(MAGIC), len(data))
+        unknown = raw_fields(data, len(MAGIC), len(data), _UNKNOWN)
         type_meta = unknown.get(1, b"")
-        version, kind = _named(type_meta) if isinstance(type_meta, bytes) else ("", "")
+        assert isinstance(type_meta, bytes)
+        version, kind = _named(type_meta)
     except ProtobufError as error:
         raise EnvelopeError(str(error)) from error
     body = unknown.get(2, b"")
-    if not isinstance(body, bytes):
-        raise EnvelopeError("proto: wrong wireType = 0 for field Raw")
+    assert isinstance(body, bytes)
     group, number = split_api_version(version) if version else (default.group, default.version)
     gvk = GVK(group, number, kind or default.kind)
     for word, value in (("Kind", gvk.kind), ("apiVersion", gvk.version)):
@@ -232,7 +231,7 @@ def _opened(data: bytes, default: GVK) -> tuple[GVK, bytes]:
 
 
 def _named(type_meta: bytes) -> tuple[str, str]:
-    fields = raw_fields(type_meta, 0, len(type_meta))
+    fields = raw_fields(type_meta, 0, len(type_meta), _NAMES)
     texts = (fields.get(number, b"") for number in (1, 2))
     version, kind = (text.decode(errors="replace") if isinstance(text, bytes) else "" for text in texts)
     return version, kind

@@ -15,11 +15,12 @@ from __future__ import annotations
 import base64
 import binascii
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from tiphys.apimachinery.protowire import (
     BYTES,
+    END_GROUP,
     FIXED64,
     VARINT,
     ProtobufError,
@@ -33,21 +34,31 @@ from tiphys.apimachinery.protowire import (
     varint,
 )
 from tiphys.apis.protobuf.go_names import go_name, wrong_wire
-from tiphys.apis.protobuf.special import ABSENT, SPECIAL, STRING_LISTS, Raw, encode_strings
+from tiphys.apis.protobuf.special import (
+    ABSENT,
+    ITEMS,
+    SPECIAL,
+    STRING_LISTS,
+    Fields,
+    Raw,
+    Special,
+    encode_strings,
+)
 
 Encode: TypeAlias = Callable[[Any], bytes]
 """From a JSON value to the whole field, its tag included; or, for messages, to the body."""
-Decode: TypeAlias = Callable[[bytes, int, int], Any]
-"""From ``data[start:end]`` to a JSON value."""
+Decode: TypeAlias = Callable[[bytes, int, int, int], Any]
+"""From ``data[start:end]``, so deep in the message, to a JSON value."""
 _MAX_DEPTH: Final = 100
 
 
 class Plan:
     """How to encode and decode one message."""
 
-    __slots__ = ("_decoders", "_encoders", "_inlined", "_numbers", "_repeated")
+    __slots__ = ("_decoders", "_encoders", "_inlined", "_name", "_numbers", "_repeated")
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self._name = name
         # JSON name and kind of every field by its number alone: whose wire type must be its own.
         self._numbers: dict[int, tuple[str, str]] = {}
         self._encoders: dict[str, Encode] = {}
@@ -121,8 +132,10 @@ class Plan:
         """Take a packed list of numbers, or skip what is unknown."""
         packed = self._repeated.get(key)
         if packed is None:
+            if key & 7 == END_GROUP:
+                raise ProtobufError(f"proto: {self._name}: wiretype end group for non-group")
             if not key >> 3:
-                raise ProtobufError("field number 0")
+                raise ProtobufError(f"proto: {self._name}: illegal tag 0 (wire type {key})")
             field = self._numbers.get(key >> 3)
             if field is not None:
                 raise wrong_wire(key & 7, go_name(*field))
@@ -258,18 +271,25 @@ _SCALARS: Final[dict[str, tuple[int, Encode, Any]]] = {
 }
 
 
-def raw_fields(data: bytes, at: int, end: int) -> Raw:
-    """Read a message's varints and bytes by number; the last of a number counts."""
+def raw_fields(data: bytes, at: int, end: int, fields: Fields) -> Raw:
+    """Read a message's varints and bytes by number; the last of a number counts. Others are skipped.
+
+    Raises:
+        ProtobufError: it is no message, or one of ``fields`` has another wire type.
+    """
     found: Raw = {}
     while at < end:
         key, at = read_varint(data, at, end)
-        if key & 7 == VARINT:
+        known = fields.get(key >> 3)
+        if known is not None and known[0] != key & 7:
+            raise wrong_wire(key & 7, known[1])
+        if known is None:
+            at = skip(data, at, end, key & 7)
+        elif key & 7 == VARINT:
             found[key >> 3], at = read_varint(data, at, end)
-        elif key & 7 == BYTES:
+        else:
             start, at = read_length(data, at, end)
             found[key >> 3] = data[start:at]
-        else:
-            at = skip(data, at, end, key & 7)
     return found
 
 
@@ -292,7 +312,7 @@ class Plans:
         if plan is None:
             fields = self._table[name]
             # Before its fields, as messages may hold themselves.
-            plan = self._plans[name] = Plan()
+            plan = self._plans[name] = Plan(name.rpartition(".")[2])
             for field in fields:
                 plan.add(*field, self)
         return plan
@@ -304,21 +324,31 @@ class Plans:
             return BYTES, encode, decode
         special = SPECIAL.get(name)
         if special is not None:
-            encode_value, decode_raw = special
-            return BYTES, encode_value, lambda data, at, end, _depth: decode_raw(raw_fields(data, at, end))
+            return BYTES, special.encode, _special_decoder(special)
         if name in STRING_LISTS:
             return BYTES, encode_strings, _read_strings
         plan = self[name]
         return BYTES, plan.encode, lambda data, at, end, depth: plan.decode(data, at, end, depth + 1)
 
 
+def _special_decoder(special: Special) -> Decode:
+    decode, fields = special.decode, special.fields
+    return lambda data, at, end, _depth: decode(raw_fields(data, at, end, fields))
+
+
 def _read_strings(data: bytes, at: int, end: int, _depth: int) -> list[str]:
-    found = []
+    return [text_of(item) for _, item in delimited_fields(data, at, end, ITEMS)]
+
+
+def delimited_fields(data: bytes, at: int, end: int, fields: Fields) -> Iterator[tuple[int, bytes]]:
+    """Yield number and bytes of each of ``fields``, all of which have a length. Raises ProtobufError."""
     while at < end:
         key, at = read_varint(data, at, end)
-        if key == 1 << 3 | BYTES:
-            start, at = read_length(data, at, end)
-            found.append(_read_text(data, start, at))
-        else:
+        known = fields.get(key >> 3)
+        if known is None:
             at = skip(data, at, end, key & 7)
-    return found
+            continue
+        if known[0] != key & 7:
+            raise wrong_wire(key & 7, known[1])
+        start, at = read_length(data, at, end)
+        yield key >> 3, data[start:at]

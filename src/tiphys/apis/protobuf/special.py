@@ -3,7 +3,8 @@
 Owns: an encoder and a decoder for each such message. Refuses: all others. Called by ``plan``.
 
 An encoder takes the JSON value and gives the message's bytes; a decoder takes the message's fields by number
-(ints and bytes) and gives the JSON value, or ``ABSENT`` for one that Go writes but means as nothing.
+(ints and bytes, as ``Fields`` say) and gives the JSON value, or ``ABSENT`` for one that Go writes and means
+nothing by.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import orjson
 
+from tiphys.apimachinery import quantity
 from tiphys.apimachinery.clock import parse_time
 from tiphys.apimachinery.protowire import (
     BYTES,
@@ -26,35 +28,43 @@ from tiphys.apimachinery.protowire import (
     text_of,
     varint,
 )
-from tiphys.apis.protobuf.go_names import wrong_wire
 
 ABSENT: Final = object()
 Raw: TypeAlias = dict[int, int | bytes]
-Special: TypeAlias = tuple[Callable[[Any], bytes], Callable[[Raw], Any]]
+Fields: TypeAlias = dict[int, tuple[int, str]]
+"""A message's fields by number: their wire type, and their name in Go."""
+
+
+class Special(NamedTuple):
+    """How one of these messages is written and read."""
+
+    encode: Callable[[Any], bytes]
+    decode: Callable[[Raw], Any]
+    fields: Fields
+
 
 _ONE_INT = tag(1, VARINT)
 _TWO_INT = tag(2, VARINT)
 _ONE = tag(1, BYTES)
 _THREE = tag(3, BYTES)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_HALF: Final = 1 << 31
 
 
-def _int(raw: Raw, number: int, field: str) -> int:
+def _int(raw: Raw, number: int) -> int:
     value = raw.get(number, 0)
-    if not isinstance(value, int):
-        raise wrong_wire(BYTES, field)
+    assert isinstance(value, int)
     return signed(value)
 
 
-def _bytes(raw: Raw, number: int, field: str) -> bytes:
+def _bytes(raw: Raw, number: int) -> bytes:
     value = raw.get(number, b"")
-    if not isinstance(value, bytes):
-        raise wrong_wire(VARINT, field)
+    assert isinstance(value, bytes)
     return value
 
 
-def _text(raw: Raw, number: int, field: str) -> str:
-    return text_of(_bytes(raw, number, field))
+def _text(raw: Raw, number: int) -> str:
+    return text_of(_bytes(raw, number))
 
 
 def _encode_moment(value: Any, *, micro: bool) -> bytes:
@@ -76,7 +86,7 @@ def encode_micro_time(value: Any) -> bytes:
 
 
 def _moment(raw: Raw) -> datetime | None:
-    seconds, nanos = _int(raw, 1, "Seconds"), _int(raw, 2, "Nanos")
+    seconds, nanos = _int(raw, 1), _int(raw, 2)
     if seconds == 0 and nanos == 0:
         return None
     try:
@@ -100,7 +110,12 @@ def encode_quantity(value: Any) -> bytes:
 
 
 def decode_quantity(raw: Raw) -> Any:
-    return _text(raw, 1, "String") or "0"
+    if 1 not in raw:
+        return "0"
+    try:
+        return quantity.canonical(_text(raw, 1))
+    except quantity.QuantityError as error:
+        raise ProtobufError(str(error)) from error
 
 
 def encode_int_or_string(value: Any) -> bytes:
@@ -112,7 +127,12 @@ def encode_int_or_string(value: Any) -> bytes:
 
 
 def decode_int_or_string(raw: Raw) -> Any:
-    return _text(raw, 3, "StrVal") if _int(raw, 1, "Type") else _int(raw, 2, "IntVal")
+    return _text(raw, 3) if _int(raw, 1) else _in_32_bits(_int(raw, 2))
+
+
+def _in_32_bits(number: int) -> int:
+    """What does not fit loses its higher bits."""
+    return (number + _HALF) % (2 * _HALF) - _HALF
 
 
 def encode_json(value: Any) -> bytes:
@@ -120,7 +140,7 @@ def encode_json(value: Any) -> bytes:
 
 
 def decode_json(raw: Raw) -> Any:
-    text = _bytes(raw, 1, "Raw")
+    text = _bytes(raw, 1)
     if not text:
         return ABSENT
     try:
@@ -155,7 +175,7 @@ def encode_duration(value: Any) -> bytes:
 
 
 def decode_duration(raw: Raw) -> Any:
-    total = _int(raw, 1, "Duration")
+    total = _int(raw, 1)
     sign, left = ("-", -total) if total < 0 else ("", total)
     if left == 0:
         return "0s"
@@ -174,15 +194,19 @@ def _decimal(number: int, unit: int) -> str:
     return f"{whole}.{digits}" if digits else str(whole)
 
 
-_JSON: Special = (encode_json, decode_json)
+_MOMENT: Final[Fields] = {1: (VARINT, "Seconds"), 2: (VARINT, "Nanos")}
+_CHOICE: Final[Fields] = {1: (VARINT, "Type"), 2: (VARINT, "IntVal"), 3: (BYTES, "StrVal")}
+RAW: Final[Fields] = {1: (BYTES, "Raw")}
+ITEMS: Final[Fields] = {1: (BYTES, "Items")}
+_JSON = Special(encode_json, decode_json, RAW)
 SPECIAL: Final[dict[str, Special]] = {
-    "meta.v1.Time": (encode_time, decode_time),
-    "meta.v1.MicroTime": (encode_micro_time, decode_micro_time),
-    "meta.v1.Duration": (encode_duration, decode_duration),
+    "meta.v1.Time": Special(encode_time, decode_time, _MOMENT),
+    "meta.v1.MicroTime": Special(encode_micro_time, decode_micro_time, _MOMENT),
+    "meta.v1.Duration": Special(encode_duration, decode_duration, {1: (VARINT, "Duration")}),
     "meta.v1.FieldsV1": _JSON,
     "apiextensions.v1.JSON": _JSON,
-    "resource.Quantity": (encode_quantity, decode_quantity),
-    "util.intstr.IntOrString": (encode_int_or_string, decode_int_or_string),
+    "resource.Quantity": Special(encode_quantity, decode_quantity, {1: (BYTES, "String_")}),
+    "util.intstr.IntOrString": Special(encode_int_or_string, decode_int_or_string, _CHOICE),
 }
 STRING_LISTS: Final = frozenset(
     (
