@@ -424,7 +424,7 @@ OTHERS = {
             status={"allocation": {"devices": {"results": [{"tolerations": [{"key": "a"}]}]}}},
         ),
         {
-            "spec": {"devices": {}},
+            "spec": {"devices": {"requests": None}},
             "status": {
                 "allocation": {"devices": {"results": [{"tolerations": [{"key": "a", "operator": "Equal"}]}]}}
             },

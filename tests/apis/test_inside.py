@@ -102,3 +102,9 @@ def test_immutable() -> None:
     found = immutable_inside("spec", "Named", {"name": "b"}, {"name": "a"})
     assert [str(fault) for fault in found] == ['spec: Invalid value: {"Name":"b"}: field is immutable']
     assert "null" in str(immutable_inside("spec", "Named", None, {"name": "a"})[0])
+
+
+def test_a_null_is_no_change() -> None:
+    with_null = {"rules": [{"action": "Ignore", "onExitCodes": None, "onPodConditions": []}]}
+    without = {"rules": [{"action": "Ignore", "onPodConditions": []}]}
+    assert immutable_inside("spec", "PodFailurePolicy", with_null, without) == []

@@ -37,3 +37,33 @@ def test_nodes_are_shared_between_kinds() -> None:
     pod = schemas.schema_for(GVK("", "v1", "Pod"))
     assert pod.properties["spec"] is schemas.definition("io.k8s.api.core.v1.PodSpec")
     assert pod.properties["metadata"] is schemas.object_meta()
+
+
+WRITTEN = [
+    # A pointer, or a field that Go always writes, keeps its zero; any other has none.
+    ("EndpointPort", "name", False),
+    ("EndpointPort", "protocol", False),
+    ("EndpointPort", "port", True),
+    ("EndpointPort", "appProtocol", True),
+    ("ContainerRestartRule", "action", False),
+    ("ContainerRestartRuleOnExitCodes", "operator", False),
+    ("ImageVolumeStatus", "imageRef", False),
+    ("PodCertificateProjection", "signerName", False),
+    ("PodCertificateProjection", "maxExpirationSeconds", True),
+    ("ResourceHealth", "message", True),
+    ("ResourceHealth", "health", False),
+]
+
+
+@pytest.mark.parametrize(("kind", "key", "kept"), WRITTEN)
+def test_zeros_that_mean_nothing(kind: str, key: str, *, kept: bool) -> None:
+    node = schemas.definition(f"io.k8s.api.core.v1.{kind}")
+    assert key in node.properties
+    assert (key not in node.omitted) is kept
+    assert kept or key not in node.shown
+
+
+def test_a_required_token_is_not_shown_when_it_is_empty() -> None:
+    spec = schemas.definition("io.k8s.api.authentication.v1.TokenReviewSpec")
+    assert "token" in spec.omitted
+    assert "token" not in spec.shown

@@ -114,4 +114,85 @@ async def test_a_number_that_is_zero_is_kept_where_it_says_something(api: Any) -
 
 async def test_a_claim_shows_its_devices(api: Any) -> None:
     path = "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims"
-    assert (await api.create(path, {"metadata": {"name": "x"}, "spec": {}}))["spec"] == {"devices": {}}
+    made = await api.create(path, {"metadata": {"name": "x"}, "spec": {}})
+    assert made["spec"] == {"devices": {"requests": None}}
+
+
+USER = {"kind": "User", "user": {"name": "u"}}
+EVERYTHING = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "clusterScope": True}
+SOURCE = {"kind": "PersistentVolumeClaim", "name": "n"}
+OTHER = {"kind": "k", "name": "n"}
+CODES = {"operator": "In", "values": [1]}
+POLICY = {
+    "rules": [{"action": "FailJob", "onExitCodes": CODES}, {"action": "Ignore", "onPodConditions": [BARE]}]
+}
+POLICY_SHOWN = {
+    "rules": [
+        {"action": "FailJob", "onExitCodes": {**CODES, "containerName": None}, "onPodConditions": None},
+        {"action": "Ignore", "onExitCodes": None, "onPodConditions": [BARE]},
+    ]
+}
+SHARED = {"name": "d", "allowMultipleAllocations": True}
+SLICE = {"driver": "d.e", "nodeName": "n", "pool": {"name": "p", "generation": 1, "resourceSliceCount": 1}}
+PATH = {"path": "/", "pathType": "Prefix"}
+NULLS: dict[str, tuple[str, Object, Object]] = {
+    "where a claim's data come from": (
+        "api/v1/namespaces/default/persistentvolumeclaims",
+        {**CLAIM, "dataSource": SOURCE},
+        {"dataSource": {"apiGroup": None, **SOURCE}, "dataSourceRef": {"apiGroup": None, **SOURCE}},
+    ),
+    "the same of a reference": (
+        "api/v1/namespaces/default/persistentvolumeclaims",
+        {**CLAIM, "dataSourceRef": SOURCE},
+        {"dataSource": {"apiGroup": None, **SOURCE}, "dataSourceRef": {"apiGroup": None, **SOURCE}},
+    ),
+    "what is behind an ingress": (
+        "apis/networking.k8s.io/v1/namespaces/default/ingresses",
+        {
+            "defaultBackend": {"resource": OTHER},
+            "rules": [{"http": {"paths": [{**PATH, "backend": {"resource": OTHER}}]}}],
+        },
+        {
+            "defaultBackend": {"resource": {"apiGroup": None, **OTHER}},
+            "rules": [{"http": {"paths": [{**PATH, "backend": {"resource": {"apiGroup": None, **OTHER}}}]}}],
+        },
+    ),
+    "namespaces of a flow": (
+        "apis/flowcontrol.apiserver.k8s.io/v1/flowschemas",
+        {
+            "priorityLevelConfiguration": {"name": "p"},
+            "rules": [{"subjects": [USER], "resourceRules": [EVERYTHING]}],
+        },
+        {"rules": [{"subjects": [USER], "resourceRules": [{**EVERYTHING, "namespaces": None}]}]},
+    ),
+    "what pods may fail of": (
+        "apis/batch/v1/namespaces/default/jobs",
+        {"template": RUN, "podFailurePolicy": POLICY},
+        {"podFailurePolicy": POLICY_SHOWN},
+    ),
+    "how much of a device is taken": (
+        "apis/resource.k8s.io/v1/resourceslices",
+        {**SLICE, "devices": [{**SHARED, "capacity": {"m": {"value": "1", "requestPolicy": {}}}}]},
+        {"devices": [{**SHARED, "capacity": {"m": {"value": "1", "requestPolicy": {"default": None}}}}]},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NULLS)
+async def test_fields_that_are_null_rather_than_absent(api: Any, name: str) -> None:
+    path, spec, shown = NULLS[name]
+    made = await api.create(f"/{path}", {"metadata": {"name": "x"}, "spec": spec})
+    for obj in (made, await api.get(f"/{path}/x"), await api.put(f"/{path}/x", made)):
+        assert {key: obj["spec"][key] for key in shown} == shown
+
+
+async def test_ports_of_endpoints_have_no_empty_name(api: Any) -> None:
+    subset = {
+        "addresses": [{"ip": "1.2.3.4", "hostname": ""}],
+        "ports": [{"port": 1, "name": "", "protocol": ""}],
+    }
+    made = await api.create(
+        "/api/v1/namespaces/default/endpoints", {"metadata": {"name": "x"}, "subsets": [subset]}
+    )
+    assert made["subsets"][0]["ports"] == [{"port": 1, "protocol": "TCP"}]
+    assert made["subsets"][0]["addresses"] == [{"ip": "1.2.3.4"}]

@@ -24,6 +24,12 @@ def fill_optional(obj: Object, key: str, value: Any) -> None:
         obj[key] = value
 
 
+def show(obj: Object, *keys: str) -> None:
+    """Give an object the fields, null, that Go writes of it whether there is a value or not."""
+    for key in keys:
+        obj.setdefault(key, None)
+
+
 def section(obj: Object, key: str) -> Object:
     """Return the object under ``key``, making an empty one where there is none."""
     value = obj.get(key)

@@ -114,7 +114,10 @@ def immutable_inside(path: str, type_: str, new: Object | None, old: Object | No
     """The fault of changing a value that never may change, shown as it is inside."""
     if (new or {}) == (old or {}):
         return []
-    return [invalid(path, None if new is None else inside(type_, new), IMMUTABLE)]
+    shown = None if new is None else inside(type_, new)
+    if shown is not None and old is not None and shown == inside(type_, old):
+        return []  # a null is now there, or no longer
+    return [invalid(path, shown, IMMUTABLE)]
 
 
 def _sorted_maps(value: Any) -> Any:

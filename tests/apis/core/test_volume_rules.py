@@ -201,6 +201,11 @@ CHANGED: dict[str, tuple[Object, Object, list[str]]] = {
             '   "Namespace": null\n'
         ],
     ),
+    "group of a source not shown before": (
+        claim(dataSource={"apiGroup": None, "kind": "PersistentVolumeClaim", "name": "c"}),
+        claim(dataSource={"kind": "PersistentVolumeClaim", "name": "c"}),
+        [],
+    ),
     "attributes changed": (
         claim("1Gi", "Bound", volumeAttributesClassName="b"),
         claim("1Gi", "Bound", volumeAttributesClassName="a"),
@@ -253,8 +258,9 @@ def test_claim_status() -> None:
 WIDGET = {"apiGroup": "example.com", "kind": "Widget", "name": "w"}
 OTHER = {**WIDGET, "name": "other"}
 CLAIM = {"kind": "PersistentVolumeClaim", "name": "c"}
+SHOWN = {"apiGroup": None, **CLAIM}
 FILLED: dict[str, tuple[Object, Object, Object]] = {
-    "a claim": ({}, {"dataSource": CLAIM}, {"dataSource": CLAIM, "dataSourceRef": CLAIM}),
+    "a claim": ({}, {"dataSource": CLAIM}, {"dataSource": SHOWN, "dataSourceRef": SHOWN}),
     "anything": ({}, {"dataSource": WIDGET}, {}),
     "anything, by reference": (
         {},

@@ -410,6 +410,15 @@ def test_what_go_writes_for_not_set_is_dropped() -> None:
     assert codec.decode(empty_time)["metadata"] == {}
 
 
+def test_zeros_of_pointers_stay() -> None:
+    health = {"resourceID": "a", "health": "Healthy", "message": ""}
+    status = {"allocatedResourcesStatus": [{"name": "cpu", "resources": [health]}]}
+    obj = pod({})
+    obj["status"] = {"containerStatuses": [status]}
+    found = codec.decode(codec.encode(obj))["status"]["containerStatuses"][0]
+    assert found["allocatedResourcesStatus"][0]["resources"] == [health]
+
+
 def test_nulls_and_unknown_fields_are_left_out() -> None:
     obj = {"kind": "Pod", "apiVersion": "v1", "metadata": None, "spec": {"frob": 1, "nodeName": None}}
     assert codec.decode(codec.encode(obj)) == {"kind": "Pod", "apiVersion": "v1", "spec": {}}

@@ -83,8 +83,9 @@ class SchemaBuilder:
             node = self._nodes[name] = Schema(name=name)
             if not _well_known(node):
                 self._fill(node, source)
-                node.omitted = self._omitted(name) - frozenset(node.required)
-                node.shown = _zeros(node.required, source.get("properties") or {}) | self._shown(name)
+                node.omitted = self._omitted(name)
+                written = [key for key in node.required if key not in node.omitted]
+                node.shown = _zeros(written, source.get("properties") or {}) | self._shown(name)
         return node
 
     def _build(self, source: Mapping[str, Any]) -> Schema:

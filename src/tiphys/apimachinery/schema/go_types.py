@@ -1,7 +1,7 @@
 """The names of Go's types of texts, lists and maps that have one, for the texts of faults.
 
 Read only when a value has been refused. A field is named by group, version and kind of its
-definition, and its key.
+definition, and its key. Source: ``types.go`` of each group.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _CORE: Final = {
     "PullPolicy": (
         "Container.imagePullPolicy EphemeralContainer.imagePullPolicy ImageVolumeSource.pullPolicy"
     ),
-    "RecursiveReadOnlyMode": "VolumeMount.recursiveReadOnly",
+    "RecursiveReadOnlyMode": "VolumeMount.recursiveReadOnly VolumeMountStatus.recursiveReadOnly",
     "ReplicationControllerConditionType": "ReplicationControllerCondition.type",
     "ResourceList": (
         "LimitRangeItem.default LimitRangeItem.defaultRequest LimitRangeItem.max "
@@ -72,9 +72,11 @@ _CORE: Final = {
         "PersistentVolumeClaimStatus.capacity PersistentVolumeSpec.capacity PodSpec.overhead "
         "ResourceQuotaSpec.hard ResourceQuotaStatus.hard ResourceQuotaStatus.used "
         "ResourceRequirements.limits ResourceRequirements.requests VolumeResourceRequirements.limits "
-        "VolumeResourceRequirements.requests ContainerStatus.allocatedResources"
+        "VolumeResourceRequirements.requests ContainerStatus.allocatedResources PodStatus.allocatedResources"
     ),
-    "ResourceName": "ContainerResizePolicy.resourceName",
+    "ResourceHealthStatus": "ResourceHealth.health",
+    "ResourceID": "ResourceHealth.resourceID",
+    "ResourceName": "ContainerResizePolicy.resourceName ResourceStatus.name",
     "ResourceQuotaScope": "ResourceQuotaSpec.scopes ScopedResourceSelectorRequirement.scopeName",
     "ResourceResizeRestartPolicy": "ContainerResizePolicy.restartPolicy",
     "RestartPolicy": "PodSpec.restartPolicy",
@@ -99,12 +101,38 @@ _CORE: Final = {
 }
 _DEVICES: Final = {
     "AllocationConfigSource": "DeviceAllocationConfiguration.source",
-    "DeviceAllocationMode": (
-        "DeviceRequest.allocationMode DeviceSubRequest.allocationMode ExactDeviceRequest.allocationMode"
-    ),
+    "DeviceAllocationMode": ("DeviceSubRequest.allocationMode ExactDeviceRequest.allocationMode"),
+    "FullyQualifiedName": "DeviceConstraint.distinctAttribute DeviceConstraint.matchAttribute",
     "DeviceTaintEffect": "DeviceTaint.effect DeviceToleration.effect",
     "DeviceTolerationOperator": "DeviceToleration.operator",
+    "QualifiedName": "NodeAllocatableResourceMapping.capacityKey",
 }
+
+
+def _of_devices(version: str) -> dict[str, str]:
+    """Return the types of a version of devices: v1beta1 keeps most of a device a level deeper."""
+    device, request = (
+        ("BasicDevice", "DeviceRequest") if version == "v1beta1" else ("Device", "ExactDeviceRequest")
+    )
+    named = {
+        f"{version}.{name}": fields.replace("ExactDeviceRequest", request)
+        for name, fields in _DEVICES.items()
+    }
+    key = f"map[{version}.QualifiedName]"
+    return {
+        **named,
+        "types.UID": "DeviceRequestAllocationResult.shareID ResourceClaimConsumerReference.uid",
+        f"{key}{version}.DeviceAttribute": f"{device}.attributes",
+        f"{key}{version}.DeviceCapacity": f"{device}.capacity",
+        f"{key}resource.Quantity": (
+            "CapacityRequirements.requests DeviceRequestAllocationResult.consumedCapacity"
+        ),
+        f"map[v1.ResourceName]{version}.NodeAllocatableResourceMapping": (
+            f"{device}.nodeAllocatableResourceMappings"
+        ),
+    }
+
+
 _FIELDS: Final[dict[str, dict[str, str]]] = {
     "apps.v1": {
         "v1.ConditionStatus": (
@@ -148,9 +176,24 @@ _FIELDS: Final[dict[str, dict[str, str]]] = {
         "v2.ScalingPolicySelect": "HPAScalingRules.selectPolicy",
     },
     "certificates.v1": {
+        "map[string]v1.ExtraValue": "CertificateSigningRequestSpec.extra",
         "v1.ConditionStatus": "CertificateSigningRequestCondition.status",
         "v1.KeyUsage": "CertificateSigningRequestSpec.usages",
         "v1.RequestConditionType": "CertificateSigningRequestCondition.type",
+    },
+    "certificates.v1beta1": {
+        "types.NodeName": "PodCertificateRequestSpec.nodeName",
+        "types.UID": (
+            "PodCertificateRequestSpec.nodeUID PodCertificateRequestSpec.podUID "
+            "PodCertificateRequestSpec.serviceAccountUID"
+        ),
+    },
+    "authentication.v1": {
+        "map[string]v1.ExtraValue": "UserInfo.extra",
+        "types.UID": "BoundObjectReference.uid",
+    },
+    "authorization.v1": {
+        "map[string]v1.ExtraValue": "SubjectAccessReviewSpec.extra",
     },
     "admissionregistration.v1": {
         "v1.FailurePolicyType": (
@@ -176,7 +219,19 @@ _FIELDS: Final[dict[str, dict[str, str]]] = {
         "v1.ConversionStrategyType": "CustomResourceConversion.strategy",
         "v1.CustomResourceDefinitionConditionType": "CustomResourceDefinitionCondition.type",
         "v1.FieldValueErrorReason": "ValidationRule.reason",
+        "v1.JSONSchemaDefinitions": "JSONSchemaProps.definitions",
+        "v1.JSONSchemaDependencies": "JSONSchemaProps.dependencies",
+        "v1.JSONSchemaURL": "JSONSchemaProps.$schema",
         "v1.ResourceScope": "CustomResourceDefinitionSpec.scope",
+        "v1.ValidationRules": "JSONSchemaProps.x-kubernetes-validations",
+    },
+    "apiregistration.v1": {
+        "v1.APIServiceConditionType": "APIServiceCondition.type",
+        "v1.ConditionStatus": "APIServiceCondition.status",
+    },
+    "apiserverinternal.v1alpha1": {
+        "v1alpha1.ConditionStatus": "StorageVersionCondition.status",
+        "v1alpha1.StorageVersionConditionType": "StorageVersionCondition.type",
     },
     "discovery.v1": {
         "v1.AddressType": "EndpointSlice.addressType",
@@ -186,6 +241,9 @@ _FIELDS: Final[dict[str, dict[str, str]]] = {
         "v1.PathType": "HTTPIngressPath.pathType",
         "v1.PolicyType": "NetworkPolicySpec.policyTypes",
         "v1.Protocol": "IngressPortStatus.protocol NetworkPolicyPort.protocol",
+    },
+    "node.v1": {
+        "v1.ResourceList": "Overhead.podFixed",
     },
     "policy.v1": {
         "v1.UnhealthyPodEvictionPolicyType": "PodDisruptionBudgetSpec.unhealthyPodEvictionPolicy",
@@ -216,19 +274,35 @@ _FIELDS: Final[dict[str, dict[str, str]]] = {
         "v1.CauseType": "StatusCause.reason",
         "v1.ConditionStatus": "Condition.status",
         "v1.DeletionPropagation": "DeleteOptions.propagationPolicy",
+        "v1.FieldSelectorOperator": "FieldSelectorRequirement.operator",
         "v1.LabelSelectorOperator": "LabelSelectorRequirement.operator",
         "v1.ManagedFieldsOperationType": "ManagedFieldsEntry.operation",
         "v1.StatusReason": "Status.reason",
     },
     "core.v1": {
-        "types.UID": "ObjectReference.uid",
-        "types.NodeName": "EndpointAddress.nodeName",
+        "types.UID": "ObjectReference.uid ConfigMapNodeConfigSource.uid",
+        "map[v1.ResourceName]v1.ClaimResourceStatus": "PersistentVolumeClaimStatus.allocatedResourceStatuses",
+        "map[v1.ResourceName]resource.Quantity": "NodeAllocatableResourceClaimStatus.resources",
         **{f"v1.{name}": fields for name, fields in _CORE.items()},
     },
     **{
-        f"resource.{version}": {f"{version}.{name}": fields for name, fields in _DEVICES.items()}
-        for version in ("v1", "v1beta1", "v1beta2")
+        f"admissionregistration.{version}": {
+            "v1.OperationType": "NamedRuleWithOperations.operations",
+            "v1.ScopeType": "NamedRuleWithOperations.scope",
+            f"{version}.FailurePolicyType": "MutatingAdmissionPolicySpec.failurePolicy",
+            f"{version}.MatchPolicyType": "MatchResources.matchPolicy",
+            f"{version}.ParameterNotFoundActionType": "ParamRef.parameterNotFoundAction",
+            f"{version}.PatchType": "Mutation.patchType",
+            "v1.ReinvocationPolicyType": "MutatingAdmissionPolicySpec.reinvocationPolicy",
+        }
+        for version in ("v1alpha1", "v1beta1")
     },
+    **{
+        f"coordination.{version}": {"v1.CoordinatedLeaseStrategy": "LeaseCandidateSpec.strategy"}
+        for version in ("v1alpha2", "v1beta1")
+    },
+    "resource.v1alpha3": {"v1alpha3.DeviceTaintEffect": "DeviceTaint.effect"},
+    **{f"resource.{version}": _of_devices(version) for version in ("v1", "v1beta1", "v1beta2")},
 }
 
 
@@ -242,9 +316,21 @@ def _by_field() -> dict[str, str]:
     }
 
 
+_TEXTS = "v1.ExtraValue"
+"""A list of texts with a name of its own."""
+
+
 def named(definition: str, key: str, go_type: str) -> str:
-    """Return the Go type that a mismatch at a field speaks of, ``go_type`` where it has no other name."""
+    """Return the Go type that a mismatch at a field speaks of, ``go_type`` where it has no other name.
+
+    What does not fit may be the field's value, or a text or list in it.
+    """
     name = _by_field().get(f"{'.'.join(definition.split('.')[-3:])}.{key}")
     if name is None or go_type.startswith("map["):
         return name or go_type
+    if name.startswith("map["):
+        values = name.partition("]")[2]
+        return values if go_type == ("[]string" if values == _TEXTS else "string") else go_type
+    if go_type.startswith("[]") and go_type != "[]string":
+        return name
     return go_type.replace("string", name) if go_type in ("string", "[]string") else go_type

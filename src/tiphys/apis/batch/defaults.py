@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.pod_defaults import default_template
-from tiphys.apis.defaulting import each, fill, fill_optional, section
+from tiphys.apis.defaulting import each, fill, fill_optional, section, show
 
 _RETRIES = 6
 _UNBOUNDED = 2**31 - 1
@@ -38,6 +38,9 @@ def _default_embedded(spec: Object) -> None:
     """Complete the parts that a Job has inside a CronJob as well."""
     default_template(section(spec, "template"))
     for rule in each(spec, "podFailurePolicy", "rules"):
+        show(rule, "onExitCodes", "onPodConditions")
+        if isinstance(rule["onExitCodes"], dict):
+            show(rule["onExitCodes"], "containerName")
         for pattern in each(rule, "onPodConditions"):
             fill(pattern, "status", "True")
 

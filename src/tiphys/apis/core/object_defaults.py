@@ -9,7 +9,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.amount_defaults import round_amounts
 from tiphys.apis.core.pod_defaults import default_template
 from tiphys.apis.core.volume_defaults import default_claim_spec, default_source
-from tiphys.apis.defaulting import drop, each, fill, fill_optional, peek, restore, section
+from tiphys.apis.defaulting import drop, each, fill, fill_optional, peek, restore, section, show
 
 _OLD_SOURCES = (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot"))
 NAME_LABEL = "kubernetes.io/metadata.name"
@@ -137,7 +137,7 @@ def default_persistent_volume(volume: Object) -> None:
     fill_optional(spec, "volumeMode", "Filesystem")
     default_source(spec)
     if isinstance(spec.get("azureFile"), dict):
-        spec["azureFile"].setdefault("secretNamespace", None)  # Go writes this pointer, set or not
+        show(spec["azureFile"], "secretNamespace")
     if isinstance(volume.get("status"), dict):
         fill(volume["status"], "phase", "Pending")
 

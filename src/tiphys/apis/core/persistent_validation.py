@@ -20,6 +20,7 @@ from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apis.core.affinity_validation import node_selector
 from tiphys.apis.core.claim_validation import access_mode_faults, claim_spec_faults
 from tiphys.apis.core.resource_validation import parse_amount
+from tiphys.apis.core.volume_defaults import show_groups
 from tiphys.apis.core.volume_sources import PERSISTENT_ORDER, PERSISTENT_SOURCES, SHOWN_TWICE, long_portal
 from tiphys.apis.defaulting import peek
 from tiphys.apis.inside import difference, inside
@@ -212,6 +213,8 @@ def validate_claim_update(new: Object, old: Object) -> list[FieldError]:
         # There were groups before there were rules for them.
         faults = [fault for fault in faults if fault.field not in _SOURCE_GROUPS]
     spec, before = copy_object(peek(new, "spec")), copy_object(peek(old, "spec"))
+    for one in (spec, before):
+        show_groups(one)  # one kept for long may lack what is filled in today
     if not before.get("volumeName"):
         _take(before, spec, "volumeName")
     annotations, earlier = peek(new, "metadata", "annotations"), peek(old, "metadata", "annotations")

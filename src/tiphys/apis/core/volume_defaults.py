@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.amount_defaults import round_amounts
 from tiphys.apis.core.container_defaults import default_resource_field, pull_policy
-from tiphys.apis.defaulting import each, fill, fill_optional, section
+from tiphys.apis.defaulting import each, fill, fill_optional, section, show
 
 _FILE_MODE = 0o644
 _TOKEN_LIFETIME_S = 3600
@@ -32,6 +32,14 @@ def default_claim_spec(spec: Object) -> None:
     """Complete a PersistentVolumeClaim's spec."""
     fill_optional(spec, "volumeMode", "Filesystem")
     round_amounts(section(spec, "resources"), "limits", "requests")
+    show_groups(spec)
+
+
+def show_groups(spec: Object) -> None:
+    """What a claim is filled from always shows its group, or that it is of none."""
+    for key in ("dataSource", "dataSourceRef"):
+        if isinstance(spec.get(key), dict):
+            show(spec[key], "apiGroup")
 
 
 def _default_mode(source: Object) -> None:
@@ -53,7 +61,7 @@ def _default_downward(source: Object) -> None:
 
 def _default_projected(source: Object) -> None:
     _default_mode(source)
-    source.setdefault("sources", None)
+    show(source, "sources")
     for part in each(source, "sources"):
         token = part.get("serviceAccountToken")
         if isinstance(token, dict):

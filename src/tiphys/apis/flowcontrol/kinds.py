@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.meta import GVK, Object
-from tiphys.apis.defaulting import fill, fill_optional, section
+from tiphys.apis.defaulting import each, fill, fill_optional, section, show
 from tiphys.apis.flowcontrol import validation
 from tiphys.apis.strategy import Strategy
 
@@ -15,7 +15,11 @@ _GROUP = "flowcontrol.apiserver.k8s.io"
 
 def default_flow_schema(obj: Object) -> None:
     """Complete a FlowSchema."""
-    fill(section(obj, "spec"), "matchingPrecedence", 1000)
+    spec = section(obj, "spec")
+    fill(spec, "matchingPrecedence", 1000)
+    for rule in each(spec, "rules"):
+        for part in each(rule, "resourceRules"):
+            show(part, "namespaces")
 
 
 def default_priority_level(obj: Object) -> None:

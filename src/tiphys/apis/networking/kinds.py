@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.core.address_warnings import balancer_warnings
-from tiphys.apis.defaulting import each, fill, fill_optional, section
+from tiphys.apis.defaulting import each, fill, fill_optional, section, show
 from tiphys.apis.networking import addresses, ingress_validation, validation
 from tiphys.apis.ratchet import LEGACY_ADDRESSES, SELECTOR_VALUES, ratcheted
 from tiphys.apis.strategy import Strategy
@@ -30,6 +30,17 @@ def default_ingress_class(obj: Object) -> None:
         fill_optional(parameters, "scope", "Cluster")
 
 
+def default_ingress(ingress: Object) -> None:
+    """What is no Service always shows its group, or that it is of none."""
+    spec = section(ingress, "spec")
+    backends = [spec.get("defaultBackend")]
+    for rule in each(spec, "rules"):
+        backends += [path.get("backend") for path in each(rule, "http", "paths")]
+    for backend in backends:
+        if isinstance(backend, dict) and isinstance(backend.get("resource"), dict):
+            show(backend["resource"], "apiGroup")
+
+
 def prepare_ingress(ingress: Object) -> None:
     """A new Ingress has no address."""
     ingress["status"] = {"loadBalancer": {}}
@@ -43,6 +54,7 @@ def prepare_service_cidr(obj: Object) -> None:
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK(_GROUP, "v1", "Ingress"),
+        default=default_ingress,
         prepare_create=prepare_ingress,
         validate=ingress_validation.validate_ingress,
         validate_update=ingress_validation.validate_ingress_update,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tiphys.apimachinery.meta import GVK, Object
-from tiphys.apis.defaulting import each, fill, fill_optional, peek, section
+from tiphys.apis.defaulting import each, fill, fill_optional, peek, section, show
 from tiphys.apis.resource import pool_validation
 from tiphys.apis.resource.claim_validation import (
     same_spec,
@@ -33,7 +33,7 @@ def _exact_requests(spec: Object) -> Iterator[Object]:
 
 def default_claim_spec(spec: Object) -> None:
     """One device is asked for unless a request says otherwise."""
-    section(spec, "devices")
+    show(section(spec, "devices"), "requests")
     for request in _exact_requests(spec):
         fill(request, "allocationMode", "ExactCount")
         if request["allocationMode"] == "ExactCount":
@@ -51,6 +51,8 @@ def default_claim(obj: Object) -> None:
     default_claim_spec(section(obj, "spec"))
     for result in each(obj, "status", "allocation", "devices", "results"):
         _default_tolerations(result)
+    for device in each(obj, "status", "devices"):
+        show(device, "conditions")
 
 
 def default_claim_template(obj: Object) -> None:
@@ -77,6 +79,9 @@ def default_slice(obj: Object) -> None:
     for device in _bodies(spec):
         for mapping in peek(device, "nodeAllocatableResourceMappings").values():
             fill_optional(mapping, "allocationMultiplier", "1")
+        for capacity in peek(device, "capacity").values():
+            if isinstance(capacity, dict) and isinstance(capacity.get("requestPolicy"), dict):
+                show(capacity["requestPolicy"], "default")
 
 
 def _bodies(spec: Object) -> Iterator[Object]:
