@@ -107,8 +107,7 @@ CREATED: dict[str, tuple[str, Body, list[str], list[str]]] = {
     "compared taints": ("TaintTolerationComparisonOperators", tolerating("Lt", "5"), [OPERATOR], []),
     "compared with what is no number": (
         "TaintTolerationComparisonOperators", tolerating("Lt", "05"), [OPERATOR],
-        ['spec.tolerations[0].value: Invalid value: "05": value must be a valid integer for numeric '
-         "operators"],
+        ['spec.tolerations[0].value: Invalid value: "05": must be a valid decimal integer in canonical form'],
     ),
     "labels by mounting": (
         "SELinuxMount", pod(securityContext={"seLinuxChangePolicy": "MountOption"}),
@@ -132,7 +131,7 @@ CREATED: dict[str, tuple[str, Body, list[str], list[str]]] = {
     "scheduled with others": ("GenericWorkload", grouped({"podGroupName": "g.h"}), [], []),
     "scheduled with nobody": (
         "GenericWorkload", grouped({}), [],
-        [f'{GROUP}: Invalid value: "": must specify one of: `podGroupName`'],
+        [f"{GROUP}: Invalid value: null: must specify one of: `podGroupName`"],
     ),
     "scheduled with what has no such name": (
         "GenericWorkload", grouped({"podGroupName": "A"}), [], [f'{GROUP}: Invalid value: "A": {SUBDOMAIN}'],

@@ -102,3 +102,15 @@ def kept_addresses(validate: Validate, key: str) -> ValidateUpdate:
         return [fault for fault in faults if not any(excuse.covers(fault) for excuse in LEGACY_ADDRESSES)]
 
     return validation
+
+
+def kept(validate: Validate, key: str) -> ValidateUpdate:
+    """Return the validation of an update that looks at what is under ``key`` only where that changes."""
+
+    def validation(new: Object, old: Object) -> list[FieldError]:
+        faults = validate(new)
+        if not faults or new.get(key) != old.get(key):
+            return faults
+        return [fault for fault in faults if not fault.field.startswith(key)]
+
+    return validation

@@ -317,7 +317,7 @@ VOLUMES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "one file for two": (
         {"signerName": "a.b/c", "keyType": "RSA3072", "keyPath": "k", "certificateChainPath": "k"},
-        [f'{P}.certificateChainPath: Invalid value: "k": conflicting duplicate paths'],
+        ['v[0].projected: Invalid value: "k": conflicting duplicate paths'],
     ),
     "a file elsewhere": (
         {"signerName": "a.b/c", "keyType": "RSA3072", "keyPath": "/k"},
@@ -325,7 +325,7 @@ VOLUMES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a short life": (
         {"signerName": "a.b/c", "keyType": "RSA3072", "keyPath": "k", "maxExpirationSeconds": 60},
-        [f"{P}.maxExpirationSeconds: Invalid value: 60: must be in the range [3600, 7862400]"],
+        [f"{P}.maxExpirationSeconds: Invalid value: 60: if provided, maxExpirationSeconds must be >= 3600"],
     ),
 }
 

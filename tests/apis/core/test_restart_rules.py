@@ -36,7 +36,10 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "action": (
         ruled({"action": "DoNotRestart", "exitCodes": CODES}),
-        [f'{RULES}[0].action: Unsupported value: "DoNotRestart": supported values: "Restart"'],
+        [
+            f'{RULES}[0].action: Unsupported value: "DoNotRestart": supported values: "Restart", '
+            '"RestartAllContainers"'
+        ],
     ),
     "operator": (
         ruled({"action": "Restart", "exitCodes": {"values": [1]}}),

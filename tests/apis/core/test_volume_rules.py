@@ -120,6 +120,13 @@ def claim(size: str = "1Gi", phase: str = "Pending", held: str = "", **spec: Any
     }
 
 
+def given(body: Object) -> Object:
+    """Return a claim whose volume has got what the claim asks for."""
+    return {**body, "status": {**body["status"], "currentVolumeAttributesClassName": "a"}}
+
+
+ATTRIBUTES = "spec.volumeAttributesClassName: Forbidden"
+TAKEN = "is forbidden when status.currentVolumeAttributesClassName is not nil"
 CLAIM, SNAPSHOT = {"kind": "PersistentVolumeClaim", "name": "c"}, {"kind": "VolumeSnapshot", "name": "s"}
 CLAIMS: dict[str, tuple[Object, list[str]]] = {
     "modes": (
@@ -211,13 +218,20 @@ CHANGED: dict[str, tuple[Object, Object, list[str]]] = {
         claim("1Gi", "Bound", volumeAttributesClassName="a"),
         [],
     ),
-    "attributes dropped": (
-        claim("1Gi", "Bound", volumeAttributesClassName=""),
+    "attributes dropped before they were given": (
+        claim("1Gi", "Bound"),
         claim("1Gi", "Bound", volumeAttributesClassName="a"),
-        [
-            "spec.volumeAttributesClassName: Forbidden: update from non-nil value to an empty string is "
-            "forbidden"
-        ],
+        [],
+    ),
+    "attributes dropped": (
+        claim("1Gi", "Bound"),
+        given(claim("1Gi", "Bound", volumeAttributesClassName="a")),
+        [f"{ATTRIBUTES}: update to nil {TAKEN}"],
+    ),
+    "attributes emptied": (
+        claim("1Gi", "Bound", volumeAttributesClassName=""),
+        given(claim("1Gi", "Bound", volumeAttributesClassName="a")),
+        [f"{ATTRIBUTES}: update to empty string {TAKEN}"],
     ),
 }
 

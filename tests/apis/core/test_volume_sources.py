@@ -26,7 +26,7 @@ BOTH: dict[str, tuple[str, Body, list[str]]] = {
     "gce": ("gcePersistentDisk", {"partition": 256}, ["persistentDisk.pdName: Required value", f"persistentDisk.partition: Invalid value: 256: {PARTITION}"]),
     "aws": ("awsElasticBlockStore", {}, ["awsElasticBlockStore.volumeID: Required value"]),
     "nfs": ("nfs", {}, ["nfs.server: Required value", "nfs.path: Required value", 'nfs.path: Invalid value: "": must be an absolute path']),
-    "iscsi": ("iscsi", {"iqn": "x", "lun": 256}, ["iscsi.targetPortal: Required value", f'iscsi.iqn: Invalid value: "x": {START}', f"iscsi.lun: Invalid value: 256: {BYTE}"]),
+    "iscsi": ("iscsi", {"iqn": "iqn.x", "lun": 256}, ["iscsi.targetPortal: Required value", 'iscsi.iqn: Invalid value: "iqn.x": must be valid format', f"iscsi.lun: Invalid value: 256: {BYTE}"]),
     "iscsi form": ("iscsi", {"targetPortal": "t", "iqn": "iqn.x"}, ['iscsi.iqn: Invalid value: "iqn.x": must be valid format']),
     "iscsi chap": ("iscsi", {"targetPortal": "t", "iqn": IQN, "chapAuthSession": True}, ["iscsi.secretRef: Required value"]),
     "fc": ("fc", {}, ["fc.targetWWNs: Required value: must specify either targetWWNs or wwids, but not both"]),
@@ -104,14 +104,17 @@ ONE: dict[str, tuple[dict[str, Any], str, Body, list[str]]] = {
     "initiator of a pod": (
         POD_SOURCES,
         "iscsi",
-        {"targetPortal": "t", "iqn": IQN, "initiatorName": "x"},
-        [f'iscsi.initiatorname: Invalid value: "x": {START}'],
+        {"targetPortal": "t", "iqn": "x", "initiatorName": "x"},
+        [f'iscsi.iqn: Invalid value: "x": {START}', f'iscsi.initiatorname: Invalid value: "x": {START}'],
     ),
     "initiator": (
         PERSISTENT_SOURCES,
         "iscsi",
-        {"targetPortal": "t", "iqn": IQN, "initiatorName": "x"},
-        ['iscsi.initiatorname: Invalid value: "x": must be valid format'],
+        {"targetPortal": "t", "iqn": "x", "initiatorName": "x"},
+        [
+            'iscsi.iqn: Invalid value: "x": must be valid format',
+            'iscsi.initiatorname: Invalid value: "x": must be valid format',
+        ],
     ),
     "git": (
         POD_SOURCES,

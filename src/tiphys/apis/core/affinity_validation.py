@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 
 from tiphys.apimachinery import names
+from tiphys.apimachinery.atoi import atoi
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.field_errors import (
@@ -28,7 +30,9 @@ _ACTIONS = ("DoNotSchedule", "ScheduleAnyway")
 _TOLERATES = ("Equal", "Exists")
 _COMPARES = ("Lt", "Gt")
 """Behind the gate TaintTolerationComparisonOperators: known, and not supported while it is off."""
-_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}").fullmatch
+_INTEGER = re.compile(r"0|-?[1-9][0-9]*").fullmatch
+_READABLE = re.compile(r"[+-]?[0-9]+").fullmatch
+_NOT_DECIMAL = "must be a valid decimal integer in canonical form"
 _NODE_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt")
 
 
@@ -189,13 +193,21 @@ def validate_toleration(toleration: Object, path: str) -> list[FieldError]:
             text = "value must be empty when `operator` is 'Exists'"
             faults.append(invalid(f"{path}.operator", value, text))
     elif operator in _COMPARES and on("TaintTolerationComparisonOperators"):
-        if not _INTEGER(value):
-            text = "value must be a valid integer for numeric operators"
-            faults.append(invalid(f"{path}.value", value, text))
+        faults += invalid_all(f"{path}.value", value, _number(value))
     else:
         known = (*_TOLERATES, *_COMPARES) if operator in _COMPARES else _TOLERATES
         faults.append(not_supported(f"{path}.operator", operator, known))
     return faults + one_of(effect, f"{path}.effect", EFFECTS, optional=True, as_given=True)
+
+
+def _number(value: str) -> list[str]:
+    """Return what is wrong with a number as it is written, and with what it is read as."""
+    texts = [] if _INTEGER(value) else [_NOT_DECIMAL if value else "must be non-empty"]
+    read = atoi(value)
+    if read is None:
+        reason = "value out of range" if _READABLE(value) else "invalid syntax"
+        texts.append(f"strconv.ParseInt: parsing {json.dumps(value, ensure_ascii=False)}: {reason}")
+    return texts
 
 
 def validate_spread(spec: Object, path: str) -> list[FieldError]:

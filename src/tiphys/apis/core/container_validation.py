@@ -40,7 +40,8 @@ class PodFacts:
     grace_s: int | None
     restart_policy: str
     host_users: bool
-    os: str
+    os: str | None
+    """What ``os`` names; None without one."""
 
 
 def facts_of(spec: Object, volumes: Mapping[str, Object]) -> PodFacts:
@@ -51,7 +52,7 @@ def facts_of(spec: Object, volumes: Mapping[str, Object]) -> PodFacts:
         spec.get("terminationGracePeriodSeconds"),
         str(spec.get("restartPolicy") or ""),
         spec.get("hostUsers") is not False,
-        str(peek(spec, "os").get("name") or ""),
+        None if spec.get("os") is None else str(peek(spec, "os").get("name") or ""),
     )
 
 
@@ -71,7 +72,9 @@ def _regular(spec: Object, facts: PodFacts, path: str) -> list[FieldError]:
     seen: set[str] = set()
     for index, container in enumerate(containers):
         at = f"{path}[{index}]"
-        faults += _common(container, facts, at) + _unique(container, seen, at) + _hooks(container, facts, at)
+        faults += _common(container, facts, at) + _unique(container, seen, at)
+        seen.add(str(container.get("name") or ""))
+        faults += _hooks(container, facts, at)
         faults += restart_faults(container, at)
     return faults + _host_port_clashes(containers, path)
 
@@ -84,6 +87,7 @@ def _init(spec: Object, facts: PodFacts, path: str) -> list[FieldError]:
         faults += _common(container, facts, at)
         faults += restart_faults(container, at, init=True)
         faults += _unique(container, seen, at)
+        seen |= {str(name) for name in (container.get("name"),) if name}
         faults += _host_port_clashes([container], path)
         sidecar = container.get("restartPolicy") == "Always"
         if sidecar:
@@ -95,10 +99,7 @@ def _init(spec: Object, facts: PodFacts, path: str) -> list[FieldError]:
 
 def _unique(container: Object, seen: set[str], path: str) -> list[FieldError]:
     name = container.get("name") or ""
-    if name and name in seen:
-        return [duplicate(f"{path}.name", name)]
-    seen.add(name)
-    return []
+    return [duplicate(f"{path}.name", name)] if name in seen else []
 
 
 def _common(container: Object, facts: PodFacts, path: str) -> list[FieldError]:
@@ -235,13 +236,15 @@ def _padded(container: Object, path: str) -> list[FieldError]:
 def validate_ephemeral(spec: Object, facts: PodFacts, path: str) -> list[FieldError]:
     """Return every fault of a pod's ephemeral containers."""
     faults: list[FieldError] = []
-    others = {str(item.get("name")) for key in ("containers", "initContainers") for item in each(spec, key)}
+    kinds = ("containers", "initContainers")
+    others = {str(item.get("name") or "") for kind in kinds for item in each(spec, kind)}
     seen = set(others)
     for index, container in enumerate(each(spec, "ephemeralContainers")):
         at = f"{path}[{index}]"
         faults += _common(container, facts, at)
         faults += _padded(container, f"{at}.image")
         faults += _unique(container, seen, at)
+        seen.add(str(container.get("name") or ""))
         target = container.get("targetContainerName")
         if target and target not in others:
             faults.append(not_found(f"{at}.targetContainerName", target))

@@ -30,7 +30,7 @@ from tiphys.apis.ratchet import (
     NODE_VALUES,
     POD_EXCUSES,
     SELECTOR_VALUES,
-    kept_addresses,
+    kept,
     ratcheted,
 )
 from tiphys.apis.strategy import Strategy
@@ -108,7 +108,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         _core("Endpoints"),
         default=default_endpoints,
         validate=endpoints.validate_endpoints,
-        validate_update=kept_addresses(endpoints.validate_endpoints, "subsets"),
+        validate_update=kept(endpoints.validate_endpoints, "subsets"),
         warnings=warnings.endpoints_warnings,
         allow_create_on_update=True,
     ),

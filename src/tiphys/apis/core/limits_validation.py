@@ -54,7 +54,7 @@ def _fits(scope: str, name: str) -> bool:
         return name == "pods"
     if scope == "VolumeAttributesClass":
         return name in ("persistentvolumeclaims", "requests.storage")
-    return scope in _SCOPES and (name == "pods" or name in _COMPUTE)
+    return scope not in _SCOPES or name == "pods" or name in _COMPUTE
 
 
 def validate_quota(quota: Object) -> list[FieldError]:

@@ -21,7 +21,7 @@ from tiphys.apis.core.affinity_validation import node_selector
 from tiphys.apis.core.claim_validation import access_mode_faults, claim_spec_faults
 from tiphys.apis.core.resource_validation import parse_amount
 from tiphys.apis.core.volume_defaults import show_groups
-from tiphys.apis.core.volume_sources import PERSISTENT_ORDER, PERSISTENT_SOURCES, SHOWN_TWICE, long_portal
+from tiphys.apis.core.volume_sources import PERSISTENT_ORDER, PERSISTENT_SOURCES, SHOWN_TWICE, persistent_iscsi
 from tiphys.apis.defaulting import peek
 from tiphys.apis.inside import difference, inside
 from tiphys.apis.value_validation import one_of
@@ -109,12 +109,12 @@ def _source_faults(spec: Object, path: str, name: str) -> list[FieldError]:
             again = f"{path}.{SHOWN_TWICE.get(key, key)}"
             faults.append(forbidden(again, "may not specify more than 1 volume type"))
             continue
-        faults += PERSISTENT_SOURCES[key](spec[key], at)
-        text = long_portal(spec[key], name) if key == "iscsi" else ""
-        if text:
-            faults.append(invalid(f"{at}.targetportal", spec[key].get("targetPortal"), text))
-    if "local" in given and not peek(spec, "nodeAffinity").get("required"):
-        faults.append(required(f"{path}.nodeAffinity", "Local volume requires node affinity"))
+        if key == "iscsi":
+            faults += persistent_iscsi(spec[key], at, name)
+        else:
+            faults += PERSISTENT_SOURCES[key](spec[key], at)
+        if key == "local" and spec.get("nodeAffinity") is None:
+            faults.append(required(f"{path}.nodeAffinity", "Local volume requires node affinity"))
     return faults if given else [required(path, "must specify a volume type")]
 
 
@@ -230,8 +230,7 @@ def validate_claim_update(new: Object, old: Object) -> list[FieldError]:
     if peek(new, "status").get("phase") == "Bound":
         if peek(spec, "resources").get("requests"):
             _take(spec["resources"]["requests"], peek(before, "resources", "requests"), "storage")
-        if spec.get("volumeAttributesClassName") is not None:
-            _take(spec, before, "volumeAttributesClassName")
+        _take(spec, before, "volumeAttributesClassName")
     if spec != before:
         changed = difference("ClaimSpec", before, spec)
         faults.append(forbidden("spec", f"{_CLAIM_TEXT}\n{changed}"))
@@ -239,7 +238,7 @@ def validate_claim_update(new: Object, old: Object) -> list[FieldError]:
     faults += immutable(
         "volumeMode", peek(new, "spec").get("volumeMode"), peek(old, "spec").get("volumeMode")
     )
-    return faults + _claim_class(peek(new, "spec"), peek(old, "spec"))
+    return faults + _claim_class(new, old)
 
 
 def _take(to: Object, source: Object, key: str) -> None:
@@ -267,11 +266,15 @@ def _shrunk(new: Object, old: Object) -> list[FieldError]:
     return [forbidden("spec.resources.requests.storage", text)]
 
 
-def _claim_class(spec: Object, before: Object) -> list[FieldError]:
+def _claim_class(new: Object, old: Object) -> list[FieldError]:
+    """A class that a volume once got stays, or becomes another one."""
     key = "volumeAttributesClassName"
-    if before.get(key) is not None and spec.get(key) == "":
-        return [forbidden(f"spec.{key}", "update from non-nil value to an empty string is forbidden")]
-    return _kept_class(spec, before)
+    name, before = peek(new, "spec").get(key), peek(old, "spec").get(key)
+    if name == before or name or peek(old, "status").get("currentVolumeAttributesClassName") is None:
+        return []
+    what = "nil" if name is None else "empty string"
+    text = f"update to {what} is forbidden when status.currentVolumeAttributesClassName is not nil"
+    return [forbidden(f"spec.{key}", text)]
 
 
 def validate_claim_status(new: Object, _old: Object) -> list[FieldError]:
@@ -295,7 +298,7 @@ def validate_claim_status(new: Object, _old: Object) -> list[FieldError]:
 
 def _basic(value: Any, path: str) -> list[FieldError]:
     parsed = parse_amount(value)
-    if parsed is None or parsed.amount >= 0:
+    if parsed is None or parsed.value() >= 0:
         return []
     return [invalid(path, parsed.value(), "must be a valid resource quantity")]
 

@@ -17,8 +17,9 @@ from tiphys.apimachinery.field_errors import (
 )
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.addresses import ip_faults, read_address
-from tiphys.apis.core.pod_annotations import validate_annotation_changes
 from tiphys.apis.core.pod_restarts import restarts_all, starts_again
+from tiphys.apis.core.pod_update import changed_annotations
+from tiphys.apis.core.resource_validation import parse_amount
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.inside import inside
 from tiphys.apis.value_validation import user_id
@@ -33,6 +34,7 @@ _NO_REQUEST = (
     "spec.containers.resources.requests"
 )
 _MESSAGE_MAX = 1024
+_IMAGE_MAX = 256
 _HEALTH = ("Healthy", "Unhealthy", "Unknown")
 _ASKED_REQUEST = "must match one of the container's resource requests"
 _ASKED_CLAIM = (
@@ -44,9 +46,7 @@ _ASKED_CLAIM = (
 def validate_status_update(new: Object, old: Object) -> list[FieldError]:
     """Return every fault of a new status."""
     spec, status, before = peek(new, "spec"), peek(new, "status"), peek(old, "status")
-    faults = validate_annotation_changes(
-        peek(new, "metadata", "annotations"), peek(old, "metadata", "annotations"), "metadata.annotations"
-    )
+    faults = changed_annotations(new, old)
     faults += _conditions(status, "status.conditions")
     if spec.get("nodeName") != peek(old, "spec").get("nodeName"):
         faults.append(forbidden("status.nodeName", "may not be changed directly"))
@@ -56,17 +56,62 @@ def validate_status_update(new: Object, old: Object) -> list[FieldError]:
     faults += _no_revival(status, before, peek(old, "spec"))
     faults += _claims(status, spec)
     faults += _extended(status.get("extendedResourceClaimStatus"), spec, "status.extendedResourceClaimStatus")
+    faults += _allocatable(status, spec)
     faults += _ips(status, before, "podIPs") + _host_ips(status, before)
     for key in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
         faults += _users(status, key, windows=peek(spec, "os").get("name") == "windows")
     for key in _CONTAINERS:
         faults += _health(status, spec, key)
     text = "must not be specified in container status"
-    return faults + [
+    faults += [
         forbidden(f"status.ephemeralContainerStatuses[{index}].allocatedResourcesStatus", text)
         for index, item in enumerate(each(status, "ephemeralContainerStatuses"))
         if item.get("allocatedResourcesStatus")
     ]
+    return faults + _mounted_images(status)
+
+
+def _mounted_images(status: Object) -> list[FieldError]:
+    """What the images are that containers mount."""
+    faults: list[FieldError] = []
+    for key in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
+        for index, item in enumerate(each(status, key)):
+            for place, mount in enumerate(each(item, "volumeMounts")):
+                image = peek(mount, "volumeStatus").get("image")
+                at = f"status.{key}[{index}].volumeMounts[{place}].volumeStatus.image.imageRef"
+                if not isinstance(image, dict):
+                    continue
+                if not image.get("imageRef"):
+                    faults.append(required(at, "imageRef must not be empty"))
+                elif len(image["imageRef"].encode()) > _IMAGE_MAX:
+                    faults.append(too_long(at, _IMAGE_MAX))
+    return faults
+
+
+def _allocatable(status: Object, spec: Object) -> list[FieldError]:
+    """What of their node's own resources a pod's claims have been given."""
+    claims = [*each(spec, "resourceClaims"), *each(status, "resourceClaimStatuses")]
+    known = {claim["resourceClaimName"] for claim in claims if claim.get("resourceClaimName") is not None}
+    faults: list[FieldError] = []
+    for index, item in enumerate(each(status, "nodeAllocatableResourceClaimStatuses")):
+        at, name = (
+            f"status.nodeAllocatableResourceClaimStatuses[{index}]",
+            item.get("resourceClaimName") or "",
+        )
+        if not name:
+            faults.append(required(f"{at}.resourceClaimName", "must not be empty"))
+        if name not in known:
+            text = "no mapping found in pod reference"
+            faults.append(invalid(f"{at}.resourceClaimName", name, text))
+        absent = [key for key in ("containers", "resources") if not item.get(key)]
+        faults += [required(f"{at}.{key}", "must not be empty") for key in absent]
+        for resource, value in peek(item, "resources").items():
+            where, parsed = f"{at}.resources[{resource}]", parse_amount(value)
+            if "/" in resource and "kubernetes.io/" not in resource:
+                faults.append(invalid(where, resource, "must be a node allocatable resource name"))
+            if parsed is not None and parsed.amount < 0:
+                faults.append(invalid(where, str(value), "must be non-negative"))
+    return faults
 
 
 def _generation(obj: Object, path: str) -> list[FieldError]:

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.field_errors import forbidden, invalid, required
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apis.core.affinity_validation import validate_tolerations
-from tiphys.apis.core.pod_annotations import MIRROR, validate_annotation_changes
+from tiphys.apis.core.pod_annotations import MIRROR, validate_annotation_changes, validate_pod_annotations
 from tiphys.apis.core.pod_validation import validate_pod_parts
 from tiphys.apis.core.qos import pod_qos
 from tiphys.apis.defaulting import each, peek
@@ -25,6 +26,7 @@ _UPDATE_TEXT = (
     "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
     "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
 )
+_WHOLE_PODS = "InPlacePodLevelResourcesVerticalScaling"
 _RESIZE_TEXT = "only cpu and memory resources are mutable"
 _CONTAINER_COUNT = "pod updates may not add or remove containers"
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -34,11 +36,17 @@ def _annotations(pod: Object) -> Object:
     return peek(pod, "metadata", "annotations")
 
 
+def changed_annotations(new: Object, old: Object) -> list[FieldError]:
+    """Return every fault of a pod's annotations that may have changed."""
+    annotations, path = _annotations(new), "metadata.annotations"
+    faults = validate_annotation_changes(annotations, _annotations(old), path)
+    return faults + validate_pod_annotations(annotations, peek(new, "spec"), path)
+
+
 def validate_pod_update(new: Object, old: Object) -> list[FieldError]:
-    """Return every fault of replacing a pod."""
+    """Return every fault of replacing a pod. As upstream does, those of its annotations are told twice."""
     spec, before = peek(new, "spec"), peek(old, "spec")
-    faults = validate_pod_parts(new)
-    faults += validate_annotation_changes(_annotations(new), _annotations(old), "metadata.annotations")
+    faults = validate_pod_parts(new) + changed_annotations(new, old)
     for key in ("containers", "initContainers"):
         if len(spec.get(key) or ()) != len(before.get(key) or ()):
             return [*faults, forbidden(f"spec.{key}", _CONTAINER_COUNT)]
@@ -178,8 +186,8 @@ def validate_ephemeral_update(new: Object, old: Object) -> list[FieldError]:
     """Return every fault of adding ephemeral containers: those that exist stay as they are."""
     if MIRROR in _annotations(old):
         return [forbidden("", "static pods do not support ephemeral containers")]
-    faults = excused(validate_pod_parts(new), lambda: validate_pod_parts(old), POD_EXCUSES)
-    faults += validate_annotation_changes(_annotations(new), _annotations(old), "metadata.annotations")
+    faults = validate_pod_parts(new) + changed_annotations(new, old)
+    faults = excused(faults, lambda: validate_pod_parts(old), POD_EXCUSES)
     now = {container.get("name"): container for container in each(new, "spec", "ephemeralContainers")}
     path = "spec.ephemeralContainers"
     for before in each(old, "spec", "ephemeralContainers"):
@@ -208,6 +216,9 @@ def validate_resize(new: Object, old: Object) -> list[FieldError]:
         faults.append(forbidden("spec", "Pod running on node without support for resize"))
     result = copy_object(spec)
     if _sized(before) or _sized(spec):
+        if not on(_WHOLE_PODS):
+            text = f"resize of pods with pod-level resources is forbidden when {_WHOLE_PODS}Enabled feature "
+            return [*faults, forbidden("", f"{text}gate is disabled")]
         faults += _whole_pod(result, before)
     if peek(old, "status").get("nodeAllocatableResourceClaimStatuses"):
         text = "pods with node allocatable resource claims cannot be resized"
@@ -216,16 +227,22 @@ def validate_resize(new: Object, old: Object) -> list[FieldError]:
         return faults + moved
     for key in ("initContainers", "containers"):
         for index, (container, earlier) in enumerate(_pairs(result, before, key)):
-            faults += _removed(container, earlier, f"spec.{key}[{index}].resources")
+            if key == "containers" or _resizable(earlier):
+                faults += _removed(container, earlier, f"spec.{key}[{index}].resources")
     for container, earlier in _pairs(result, before, "containers"):
-        _set_back(container, earlier)
+        _set_back(container, earlier, claims=False)
         if container != earlier:
             faults.append(forbidden("spec", _RESIZE_TEXT))
     for index, (container, earlier) in enumerate(_pairs(result, before, "initContainers")):
         faults += _init_resize(container, earlier, f"spec.initContainers[{index}]")
     if not faults and _given(result) != _given(before):
-        faults.append(forbidden("spec", f"{_RESIZE_TEXT}\n{difference('PodSpec', before, result)}"))
+        faults.append(forbidden("spec", _RESIZE_TEXT))
     return faults
+
+
+def _resizable(container: Object) -> bool:
+    """Whether an init container can be given more or less."""
+    return container.get("restartPolicy") == "Always" or on("InPlacePodVerticalScalingInitContainers")
 
 
 def _pairs(new: Object, old: Object, key: str) -> Iterator[tuple[Object, Object]]:
@@ -265,17 +282,18 @@ def _other_containers(spec: Object, before: Object) -> list[FieldError]:
 
 
 def _init_resize(container: Object, earlier: Object, path: str) -> list[FieldError]:
-    modified, faults = container != earlier, []
-    _set_back(container, earlier)
+    modified, faults = container != earlier, list[FieldError]()
+    if not _resizable(container):
+        text = "resources for non-sidecar init containers are immutable"
+        return [forbidden("spec", text)] if modified else []
+    _set_back(container, earlier, claims=False)
     if container != earlier:
         text = "only cpu and memory resources for init or sidecar containers are mutable"
         faults.append(forbidden(path, text))
-    restarts = any(
-        policy.get("restartPolicy") == "RestartContainer" for policy in each(container, "resizePolicy")
-    )
-    if modified and restarts and container.get("restartPolicy") != "Always":
+    policies = [policy.get("restartPolicy") for policy in each(container, "resizePolicy")]
+    if modified and container.get("restartPolicy") != "Always":
         text = "non-sidecar init containers with a resize policy of RestartContainer cannot be resized"
-        faults.append(forbidden(path, text))
+        faults += [forbidden(path, text)] * policies.count("RestartContainer")
     return faults
 
 
@@ -295,9 +313,14 @@ def _removed(container: Object, earlier: Object, path: str, what: str = "resourc
     ]
 
 
-def _set_back(holder: Object, earlier: Object) -> None:
-    """Give cpu and memory, and how their change restarts, the values they had."""
+def _set_back(holder: Object, earlier: Object, *, claims: bool = True) -> None:
+    """Give cpu and memory the values they had.
+
+    Without ``claims``, as upstream does, those of a container are gone: it cannot be resized.
+    """
     resources, then = dict(peek(holder, "resources")), peek(earlier, "resources")
+    if not claims:
+        resources.pop("claims", None)
     for kind in ("requests", "limits"):
         amounts = {
             name: amount

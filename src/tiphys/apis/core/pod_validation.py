@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
@@ -13,10 +14,10 @@ from tiphys.apis.core.addresses import ip_faults
 from tiphys.apis.core.affinity_validation import validate_affinity, validate_spread, validate_tolerations
 from tiphys.apis.core.container_validation import padded_images, validate_containers
 from tiphys.apis.core.env_validation import validate_file_volumes
-from tiphys.apis.core.pod_annotations import validate_pod_annotations, validate_profiles_match
+from tiphys.apis.core.pod_annotations import MIRROR, validate_pod_annotations, validate_profiles_match
 from tiphys.apis.core.resource_validation import validate_pod_resources, validate_resources
 from tiphys.apis.core.security_validation import validate_host_users, validate_pod_security
-from tiphys.apis.core.volume_validation import claim_name_faults, validate_volumes
+from tiphys.apis.core.volume_validation import validate_volumes
 from tiphys.apis.core.windows_validation import validate_host_process, validate_os
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.inside import inside
@@ -32,18 +33,25 @@ _MAX_HOST_NAME = 64
 
 
 def validate_pod_spec(
-    spec: Object, path: str, *, extra_volumes: Iterable[str] = (), is_pod: bool = False
+    spec: Object,
+    path: str,
+    *,
+    extra_volumes: Iterable[str] = (),
+    is_pod: bool = False,
+    meta: Object | None = None,
 ) -> list[FieldError]:
     """Return every fault of a pod's spec.
 
-    ``extra_volumes``: names that claim templates will provide. ``is_pod``: not one within a template.
+    ``extra_volumes``: names that claim templates will provide. ``is_pod``: not one within a template, whose
+    metadata may be ``meta``.
     """
     faults: list[FieldError] = []
     if spec.get("terminationGracePeriodSeconds") is None:
         faults.append(required(f"{path}.terminationGracePeriodSeconds"))
-    found, volumes = validate_volumes(spec, f"{path}.volumes", is_pod=is_pod)
+    name = str((meta or {}).get("name") or "")
+    found, volumes = validate_volumes(spec, f"{path}.volumes", is_pod=is_pod, pod_name=name)
     volumes |= {name: {"persistentVolumeClaim": {}} for name in extra_volumes}
-    faults += found + _resource_claims(spec, f"{path}.resourceClaims")
+    faults += found + _resource_claims(spec, f"{path}.resourceClaims", meta)
     faults += validate_containers(spec, volumes, path)
     faults += validate_pod_resources(spec, f"{path}.resources")
     faults += _host_network_ports(spec, f"{path}.containers", is_pod=is_pod)
@@ -57,7 +65,6 @@ def validate_pod_spec(
     faults += validate_spread(spec, f"{path}.topologySpreadConstraints")
     faults += validate_host_process(spec, path)
     faults += validate_host_users(spec, path) + _host_name(spec, f"{path}.hostnameOverride")
-    faults += _scheduling_group(spec.get("schedulingGroup"), f"{path}.schedulingGroup.podGroupName")
     return faults + _rest(spec, path)
 
 
@@ -77,7 +84,9 @@ def _rest(spec: Object, path: str) -> list[FieldError]:
         faults += one_of(preemption, f"{path}.preemptionPolicy", supported, as_given=True)
     if spec.get("overhead") is not None:
         faults += validate_resources({"limits": spec["overhead"]}, f"{path}.overhead")
-    return faults + validate_os(spec, path) + validate_file_volumes(spec, path)
+    faults += validate_os(spec, path)
+    faults += _scheduling_group(spec.get("schedulingGroup"), f"{path}.schedulingGroup.podGroupName")
+    return faults + validate_file_volumes(spec, path)
 
 
 def _host_name(spec: Object, path: str) -> list[FieldError]:
@@ -90,7 +99,7 @@ def _host_name(spec: Object, path: str) -> list[FieldError]:
         for key in ("setHostnameAsFQDN", "hostNetwork")
         if spec.get(key)
     ]
-    if len(name) > _MAX_HOST_NAME:
+    if len(name.encode()) > _MAX_HOST_NAME:
         faults.append(too_long(path, _MAX_HOST_NAME))
     return faults + invalid_all(path, name, names.is_dns1123_subdomain(name))
 
@@ -101,7 +110,7 @@ def _scheduling_group(group: Object | None, path: str) -> list[FieldError]:
         return []
     name = group.get("podGroupName")
     if name is None:
-        return [invalid(path, "", "must specify one of: `podGroupName`")]
+        return [invalid(path, None, "must specify one of: `podGroupName`")]
     return invalid_all(path, name, names.is_dns1123_subdomain(name))
 
 
@@ -114,8 +123,11 @@ def _names(spec: Object, path: str, keys: tuple[str, ...], check: names.Check) -
     ]
 
 
-def _resource_claims(spec: Object, path: str) -> list[FieldError]:
+def _resource_claims(spec: Object, path: str, meta: Object | None) -> list[FieldError]:
     faults: list[FieldError] = []
+    if MIRROR in peek(meta or {}, "annotations"):
+        text = "static pods do not support resource claims"
+        return [forbidden("", text) for _ in each(spec, "resourceClaims")]
     seen: set[str] = set()
     for index, claim in enumerate(each(spec, "resourceClaims")):
         at, name = f"{path}[{index}]", claim.get("name") or ""
@@ -231,14 +243,17 @@ def validate_template(template: Object, path: str, *, extra_volumes: Iterable[st
 
 def validate_pod_parts(pod: Object) -> list[FieldError]:
     """Return the faults of a pod's annotations and spec, whether it is new or has changed."""
-    spec = peek(pod, "spec")
-    faults = validate_pod_annotations(peek(pod, "metadata", "annotations"), spec, "metadata.annotations")
-    return faults + _own_spec_faults(spec) + claim_name_faults(pod, "spec.volumes")
+    spec, meta = peek(pod, "spec"), peek(pod, "metadata")
+    annotations = peek(meta, "annotations")
+    faults = validate_pod_annotations(annotations, spec, "metadata.annotations")
+    named = any(volume.get("ephemeral") is not None for volume in each(spec, "volumes"))
+    if named or MIRROR in annotations:
+        return faults + _spec_faults(spec, meta)
+    return faults + _own_spec_faults(spec)
 
 
-def _spec_faults(spec: Object) -> list[FieldError]:
-    """Return the faults of a real pod's spec, which depend on nothing else: what passed is remembered."""
-    faults = validate_pod_spec(spec, "spec", is_pod=True)
+def _spec_faults(spec: Object, meta: Object | None) -> list[FieldError]:
+    faults = validate_pod_spec(spec, "spec", is_pod=True, meta=meta)
     if not spec.get("serviceAccountName"):
         text = "must not be specified when serviceAccountName is not set"
         faults += [
@@ -250,7 +265,8 @@ def _spec_faults(spec: Object) -> list[FieldError]:
     return faults + padded_images(spec, "spec")
 
 
-_own_spec_faults = Checked(_spec_faults)
+_own_spec_faults = Checked(partial(_spec_faults, meta=None))
+"""The faults of a real pod's spec that depend on nothing else: what passed is remembered."""
 
 
 def validate_pod(pod: Object) -> list[FieldError]:

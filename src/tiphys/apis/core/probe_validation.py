@@ -48,9 +48,9 @@ def validate_handler(handler: Object, path: str, grace_s: int | None = None) -> 
     ]
 
 
-def validate_stop_signal(signal: str, path: str, os: str) -> list[FieldError]:
+def validate_stop_signal(signal: str, path: str, os: str | None) -> list[FieldError]:
     """Return the fault of a signal that stops nothing in a pod of this system (its ``os.name``)."""
-    if not os:
+    if os is None:
         return [forbidden(path, "may not be set for containers with empty `spec.os.name`")]
     known = _STOP_SIGNALS.get(os, (signal,))
     return [] if signal in known else [not_supported(path, signal, known)]

@@ -49,7 +49,8 @@ def is_extended(name: str) -> bool:
 
 
 def overcommits(name: str) -> bool:
-    return not is_extended(name) and not name.startswith(_HUGE_PAGES)
+    """Whether more of a resource may be given out than there is."""
+    return ("/" not in name or _NATIVE_PREFIX in name) and not name.startswith(_HUGE_PAGES)
 
 
 def parse_amount(value: Any) -> quantity.Quantity | None:
@@ -65,12 +66,12 @@ def quantity_faults(name: str, value: Any, path: str) -> list[FieldError]:
     parsed = parse_amount(value)
     if parsed is None:
         return [invalid(path, value, quantity.FORMAT_TEXT)]
-    if parsed.amount.numerator < 0:  # several times as fast as comparing the fraction
-        return [invalid(path, str(value), NOT_NEGATIVE)]
-    whole_only = is_extended(name) or name in _COUNTS
-    if whole_only and parsed.amount.denominator != 1:
-        return [invalid(path, str(value), NOT_INTEGER)]
-    return []
+    # Asking for numerators is several times as fast as comparing fractions.
+    faults = [invalid(path, str(value), NOT_NEGATIVE)] if parsed.amount.numerator < 0 else []
+    whole = parsed.amount.denominator == 1 or parsed.milli() % 1000 == 0
+    if not whole and (name in _COUNTS or is_extended(name)):
+        faults.append(invalid(path, str(value), NOT_INTEGER))
+    return faults
 
 
 def resource_name_faults(name: str, path: str) -> list[FieldError]:
@@ -168,6 +169,8 @@ def validate_pod_resources(spec: Object, path: str) -> list[FieldError]:
         text = "claims may not be set for Resources at pod-level"
         faults.append(forbidden(f"{path}.claims", text))
     faults += validate_resources(whole, path, _pod_resource_name)
+    known = frozenset(str(claim["name"]) for claim in each(spec, "resourceClaims") if claim.get("name"))
+    faults += validate_claim_names(whole, known, f"{path}.claims")
     limits = peek(whole, "limits")
     faults += _enough(spec, "requests", peek(whole, "requests"), path)
     faults += _enough(spec, "limits", {k: v for k, v in limits.items() if k.startswith(_HUGE_PAGES)}, path)

@@ -13,6 +13,7 @@ from tiphys.apis.defaulting import each
 from tiphys.apis.value_validation import one_of
 
 _POLICIES = ("Always", "Never", "OnFailure")
+_RESTART_ALL = "RestartAllContainersOnContainerExits"
 _ACTIONS = ("Restart", "RestartAllContainers")
 _OPERATORS = ("In", "NotIn")
 _MOST_RULES = 20
@@ -42,9 +43,9 @@ def restart_faults(container: Object, path: str, *, init: bool = False) -> list[
 def _rule(rule: Object, path: str) -> list[FieldError]:
     faults: list[FieldError] = []
     action, codes = rule.get("action") or "", rule.get("exitCodes")
-    if action not in (_ACTIONS if on("RestartAllContainersOnContainerExits") else _ACTIONS[:1]):
-        # The API names but the first of them.
-        faults.append(not_supported(f"{path}.action", action, _ACTIONS[:1]))
+    known = _ACTIONS if on(_RESTART_ALL) else _ACTIONS[:1]
+    if action not in known:
+        faults.append(not_supported(f"{path}.action", action, known))
     if not isinstance(codes, dict):
         return [*faults, required(f"{path}.exitCodes", "must be specified")]
     operator, count = codes.get("operator") or "", len(codes.get("values") or ())

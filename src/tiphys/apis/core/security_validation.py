@@ -126,7 +126,7 @@ def validate_container_security(security: Object, path: str, *, host_users: bool
         faults += user_id(security.get(key), f"{path}.{key}")
     mount = security.get("procMount")
     if mount is not None:
-        faults += one_of(mount, f"{path}.procMount", ("Default", "Unmasked"), as_given=True)
+        faults += one_of(mount, f"{path}.procMount", ("Default", "Unmasked"), nullable=True)
         if mount == "Unmasked" and host_users:
             text = "`hostUsers` must be false to use `Unmasked`"
             faults.append(invalid(f"{path}.procMount", mount, text))

@@ -129,8 +129,7 @@ def _iscsi_parts(source: Object, path: str, *, start: str) -> list[FieldError]:
     if not name:
         faults.append(required(f"{path}.iqn"))
     else:
-        text = "must be valid format starting with iqn, eui, or naa"
-        faults += _iscsi_name(name, f"{path}.iqn", known_start=text)
+        faults += _iscsi_name(name, f"{path}.iqn", known_start=start)
     if not 0 <= lun <= 255:
         faults.append(invalid(f"{path}.lun", lun, _BYTE))
     if (source.get("chapAuthDiscovery") or source.get("chapAuthSession")) and not source.get("secretRef"):
@@ -147,8 +146,12 @@ def _iscsi(source: Object, path: str) -> list[FieldError]:
     return needs("targetPortal")(source, path) + _iscsi_parts(source, path, start=text)
 
 
-def _persistent_iscsi(source: Object, path: str) -> list[FieldError]:
-    return needs("targetPortal")(source, path) + _iscsi_parts(source, path, start="must be valid format")
+def persistent_iscsi(source: Object, path: str, name: str = "") -> list[FieldError]:
+    """Return every fault of where a PersistentVolume of this name comes from, if that is iSCSI."""
+    faults, long = needs("targetPortal")(source, path), long_portal(source, name)
+    if name and long:
+        faults.append(invalid(f"{path}.targetportal", source.get("targetPortal"), long))
+    return faults + _iscsi_parts(source, path, start="must be valid format")
 
 
 def long_portal(source: Object, name: str) -> str:
@@ -355,7 +358,7 @@ POD_SOURCES: dict[str, Check] = {
 }
 PERSISTENT_SOURCES: dict[str, Check] = {
     **_SHARED,
-    "iscsi": _persistent_iscsi,
+    "iscsi": persistent_iscsi,
     "glusterfs": _persistent_glusterfs,
     "cinder": both(needs("volumeID"), secret_reference("name", "namespace")),
     "azureFile": _persistent_azure_file,

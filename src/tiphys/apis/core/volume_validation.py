@@ -40,16 +40,24 @@ _KEY_FILES = ("credentialBundlePath", "keyPath", "certificateChainPath")
 
 
 def validate_volumes(
-    spec: Object, path: str, *, is_pod: bool = False
+    spec: Object, path: str, *, is_pod: bool = False, pod_name: str = ""
 ) -> tuple[list[FieldError], dict[str, Object]]:
-    """Return every fault of a pod's volumes, and by name those without: nobody can mount the others."""
+    """Return every fault of a pod's volumes, and by name those without: nobody can mount the others.
+
+    Claims that ephemeral volumes make are named by the pod, where its name is given.
+    """
     faults: list[FieldError] = []
     volumes: dict[str, Object] = {}
+    made = _made_claims(spec, pod_name)
     for index, volume in enumerate(each(spec, "volumes")):
         at, name = f"{path}[{index}]", volume.get("name") or ""
         found = _source_faults(volume, at)
         if is_pod and volume.get("image") is not None and not peek(volume, "image").get("reference"):
             found = [required(f"{at}.image.reference"), *found]
+        if made and name and volume.get("ephemeral") is not None:
+            claim = f"{pod_name}-{name}"
+            told = [f'PVC name "{claim}": {text}' for text in names.is_dns1123_subdomain(claim)]
+            found += invalid_all(f"{at}.name", name, told)
         if not name:
             found.append(required(f"{at}.name"))
         else:
@@ -59,25 +67,19 @@ def validate_volumes(
         if not found:
             volumes[name] = volume
         faults += found
+        target = str(peek(volume, "persistentVolumeClaim").get("claimName") or "")
+        if target in made:
+            text = "must not reference a PVC that gets created for an ephemeral volume"
+            faults.append(invalid(f"{at}.persistentVolumeClaim.claimName", target, text))
     return faults, volumes
 
 
-def claim_name_faults(pod: Object, path: str) -> list[FieldError]:
-    """Return the faults of claims that a pod's ephemeral volumes make, which are named by the pod."""
-    pod_name, faults = str(peek(pod, "metadata").get("name") or ""), list[FieldError]()
-    volumes = list(each(pod, "spec", "volumes"))
-    own = {f"{pod_name}-{one.get('name') or ''}" for one in volumes if one.get("ephemeral") is not None}
-    for index, volume in enumerate(volumes if own and pod_name else ()):
-        name, claim = volume.get("name") or "", peek(volume, "persistentVolumeClaim").get("claimName")
-        if name and volume.get("ephemeral") is not None:
-            shown = f"{pod_name}-{name}"
-            texts = names.is_dns1123_subdomain(shown)
-            told = [f'PVC name "{shown}": {text}' for text in texts]
-            faults += invalid_all(f"{path}[{index}].name", name, told)
-        if claim in own:
-            text = "must not reference a PVC that gets created for an ephemeral volume"
-            faults.append(invalid(f"{path}[{index}].persistentVolumeClaim.claimName", claim, text))
-    return faults
+def _made_claims(spec: Object, pod_name: str) -> set[str]:
+    return {
+        f"{pod_name}-{volume.get('name') or ''}"
+        for volume in each(spec, "volumes")
+        if pod_name and volume.get("ephemeral") is not None
+    }
 
 
 def _source_faults(volume: Object, path: str) -> list[FieldError]:
@@ -85,15 +87,16 @@ def _source_faults(volume: Object, path: str) -> list[FieldError]:
     if not given:
         return [required(path, "must specify a volume type")]
     faults: list[FieldError] = []
-    for key in given[1:]:
-        at = f"{path}.{SHOWN_TWICE.get(key, key)}"
-        faults.append(forbidden(at, "may not specify more than 1 volume type"))
-    check, source = _SOURCES.get(given[0]), volume[given[0]]
-    if check and isinstance(source, dict):
-        faults = check(source, f"{path}.{given[0]}") + faults
-    portal = volume.get("iscsi")
-    text = long_portal(portal, str(volume.get("name") or "")) if isinstance(portal, dict) else ""
-    return [*faults, invalid(f"{path}.name", volume.get("name"), text)] if text else faults
+    for key in given:
+        check, source = _SOURCES.get(key), volume[key]
+        if key != given[0]:
+            at = f"{path}.{SHOWN_TWICE.get(key, key)}"
+            faults.append(forbidden(at, "may not specify more than 1 volume type"))
+        elif check and isinstance(source, dict):
+            faults += check(source, f"{path}.{key}")
+        if key == "iscsi" and (text := long_portal(source, name := str(volume.get("name") or ""))):
+            faults.append(invalid(f"{path}.name", name, text))
+    return faults
 
 
 def _mode(source: Object, path: str, key: str = "defaultMode") -> list[FieldError]:
@@ -219,13 +222,13 @@ def _projection(part: Object, path: str, whole: str, taken: set[str]) -> list[Fi
     bundle = part.get("clusterTrustBundle")
     if isinstance(bundle, dict):
         faults += _trust_bundle(bundle, f"{path}.clusterTrustBundle")
-        faults += _twice({"items": [bundle]}, None, whole, taken)
+        faults += _once(bundle.get("path") or "", whole, taken)
     if isinstance(part.get("podCertificate"), dict):
-        faults += _pod_certificate(part["podCertificate"], f"{path}.podCertificate", taken)
+        faults += _pod_certificate(part["podCertificate"], f"{path}.podCertificate", whole, taken)
     return faults
 
 
-def _pod_certificate(source: Object, path: str, taken: set[str]) -> Iterator[FieldError]:
+def _pod_certificate(source: Object, path: str, whole: str, taken: set[str]) -> Iterator[FieldError]:
     """A key and its certificates, in one file or in two."""
     signer, kind = source.get("signerName") or "", source.get("keyType") or ""
     yield from signer_faults(signer, f"{path}.signerName")
@@ -234,17 +237,22 @@ def _pod_certificate(source: Object, path: str, taken: set[str]) -> Iterator[Fie
         yield not_supported(f"{path}.keyType", kind, _KEY_TYPES)
     seconds, (least, most) = source.get("maxExpirationSeconds"), expiration_range(signer)
     if seconds is not None and not least <= seconds <= most:
-        text = f"must be in the range [{least}, {most}]"
+        wanted = f">= {least}" if seconds < least else f"<= {most}"
+        text = f"if provided, maxExpirationSeconds must be {wanted}"
         yield invalid(f"{path}.maxExpirationSeconds", seconds, text)
     files = {key: source[key] for key in _KEY_FILES if source.get(key)}
+    for key, target in files.items():
+        yield from _reserved_relative(target, f"{path}.{key}")
+        yield from _once(target, whole, taken)
     if not files:
         text = "specify at least one of credentialBundlePath, keyPath, and certificateChainPath"
         yield required(path, text)
-    for key, target in files.items():
-        yield from _reserved_relative(target, f"{path}.{key}")
-        if target in taken:
-            yield invalid(f"{path}.{key}", target, "conflicting duplicate paths")
-        taken.add(target)
+
+
+def _once(target: str, path: str, taken: set[str]) -> list[FieldError]:
+    faults = [invalid(path, target, "conflicting duplicate paths")] if target in taken else []
+    taken.add(target)
+    return faults
 
 
 def _twice(source: Object, name: str | None, path: str, taken: set[str]) -> Iterator[FieldError]:

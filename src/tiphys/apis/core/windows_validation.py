@@ -9,6 +9,7 @@ from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import forbidden, invalid, invalid_all, not_supported, required
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.core.capabilities import allows_privileged
 from tiphys.apis.defaulting import each, peek
 
 _SPEC_KIB = 64
@@ -18,10 +19,16 @@ _DNS_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 _DNS = re.compile(rf"{_DNS_LABEL}(?:\.{_DNS_LABEL})*").fullmatch
 _BAD_IN_USER = re.compile(r'["/\\:;|=,+*?<>@\[\]]').search
 _NOT_HERE = "cannot be set for a windows pod"
-_POD_CONTEXT = (
-    "appArmorProfile", "seLinuxOptions", "seccompProfile", "fsGroup", "fsGroupChangePolicy", "sysctls",
-    "runAsUser", "runAsGroup", "supplementalGroups", "supplementalGroupsPolicy", "seLinuxChangePolicy",
+_CONTEXT = "securityContext."
+_POD_FIELDS = (
+    "securityContext.appArmorProfile", "securityContext.seLinuxOptions", "hostUsers", "hostPID", "hostIPC",
+    "securityContext.seccompProfile", "securityContext.fsGroup", "securityContext.fsGroupChangePolicy",
+    "securityContext.sysctls", "shareProcessNamespace", "securityContext.runAsUser",
+    "securityContext.runAsGroup", "securityContext.supplementalGroups",
+    "securityContext.supplementalGroupsPolicy", "securityContext.seLinuxChangePolicy",
 )  # fmt: skip
+_IF_TRUE = ("hostPID", "hostIPC", "securityContext.sysctls")
+"""Empty or false is as good as not given."""
 _CONTAINER_CONTEXT = (
     "appArmorProfile", "seLinuxOptions", "seccompProfile", "capabilities", "readOnlyRootFilesystem",
     "privileged", "allowPrivilegeEscalation", "procMount", "runAsUser", "runAsGroup",
@@ -98,6 +105,9 @@ def validate_host_process(spec: Object, path: str) -> list[FieldError]:
     if not spec.get("hostNetwork"):
         text = "hostNetwork must be true if pod contains any hostProcess containers"
         faults.append(invalid(f"{path}.hostNetwork", False, text))
+    if not allows_privileged():
+        text = "hostProcess containers are disallowed by cluster policy"
+        faults.append(forbidden(path, text))
     return faults
 
 
@@ -127,19 +137,14 @@ def _linux(spec: Object, path: str) -> list[FieldError]:
 
 
 def _windows(spec: Object, path: str) -> list[FieldError]:
-    faults = [
-        forbidden(f"{path}.{key}", _NOT_HERE)
-        for key in ("hostUsers", "hostPID", "hostIPC", "shareProcessNamespace")
-        if spec.get(key) is not None and (spec[key] or key in ("hostUsers", "shareProcessNamespace"))
+    context, faults = peek(spec, "securityContext"), list[FieldError]()
+    for key in _POD_FIELDS:
+        given = (context if key.startswith(_CONTEXT) else spec).get(key.removeprefix(_CONTEXT))
+        if given or (given is not None and key not in _IF_TRUE):
+            faults.append(forbidden(f"{path}.{key}", _NOT_HERE))
+    return faults + [
+        forbidden(f"{at}.securityContext.{key}", _NOT_HERE)
+        for at, container in _visit(spec, path)
+        for key in _CONTAINER_CONTEXT
+        if peek(container, "securityContext").get(key) is not None
     ]
-    for at, holder, keys in (
-        (path, spec, _POD_CONTEXT),
-        *((at, container, _CONTAINER_CONTEXT) for at, container in _visit(spec, path)),
-    ):
-        context = peek(holder, "securityContext")
-        faults += [
-            forbidden(f"{at}.securityContext.{key}", _NOT_HERE)
-            for key in keys
-            if context.get(key) is not None
-        ]
-    return faults
