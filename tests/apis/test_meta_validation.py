@@ -124,4 +124,21 @@ UPDATE: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
 @pytest.mark.parametrize(("old", "change", "faults"), UPDATE.values(), ids=UPDATE)
 def test_update(old: dict[str, Any], change: dict[str, Any], faults: list[str]) -> None:
     new = {"metadata": {**old, **change}}
-    assert [str(f) for f in validate_meta_update(new, {"metadata": old}, namespaced=False)] == faults
+    assert [str(f) for f in validate_meta_update(new, {"metadata": old}, namespaced=False)] == faults * 2
+
+
+def test_what_any_object_is_held_to_is_told_first_and_once_more() -> None:
+    old = {"name": "a", "uid": "u", "resourceVersion": "1"}
+    new = {
+        **old,
+        "uid": "v",
+        "generateName": "a/",
+        "ownerReferences": [{"apiVersion": "v1", "kind": "A", "name": "n"}],
+    }
+    uid = 'metadata.uid: Invalid value: "v": field is immutable'
+    common = [
+        "metadata.generateName: Invalid value: \"a/\": may not contain '/'",
+        'metadata.ownerReferences.uid: Invalid value: "": must not be empty',
+    ]
+    found = validate_meta_update({"metadata": new}, {"metadata": old}, namespaced=False)
+    assert [str(fault) for fault in found] == [*common, uid, *common, uid, *common]

@@ -36,9 +36,9 @@ _MESSAGE_MAX = 32768
 
 
 def not_negative(obj: Object, path: str, *keys: str) -> list[FieldError]:
-    """None of these numbers may be below zero."""
+    """None of these numbers may be below zero. An empty ``path`` is that of the whole object."""
     return [
-        invalid(f"{path}.{key}", obj[key], NOT_NEGATIVE)
+        invalid(f"{path}.{key}" if path else key, obj[key], NOT_NEGATIVE)
         for key in keys
         if isinstance(obj.get(key), int | float) and obj[key] < 0
     ]

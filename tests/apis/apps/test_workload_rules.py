@@ -28,6 +28,24 @@ PERCENT = (
 )
 
 
+CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1"}}}
+LABEL = (
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with "
+    "an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
+    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+)
+LABEL_VALUE = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
+    "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
+    "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+)
+NAME_PART = (
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+    "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+)
+
+
 def workload(kind: str, **spec: Any) -> Body:
     return {
         "apiVersion": "apps/v1",
@@ -200,9 +218,52 @@ NEW: dict[str, tuple[Body, list[str]]] = {
     "revision": (
         {"apiVersion": "apps/v1", "kind": "ControllerRevision", "revision": -1},
         [
-            "data: Required value: data is mandatory",
             "revision: Invalid value: -1: must be greater than or equal to 0",
+            "data: Required value: data is mandatory",
         ],
+    ),
+    "stateful set in order": (
+        workload(
+            "StatefulSet",
+            volumeClaimTemplates=[{"metadata": {"name": "V"}, "spec": {"accessModes": ["ReadWriteOnce"]}}],
+            replicas=-1,
+            serviceName="A",
+            template={
+                **TEMPLATE,
+                "spec": {
+                    **POD,
+                    "hostname": "A",
+                    "subdomain": "A",
+                    "volumes": [{"name": "v", "hostPath": {}}],
+                },
+            },
+        ),
+        [
+            "spec.volumeClaimTemplates[0].spec.resources[storage]: Required value",
+            "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
+            f'spec.serviceName: Invalid value: "A": {LABEL}',
+            f'spec.template.spec.volumes[0].name: Invalid value: "V": {LABEL}',
+            "spec.template.spec.volumes[1].hostPath.path: Required value",
+        ],
+    ),
+    "stateful set whose claim takes a volume's place": (
+        workload(
+            "StatefulSet",
+            volumeClaimTemplates=[{"metadata": {"name": "v"}, "spec": CLAIM}],
+            template={**TEMPLATE, "spec": {**POD, "volumes": [{"name": "v"}]}},
+        ),
+        [],
+    ),
+    "stateful set of labels": (
+        workload(
+            "StatefulSet",
+            template={**TEMPLATE, "metadata": {"labels": {"app": "x", "b": "?"}, "annotations": {"?": "a"}}},
+        ),
+        [
+            f'spec.template.labels: Invalid value: "?": {LABEL_VALUE}',
+            f'spec.template.annotations: Invalid value: "?": {NAME_PART}',
+        ]
+        * 2,
     ),
     "revision of a list": (revision(data=[]), ["data: Required value: data must be a valid JSON object"]),
 }
@@ -236,6 +297,21 @@ CHANGED: dict[str, tuple[Body, Body, list[str]]] = {
         controller(template=None),
         ["spec.template: Required value"] * 2,
     ),
+    "daemon set selector, told between": (
+        workload("DaemonSet"),
+        workload("DaemonSet", minReadySeconds=-1, selector=MOVED, template=OTHER),
+        [
+            "spec.minReadySeconds: Invalid value: -1: must be greater than or equal to 0",
+            FIXED,
+            "spec.minReadySeconds: Invalid value: -1: must be greater than or equal to 0",
+        ],
+    ),
+    "stateful set of no count may have any template": (
+        workload("StatefulSet", replicas=-1),
+        workload("StatefulSet", replicas=-1, template={**TEMPLATE, "spec": {}}),
+        ["spec.replicas: Invalid value: -1: must be greater than or equal to 0"],
+    ),
+    "revision without data": (revision(data=None), revision(data=None, revision=1), []),
     "deployment count, told once": (
         deployment(),
         deployment(replicas=-1),

@@ -16,7 +16,6 @@ from tiphys.apis.apps.validation import MISMATCH, long_running, parse_selector, 
 from tiphys.apis.core.pod_validation import validate_template
 from tiphys.apis.defaulting import peek
 from tiphys.apis.value_validation import (
-    NOT_NEGATIVE,
     amount,
     at_most_all,
     count_or_percent,
@@ -73,19 +72,19 @@ def validate_daemon_set_update(new: Object, old: Object) -> list[FieldError]:
 
     As upstream does, all rules of a new one are told twice.
     """
-    return validate_daemon_set(new) * 2 + same_selector(new, old)
+    faults = validate_daemon_set(new)
+    return faults + same_selector(new, old) + faults
 
 
 def validate_revision(obj: Object) -> list[FieldError]:
     """Return every fault of a ControllerRevision."""
-    data, faults = obj.get("data"), list[FieldError]()
+    data, faults = obj.get("data"), not_negative(obj, "", "revision")
     if not isinstance(data, dict):
         text = "data is mandatory" if data is None else "data must be a valid JSON object"
         faults.append(required("data", text))
-    revision = obj.get("revision") or 0
-    return faults + ([invalid("revision", revision, NOT_NEGATIVE)] if revision < 0 else [])
+    return faults
 
 
 def validate_revision_update(new: Object, old: Object) -> list[FieldError]:
     """Return every fault of replacing a ControllerRevision; the past never changes."""
-    return validate_revision(new) + immutable("data", new.get("data"), old.get("data"))
+    return not_negative(new, "", "revision") + immutable("data", new.get("data"), old.get("data"))

@@ -52,8 +52,8 @@ validate_deployment_status = _rule(
     ready="readyReplicas",
 )  # fmt: skip
 validate_replica_set_status = _rule(
-    ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "terminatingReplicas",
-     "observedGeneration"),
+    ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration",
+     "terminatingReplicas"),
     ("fullyLabeledReplicas", "readyReplicas", "availableReplicas"),
     ready="readyReplicas",
     collisions=False,

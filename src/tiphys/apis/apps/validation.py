@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from tiphys.apimachinery import labels as label_machinery
 from tiphys.apimachinery.errors import FieldError, StatusError
 from tiphys.apimachinery.field_errors import (
@@ -50,9 +48,7 @@ def parse_selector(selector: Object | None) -> Selector | None:
         return None
 
 
-def matched_template(
-    spec: Object, noun: str, *, text: str = "invalid label selector", extra_volumes: Iterable[str] = ()
-) -> list[FieldError]:
+def matched_template(spec: Object, noun: str) -> list[FieldError]:
     """Return every fault of a template that the selector must match.
 
     A selector that is missing selects nothing, so that is told beside its being required. Of a template whose
@@ -61,18 +57,16 @@ def matched_template(
     selector = parse_selector(spec.get("selector"))
     if selector is None:
         shown = shown_selector(peek(spec, "selector"))
-        return [invalid("spec.selector", shown, text)]
-    return _selected_template(peek(spec, "template"), selector, noun, extra_volumes)
+        return [invalid("spec.selector", shown, "invalid label selector")]
+    return _selected_template(peek(spec, "template"), selector, noun)
 
 
-def _selected_template(
-    template: Object, selector: Selector, noun: str, extra_volumes: Iterable[str] = ()
-) -> list[FieldError]:
+def _selected_template(template: Object, selector: Selector, noun: str) -> list[FieldError]:
     labels = peek(template, "metadata", "labels")
     faults: list[FieldError] = []
     if not selector.everything and not selector.matches(labels):
         faults.append(invalid("spec.template.metadata.labels", labels or None, MISMATCH))
-    faults += validate_template(template, "spec.template", extra_volumes=extra_volumes)
+    faults += validate_template(template, "spec.template")
     return faults + long_running(template, noun)
 
 

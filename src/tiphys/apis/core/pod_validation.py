@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import partial
 
 from tiphys.apimachinery import names
@@ -33,24 +32,14 @@ _MAX_HOST_NAME = 64
 
 
 def validate_pod_spec(
-    spec: Object,
-    path: str,
-    *,
-    extra_volumes: Iterable[str] = (),
-    is_pod: bool = False,
-    meta: Object | None = None,
+    spec: Object, path: str, *, is_pod: bool = False, meta: Object | None = None
 ) -> list[FieldError]:
-    """Return every fault of a pod's spec.
-
-    ``extra_volumes``: names that claim templates will provide. ``is_pod``: not one within a template, whose
-    metadata may be ``meta``.
-    """
+    """Return every fault of a pod's spec; ``is_pod``: not one within a template, it may have ``meta``."""
     faults: list[FieldError] = []
     if spec.get("terminationGracePeriodSeconds") is None:
         faults.append(required(f"{path}.terminationGracePeriodSeconds"))
     name = str((meta or {}).get("name") or "")
     found, volumes = validate_volumes(spec, f"{path}.volumes", is_pod=is_pod, pod_name=name)
-    volumes |= {name: {"persistentVolumeClaim": {}} for name in extra_volumes}
     faults += found + _resource_claims(spec, f"{path}.resourceClaims", meta)
     faults += validate_containers(spec, volumes, path)
     faults += validate_pod_resources(spec, f"{path}.resources")
@@ -226,14 +215,14 @@ def _host_aliases(spec: Object, path: str) -> list[FieldError]:
     return faults
 
 
-def validate_template(template: Object, path: str, *, extra_volumes: Iterable[str] = ()) -> list[FieldError]:
+def validate_template(template: Object, path: str) -> list[FieldError]:
     """Return every fault of a pod template."""
     meta, spec = peek(template, "metadata"), peek(template, "spec")
     annotations = peek(meta, "annotations")
     faults = validate_labels(peek(meta, "labels"), f"{path}.labels")
     faults += validate_annotations(annotations, f"{path}.annotations")
     faults += validate_pod_annotations(annotations, spec, f"{path}.annotations")
-    faults += validate_pod_spec(spec, f"{path}.spec", extra_volumes=extra_volumes)
+    faults += validate_pod_spec(spec, f"{path}.spec")
     faults += validate_profiles_match(annotations, spec, f"{path}.spec")
     if spec.get("ephemeralContainers"):
         at = f"{path}.spec.ephemeralContainers"
