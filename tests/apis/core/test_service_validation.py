@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tiphys.apimachinery.featuregates import FeatureGates, using
+from tiphys.apis.core.service_addresses import validate_cluster_ips
 from tiphys.apis.core.service_defaults import default_service
 from tiphys.apis.core.service_validation import (
     validate_service,
@@ -209,7 +211,15 @@ UPDATE: dict[str, tuple[Service, Service, list[str]]] = {
         addressed(),
         [
             "spec.clusterIPs[0]: Invalid value: []: primary clusterIP can not be unset",
-            "spec.ipFamilies[0]: Invalid value: []: primary ipFamily can not be unset",
+            "spec.ipFamilies[0]: Invalid value: null: primary ipFamily can not be unset",
+        ],
+    ),
+    "left out": (
+        addressed("10.0.0.1", **ONE),
+        service(),
+        [
+            "spec.clusterIPs[0]: Invalid value: null: primary clusterIP can not be unset",
+            "spec.ipFamilies[0]: Invalid value: null: primary ipFamily can not be unset",
         ],
     ),
     "to headless": (
@@ -285,3 +295,33 @@ STATUS: dict[str, tuple[Service, list[str]]] = {
 @pytest.mark.parametrize(("made", "expected"), STATUS.values(), ids=STATUS)
 def test_status(made: Service, expected: list[str]) -> None:
     assert [str(fault) for fault in validate_service_status(made, made)] == expected
+
+
+@pytest.mark.parametrize(
+    ("addresses", "families", "expected"),
+    [
+        (["010.0.0.1"], ["IPv4"], []),
+        (
+            ["010.0.0.1"],
+            ["IPv6"],
+            [
+                'spec.clusterIPs[0]: Invalid value: "010.0.0.1": expected an IPv6 value as indicated by '
+                "`ipFamilies[0]`"
+            ],
+        ),
+        (
+            ["010.0.0.1", "::ffff:10.0.0.2"],
+            [],
+            [
+                'spec.clusterIPs: Invalid value: ["010.0.0.1","::ffff:10.0.0.2"]: may specify no more than '
+                "one IP for each IP family"
+            ],
+        ),
+    ],
+)
+def test_ambiguous_addresses_where_they_are_let_through(
+    addresses: list[str], families: list[str], expected: list[str]
+) -> None:
+    spec = {"clusterIP": addresses[0], "clusterIPs": addresses, "ipFamilies": families}
+    with using(FeatureGates({"StrictIPCIDRValidation": False})):
+        assert [str(fault) for fault in validate_cluster_ips(spec)] == expected

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import duplicate, invalid, not_supported, required
 from tiphys.apimachinery.meta import Object
-from tiphys.apis.core.addresses import ip_faults
+from tiphys.apis.core.addresses import ip_faults, read_address
 
 _FAMILIES = ("IPv4", "IPv6")
 _POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
@@ -35,7 +33,7 @@ def validate_cluster_ips(spec: Object) -> list[FieldError]:
         faults.append(invalid(_IPS, addresses, "may only hold up to 2 values"))
     if wrong:
         return faults
-    if len(addresses) > 1 and len({ipaddress.ip_address(one).version for one in addresses}) < 2:
+    if len(addresses) > 1 and len(set(map(_family, addresses))) < 2:
         faults.append(invalid(_IPS, addresses, "may specify no more than one IP for each IP family"))
     return faults + _match(spec, addresses)
 
@@ -77,13 +75,19 @@ def _each_address(addresses: list[str]) -> list[FieldError]:
     return faults
 
 
+def _family(address: str) -> str:
+    """Addresses may be ambiguous here, where a server lets such be."""
+    read, _ = read_address(address)
+    return f"IPv{read.version}" if read else ""
+
+
 def _match(spec: Object, addresses: list[str]) -> list[FieldError]:
     if is_headless(spec):
         return []
     faults: list[FieldError] = []
     pairs = zip(addresses, spec.get("ipFamilies") or (), strict=False)
     for index, (address, family) in enumerate(pairs):
-        if family in _FAMILIES and family != f"IPv{ipaddress.ip_address(address).version}":
+        if family in _FAMILIES and family != _family(address):
             text = f"expected an {family} value as indicated by `ipFamilies[{index}]`"
             faults.append(invalid(f"{_IPS}[{index}]", address, text))
     return faults
@@ -112,7 +116,7 @@ def _changed_ips(new: Object, old: Object) -> list[FieldError]:
         ]
     faults: list[FieldError] = []
     if not now:
-        faults.append(invalid(f"{_IPS}[0]", now, "primary clusterIP can not be unset"))
+        faults.append(invalid(f"{_IPS}[0]", new.get("clusterIPs"), "primary clusterIP can not be unset"))
     elif before and now[0] != before[0]:
         faults.append(invalid(f"{_IPS}[0]", now, _SET_ONCE))
     if len(now) == 1 and len(before) > 1:
@@ -130,9 +134,9 @@ def _changed_families(new: Object, old: Object) -> list[FieldError]:
     faults: list[FieldError] = []
     addresses = list(new.get("clusterIPs") or ())
     if len(now) < len(before) and not addresses:
-        faults.append(invalid(first, now, "primary ipFamily can not be unset"))
+        faults.append(invalid(first, new.get("ipFamilies"), "primary ipFamily can not be unset"))
     if now and before and now[0] != before[0]:
-        faults.append(invalid(first, addresses, _SET_ONCE))
+        faults.append(invalid(first, new.get("clusterIPs"), _SET_ONCE))
     if len(now) == 1 and len(before) > 1:
         faults += _must_be_single(new, "ipFamily")
     return faults

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
 
 from tiphys.apimachinery import names
@@ -17,7 +16,7 @@ from tiphys.apimachinery.field_errors import (
     required,
 )
 from tiphys.apimachinery.meta import Object
-from tiphys.apis.core.addresses import cidr_faults, ip_faults, special_ip_faults
+from tiphys.apis.core.addresses import cidr_faults, ip_faults, read_address, special_ip_faults
 from tiphys.apis.core.container_validation import PROTOCOLS
 from tiphys.apis.core.service_addresses import is_headless, validate_changed_addresses, validate_cluster_ips
 from tiphys.apis.defaulting import each, peek
@@ -262,8 +261,6 @@ def _ingress(ingress: Object, path: str) -> list[FieldError]:
     if not host:
         return faults
     faults += invalid_all(f"{path}.hostname", host, names.is_dns1123_subdomain(host))
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
+    if read_address(host)[0] is None:
         return faults
     return [*faults, invalid(f"{path}.hostname", host, "must be a DNS name, not an IP address")]
