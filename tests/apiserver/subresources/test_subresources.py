@@ -262,3 +262,13 @@ async def test_a_resize_of_other_containers(api: Any, make_pod: Any, names: list
     made["spec"]["containers"] = [{**container, "name": name} for name in names]
     answer = await api("PUT", PODS + "/p/resize", made)
     assert (answer.status, message in answer.message) == (422, True), answer.message
+
+
+async def test_what_a_whole_pod_asks_for_cannot_be_left_out(api: Any, make_pod: Any) -> None:
+    body = make_pod()
+    body["spec"]["resources"] = {"requests": {"cpu": "100m"}}
+    made = await api.create(PODS, body)
+    del made["spec"]["resources"]
+    answer = await api("PUT", PODS + "/p/resize", made)
+    text = "spec.resources: Forbidden: pod-level resources cannot be removed"
+    assert (answer.status, text in answer.message) == (422, True), answer.message

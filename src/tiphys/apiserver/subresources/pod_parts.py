@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.container_defaults import default_container
 from tiphys.apis.core.pod_update import validate_ephemeral_update, validate_resize
+from tiphys.apis.defaulting import restore
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.subresources.part import handle_part
 from tiphys.wire.message import Response
@@ -45,8 +47,8 @@ def _merge_resize(live: Object, wanted: Object) -> Object:
                 container["resizePolicy"] = found["resizePolicy"]
             else:
                 container.pop("resizePolicy", None)
-    if "resources" in spec:
-        live["spec"]["resources"] = spec["resources"]
+    if on("InPlacePodLevelResourcesVerticalScaling"):
+        restore(live["spec"], spec, "resources")
     return live
 
 
