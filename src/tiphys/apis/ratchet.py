@@ -67,6 +67,8 @@ POD_EXCUSES = (
     Excuse(re.compile(r"\.securityContext\.seLinuxChangePolicy$"), 'value: "MountOption"'),
     Excuse(re.compile(r"\.tolerations\[\d+\]\.operator$"), '"Gt"'),
     Excuse(re.compile(r"\.(hostNetwork|volumeDevices)$"), "when `hostUsers` is false"),
+    Excuse(re.compile(r"\.volumes\[\d+\]\.image\.reference$")),
+    Excuse(re.compile(r"\.restartPolicyRules\[\d+\]\.action$"), 'value: "RestartAllContainers"'),
     *LEGACY_ADDRESSES,
 )
 """What pods, and the templates of workloads, are excused."""

@@ -336,8 +336,60 @@ STATUSES: dict[str, tuple[Body, list[str]]] = {
 @pytest.mark.parametrize(("status", "expected"), STATUSES.values(), ids=STATUSES)
 def test_statuses(status: Body, expected: list[str]) -> None:
     pod = make({"resourceClaims": [CLAIM]})
-    found = POD.validate_status_update({**pod, "status": status}, {**pod, "status": {}})
+    with using(FeatureGates({"ImageVolumeWithDigest": True})):
+        found = POD.validate_status_update({**pod, "status": status}, {**pod, "status": {}})
     assert [str(fault) for fault in found] == expected
+
+
+def test_what_gates_leave_out_of_a_status() -> None:
+    mount = {"name": "v", "mountPath": "/", "volumeStatus": {"image": {}}}
+    pod = make({"nodeName": "n"})
+    status = {"nominatedNodeName": "m", "containerStatuses": [{"name": "c", "volumeMounts": [mount]}]}
+    with using(FeatureGates({"ClearingNominatedNodeNameAfterBinding": False})):
+        assert POD.validate_status_update({**pod, "status": status}, pod) == []
+
+
+NAMELESS = {"volumes": [{"name": "v", "image": {"pullPolicy": "X"}}]}
+EVERYONE = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [1]}}
+KEPT: dict[str, tuple[Body, list[str]]] = {
+    "an image of no name": (
+        NAMELESS,
+        [
+            f"spec.template.{V}.image.reference: Required value",
+            f'spec.template.{V}.image.pullPolicy: Unsupported value: "X": supported values: "Always", "IfNotPresent", "Never"',
+        ],
+    ),
+    "a rule behind a gate": (
+        {
+            "containers": [
+                {"name": "c", "image": "i", "restartPolicy": "Never", "restartPolicyRules": [EVERYONE]}
+            ]
+        },
+        [
+            f'spec.template.{C}.restartPolicyRules[0].action: Unsupported value: "RestartAllContainers": supported values: "Restart"'
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("spec", "expected"), KEPT.values(), ids=KEPT)
+def test_what_templates_had_may_stay(
+    spec: Body,
+    expected: list[str],
+    faults_of_new: Callable[[Body], list[str]],
+    faults_of_change: Callable[[Body, Body], list[str]],
+) -> None:
+    labels = {"app": "x"}
+    pod = {"containers": [{"name": "c", "image": "i"}], **spec}
+    template = {"metadata": {"labels": labels}, "spec": pod}
+    old = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "spec": {"selector": {"matchLabels": labels}, "template": template},
+    }
+    with using(FeatureGates({"RestartAllContainersOnContainerExits": False})):
+        assert faults_of_new(old) == expected
+        assert faults_of_change(old, old) == expected[1:]
 
 
 def test_what_stays_in_endpoints_is_not_looked_at(

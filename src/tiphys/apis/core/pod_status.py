@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.field_errors import (
     duplicate,
     forbidden,
@@ -74,7 +75,8 @@ def validate_status_update(new: Object, old: Object) -> list[FieldError]:
 def _mounted_images(status: Object) -> list[FieldError]:
     """What the images are that containers mount."""
     faults: list[FieldError] = []
-    for key in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
+    kinds = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+    for key in kinds if on("ImageVolumeWithDigest") else ():
         for index, item in enumerate(each(status, key)):
             for place, mount in enumerate(each(item, "volumeMounts")):
                 image = peek(mount, "volumeStatus").get("image")
@@ -137,7 +139,8 @@ def _nominated(status: Object, before: Object, *, bound: bool) -> list[FieldErro
         return []
     faults = invalid_all(path, name, names.is_dns1123_subdomain(name))
     text = "may not be set on pods that are already bound to a node"
-    return [*faults, forbidden(path, text)] if bound else faults
+    clears = on("ClearingNominatedNodeNameAfterBinding")
+    return [*faults, forbidden(path, text)] if bound and clears else faults
 
 
 def _no_revival(status: Object, before: Object, spec: Object) -> list[FieldError]:

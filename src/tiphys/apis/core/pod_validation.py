@@ -39,7 +39,7 @@ def validate_pod_spec(
     if spec.get("terminationGracePeriodSeconds") is None:
         faults.append(required(f"{path}.terminationGracePeriodSeconds"))
     name = str((meta or {}).get("name") or "")
-    found, volumes = validate_volumes(spec, f"{path}.volumes", is_pod=is_pod, pod_name=name)
+    found, volumes = validate_volumes(spec, f"{path}.volumes", pod_name=name)
     faults += found + _resource_claims(spec, f"{path}.resourceClaims", meta)
     faults += validate_containers(spec, volumes, path)
     faults += validate_pod_resources(spec, f"{path}.resources")

@@ -320,10 +320,8 @@ def _ephemeral(source: Object, path: str) -> list[FieldError]:
 
 
 def _image(source: Object, path: str) -> list[FieldError]:
-    policy = source.get("pullPolicy") or ""
-    if not policy:
-        return [required(f"{path}.pullPolicy")]
-    return [] if policy in PULL_POLICIES else [not_supported(f"{path}.pullPolicy", policy, PULL_POLICIES)]
+    faults = needs("reference")(source, path)
+    return faults + one_of(source.get("pullPolicy"), f"{path}.pullPolicy", PULL_POLICIES)
 
 
 _SHARED: dict[str, Check] = {

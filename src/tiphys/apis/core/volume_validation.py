@@ -40,7 +40,7 @@ _KEY_FILES = ("credentialBundlePath", "keyPath", "certificateChainPath")
 
 
 def validate_volumes(
-    spec: Object, path: str, *, is_pod: bool = False, pod_name: str = ""
+    spec: Object, path: str, *, pod_name: str = ""
 ) -> tuple[list[FieldError], dict[str, Object]]:
     """Return every fault of a pod's volumes, and by name those without: nobody can mount the others.
 
@@ -52,8 +52,6 @@ def validate_volumes(
     for index, volume in enumerate(each(spec, "volumes")):
         at, name = f"{path}[{index}]", volume.get("name") or ""
         found = _source_faults(volume, at)
-        if is_pod and volume.get("image") is not None and not peek(volume, "image").get("reference"):
-            found = [required(f"{at}.image.reference"), *found]
         if made and name and volume.get("ephemeral") is not None:
             claim = f"{pod_name}-{name}"
             told = [f'PVC name "{claim}": {text}' for text in names.is_dns1123_subdomain(claim)]
