@@ -301,6 +301,25 @@ REPLACE: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
         kind("v1", "Secret", type="other"),
         ['type: Invalid value: "other": field is immutable'],
     ),
+    "role, told twice": (
+        kind("rbac.authorization.k8s.io/v1", "Role"),
+        kind("rbac.authorization.k8s.io/v1", "Role", rules=[{"verbs": [], "nonResourceURLs": []}]),
+        [
+            "rules[0].verbs: Required value: verbs must contain at least one value",
+            "rules[0].apiGroups: Required value: resource rules must supply at least one api group",
+            "rules[0].resources: Required value: resource rules must supply at least one resource",
+        ]
+        * 2,
+    ),
+    "binding, told twice but for its role": (
+        binding(),
+        binding(roleRef={"kind": "X", "name": "other"}),
+        [
+            *['roleRef.kind: Unsupported value: "X": supported values: "Role", "ClusterRole"'] * 2,
+            'roleRef: Invalid value: {"APIGroup":"rbac.authorization.k8s.io","Kind":"X","Name":"other"}: '
+            "cannot change roleRef",
+        ],
+    ),
     "role of a binding": (
         binding(),
         binding(roleRef={"kind": "Role", "name": "other"}),
@@ -332,7 +351,7 @@ REPLACE: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
     "class parameters": (
         kind("storage.k8s.io/v1", "StorageClass", provisioner="p"),
         kind("storage.k8s.io/v1", "StorageClass", provisioner="p", parameters={"a": "b"}),
-        ["parameters: Forbidden: updates to parameters are forbidden."],
+        ['parameters: Invalid value: {"a":"b"}: field is immutable'],
     ),
     "priority value": (
         kind("scheduling.k8s.io/v1", "PriorityClass", value=1),

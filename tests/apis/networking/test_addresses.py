@@ -47,4 +47,7 @@ def test_parents() -> None:
     obj = {"spec": {"parentRef": {"resource": "services"}}}
     assert [fault.field for fault in addresses.validate_ip_address(obj)] == ["spec.parentRef.name"]
     assert [fault.field for fault in addresses.validate_ip_address({})] == ["spec.parentRef"]
-    assert len(addresses.validate_ip_address_update({}, obj)) == 1
+    assert [str(fault) for fault in addresses.validate_ip_address_update({}, obj)] == [
+        "spec.parentRef: Required value",
+        "spec.parentRef: Invalid value: null: field is immutable",
+    ]

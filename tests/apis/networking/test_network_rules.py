@@ -258,6 +258,12 @@ CHANGED: dict[str, tuple[Body, Body, list[str]]] = {
             'spec.controller: Invalid value: "d": must be a domain-prefixed path (such as "acme.io/foo")',
         ],
     ),
+    "policy, told twice": (
+        policy(),
+        policy(ports=[{"protocol": "X"}]),
+        ['spec.ingress[0].ports[0].protocol: Unsupported value: "X": supported values: "TCP", "UDP", "SCTP"']
+        * 2,
+    ),
     "second family": (cidrs("10.0.0.0/8"), cidrs("10.0.0.0/8", "fd00::/64"), []),
     "other range": (
         cidrs("10.0.0.0/8"),

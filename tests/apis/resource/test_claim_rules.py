@@ -165,6 +165,14 @@ def test_template() -> None:
     ]
 
 
+def test_metadata_of_what_a_template_makes() -> None:
+    meta = {"labels": {"a": "-"}, "annotations": {"/": ""}, "finalizers": ["x"]}
+    found = faults(TEMPLATE, {"spec": {**claim(request()), "metadata": meta}})
+    assert [text.split(": ")[0] for text in found] == ["spec.metadata.annotations"] * 3 + [
+        "spec.metadata.labels"
+    ]
+
+
 def test_device_class() -> None:
     spec = {"selectors": [{}], "config": [{}], "extendedResourceName": "cpu"}
     assert faults(CLASS, {"spec": spec}) == [

@@ -43,6 +43,11 @@ def reporting(**parts: Any) -> Any:
     return allocated(devices=[{**DEVICE, **parts}])
 
 
+def shown(device: str) -> str:
+    """Return a device as faults show it."""
+    return f'{{"Driver":"{DRIVER}","Pool":"p","Device":"{device}","ShareID":""}}'
+
+
 def conditions(count: int) -> list[dict[str, Any]]:
     part = {"status": "True", "reason": "R", "lastTransitionTime": "2026-01-01T00:00:00Z"}
     return [{"type": f"t{index}", **part} for index in range(count)]
@@ -139,11 +144,11 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a report of a device": (reporting(conditions=conditions(1), data={"a": 1}), []),
     "a report of another device": (
         reporting(device="e"),
-        [f'{D}: Invalid value: "{DRIVER}/p/e": must be an allocated device in the claim'],
+        [f"{D}: Invalid value: {shown('e')}: must be an allocated device in the claim"],
     ),
     "two reports": (
         allocated(devices=[DEVICE, DEVICE]),
-        [f'status.devices[1]: Duplicate value: "{DRIVER}/p/d"'],
+        [f"status.devices[1]: Duplicate value: {shown('d')}"],
     ),
     "many conditions": (
         reporting(conditions=conditions(9)),

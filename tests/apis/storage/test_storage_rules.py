@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from tiphys.apimachinery.featuregates import FeatureGates, using
+from tiphys.apimachinery.meta import gvk_of
+from tiphys.apis.strategies import strategy_for
+
 Body = dict[str, Any]
 
 SUBDOMAIN = (
@@ -93,9 +97,12 @@ NEW: dict[str, tuple[Body, list[str]]] = {
             f'{T}[1].matchLabelExpressions[2].key: Duplicate value: "zone"',
         ],
     ),
-    "topology twice": (
-        storage_class(allowedTopologies=[topology(ZONE), topology(ZONE)]),
-        [f'{T}[1].matchLabelExpressions: Duplicate value: ""'],
+    "topology three times": (
+        storage_class(allowedTopologies=[topology(ZONE), topology(ZONE), topology(ZONE)]),
+        [
+            f'{T}[1].matchLabelExpressions: Duplicate value: ""',
+            *[f'{T}[2].matchLabelExpressions: Duplicate value: ""'] * 2,
+        ],
     ),
     "attachment": (attachment(), []),
     "attachment of nothing": (attachment({}), [f"spec.source: Required value: {ONE}"]),
@@ -115,7 +122,6 @@ NEW: dict[str, tuple[Body, list[str]]] = {
         [
             "spec.attacher: Required value",
             f'spec.nodeName: Invalid value: "": {SUBDOMAIN}',
-            "spec.attacher: Required value",
         ],
     ),
     "inline": (inline(), []),
@@ -220,10 +226,27 @@ CHANGED: dict[str, tuple[Body, Body, list[str]]] = {
             volumeBindingMode="WaitForFirstConsumer",
         ),
         [
-            "parameters: Forbidden: updates to parameters are forbidden.",
-            "provisioner: Forbidden: updates to provisioner are forbidden.",
-            "reclaimPolicy: Forbidden: updates to reclaimPolicy are forbidden.",
+            'parameters: Invalid value: {"a":"b"}: field is immutable',
+            'provisioner: Invalid value: "d": field is immutable',
+            'reclaimPolicy: Invalid value: "Retain": field is immutable',
             'volumeBindingMode: Invalid value: "WaitForFirstConsumer": field is immutable',
+        ],
+    ),
+    "class that loses all": (
+        storage_class(parameters={"a": "b"}),
+        storage_class(provisioner=""),
+        [
+            "provisioner: Required value",
+            "parameters: Invalid value: null: field is immutable",
+            'provisioner: Invalid value: "": field is immutable',
+        ],
+    ),
+    "attachment of another volume": (
+        attachment(),
+        attachment({"persistentVolumeName": "_"}),
+        [
+            *[f'spec.source.persistentVolumeName: Invalid value: "_": {SUBDOMAIN}'] * 2,
+            'spec: Invalid value: {"Attacher":"a.b","Source":{"PersistentVolumeName":"_","InlineVolumeSpec":null},"NodeName":"n"}: field is immutable',
         ],
     ),
     "driver": (
@@ -280,6 +303,28 @@ def test_changed(
     old: Body, new: Body, expected: list[str], faults_of_change: Callable[[Body, Body], list[str]]
 ) -> None:
     assert faults_of_change(old, new) == expected
+
+
+def test_drivers_are_compared_in_their_old_order(
+    faults_of_change: Callable[[Body, Body], list[str]],
+) -> None:
+    old, new = (
+        kind("CSINode", spec={"drivers": [{"name": name, "nodeID": node} for name in names]})
+        for names, node in (("ab", "n"), ("ba", "m"))
+    )
+    found = faults_of_change(old, new)
+    assert ['"Name":"a"' in text for text in found] == [True, False]
+
+
+def test_a_driver_that_nodes_may_lack_is_behind_a_gate() -> None:
+    obj = driver(attachRequired=True, podInfoOnMount=True, storageCapacity=True, seLinuxMount=True)
+    obj["spec"]["preventPodSchedulingIfMissing"] = False
+    rules = strategy_for(gvk_of(obj))
+    assert [str(fault) for fault in rules.validate_update(obj, obj)] == [
+        "spec.preventPodSchedulingIfMissing: Forbidden: preventPodSchedulingIfMissing requires the VolumeLimitScaling feature gate to be enabled"
+    ]
+    with using(FeatureGates({"VolumeLimitScaling": True})):
+        assert rules.validate(obj) == []
 
 
 def test_status_of_attachments(faults_of_status: Callable[[Body, Body, Body], list[str]]) -> None:

@@ -37,7 +37,7 @@ def validate_ip_address(obj: Object) -> list[FieldError]:
 def validate_ip_address_update(new: Object, old: Object) -> list[FieldError]:
     """Return every fault of replacing an IPAddress; whose it is never changes."""
     parent, before = (peek(part, "spec").get("parentRef") for part in (new, old))
-    return immutable_inside("spec.parentRef", "ParentReference", parent, before)
+    return validate_ip_address(new) + immutable_inside("spec.parentRef", "ParentReference", parent, before)
 
 
 def validate_service_cidr(obj: Object) -> list[FieldError]:

@@ -80,7 +80,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         default=default_network_policy,
         validate=validation.validate_network_policy,
         validate_update=ratcheted(
-            lambda new, _old: validation.validate_network_policy(new),
+            validation.validate_network_policy_update,
             validation.validate_network_policy,
             SELECTOR_VALUES,
             *LEGACY_ADDRESSES,

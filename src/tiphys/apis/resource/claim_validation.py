@@ -15,6 +15,7 @@ from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apis.core.resource_validation import is_extended
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.inside import immutable_inside
+from tiphys.apis.meta_validation import validate_annotations, validate_labels
 from tiphys.apis.resource.device_values import (
     allocation_mode_faults,
     class_name_faults,
@@ -47,7 +48,10 @@ def validate_claim(claim: Object) -> list[FieldError]:
 
 def validate_claim_template(template: Object) -> list[FieldError]:
     """Return every fault of a ResourceClaimTemplate."""
-    return claim_spec_faults(peek(template, "spec", "spec"), "spec.spec")
+    meta, at = peek(template, "spec", "metadata"), "spec.metadata"
+    faults = validate_annotations(peek(meta, "annotations"), f"{at}.annotations")
+    faults += validate_labels(peek(meta, "labels"), f"{at}.labels")
+    return faults + claim_spec_faults(peek(template, "spec", "spec"), "spec.spec")
 
 
 def same_spec(new: Object, old: Object) -> list[FieldError]:

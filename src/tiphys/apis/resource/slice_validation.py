@@ -154,6 +154,7 @@ def _devices(spec: Object, old: Object) -> list[FieldError]:
         faults += _device(own, before.get(name) or {}, at)
         faults += _device_placement(own, at, chosen=bool(spec.get("perDeviceNodeSelection")))
         faults += binding_faults(own, at)
+        faults += mapping_faults(own, f"{at}.nodeAllocatableResourceMappings")
     seen: set[str] = set()
     for index, device in enumerate(devices):
         name = device.get("name") or ""
@@ -182,8 +183,7 @@ def _device(device: Object, old: Object, path: str) -> list[FieldError]:
         faults += capacity_faults(value, f"{path}.capacity[{_shortened(name)}]", shared=shared)
     if device.get("taints") != old.get("taints"):
         faults += _taints(list(each(device, "taints")), f"{path}.taints")
-    faults += consumption_faults(device, f"{path}.consumesCounters")
-    return faults + mapping_faults(device, f"{path}.nodeAllocatableResourceMappings")
+    return faults + consumption_faults(device, f"{path}.consumesCounters")
 
 
 def _value_count(attribute: Object) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import (
+    Struct,
     duplicate,
     forbidden,
     invalid,
@@ -46,6 +47,7 @@ _NORMAL = (
 _NO_NEW_CONSUMERS = (
     "new entries may not be added while `deallocationRequested` or `deletionTimestamp` are set"
 )
+_ID = ("driver", "pool", "device", "shareID")
 _Check = Callable[[Object, str], list[FieldError]]
 
 
@@ -68,7 +70,7 @@ def validate_claim_status(new: Object, old: Object) -> list[FieldError]:
 
 
 def _listed(
-    items: Sequence[Object], path: str, most: int, check: _Check, key: Callable[[Object], str] | None = None
+    items: Sequence[Object], path: str, most: int, check: _Check, key: Callable[[Object], Any] | None = None
 ) -> list[FieldError]:
     """Check a list and, where there is a key, that no two items share one."""
     if 0 <= most < len(items):
@@ -101,9 +103,12 @@ def _reserved_rightly(status: Object, before: Object, *, deleted: bool) -> list[
     return []
 
 
-def _device_id(device: Object) -> str:
-    parts = [str(device.get(key) or "") for key in ("driver", "pool", "device", "shareID")]
-    return "/".join(parts[:3] + [part for part in parts[3:] if part])
+def _device_id(device: Object) -> tuple[str, ...]:
+    return tuple(str(device.get(key) or "") for key in _ID)
+
+
+def _shown_id(device: Object) -> Struct:
+    return Struct({f"{key[0].upper()}{key[1:]}": str(device.get(key) or "") for key in _ID})
 
 
 def _uid(uid: str, path: str) -> list[FieldError]:
@@ -124,12 +129,12 @@ def _uid(uid: str, path: str) -> list[FieldError]:
     return [invalid(path, uid, _NORMAL)] if len(uid) != 36 or uid != uid.lower() else []
 
 
-def _device_statuses(devices: Sequence[Object], known: set[str], path: str) -> list[FieldError]:
+def _device_statuses(devices: Sequence[Object], known: set[tuple[str, ...]], path: str) -> list[FieldError]:
     def check(device: Object, at: str) -> list[FieldError]:
         faults = _named_device(device, at)
         if _device_id(device) not in known:
             text = "must be an allocated device in the claim"
-            faults.append(invalid(at, _device_id(device), text))
+            faults.append(invalid(at, _shown_id(device), text))
         if len(device.get("conditions") or ()) > _MOST_CONDITIONS:
             count = len(device["conditions"])
             faults.append(too_many(f"{at}.conditions", count, _MOST_CONDITIONS))
@@ -138,7 +143,7 @@ def _device_statuses(devices: Sequence[Object], known: set[str], path: str) -> l
             faults += _data(device["data"], f"{at}.data")
         return faults + _network(peek(device, "networkData"), f"{at}.networkData")
 
-    return _listed(devices, path, -1, check, _device_id)
+    return _listed(devices, path, -1, check, _shown_id)
 
 
 def _named_device(device: Object, path: str) -> list[FieldError]:

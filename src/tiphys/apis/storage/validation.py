@@ -42,6 +42,7 @@ _TOKENS_SHOWN = (
     "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent "
     "possible logging of tokens in volume attributes"
 )
+_NO_LIMITS = "preventPodSchedulingIfMissing requires the VolumeLimitScaling feature gate to be enabled"
 _ONE_SOURCE = "must specify exactly one of inlineVolumeSpec and persistentVolumeName"
 
 
@@ -82,8 +83,7 @@ def _topologies(terms: list[Object], path: str) -> list[FieldError]:
         at, meant = f"{path}[{index}].matchLabelExpressions", dict[str, frozenset[str]]()
         for place, expression in enumerate(each(term, "matchLabelExpressions")):
             faults += _topology(expression, meant, f"{at}[{place}]")
-        if meant in seen:
-            faults.append(duplicate(at, ""))
+        faults += [duplicate(at, "")] * seen.count(meant)
         seen.append(meant)
     return faults
 
@@ -108,12 +108,11 @@ def _topology(expression: Object, meant: dict[str, frozenset[str]], path: str) -
 def validate_storage_class_update(new: Object, old: Object) -> list[FieldError]:
     """Return every fault of replacing a StorageClass; what it provisions never changes."""
     faults = validate_storage_class(new)
-    faults += [
-        forbidden(key, f"updates to {key} are forbidden.")
-        for key in ("parameters", "provisioner", "reclaimPolicy")
-        if (new.get(key) or None) != (old.get(key) or None)
-    ]
-    return faults + immutable("volumeBindingMode", new.get("volumeBindingMode"), old.get("volumeBindingMode"))
+    for key, empty in (("parameters", None), ("provisioner", "")):
+        faults += immutable(key, new.get(key) or empty, old.get(key) or empty)
+    for key in ("reclaimPolicy", "volumeBindingMode"):
+        faults += immutable(key, new.get(key), old.get(key))
+    return faults
 
 
 def storage_class_warnings(obj: Object, _old: Object | None) -> list[str]:
@@ -127,23 +126,17 @@ def storage_class_warnings(obj: Object, _old: Object | None) -> list[str]:
 
 
 def validate_attachment(obj: Object) -> list[FieldError]:
-    """Return every fault of a new VolumeAttachment."""
+    """Return every fault of a VolumeAttachment."""
     spec = peek(obj, "spec")
-    faults = _attachment(obj) + driver_name(str(spec.get("attacher") or ""), "spec.attacher")
+    faults = driver_name(str(spec.get("attacher") or ""), "spec.attacher")
+    faults += _source(peek(spec, "source"), "spec.source")
+    node = str(spec.get("nodeName") or "")
+    faults += invalid_all("spec.nodeName", node, names.is_dns1123_subdomain(node)) + _attachment_status(obj)
     volume = peek(spec, "source").get("persistentVolumeName")
     if volume is not None:
         path = "spec.source.persistentVolumeName"
         faults += invalid_all(path, volume, names.is_dns1123_subdomain(volume))
     return faults
-
-
-def _attachment(obj: Object) -> list[FieldError]:
-    spec = peek(obj, "spec")
-    faults = [] if spec.get("attacher") else [required("spec.attacher")]
-    faults += _source(peek(spec, "source"), "spec.source")
-    node = str(spec.get("nodeName") or "")
-    faults += invalid_all("spec.nodeName", node, names.is_dns1123_subdomain(node))
-    return faults + _attachment_status(obj)
 
 
 def _source(source: Object, path: str) -> list[FieldError]:
@@ -181,7 +174,7 @@ def validate_attachment_update(new: Object, old: Object) -> list[FieldError]:
     """
     spec, before = peek(new, "spec"), peek(old, "spec")
     changed = immutable_inside("spec", "VolumeAttachmentSpec", spec, before)
-    return _attachment(new) * 2 + changed
+    return validate_attachment(new) * 2 + changed
 
 
 def validate_csi_driver(obj: Object) -> list[FieldError]:
@@ -215,6 +208,8 @@ def validate_csi_driver(obj: Object) -> list[FieldError]:
     if secret is not None and not spec.get("tokenRequests"):
         text = "serviceAccountTokenInSecrets is set but no tokenRequests are specified"
         faults.append(invalid("spec.serviceAccountTokenInSecrets", secret, text))
+    if spec.get("preventPodSchedulingIfMissing") is not None and not on("VolumeLimitScaling"):
+        faults.append(forbidden("spec.preventPodSchedulingIfMissing", _NO_LIMITS))
     return faults
 
 
@@ -292,14 +287,16 @@ def validate_csi_node_update(new: Object, old: Object) -> list[FieldError]:
     As upstream does, all rules of a new one are told twice.
     """
     faults = validate_csi_node(new) + validate_csi_node(new)
-    before = {driver.get("name"): driver for driver in each(old, "spec", "drivers")}
-    fixed = not on("MutableCSINodeAllocatableCount")
-    for driver in each(new, "spec", "drivers"):
-        now, then = (
-            {key: value for key, value in one.items() if key != "allocatable" or fixed}
-            for one in (driver, before.get(driver.get("name"), driver))
-        )
-        faults += immutable_inside("spec.drivers", "CSINodeDriver", now, then)
+    may_grow = on("MutableCSINodeAllocatableCount")
+    for before in each(old, "spec", "drivers"):
+        for driver in each(new, "spec", "drivers"):
+            if driver.get("name") != before.get("name"):
+                continue
+            now, then = (
+                {key: value for key, value in one.items() if key != "allocatable" or not may_grow}
+                for one in (driver, before)
+            )
+            faults += immutable_inside("spec.drivers", "CSINodeDriver", now, then)
     return faults
 
 
