@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from tiphys.apimachinery.schema.build import build_custom
-from tiphys.apis.apiextensions.default_faults import default_faults
 from tiphys.apis.apiextensions.rule_faults import compile_faults, text_faults, too_costly
 from tiphys.apis.apiextensions.rules import field_path
 from tiphys.apis.apiextensions.structural_rules import structural_faults
@@ -303,81 +302,6 @@ def test_patterns_are_those_of_go(pattern: str) -> None:
     why = f"must be a valid regular expression, but isn't: error parsing regexp: {PATTERNS[pattern]}"
     wanted = [f's.properties[a].pattern: Invalid value: "{pattern}": {why}']
     assert found == (wanted if PATTERNS[pattern] else [])
-
-
-POSITIVE = {"rule": "self > 0", "message": "must be positive"}
-OPTIONAL = {
-    "rule": "oldSelf.hasValue() || self > 5",
-    "message": "new ones are large",
-    "optionalOldSelf": True,
-}
-DEFAULTS: dict[str, tuple[dict[str, Any], list[str]]] = {
-    "sound": (thing(a={**INTEGER, "default": 1}, b={**TEXT, "default": "x"}), []),
-    "wrong type": (
-        thing(a={**INTEGER, "default": "x"}),
-        [
-            's.properties[a].default: Invalid value: "string": s.properties[a].default in body must be of type integer: "string"'
-        ],
-    ),
-    "against its own rule": (
-        thing(a=ruled({**INTEGER, "default": -1}, POSITIVE)),
-        ["s.properties[a].default: Invalid value: -1: must be positive"],
-    ),
-    "against a rule inside": (
-        thing(o={**thing(a=ruled(INTEGER, POSITIVE)), "default": {"a": 0}}),
-        ["s.properties[o].default.a: Invalid value: 0: must be positive"],
-    ),
-    "a transition that holds when nothing changes": (
-        thing(a=ruled({**INTEGER, "default": 1}, "self == oldSelf")),
-        [],
-    ),
-    "a transition that never holds": (
-        thing(a=ruled({**INTEGER, "default": 1}, {"rule": "self > oldSelf", "message": "grows"})),
-        ["s.properties[a].default: Invalid value: 1: grows"],
-    ),
-    "where there was nothing": (
-        thing(a=ruled({**INTEGER, "default": 1}, OPTIONAL)),
-        ["s.properties[a].default: Invalid value: 1: new ones are large"],
-    ),
-    "rules of those around it are not asked": (
-        ruled(thing(a={**INTEGER, "default": 1}), "self.a > 5"),
-        [],
-    ),
-    "unknown fields": (
-        thing(o={**thing(a=INTEGER), "default": {"a": 1, "b": 2}}),
-        ['s.properties[o].default: Invalid value: {"a":1,"b":2}: must not have unknown fields'],
-    ),
-    "required fields are not filled in": (
-        thing(
-            o={
-                "type": "object",
-                "required": ["a"],
-                "properties": {"a": {**INTEGER, "default": 1}},
-                "default": {},
-            }
-        ),
-        ["s.properties[o].default.a: Required value"],
-    ),
-    "in items": (
-        thing(l={"type": "array", "items": thing(a=ruled({**INTEGER, "default": 0}, POSITIVE))}),
-        ["s.properties[l].items.properties[a].default: Invalid value: 0: must be positive"],
-    ),
-    "no answer": (
-        thing(o=ruled({**thing(a=INTEGER), "default": {}}, "self.a > 1")),
-        ['s.properties[o].default: Invalid value: "object": no such key: a evaluating rule: self.a > 1'],
-    ),
-}
-
-
-@pytest.mark.parametrize("name", DEFAULTS)
-def test_defaults_are_values_that_the_schema_lets_through(name: str) -> None:
-    schema, wanted = DEFAULTS[name]
-    assert [str(fault) for fault in default_faults(schema, "s")] == wanted
-
-
-def test_defaults_of_older_definitions_may_have_unknown_fields() -> None:
-    schema = thing(o={**thing(a=INTEGER), "default": {"a": 1, "b": 2}})
-    assert default_faults(schema, "s", pruned=False) == []
 
 
 NOT_STRUCTURAL: dict[str, tuple[dict[str, Any], list[str]]] = {

@@ -5,7 +5,6 @@ import pytest
 from tiphys.apimachinery.schema.build import build_custom
 from tiphys.apimachinery.schema.mismatch import DecodeError
 from tiphys.apimachinery.schema.structural import apply_defaults, decode_custom, prune
-from tiphys.apimachinery.schema.validate import Validator
 from tiphys.apis.schemas import object_meta
 
 SCHEMA = build_custom(
@@ -109,25 +108,6 @@ def test_nulls_in_lists_become_the_default_of_items() -> None:
         value: list[Any] = [None]
         apply_defaults(value, build_custom({"type": "array", "items": items}))
         assert value == wanted
-
-
-def test_items_of_which_there_are_many_are_told_once() -> None:
-    keyed = {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["a"]}
-    items = {"type": "object", "nullable": True, "additionalProperties": {"type": "string"}}
-    schema = {
-        "type": "object",
-        "properties": {
-            "set": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
-            "map": {**keyed, "items": items},
-        },
-    }
-    value = {"set": ["a", "b", "a", "a", "b"], "map": [None, {"a": "1"}, {"b": "2"}, {"a": "1"}, {"a": "1"}]}
-    assert [str(fault) for fault in Validator(build_custom(schema)).validate(value)] == [
-        'set[2]: Duplicate value: "a"',
-        'set[4]: Duplicate value: "b"',
-        "map[2]: Duplicate value: {}",
-        'map[3]: Duplicate value: {"a":"1"}',
-    ]
 
 
 KEEPS = {"x-kubernetes-preserve-unknown-fields": True}

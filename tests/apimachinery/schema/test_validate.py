@@ -97,23 +97,6 @@ CASES: list[tuple[str, dict[str, Any], Any, list[str]]] = [
     ("int or string", {"x-kubernetes-int-or-string": True}, "5%", []),
     ("int or string with a type", {"type": "string", "x-kubernetes-int-or-string": True}, 5, []),
     (
-        "set",
-        {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
-        ["a", "a"],
-        ['x[1]: Duplicate value: "a"'],
-    ),
-    (
-        "map",
-        {
-            "type": "array",
-            "x-kubernetes-list-type": "map",
-            "x-kubernetes-list-map-keys": ["n"],
-            "items": {"type": "object", "properties": {"n": {"type": "string"}, "v": {"type": "integer"}}},
-        },
-        [{"n": "a", "v": 1}, {"n": "a", "v": 2}],
-        ['x[1]: Duplicate value: {"n":"a"}'],
-    ),
-    (
         "one of",
         {"type": "object", "oneOf": [{"required": ["a"]}, {"required": ["b"]}]},
         {},

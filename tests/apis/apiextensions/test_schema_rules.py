@@ -114,7 +114,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
             }
         ),
         [
-            f'{S}.properties[e].properties[metadata].properties[name].default: Invalid value: "integer": {S}.properties[e].properties[metadata].properties[name].default in body must be of type string: "integer"',
+            f'{S}.properties[e].properties[metadata].properties[name].default: Invalid value: 1: must result in valid metadata: metadata: Invalid value: {{"name":1}}: json: cannot unmarshal number into Go struct field ObjectMeta.name of type string',
             f"{S}.properties[e].properties[metadata].properties[labels].additionalProperties.default: Forbidden: must not be set inside additionalProperties applying to object metadata",
         ],
     ),

@@ -10,7 +10,7 @@ import pytest_asyncio
 from tests.apiserver.crd.conftest import CRDS, definition, version
 
 from tiphys.apimachinery.schema.build import build_custom
-from tiphys.apiserver.crd.embedded import embedded_faults
+from tiphys.apis.apiextensions.embedded import embedded_faults
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -30,6 +30,7 @@ SCHEMA = {
         "one": {**EMBEDDED, "properties": {"inner": EMBEDDED}},
         "many": {"type": "array", "items": EMBEDDED},
         "plain": OPEN,
+        "names": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
         "spec": OPEN,
         "status": OPEN,
     },
@@ -56,8 +57,12 @@ def host(**parts: Any) -> dict[str, Any]:
 
 
 FAULTS: dict[str, tuple[dict[str, Any], str]] = {
-    "nothing said": ({"one": {}}, "one.apiVersion: Required value: must not be empty"),
-    "no kind": ({"many": [GOOD, {"apiVersion": "v1"}]}, "many[1].kind: Required value: must not be empty"),
+    "nothing said": ({"one": {}}, "one.apiVersion: Required value, one.kind: Required value"),
+    "no kind": ({"many": [GOOD, {"apiVersion": "v1"}]}, "many[1].kind: Required value"),
+    "a version that is none and no kind": (
+        {"one": {"apiVersion": "a/b/c"}},
+        'one.kind: Required value, one.apiVersion: Invalid value: "a/b/c": unexpected GroupVersion string: a/b/c',
+    ),
     "an empty kind": ({"one": {**GOOD, "kind": ""}}, 'one.kind: Invalid value: "": must not be empty'),
     "a kind that is no name": ({"one": {**GOOD, "kind": "%"}}, f'one.kind: Invalid value: "%": {LABEL}'),
     "a version that is none": (
@@ -105,6 +110,13 @@ async def test_all_faults_at_once(hosts: Any) -> None:
     assert [cause["field"] for cause in answer.json["details"]["causes"]] == [
         "one.kind", "one.metadata.name", "one.inner.kind", "one.inner.metadata.name", "many[0].kind",
         "many[0].metadata.name",
+    ]  # fmt: skip
+
+
+async def test_what_is_there_twice_is_told_last(hosts: Any) -> None:
+    answer = await hosts("POST", HOSTS, host(names=["a", "a"], one={}, spec={"replicas": -1}))
+    assert [cause["field"] for cause in answer.json["details"]["causes"]] == [
+        ".spec.replicas", "one.apiVersion", "one.kind", "names[1]",
     ]  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Validates custom resources against their schema: every fault at once, worded as the API words it.
 
 A ``Validator`` belongs to one schema version and keeps compiled patterns and subschemas. CEL rules
-(``x-kubernetes-validations``) are not looked at here.
+(``x-kubernetes-validations``) are not looked at here, nor is what lists have twice (``list_types``).
 """
 
 from __future__ import annotations
@@ -51,16 +51,10 @@ class Validator:
     def validate(self, obj: dict[str, Any], old: Any = MISSING) -> Faults:
         """Return the faults of a whole object.
 
-        Parts that are as they were in ``old`` have none, whatever the schema says by now; and where it had
-        anything twice in a list, lists may.
+        Parts that are as they were in ``old`` have none, whatever the schema says by now.
         """
         faults: Faults = []
         self._node(obj, self._schema, "", faults, old)
-        if old is not MISSING and any(map(_is_duplicate, faults)):
-            before: Faults = []
-            self._node(old, self._schema, "", before)
-            if any(map(_is_duplicate, before)):
-                faults = [fault for fault in faults if not _is_duplicate(fault)]
         return faults
 
     def validate_value(self, value: Any, path: str) -> Faults:
@@ -119,8 +113,6 @@ class Validator:
         if schema.items is not None:
             for index, item in enumerate(values):
                 self._node(item, schema.items, f"{path}[{index}]", faults, partner(item, old, schema))
-        if schema.list_type in ("set", "map"):
-            _duplicates(values, schema, path, faults)
 
     def _constraints(self, value: Any, schema: Schema, path: str, faults: Faults) -> None:
         rules = schema.constraints
@@ -224,22 +216,3 @@ def _size_faults(size: int, rules: dict[str, Any], path: str, suffix: str, noun:
         yield field_errors.too_many(place(path), size, most)
     if least is not None and size < least:
         yield broken(path, size, f"should have at least {least} {noun}")
-
-
-def _is_duplicate(fault: FieldError) -> bool:
-    return fault.type == "FieldValueDuplicate"
-
-
-def _duplicates(values: list[Any], schema: Schema, path: str, faults: Faults) -> None:
-    """Tell of the second of a kind, not of those after it. Without an item there is no key either."""
-    seen: dict[bytes, int] = {}
-    for index, item in enumerate(values):
-        shown = item
-        if schema.list_type == "map":
-            if item is not None and type(item) is not dict:
-                continue
-            shown = {key: item[key] for key in schema.list_map_keys if key in item} if item else {}
-        identity = orjson.dumps(shown, option=orjson.OPT_SORT_KEYS)
-        seen[identity] = seen.get(identity, 0) + 1
-        if seen[identity] == 2:
-            faults.append(field_errors.duplicate(f"{path}[{index}]", shown))

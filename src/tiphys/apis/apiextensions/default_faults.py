@@ -6,8 +6,10 @@ Source: apiextensions.k8s.io/v1, "Defaulting".
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from tiphys.apimachinery.cel import Budget
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import invalid
 from tiphys.apimachinery.meta import Object, copy_object
@@ -15,6 +17,7 @@ from tiphys.apimachinery.schema.build import build_custom
 from tiphys.apimachinery.schema.node import MISSING, Schema
 from tiphys.apimachinery.schema.structural import prune
 from tiphys.apimachinery.schema.validate import Validator
+from tiphys.apis.apiextensions.embedded import value_faults
 from tiphys.apis.apiextensions.rule_checks import Rules
 
 _IMPLIED = ("apiVersion", "kind", "metadata")
@@ -26,7 +29,7 @@ def default_faults(source: Object, path: str, *, pruned: bool = True) -> list[Fi
     They share one budget for rules. Without ``pruned`` they may have fields that are not specified: an older
     definition has them.
     """
-    return _Defaults(pruned=pruned).node(source, path, root=True)
+    return _Defaults(pruned=pruned).node(source, path, _Around(source))
 
 
 def has_unknown_fields(source: Object) -> bool:
@@ -51,8 +54,31 @@ def _unknown(node: Object) -> bool:
     return bool(kept != value)
 
 
+def _joined(faults: list[FieldError]) -> str:
+    texts = list(dict.fromkeys(map(str, faults)))
+    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+
+
 def _without_default(node: Object) -> Schema:
     return build_custom({key: said for key, said in node.items() if key != "default"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """The object that a default would be in: its schema, and the steps into it."""
+
+    source: Object
+    steps: tuple[str | None, ...] = ()
+    """Keys; None for a list."""
+
+    def into(self, step: str | None) -> _Around:
+        return _Around(self.source, (*self.steps, step))
+
+    def with_(self, value: Any) -> Object:
+        """Return the object with a value in its place."""
+        for step in reversed(self.steps):
+            value = [value] if step is None else {step: value}
+        return {"kind": "Validation", "apiVersion": "validation/v1", **value}
 
 
 class _Defaults:
@@ -60,22 +86,36 @@ class _Defaults:
         self._pruned = pruned
         self._budget = Budget()
 
-    def node(self, node: Object, path: str, *, root: bool = False, in_meta: bool = False) -> list[FieldError]:
-        resource = root or node.get("x-kubernetes-embedded-resource")
-        in_meta = in_meta and not resource
-        faults = [] if node.get("default") is None else self._value(node, f"{path}.default", in_meta=in_meta)
+    def node(self, node: Object, path: str, around: _Around, *, in_meta: bool = False) -> list[FieldError]:
+        if node.get("x-kubernetes-embedded-resource"):
+            in_meta, around = False, _Around(node)
+        faults: list[FieldError] = []
+        if node.get("default") is not None:
+            faults += self._value(node, f"{path}.default", around if in_meta else None)
         if isinstance(node.get("items"), dict):
-            faults += self.node(node["items"], f"{path}.items", in_meta=in_meta)
+            faults += self.node(node["items"], f"{path}.items", around.into(None), in_meta=in_meta)
         for key, child in (node.get("properties") or {}).items():
-            inner_meta = in_meta or bool(resource and key in _IMPLIED)
-            faults += self.node(child, f"{path}.properties[{key}]", in_meta=inner_meta)
+            inner_meta = in_meta or (not around.steps and key in _IMPLIED)
+            at = f"{path}.properties[{key}]"
+            faults += self.node(child, at, around.into(key), in_meta=inner_meta)
         return faults
 
-    def _value(self, node: Object, path: str, *, in_meta: bool) -> list[FieldError]:
+    def _value(self, node: Object, path: str, around: _Around | None) -> list[FieldError]:
+        """``around`` is the object whose metadata, or name of a kind, a default is of."""
         value, schema = node["default"], _without_default(node)
         faults: list[FieldError] = []
-        if self._pruned and not in_meta and _unknown(node):
-            faults.append(invalid(path, value, "must not have unknown fields"))
+        if around is not None:
+            whole = around.with_(copy_object({"": value})[""])
+            found = value_faults(whole, build_custom(around.source), "", root=True)
+            if found:
+                return [invalid(path, value, f"must result in valid metadata: {_joined(found)}")]
+        else:
+            if self._pruned and _unknown(node):
+                faults.append(invalid(path, value, "must not have unknown fields"))
+            embedded = bool(node.get("x-kubernetes-embedded-resource"))
+            shaped = copy_object({"": value})[""]
+            if wrong := value_faults(shaped, schema, path, root=embedded):
+                return faults + wrong
         broken = Validator(schema).validate_value(value, path)
         return faults + (broken or self._rules(Rules(schema, root=False), value, path))
 

@@ -14,17 +14,18 @@ from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.schema.build import build_custom
+from tiphys.apimachinery.schema.list_types import list_type_faults
 from tiphys.apimachinery.schema.node import MISSING, Schema
 from tiphys.apimachinery.schema.structural import apply_defaults, decode_custom, prune, settle_numbers
 from tiphys.apimachinery.schema.validate import Validator
 from tiphys.apis import schemas
+from tiphys.apis.apiextensions.embedded import embedded_faults, mend, shape
 from tiphys.apis.apiextensions.rule_checks import Rules
 from tiphys.apis.meta_validation import finalizer_warnings
 from tiphys.apis.printers.base import Printer
 from tiphys.apis.scale import BUILT_IN, ScalePaths, custom_paths, replicas_faults, selector_faults
 from tiphys.apis.strategy import Strategy
 from tiphys.apiserver.crd.columns import printer_for
-from tiphys.apiserver.crd.embedded import embedded_faults, mend, shape
 from tiphys.apiserver.crd.text import Text
 
 _CLEAN_MAX = 100_000
@@ -101,6 +102,10 @@ class CustomKind:
     @cached_property
     def _embeds(self) -> bool:
         return any(node.embedded_resource for node in _nodes(self.structural))
+
+    @cached_property
+    def _unique(self) -> bool:
+        return any(node.list_type in ("set", "map") for node in _nodes(self.structural))
 
     @cached_property
     def printer(self) -> Printer:
@@ -182,12 +187,17 @@ class CustomKind:
         return faults + (selector_faults(obj, self.scale_paths.selector) if len(paths) > 1 else [])
 
     def _check(self, obj: Object, old: Any, others: list[FieldError]) -> list[FieldError]:
-        faults = self._validator.validate(obj, old) + others
+        faults = self._validator.validate(obj, old) + others + self._repeated(obj, old)
         if not self._rules:
             return faults
         if any(fault.type in _BLOCKING for fault in faults):
             return [*faults, field_errors.invalid("<nil>", None, _NOT_ASKED)]
         return faults + self._rules.check(obj, old)
+
+    def _repeated(self, obj: Object, old: Any) -> list[FieldError]:
+        """Return what lists have twice; where they had before, wherever that was, they may."""
+        faults = list_type_faults(obj, self.structural) if self._unique else []
+        return [] if faults and old is not MISSING and list_type_faults(old, self.structural) else faults
 
     def _validate_update(self, new: Object, old: Object) -> list[FieldError]:
         """Parts that the schema refuses do not stop an update that leaves them as they were."""

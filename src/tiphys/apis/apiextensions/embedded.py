@@ -1,6 +1,7 @@
 """Objects that custom objects embed (``x-kubernetes-embedded-resource``): whole, with metadata in shape.
 
-Pure. Called by ``kind``, which knows whether a schema embeds anything at all.
+Pure. Called for objects by the API server, which knows whether a schema embeds anything at all, and for the
+defaults of definitions.
 """
 
 from __future__ import annotations
@@ -21,25 +22,55 @@ from tiphys.apis.meta_validation import validate_meta
 _IDENTITY = ("apiVersion", "kind")
 
 
+class Misshapen(DecodeError):
+    """What makes an embedded object one cannot be read."""
+
+    def __init__(self, fault: FieldError) -> None:
+        super().__init__(str(fault))
+        self.fault = fault
+
+
 def shape(value: Any, schema: Schema, faults: list[str], path: str = "") -> None:
     """Bring the metadata of embedded objects into shape, in place; add the texts of unknown fields.
 
     Raises:
-        DecodeError: metadata is none.
+        Misshapen: metadata is none.
     """
     for item, child, place in _parts(value, schema, path):
-        if child.embedded_resource and type(item) is dict:
-            _texts(item, place)
-        if child.embedded_resource and type(item) is dict and item.get("metadata") is not None:
-            found = _shaped(item["metadata"], f"{place}.metadata")
-            faults += [text.replace('"', f'"{place}.metadata.', 1) for text in found]
+        if child.embedded_resource:
+            faults += _shape_one(item, place)
         shape(item, child, faults, place)
 
 
-def _texts(item: Object, place: str) -> None:
+def _shape_one(item: Any, place: str) -> list[str]:
+    if type(item) is not dict:
+        return []
     for key in _IDENTITY:
         if key in item and not isinstance(item[key], str):
-            raise DecodeError(str(field_errors.invalid(f"{place}.{key}", item[key], "must be a string")))
+            raise Misshapen(field_errors.invalid(_join(place, key), item[key], "must be a string"))
+    if item.get("metadata") is None:
+        return []
+    at = _join(place, "metadata")
+    return [text.replace('"', f'"{at}.', 1) for text in _shaped(item["metadata"], at)]
+
+
+def _join(place: str, key: str) -> str:
+    return f"{place}.{key}" if place else key
+
+
+def value_faults(value: Any, schema: Schema, path: str, *, root: bool) -> list[FieldError]:
+    """Return every fault of the objects in a value, and of itself where it is the ``root`` of one.
+
+    One that cannot be read is the only fault. The value is brought into shape, in place.
+    """
+    try:
+        if root:
+            _shape_one(value, path)
+        shape(value, schema, [], path)
+    except Misshapen as error:
+        return [error.fault]
+    own = _faults_of_one(value, path) if root and type(value) is dict else []
+    return own + embedded_faults(value, schema, path)
 
 
 def mend(obj: Object, schema: Schema, *, embeds: bool) -> None:
@@ -81,14 +112,14 @@ def _mended(metadata: Object) -> Object:
 
 
 def _shaped(metadata: Any, place: str) -> list[str]:
-    shown = field_errors.render(metadata)
+    given = copy_object(metadata) if type(metadata) is dict else metadata
     try:
         if type(metadata) is not dict:
             found = _JSON_KINDS.get(type(metadata), "number")
             raise DecodeError(f"json: cannot unmarshal {found} into Go value of type v1.ObjectMeta")
         return decode_check(metadata, schemas.object_meta(), "Strict")
     except DecodeError as error:
-        raise DecodeError(f"{place}: Invalid value: {shown}: {error}") from error
+        raise Misshapen(field_errors.invalid(place, given, str(error))) from error
 
 
 _JSON_KINDS: dict[type, str] = {list: "array", str: "string", bool: "bool"}
@@ -99,21 +130,25 @@ def embedded_faults(value: Any, schema: Schema, path: str = "") -> list[FieldErr
     faults: list[FieldError] = []
     for item, child, place in _parts(value, schema, path):
         if child.embedded_resource and type(item) is dict:
-            faults += _identity_faults(item, place)
-            if isinstance(item.get("metadata"), dict):
-                faults += _metadata_faults(item["metadata"], f"{place}.metadata")
+            faults += _faults_of_one(item, place)
         faults += embedded_faults(item, child, place)
     return faults
 
 
+def _faults_of_one(item: Object, place: str) -> list[FieldError]:
+    faults = _identity_faults(item, place)
+    if isinstance(item.get("metadata"), dict):
+        faults += _metadata_faults(item["metadata"], _join(place, "metadata"))
+    return faults
+
+
 def _identity_faults(item: Object, place: str) -> list[FieldError]:
-    faults: list[FieldError] = []
+    faults = [field_errors.required(_join(place, key)) for key in _IDENTITY if key not in item]
     for key in _IDENTITY:
-        given = item.get(key)
-        at = f"{place}.{key}"
+        given, at = item.get(key), _join(place, key)
         if key not in item:
-            faults.append(field_errors.required(at, "must not be empty"))
-        elif not isinstance(given, str):
+            continue
+        if not isinstance(given, str):
             faults.append(field_errors.invalid(at, given, "must be a string"))
         elif not given:
             faults.append(field_errors.invalid(at, given, "must not be empty"))
