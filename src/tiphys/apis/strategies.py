@@ -81,7 +81,7 @@ def strategy_for(gvk: GVK) -> Strategy:
 _ANY_FINALIZER = frozenset(
     {
         "admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io",
-        "coordination.k8s.io", "internal.apiserver.k8s.io", "policy", "storagemigration.k8s.io",
+        "coordination.k8s.io", "internal.apiserver.k8s.io", "policy",
     }
 )  # fmt: skip
 """Groups whose finalizers may name no domain, as those of custom resources may."""

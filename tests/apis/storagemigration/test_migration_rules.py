@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from tiphys.apimachinery.meta import gvk_of
 from tiphys.apis.apiserverinternal.kinds import STRATEGIES as STORAGE_VERSIONS
 from tiphys.apis.apiserverinternal.kinds import is_storage_version_name
+from tiphys.apis.strategies import strategy_for, validate_create
 
 Body = dict[str, Any]
 LABEL_1035 = (
@@ -94,6 +96,7 @@ def shown(*kinds: str) -> str:
     )
 
 
+ENDED = [{**true("Succeeded")[0], "status": "False"}]
 STATUS: dict[str, tuple[Body, Body, Body, list[str]]] = {
     "starts": (migration(), {}, {"resourceVersion": "5", "conditions": true("Running")}, []),
     "no version": (
@@ -131,6 +134,12 @@ STATUS: dict[str, tuple[Body, Body, Body, list[str]]] = {
         [
             f"status.conditions: Invalid value: [{shown('Running')}]: Failed condition cannot be set to false once it is true"
         ],
+    ),
+    "of two that are alike the first counts": (
+        migration(),
+        {"resourceVersion": "5", "conditions": [*ENDED, *true("Succeeded")]},
+        {"resourceVersion": "5", "conditions": [*ENDED, *true("Succeeded", "Failed")]},
+        ['status.conditions[1].type: Duplicate value: "Succeeded"'],
     ),
     "servers agree": (
         storage_version(),
@@ -195,6 +204,13 @@ def test_status(
     faults_of_status: Callable[[Body, Body, Body], list[str]],
 ) -> None:
     assert faults_of_status(obj, old, new) == expected
+
+
+def test_finalizers_of_migrations_name_a_domain() -> None:
+    obj = migration()
+    obj["metadata"] = {"name": "m", "finalizers": ["x"]}
+    (found,) = validate_create(strategy_for(gvk_of(obj)), obj, namespaced=False)
+    assert found.field == "metadata.finalizers[0]"
 
 
 def test_names_of_storage_versions() -> None:

@@ -61,7 +61,9 @@ def validate_migration_status(new: Object, old: Object) -> list[FieldError]:
 
 
 def _true(obj: Object) -> set[str]:
-    return {str(one.get("type")) for one in each(obj, "status", "conditions") if one.get("status") == "True"}
+    """Return which conditions hold; of two that are alike the first counts."""
+    told = [(str(one.get("type")), one.get("status")) for one in each(obj, "status", "conditions")]
+    return {kind for kind, status in dict(reversed(told)).items() if status == "True"}
 
 
 def _ends(true: set[str], before: set[str]) -> list[str]:
