@@ -128,7 +128,7 @@ def test_a_new_request_asks_for_some_and_is_not_answered() -> None:
 
 def test_a_request_stays_as_it_was_asked() -> None:
     assert [str(fault) for fault in REQUEST.validate_update(request(limit=2), request())] == [
-        'spec: Invalid value: {"Driver":"d.example.com","PoolName":null,"Limit":2}: field is immutable'
+        'spec: Invalid value: {"driver":"d.example.com","limit":2}: field is immutable'
     ]
 
 
@@ -185,4 +185,9 @@ def test_a_request_is_answered_once() -> None:
     old = answered(poolCount=0)
     assert REQUEST.validate_status_update(old, old) == []
     new = answered(poolCount=1)
-    assert [fault.field for fault in REQUEST.validate_status_update(new, old)] == ["status"]
+    assert [str(fault) for fault in REQUEST.validate_status_update(new, old)] == [
+        'status: Invalid value: {"PoolCount":1,"Pools":null,"Conditions":null}: field is immutable'
+    ]
+    assert [str(fault) for fault in REQUEST.validate_status_update(request(), old)] == [
+        "status: Invalid value: null: field is immutable"
+    ]

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.field_errors import immutable, invalid, invalid_all, required, too_long, too_many
+from tiphys.apimachinery.field_errors import (
+    IMMUTABLE,
+    Struct,
+    invalid,
+    invalid_all,
+    required,
+    too_long,
+    too_many,
+)
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.volume_sources import driver_name
 from tiphys.apis.defaulting import each, fill_optional, peek, section
@@ -91,15 +99,18 @@ def _pool_name(name: str, path: str) -> list[FieldError]:
 
 
 def validate_pool_request_update(new: Object, old: Object) -> list[FieldError]:
-    """What was asked for never changes."""
-    return immutable_inside("spec", "ResourcePoolStatusRequestSpec", peek(new, "spec"), peek(old, "spec"))
+    """What was asked for never changes. The rule is a generated one: it shows what was sent."""
+    spec, before = peek(new, "spec"), peek(old, "spec")
+    given = {key: spec[key] for key in ("poolName", "limit") if spec.get(key) is not None}
+    shown = Struct(driver=spec.get("driver") or "", **given)
+    return [] if spec == before else [invalid("spec", shown, IMMUTABLE)]
 
 
 def validate_pool_request_status(new: Object, old: Object) -> list[FieldError]:
     """Return every fault of answering a request, which is done once."""
     status, before = peek(new, "status"), peek(old, "status")
     if before:
-        return immutable("status", status, before)
+        return immutable_inside("status", "ResourcePoolStatusRequestStatus", status or None, before)
     if not status:
         return []
     faults = conditions(status, "status.conditions")
