@@ -25,6 +25,7 @@ CONTRIBUTED = (
 RULE = "x-kubernetes-validations[0]"
 
 
+NO_NUMBER = "string(int('x'))"
 BELOW = r"self.b \u003c 1"
 
 
@@ -202,6 +203,20 @@ COMPILED: dict[str, tuple[dict[str, Any], list[str]]] = {
         ruled(thing(a=INTEGER), {"rule": "self.a > 1", "optionalOldSelf": False}),
         [
             f"s.{RULE}.optionalOldSelf: Invalid value: false: may not be set if oldSelf is not used in rule"
+        ],
+    ),
+    "optional old value of a rule that does not compile": (
+        ruled(thing(a=INTEGER), {"rule": "self.a", "optionalOldSelf": True}),
+        [
+            f"s.{RULE}.rule: Invalid value: {whole('self.a').replace('null}', 'true}')}: cel expression must evaluate to a bool",
+            f"s.{RULE}.optionalOldSelf: Invalid value: true: may not be set if oldSelf is not used in rule",
+        ],
+    ),
+    "message of a constant without a value": (
+        ruled(thing(a=INTEGER), {"rule": "true", "messageExpression": "string(int('x'))"}),
+        [
+            f"s.{RULE}.messageExpression: Invalid value: {whole('true', MessageExpression=NO_NUMBER)}: "
+            "messageExpression instantiation failed: type conversion error from 'string' to 'int'"
         ],
     ),
     "no type": (

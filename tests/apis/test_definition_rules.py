@@ -245,6 +245,25 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
             "spec.preserveUnknownFields: Invalid value: true: cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead"
         ],
     ),
+    "defaults beside what it does not know": (
+        crd(
+            version(schema={"openAPIV3Schema": {**SCHEMA, "default": {}}}),
+            preserveUnknownFields=True,
+            conversion={
+                "strategy": "Webhook",
+                "webhook": {"clientConfig": {"url": "https://a.b"}, "conversionReviewVersions": ["v1"]},
+            },
+        ),
+        [
+            "spec.preserveUnknownFields: Invalid value: true: must be false in order to use defaults in the schema",
+            'spec.conversion.strategy: Invalid value: "Webhook": must be None if spec.preserveUnknownFields is true',
+            "spec.preserveUnknownFields: Invalid value: true: cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead",
+        ],
+    ),
+    "a first version that is no label": (
+        crd(version(name="V")),
+        [f'{place}: Invalid value: "V": {LABEL}' for place in ("spec.versions[0].name", "spec.version")],
+    ),
 }
 
 
@@ -289,14 +308,36 @@ def test_unknown_fields_that_were_kept_may_be_kept() -> None:
     assert replaced(*changed(crd(preserveUnknownFields=True))) == []
 
 
-def test_authorities_are_read_once_a_definition_is_established() -> None:
-    bad = base64.b64encode(b"no certificate").decode()
-    good = hook(url="https://a.b")
-    webhook = {"clientConfig": {"url": "https://a.b", "caBundle": bad}, "conversionReviewVersions": ["v1"]}
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def block(kind: str, data: str) -> str:
+    return f"-----BEGIN {kind}-----\n{encoded(data)}\n-----END {kind}-----\n"
+
+
+AUTHORITIES = {
+    "no certificate": "unable to parse bytes as PEM block",
+    block("CERTIFICATE", "x"): "failed to parse certificate: x509: malformed certificate",
+    block("KEY", "x"): "no valid certificate authority data seen",
+    block("KEY", "x") + "x": "unable to parse bytes as PEM block",
+}
+
+
+@pytest.mark.parametrize("bundle", AUTHORITIES)
+def test_authorities_are_read_once_a_definition_is_established(bundle: str) -> None:
+    good, bad = hook(url="https://a.b"), encoded(bundle)
+    webhook = {"clientConfig": {"url": "https://a.b", "caBundle": bad}, "conversionReviewVersions": ["V"]}
     conversion = {"strategy": "Webhook", "webhook": webhook}
-    assert replaced(*changed(good, conversion=conversion)) == []
+    versions = [
+        f'{CONVERSION}.conversionReviewVersions[0]: Invalid value: "V": {LABEL}',
+        f'{CONVERSION}.conversionReviewVersions: Invalid value: ["V"]: must include at least one of v1, v1beta1',
+    ]
+    assert replaced(*changed(good, conversion=conversion)) == versions
     assert replaced(*changed(good, established=True, conversion=conversion)) == [
-        f'{CONVERSION}.webhookClientConfig.caBundle: Invalid value: "{bad}": unable to load root certificates: data does not contain any valid RSA or ECDSA certificates'
+        f'{CONVERSION}.webhookClientConfig.caBundle: Invalid value: "{bad}": unable to load root certificates: '
+        f"{AUTHORITIES[bundle]}",
+        *versions,
     ]
     assert replaced(*changed(hook(url="https://a.b", caBundle=bad), established=True)) == []
 

@@ -12,8 +12,6 @@ import binascii
 import re
 from urllib.parse import urlsplit
 
-from cryptography import x509
-
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import (
@@ -25,6 +23,7 @@ from tiphys.apimachinery.field_errors import (
 )
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.admissionregistration.client_config import client_config_faults
+from tiphys.apis.certificates.pem import NO_PEM, authority_fault
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.value_validation import one_of
 
@@ -201,8 +200,13 @@ def _led_to(text: str, schema: Object) -> tuple[tuple[str, ...], Object]:
     return tuple(steps), schema
 
 
-def conversion_faults(conversion: Object, path: str, old: Object | None = None) -> list[FieldError]:
-    """Return every fault of how versions become one another; ``old`` may have had versions unknown here."""
+def conversion_faults(
+    conversion: Object, path: str, old: Object | None = None, *, authority: bool = False
+) -> list[FieldError]:
+    """Return every fault of how versions become one another; ``old`` may have had versions unknown here.
+
+    The authority is looked at where it must be one.
+    """
     strategy, webhook = conversion.get("strategy"), conversion.get("webhook")
     faults = one_of(strategy, f"{path}.strategy", ("None", "Webhook"))
     if strategy != "Webhook":
@@ -218,6 +222,7 @@ def conversion_faults(conversion: Object, path: str, old: Object | None = None) 
         faults.append(required(at, "required when strategy is set to Webhook"))
     else:
         faults += client_config_faults(client, at)
+        faults += authority_faults(conversion, path) if authority else []
     return faults + _reviews(webhook, old or {}, f"{path}.conversionReviewVersions")
 
 
@@ -241,18 +246,16 @@ def _reviews(webhook: Object, old: Object, path: str) -> list[FieldError]:
 
 
 def authority_faults(conversion: Object, path: str) -> list[FieldError]:
-    """The authorities that a conversion webhook is held to are certificates."""
+    """Among the authorities that a conversion webhook is held to is a certificate."""
     bundle = peek(conversion, "webhook", "clientConfig").get("caBundle")
     if conversion.get("strategy") != "Webhook" or not bundle:
         return []
     try:
-        found = x509.load_pem_x509_certificates(base64.b64decode(bundle))
-    except (ValueError, binascii.Error):
-        found = []
-    if found:
-        return []
-    text = "unable to load root certificates: data does not contain any valid RSA or ECDSA certificates"
-    return [invalid(f"{path}.webhookClientConfig.caBundle", bundle, text)]
+        why = authority_fault(base64.b64decode(bundle).decode("latin-1"))
+    except binascii.Error:
+        why = NO_PEM
+    text = f"unable to load root certificates: {why}"
+    return [invalid(f"{path}.webhookClientConfig.caBundle", bundle, text)] if why else []
 
 
 def is_protected(group: str) -> bool:

@@ -186,8 +186,6 @@ def _rule(rule: CompiledRule, declared: Declaration, place: _Place, costs: _Cost
         if limits and cost > RULE_LIMIT:
             text = too_costly("estimated messageExpression cost", cost, RULE_LIMIT)
             yield forbidden(f"{place.path}.messageExpression", text)
-    if rule.program is None:
-        return
     if rule.uses_old_self:
         if place.uncorrelated:
             text = "oldSelf cannot be used on the uncorrelatable portion of the schema within"

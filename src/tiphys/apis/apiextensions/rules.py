@@ -30,6 +30,7 @@ SELF, OLD_SELF = "self", "oldSelf"
 _COST = 2000
 """Of compiling a rule: about a millisecond."""
 _TYPE_NAME = "selfType"
+_NO_PROGRAM = "program instantiation failed"
 _PATH_PART = re.compile(r"\.(?P<name>[^.\[\]]+)|\['(?P<key>(?:[^'\\]|\\.)*)'\]")
 _ESCAPE = re.compile(r"\\(.)")
 _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "'": "'", "\\": "\\"}
@@ -49,7 +50,9 @@ class CompiledRule:
 
     @property
     def uses_old_self(self) -> bool:
-        return self.program is not None and OLD_SELF in self.program.variables
+        if self.program is None:
+            return self.fault.startswith(_NO_PROGRAM) and OLD_SELF in self.source["rule"]
+        return OLD_SELF in self.program.variables
 
     @property
     def wants_optional(self) -> bool:
@@ -98,7 +101,7 @@ def _compile(schema: Schema, source: dict[str, Any], environment: Environment) -
     except ResultTypeError:
         return CompiledRule(source, fault="cel expression must evaluate to a bool")
     except CompileError as error:
-        lead = "" if str(error).startswith("program instantiation failed") else "compilation failed: "
+        lead = "" if str(error).startswith(_NO_PROGRAM) else "compilation failed: "
         return CompiledRule(source, fault=f"{lead}{error}")
     message, message_fault = _message(source.get("messageExpression") or "", environment)
     path = field_path(source.get("fieldPath") or "", schema)
@@ -113,7 +116,10 @@ def _message(text: str, environment: Environment) -> tuple[Program | None, str]:
     except ResultTypeError:
         return None, "messageExpression must evaluate to a string"
     except CompileError as error:
-        return None, f"messageExpression compilation failed: {error}"
+        why = str(error)
+        if why.startswith(_NO_PROGRAM):
+            return None, f"messageExpression {why.removeprefix('program ')}"
+        return None, f"messageExpression compilation failed: {why}"
 
 
 def field_path(path: str, schema: Schema) -> str | None:

@@ -73,6 +73,10 @@ def root_faults(schema: Object, path: str, *, status: bool) -> list[FieldError]:
     return faults
 
 
+def has_defaults(schema: Object) -> bool:
+    return any(node.get("default") is not None for node in every_node(schema))
+
+
 def is_readable(schema: Object) -> bool:
     """Tell whether a schema can be looked at as a structure at all; what stops it is refused elsewhere."""
     return not any(map(_is_unreadable, every_node(schema)))

@@ -28,6 +28,7 @@ from tiphys.apis.apiextensions.rule_faults import compile_faults
 from tiphys.apis.apiextensions.schema_rules import (
     Demands,
     demands_after,
+    has_defaults,
     is_readable,
     root_faults,
     schema_faults,
@@ -40,6 +41,8 @@ from tiphys.apis.value_validation import one_of
 _NO_UNKNOWN = (
     "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead"
 )
+_NO_DEFAULTS = "must be false in order to use defaults in the schema"
+_NO_CONVERTER = "must be None if spec.preserveUnknownFields is true"
 _FIELDS_APART = "may only be set when validations.schema is included"
 _FIELDS_ALONE = "may only be set when `version.schema.openAPIV3Schema` is not included"
 """Versions that share one of both and not the other are refused, in words that say something else."""
@@ -97,6 +100,8 @@ def _spec_faults(crd: Object, old: Object | None) -> list[FieldError]:
     for index, version in enumerate(versions):
         if not isinstance(peek(version, "schema").get("openAPIV3Schema"), dict):
             faults.append(required(f"spec.versions[{index}].schema.openAPIV3Schema"))
+    if _keeps(spec) and any(map(has_defaults, _schemas(crd).values())):
+        faults.append(invalid("spec.preserveUnknownFields", True, _NO_DEFAULTS))
     for index, version in enumerate(versions):
         path, name = f"spec.versions[{index}]", version.get("name") or ""
         faults += label_faults(f"{path}.name", name)
@@ -106,6 +111,8 @@ def _spec_faults(crd: Object, old: Object | None) -> list[FieldError]:
             own, f"{path}.schema", path, _Known(name, _schema_of(version), has_status[index], before)
         )
     faults += _unique(versions, shared)
+    if first_name := versions[0].get("name") if versions else "":
+        faults += label_faults("spec.version", first_name)
     given = peek(spec, "names")
     faults += required_names(given, "spec.names") + names_faults(given, "spec.names")
     if versions:
@@ -113,8 +120,17 @@ def _spec_faults(crd: Object, old: Object | None) -> list[FieldError]:
         name, schema = versions[0].get("name") or "", _schema_of(versions[0])
         known = _Known(name, schema, any(has_status), before)
         faults += _version(first, "spec.validation", "spec", known)
-    conversion, old_conversion = peek(spec, "conversion"), peek(old or {}, "spec", "conversion")
-    return faults + conversion_faults(conversion, "spec.conversion", old_conversion)
+    return faults + _conversion(spec, old or {})
+
+
+def _conversion(spec: Object, old: Object) -> list[FieldError]:
+    """What converts is called for known fields only; once established, it is held to an authority."""
+    conversion, before = peek(spec, "conversion"), peek(old, "spec", "conversion")
+    faults: list[FieldError] = []
+    if conversion.get("strategy") != "None" and _keeps(spec):
+        faults.append(invalid("spec.conversion.strategy", conversion.get("strategy"), _NO_CONVERTER))
+    authority = _established(old) and not authority_faults(before, "")
+    return faults + conversion_faults(conversion, "spec.conversion", before, authority=authority)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +204,6 @@ def validate_crd_update(new: Object, old: Object) -> list[FieldError]:
     spec, before = peek(new, "spec"), peek(old, "spec")
     faults = _spec_faults(new, old)
     if _established(old):
-        known = peek(before, "conversion")
-        if not authority_faults(known, ""):
-            faults += authority_faults(peek(spec, "conversion"), "spec.conversion")
         faults += immutable("spec.scope", spec.get("scope"), before.get("scope"))
         kind, kind_before = (peek(part, "names").get("kind") for part in (spec, before))
         faults += immutable("spec.names.kind", kind, kind_before)

@@ -15,6 +15,7 @@ from tiphys.apimachinery.dataclass import dataclass
 _BEGIN = re.compile(r"-----BEGIN (.*)-----")
 _END = "-----END "
 _MALFORMED = "asn1: syntax error: data truncated"
+NO_PEM = "unable to parse bytes as PEM block"
 
 
 class MalformedPem(ValueError):
@@ -91,6 +92,22 @@ def check_chain(text: str) -> None:
         found += 1
     if not found:
         raise MalformedPem("must contain at least one CERTIFICATE PEM block")
+
+
+def authority_fault(text: str) -> str:
+    """Return why no certificate can be read from a text, whatever else is in it; empty where one can."""
+    found = list(blocks(text))
+    certificates = [block for block in found if block.type == "CERTIFICATE" and not block.headers]
+    for block in certificates:
+        try:
+            x509.load_der_x509_certificate(block.data)
+        except ValueError:
+            continue
+        return ""
+    if certificates:
+        return "failed to parse certificate: x509: malformed certificate"
+    ended = bool(found) and text.removesuffix("\n").endswith(f"{_END}{found[-1].type}-----")
+    return "no valid certificate authority data seen" if ended else NO_PEM
 
 
 def bundle_faults(text: str) -> list[str]:
