@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tiphys.apimachinery.schema.correlation import partner, same
+from tiphys.apimachinery.schema.correlation import partner, same, unchanged
 from tiphys.apimachinery.schema.node import MISSING, Schema
 
 BY_KEY = Schema(type="array", list_type="map", list_map_keys=("name", "protocol"))
@@ -47,3 +47,37 @@ def test_partner(item: Any, old: Any, node: Schema, wanted: Any) -> None:
 )
 def test_same(one: Any, other: Any, wanted: bool) -> None:
     assert same(one, other) is wanted
+
+
+TEXT = Schema(type="string")
+ITEM = Schema(type="object", properties={"name": TEXT, "v": TEXT})
+KEYED = Schema(type="array", list_type="map", list_map_keys=("name",), items=ITEM)
+
+
+def fields(**properties: Schema) -> Schema:
+    return Schema(type="object", properties=properties)
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "node", "wanted"),
+    [
+        ({"a": "x"}, {"a": "x"}, fields(a=TEXT), True),
+        ({"a": "x"}, {"a": "y"}, fields(a=TEXT), False),
+        ({"a": None}, {"a": None}, fields(a=TEXT), True),
+        ({"a": "x"}, {"a": "x", "b": "x"}, fields(a=TEXT, b=TEXT), False),
+        ({"a": "x"}, {"b": "x"}, fields(a=TEXT, b=TEXT), False),
+        ({"a": "x"}, {"a": "x"}, Schema(type="object", preserve_unknown=True), False),
+        ({}, {}, Schema(type="object", preserve_unknown=True), True),
+        ({"a": "x"}, {"a": "x"}, Schema(type="object", additional=TEXT), True),
+        ({"a": "x"}, {"a": "x"}, Schema(type="object", additional=Schema(any_value=True)), False),
+        ([{"name": "a"}, {"name": "b"}], [{"name": "b"}, {"name": "a"}], KEYED, True),
+        ([{"name": "a", "v": "1"}], [{"name": "a", "v": "2"}], KEYED, False),
+        ([{"name": "a"}], [{"name": "a"}, {"name": "b"}], KEYED, False),
+        ([{"name": "a"}], [{"name": "b"}], KEYED, False),
+        ([], [], KEYED, True),
+        ([{"x": 1}], [{"x": 1}], Schema(type="array", items=ITEM), True),
+        ([1, 2], [2, 1], Schema(type="array", items=TEXT), False),
+    ],
+)
+def test_unchanged(new: Any, old: Any, node: Schema, wanted: bool) -> None:
+    assert unchanged(new, old, node) is wanted

@@ -173,3 +173,33 @@ def test_what_is_said_of_names_and_versions_holds() -> None:
 
 def test_a_value_has_the_path_that_it_is_given() -> None:
     assert Validator(build_custom({"type": "string"})).validate_value(1, "default")[0].field == "default"
+
+
+ITEMS = {
+    "type": "array",
+    "x-kubernetes-list-type": "map",
+    "x-kubernetes-list-map-keys": ["k"],
+    "items": {"type": "object", "maxProperties": 1, "properties": {"k": {"type": "string"}}},
+}
+FREE = {"type": "object", "maxProperties": 0, "x-kubernetes-preserve-unknown-fields": True}
+WHOLE = {"type": "object", "x-kubernetes-map-type": "atomic", "properties": {"a": {"enum": ["b"]}, "c": {}}}
+EXCUSED: dict[str, tuple[dict[str, Any], Any, Any, list[str]]] = {
+    "a list by key that was put in order": (
+        {**ITEMS, "maxItems": 1}, [{"k": "a"}, {"k": "b"}], [{"k": "b"}, {"k": "a"}], []
+    ),
+    "what no schema describes": (FREE, {"a": 1}, {"a": 1}, ["x"]),
+    "a field of what is written as a whole": (WHOLE, {"a": "x", "c": 1}, {"a": "x", "c": 2}, []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("schema", "new", "old", "wanted"), EXCUSED.values(), ids=EXCUSED)
+def test_what_an_update_leaves_is_excused(schema: Any, new: Any, old: Any, wanted: list[str]) -> None:
+    validator = Validator(build_custom({"type": "object", "properties": {"x": schema}}))
+    assert [fault.field for fault in validator.validate({"x": new}, {"x": old})] == wanted
+
+
+def test_versions_alone_are_never_excused() -> None:
+    version = {"type": "string", "enum": ["b/v1"]}
+    validator = Validator(build_custom({"type": "object", "properties": {"apiVersion": version}}))
+    obj = {"apiVersion": "a/v1", "metadata": {"name": "a"}}
+    assert [fault.field for fault in validator.validate(obj, obj)] == ["apiVersion"]

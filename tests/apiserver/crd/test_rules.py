@@ -252,6 +252,44 @@ def test_rules(name: str) -> None:
     assert [f"{fault.field}: {fault.detail}" for fault in faults] == wanted
 
 
+KEYED = {
+    "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"],
+    "x-kubernetes-validations": [{"rule": "size(self) < 2"}],
+    "items": {"type": "object", "properties": {"k": TEXT}},
+}  # fmt: skip
+FREE = {
+    "type": "object", "x-kubernetes-preserve-unknown-fields": True,
+    "x-kubernetes-validations": [{"rule": "self.v > 1"}], "properties": {"v": NUMBER},
+}  # fmt: skip
+ATOMIC = {
+    "type": "object", "x-kubernetes-map-type": "atomic",
+    "properties": {"v": {**NUMBER, "x-kubernetes-validations": [{"rule": "self >= oldSelf"}]}},
+}  # fmt: skip
+EXCUSED: dict[str, tuple[dict[str, Any], Any, Any, list[str]]] = {
+    "a list by key that was put in order": (KEYED, [{"k": "a"}, {"k": "b"}], [{"k": "b"}, {"k": "a"}], []),
+    "as far as it is described": (FREE, {"v": 1}, {"v": 1}, []),
+    "what no schema describes": (FREE, {"v": 1, "w": 1}, {"v": 1, "w": 1}, ["x"]),
+    "a field of what is written as a whole": (ATOMIC, {"v": 1}, {"v": 2}, ["x.v"]),
+}
+
+
+@pytest.mark.parametrize(("source", "new", "old", "wanted"), EXCUSED.values(), ids=EXCUSED)
+def test_what_an_update_leaves_is_excused(source: Any, new: Any, old: Any, wanted: list[str]) -> None:
+    rules = Rules(build_custom({"type": "object", "properties": {"x": source}}))
+    assert [fault.field for fault in rules.check({"x": new}, {"x": old})] == wanted
+
+
+def test_rules_of_the_kind_and_of_whole_objects_are_not_excused() -> None:
+    kind = {**TEXT, "x-kubernetes-validations": [{"rule": "self == 'A'"}]}
+    source = {
+        "type": "object",
+        "properties": {"kind": kind, "spec": TEXT},
+        "x-kubernetes-validations": [{"rule": "has(self.spec)"}],
+    }
+    obj = {"apiVersion": "a/v1", "kind": "B", "metadata": {"name": "a"}}
+    assert [fault.field for fault in Rules(build_custom(source)).check(obj, obj)] == ["<nil>", "kind"]
+
+
 def test_root_rules_see_names() -> None:
     source = {
         "type": "object",

@@ -1,7 +1,7 @@
-"""Finds what a part of an object was before an update.
+"""Finds what a part of an object was before an update, and tells whether it is still the same.
 
-Fields and map entries keep their identity, and so do items of lists of type ``map``; items of other lists
-have none. Pure.
+Fields and map entries keep their identity, and so do items of lists of type ``map``, wherever they stand;
+items of other lists have none, nor has what no schema describes. Pure.
 
 Source: "Validation ratcheting" of CustomResourceDefinitions.
 """
@@ -22,6 +22,32 @@ def partner(item: Any, old: Any, node: Schema) -> Any:
         if type(one) is dict and all(one.get(key) == item.get(key) for key in keys):
             return one
     return MISSING
+
+
+TYPE_FIELDS = frozenset({"apiVersion", "kind"})
+"""At the root they have no old value: both objects are converted to the same version."""
+
+
+def unchanged(new: Any, old: Any, node: Schema) -> bool:
+    """Tell whether a value is what it was, part by part."""
+    if type(new) is not type(old):
+        return False
+    if type(new) is dict:
+        return len(new) == len(old) and all(
+            key in old
+            and (child := node.child(key)) is not None
+            and not child.any_value
+            and unchanged(item, old[key], child)
+            for key, item in new.items()
+        )
+    if type(new) is list and node.list_type == "map" and new:
+        items = node.items
+        return (
+            items is not None
+            and len(new) == len(old)
+            and all(unchanged(item, partner(item, old, node), items) for item in new)
+        )
+    return same(new, old)
 
 
 def same(new: Any, old: Any) -> bool:

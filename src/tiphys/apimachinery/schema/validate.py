@@ -16,7 +16,7 @@ from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.regex import RegexError, compile_regex
 from tiphys.apimachinery.schema import formats
 from tiphys.apimachinery.schema.build import build_custom
-from tiphys.apimachinery.schema.correlation import partner, same
+from tiphys.apimachinery.schema.correlation import TYPE_FIELDS, partner, unchanged
 from tiphys.apimachinery.schema.node import MISSING, Schema
 from tiphys.apimachinery.schema.numbers import broken, number_faults, place
 
@@ -71,7 +71,7 @@ class Validator:
         faults: Faults,
         old: Any = MISSING,
     ) -> None:
-        if (value is None and schema.nullable) or (old is not MISSING and same(value, old)):
+        if (value is None and schema.nullable) or (old is not MISSING and unchanged(value, old, schema)):
             return
         if not _has_type(value, schema):  # the rest is told as well
             expected = "integer,string" if schema.int_or_string else schema.type or ""
@@ -99,7 +99,7 @@ class Validator:
         faults: Faults,
         old: Any,
     ) -> None:
-        before = old if type(old) is dict and schema.map_type != "atomic" else {}
+        before = old if type(old) is dict else {}
         for key in schema.required:
             if key not in value:
                 faults.append(field_errors.required(_join(path, key)))
@@ -107,7 +107,8 @@ class Validator:
             child = schema.child(key)
             if child is not None:
                 inner = _join(path, key) if key in schema.properties else f"{path}.{key}".removeprefix(".")
-                self._node(item, child, inner, faults, before.get(key, MISSING))
+                known = path or key not in TYPE_FIELDS
+                self._node(item, child, inner, faults, before.get(key, MISSING) if known else MISSING)
 
     def _list(self, values: list[Any], schema: Schema, path: str, faults: Faults, old: Any) -> None:
         if schema.items is not None:

@@ -17,7 +17,7 @@ from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.cel import Budget, CostExceeded, EvaluationError
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.schema.correlation import partner, same
+from tiphys.apimachinery.schema.correlation import TYPE_FIELDS, partner, unchanged
 from tiphys.apimachinery.schema.node import MISSING, Schema
 from tiphys.apimachinery.warnings import warn
 from tiphys.apis.apiextensions.rules import (
@@ -109,9 +109,9 @@ class Rules:
         Where it ``ratchets``, parts that are as they were are excused.
         """
         walk = _Walk(budget or Budget(), ratchets=ratchets)
-        unchanged = old is not MISSING and same(new, old)
+        excused = old is not MISSING and unchanged(new, old, self._schema)
         try:
-            self._node(walk, _Part(new, old, path, unchanged), self._schema)
+            self._node(walk, _Part(new, old, path, excused), self._schema)
         except _Exhausted:
             return walk.faults
         return walk.faults
@@ -159,21 +159,24 @@ class Rules:
 def _parts(part: _Part, node: Schema) -> Iterator[tuple[Schema, _Part]]:
     """Yield what is inside of a value, each with its schema and what it was before."""
     if type(part.new) is dict:
-        correlated = node.map_type != "atomic" and type(part.old) is dict
+        before = part.old if type(part.old) is dict else {}
         for key, item in part.new.items():
             child = node.child(key)
             if child is not None:
                 named = key in node.properties
                 path = f"{part.path}.{key}".removeprefix(".") if named else f"{part.path}[{key}]"
-                yield child, _inner(part, item, part.old.get(key, MISSING) if correlated else MISSING, path)
+                excusable = bool(part.path) or key not in TYPE_FIELDS
+                yield child, _inner(part, item, before.get(key, MISSING), path, child, excusable=excusable)
     elif type(part.new) is list and node.items is not None:
         for index, item in enumerate(part.new):
-            yield node.items, _inner(part, item, partner(item, part.old, node), f"{part.path}[{index}]")
+            old = partner(item, part.old, node)
+            yield node.items, _inner(part, item, old, f"{part.path}[{index}]", node.items)
 
 
-def _inner(part: _Part, new: Any, old: Any, path: str) -> _Part:
+def _inner(part: _Part, new: Any, old: Any, path: str, node: Schema, *, excusable: bool = True) -> _Part:
     """What has no old value of its own is unchanged when what it stands in is."""
-    return _Part(new, old, path, part.unchanged if old is MISSING else same(new, old))
+    excused = excusable and (part.unchanged if old is MISSING else unchanged(new, old, node))
+    return _Part(new, old, path, excused)
 
 
 def _shown(rule: CompiledRule) -> str:

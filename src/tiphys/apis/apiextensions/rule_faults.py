@@ -121,7 +121,7 @@ class _Place:
         else:
             limit = 1
         count = None if self.count is None or limit is None else product(self.count, max(limit, 0))
-        loose = schema.map_type == "atomic" if schema.type != "array" else schema.list_type != "map"
+        loose = schema.type == "array" and schema.list_type != "map"
         uncorrelated = self.uncorrelated or (self.path if loose else "")
         return _Place(self.path + suffix, count, uncorrelated)
 

@@ -104,8 +104,15 @@ def _extensions(node: Object, path: str) -> Faults:
 
 def _is_own_metadata(metadata: Object) -> bool:
     """A default is another rule's matter."""
-    said = {key for key, value in metadata.items() if value not in (None, "", False, {}, [])}
+    said = {key for key, value in metadata.items() if _says(key, value)}
     return said <= {"type", "default", "properties"} and metadata.get("properties", {}).keys() <= _OWN_NAMES
+
+
+def _says(key: str, value: Any) -> bool:
+    """A limit of zero says something, and so do no other fields."""
+    if type(value) is bool:
+        return value or key == "additionalProperties"
+    return value is not None and value not in ("", {}, [])
 
 
 def _values(node: Object, path: str, *, int_or_string: bool = False) -> Faults:
@@ -147,7 +154,8 @@ def _nested(node: Object, path: str, *, int_or_string: bool = False) -> Faults:
     for key, child in properties.items():
         yield from _nested(child, f"{path}.properties[{key}]")
     for key, wanted in _NOT_NESTED.items():
-        if node.get(key) or (wanted == "undefined" and node.get(key) is not None):
+        given = node.get(key)
+        if given or (wanted == "undefined" and given is not None and given is not False):
             yield forbidden(f"{path}.{key}", f"must be {wanted} to be structural")
     if "metadata" in properties:
         yield forbidden(f"{path}.properties[metadata]", "must not be specified in a nested context")
