@@ -127,7 +127,7 @@ async def test_a_timeout_that_is_none_is_noted(audited: tuple[Any, Events]) -> N
 
 async def test_strangers_are_noted_with_what_they_tried(tmp_path: Path, serving: Any) -> None:
     policy, path = tmp_path / "policy.yaml", tmp_path / "audit.log"
-    rules = [{"level": "Metadata", "users": ["whoever"]}]
+    rules = [{"level": "Request", "users": ["whoever"]}, {"level": "Metadata"}]
     policy.write_text(yaml.safe_dump({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": rules}))
     options = AuditOptions(policy, LogOptions(str(path)))
     async with serving(audit=options, anonymous_auth=False) as api:
@@ -140,6 +140,14 @@ async def test_strangers_are_noted_with_what_they_tried(tmp_path: Path, serving:
             assert answer.status == 401
             noted = orjson.loads(path.read_bytes().splitlines()[-1])
             assert noted["responseStatus"]["message"] == f"Authentication failed{tried}"
+            assert noted["level"] == "Metadata"
+        levels = {
+            sample.labels["level"]: sample.value
+            for family in api.server.auditor.collect()
+            for sample in family.samples
+            if sample.name == "apiserver_audit_level_total"
+        }
+        assert levels == {"Metadata": 3}
 
 
 async def test_impersonation(audited: tuple[Any, Events]) -> None:

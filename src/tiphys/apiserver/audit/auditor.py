@@ -88,8 +88,7 @@ class Auditor:
 
     async def begin(self, request: Request, info: RequestInfo, user: User, audit_id: str) -> None:
         """Note a request whose user is known. Raises NotStored where it may not go on unnoted."""
-        verdict = self._policy.judge(user, info)
-        self._levels[verdict.level] = self._levels.get(verdict.level, 0) + 1
+        verdict = self._judged(user, info)
         if verdict.level == NONE:
             return
         event = events.begin(request, info, user, verdict, audit_id=audit_id, now=self._clock.now())
@@ -101,6 +100,11 @@ class Auditor:
             self._rejected += 1
             del request.scope[_KEY]
             raise NotStored(event["requestURI"])
+
+    def _judged(self, user: User | None, info: RequestInfo) -> Verdict:
+        verdict = self._policy.judge(user, info)
+        self._levels[verdict.level] = self._levels.get(verdict.level, 0) + 1
+        return verdict
 
     def impersonated(self, request: Request, user: User, bound: str = "") -> None:
         """Note as whom the user acts, and by which bounded right."""
@@ -120,7 +124,7 @@ class Auditor:
         """Note a request that was refused before its record could begin: its user is not known."""
         if not isinstance(error, Unauthorized | BadTimeout) or _KEY in request.scope:
             return
-        verdict = self._policy.judge(None, info)
+        verdict = self._judged(None, info)
         if verdict.level == NONE:
             return
         event = events.begin(request, info, _NOBODY, verdict, audit_id=audit_id, now=self._clock.now())

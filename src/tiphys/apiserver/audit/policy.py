@@ -69,8 +69,8 @@ class Rule:
     urls: tuple[str, ...] = ()
 
     def matches(self, user: User | None, info: RequestInfo) -> bool:
-        """Whether it is about a request; one whose user is not known may be of any user."""
-        if user is not None and not self._is_user(user):
+        """Whether it is about a request; one whose user is not known is none of any user's."""
+        if not self._is_user(user):
             return False
         if self.verbs and info.verb not in self.verbs:
             return False
@@ -80,7 +80,9 @@ class Rule:
             return not info.is_resource and any(_url_matches(url, info.path) for url in self.urls)
         return True
 
-    def _is_user(self, user: User) -> bool:
+    def _is_user(self, user: User | None) -> bool:
+        if user is None:
+            return not self.users and not self.groups
         if self.users and user.name not in self.users:
             return False
         return not self.groups or any(group in self.groups for group in user.groups)
