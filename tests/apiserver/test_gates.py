@@ -267,6 +267,13 @@ async def test_tokens_are_of_the_account_that_is_meant(serving: Any, *, on: bool
                 'Operation cannot be fulfilled on TokenRequest.authentication.k8s.io "default": the UID in '
                 f"the token request (another) does not match the UID of the service account ({uid})"
             )
+        else:
+            assert answer.json["metadata"]["uid"] == "another"
+            assert (
+                "the UID in the token request (another) does not match the UID of the service account "
+                f"({uid}) but TokenRequestServiceAccountUIDValidation is not enabled. In the future, "
+                "this will return a conflict error"
+            ) in answer.headers["warning"]
         await api.create(f"{path}/token", {**asked, "metadata": {"uid": uid}})
 
 

@@ -6,9 +6,8 @@ TokenReview and SelfSubjectReview are here, those about rights in ``access_revie
 
 from __future__ import annotations
 
-from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.clock import rfc3339
-from tiphys.apimachinery.errors import Invalid
+from tiphys.apimachinery.errors import BadRequest
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver import respond
 from tiphys.apiserver.access_reviews import (
@@ -22,6 +21,7 @@ from tiphys.apiserver.admission import subresource as admission
 from tiphys.apiserver.authn.tokens import Refused
 from tiphys.apiserver.call import Call, CallHandler
 from tiphys.apiserver.subresources import binding
+from tiphys.wire import bearer
 from tiphys.wire.message import Response
 
 
@@ -30,24 +30,24 @@ async def token_review(call: Call) -> Response:
     review, admitted = await admitted_review(call)
     spec = review["spec"]
     if not spec.get("token"):
-        fault = field_errors.required("spec.token", "token is required for TokenReview in authentication")
-        raise Invalid.of("authentication.k8s.io", "TokenReview", "", [fault])
+        raise BadRequest("token is required for TokenReview in authentication")
     await admission.validate(admitted)
-    authenticator = call.backend.authenticator
-    audiences = tuple(spec.get("audiences") or authenticator.api_audiences)
-    status: Object = {"user": {}}
-    try:
-        found = await authenticator.authenticate_token(spec["token"], audiences)
-    except Refused as error:
-        found, status["error"] = None, str(error)
-    if found is not None:
-        status = {"authenticated": True, "user": found.user.to_info()}
-        if found.audiences:
-            status["audiences"] = list(found.audiences)
-    else:
-        status.setdefault("error", "invalid bearer token")
-    review["status"] = status
+    audiences = tuple(spec.get("audiences") or call.backend.authenticator.api_audiences)
+    # Read as it would be of a header: without what is around it, and up to the first space.
+    token = bearer.header_token({"authorization": f"Bearer {spec['token']}"})
+    review["status"] = await _token_status(call, token, audiences) if token else {"user": {}}
     return respond.respond(call, review, 201)
+
+
+async def _token_status(call: Call, token: str, audiences: tuple[str, ...]) -> Object:
+    try:
+        found = await call.backend.authenticator.authenticate_token(token, audiences)
+    except Refused as error:
+        return {"user": {}, "error": str(error)}
+    if found is None:
+        return {"user": {}, "error": "invalid bearer token"}
+    status = {"authenticated": True, "user": found.user.to_info()}
+    return {**status, "audiences": list(found.audiences)} if found.audiences else status
 
 
 async def self_subject_review(call: Call) -> Response:

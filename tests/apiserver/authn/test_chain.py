@@ -60,6 +60,30 @@ async def test_token_review(api: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("token", "status"),
+    [
+        ("alice\n", {"authenticated": True}),
+        ("alice of whom else", {"authenticated": True}),
+        (" alice", {"user": {}}),
+        ("\t", {"user": {}}),
+        ("bob!", {"user": {}, "error": "invalid bearer token"}),
+    ],
+)
+async def test_a_reviewed_token_is_read_as_one_of_a_header(
+    api: Any, token: str, status: dict[str, Any]
+) -> None:
+    review = await api.create("/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": token}})
+    assert {key: review["status"].get(key) for key in status} == status
+
+
+async def test_a_review_without_a_token(api: Any) -> None:
+    answer = await api("POST", "/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {}})
+    assert (answer.status, answer.json["reason"], answer.message) == (
+        400, "BadRequest", "token is required for TokenReview in authentication"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
     ("text", "want"),
     [
         ("t,u,1\n", [TokenEntry("t", "u", "1")]),

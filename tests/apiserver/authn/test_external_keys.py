@@ -118,7 +118,7 @@ NOW = FakeClock().now()
 async def test_what_it_signs_it_verifies(keys: ExternalTokenKeys, signer: Signer) -> None:
     token = await keys.issue(ASKED, NOW)
     assert jwt.get_unverified_header(token) == {"alg": "ES256", "kid": "k1", "typ": "JWT"}
-    found = await keys.check(token, NOW)
+    found = await keys.check(token)
     assert found is not None
     assert (found.user().name, found.audiences) == ("system:serviceaccount:ns:sa", ("api",))
     assert keys.longest_s == 7200
@@ -129,7 +129,7 @@ async def test_a_key_that_is_new_is_fetched(keys: ExternalTokenKeys, signer: Sig
     signer.keys["k2"], signer.current = rsa.generate_private_key(65537, 2048), "k2"
     token = await keys.issue(ASKED, NOW)
     assert signer.fetched == 2, "the header is looked at with the keys that hold"
-    assert await keys.check(token, NOW)
+    assert await keys.check(token)
     assert signer.fetched == 2
     assert [one["kid"] for one in keys.jwks()["keys"]] == ["k1", "k2"]
     assert keys.openid_configuration("u")["id_token_signing_alg_values_supported"] == ["ES256", "RS256"]
@@ -137,11 +137,11 @@ async def test_a_key_that_is_new_is_fetched(keys: ExternalTokenKeys, signer: Sig
 
 async def test_a_key_that_is_gone_verifies_no_more(keys: ExternalTokenKeys, signer: Signer) -> None:
     token = await keys.issue(ASKED, NOW)
-    assert await keys.check(token, NOW)
+    assert await keys.check(token)
     signer.keys = {"k9": ec.generate_private_key(ec.SECP256R1())}
     await keys._sync()
     with pytest.raises(Refused):
-        await keys.check(token, NOW)
+        await keys.check(token)
     assert signer.fetched == 3, "it might have come back"
 
 
@@ -150,7 +150,7 @@ async def test_tokens_of_others_ask_nobody(keys: ExternalTokenKeys, signer: Sign
         {"iss": "https://other"}, ec.generate_private_key(ec.SECP256R1()), "ES256", {"kid": "x"}
     )
     for token in (other, "no token", "a.b.c", ""):
-        assert await keys.check(token, NOW) is None
+        assert await keys.check(token) is None
     assert signer.fetched == 1
 
 
@@ -159,7 +159,7 @@ async def test_a_hidden_key_verifies_but_does_not_sign(keys: ExternalTokenKeys, 
     signer.hidden = {"k1"}
     await keys._sync()
     assert keys.jwks() == {"keys": []}
-    assert await keys.check(token, NOW)
+    assert await keys.check(token)
     with pytest.raises(InternalError, match=r"\(kid: k1\) is excluded from OIDC discovery docs"):
         await keys.issue(ASKED, NOW)
 
@@ -230,7 +230,7 @@ async def test_keys_stay_while_it_is_away(keys: ExternalTokenKeys, signer: Signe
     token = await keys.issue(ASKED, NOW)
     signer.down = True
     await keys._try_sync()
-    assert await keys.check(token, NOW)
+    assert await keys.check(token)
     counted = {
         (sample.name, *sample.labels.values()): sample.value
         for family in keys.collect()

@@ -87,7 +87,8 @@ async def test_nothing_is_looked_up_where_nobody_wants_it() -> None:
     tokens = ServiceAccountTokens(keys, API, world.lookup, clock, world.mark, looks_up=False)
     found = await tokens.authenticate_token(TEXT, API)
     assert found is not None
-    assert (found.user.name, found.annotations, world.used) == (SUBJECT, (), [])
+    assert (found.user.name, world.used) == (SUBJECT, [])
+    assert found.annotations == (("authentication.k8s.io/legacy-token", SUBJECT),)
     with pytest.raises(Refused, match="is invalid for the target audiences"):
         await tokens.authenticate_token(TEXT, ("other",))
 
@@ -146,6 +147,7 @@ FAULTS: dict[str, tuple[str, dict[str, Any] | None, dict[str, Any] | None, str]]
     "another account of the name": (
         TEXT, account(uid="u9"), secret(), "service account UID (u9) does not match claim (u1)"
     ),
+    "no subject": (legacy(sub=""), None, None, "sub claim is missing"),
     "no namespace": (legacy(**{f"{PREFIX}namespace": ""}), None, None, "namespace claim is missing"),
     "no secret's name": (legacy(**{f"{PREFIX}secret.name": ""}), None, None, "secretName claim is missing"),
     "no account's name": (
@@ -168,7 +170,8 @@ async def test_those_that_are_refused(
         await world.tokens.authenticate_token(text, API)
     assert str(caught.value) == fault
     assert not world.used
-    assert not world.counted()
+    counted = {"legacy_tokens_total": 1} if caught.value.annotations else {}
+    assert (world.counted(), bool(counted)) == (counted, "go-jose" not in fault)
 
 
 async def test_one_marked_invalid_is_refused_and_its_use_written_down() -> None:
@@ -181,9 +184,12 @@ async def test_one_marked_invalid_is_refused_and_its_use_written_down() -> None:
         "'kubernetes.io/legacy-token-invalid-since' label from the secret to temporarily allow use of this "
         "token"
     )
-    assert caught.value.annotations == (("authentication.k8s.io/legacy-token-invalidated", "s/ns"),)
+    assert caught.value.annotations == (
+        ("authentication.k8s.io/legacy-token", SUBJECT),
+        ("authentication.k8s.io/legacy-token-invalidated", "s/ns"),
+    )
     assert world.used == [("s", "2026-01-01")]
-    assert world.counted() == {"invalid_legacy_auto_token_uses_total": 1}
+    assert world.counted() == {"legacy_tokens_total": 1, "invalid_legacy_auto_token_uses_total": 1}
 
 
 # -- through the server

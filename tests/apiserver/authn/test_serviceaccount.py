@@ -18,6 +18,7 @@ from tiphys.apiserver.authn.serviceaccount import (
     Binding,
     TokenKeys,
     TokenRequest,
+    VerifiedToken,
     load_public_keys,
 )
 from tiphys.apiserver.authn.serviceaccount_tokens import ServiceAccountTokens
@@ -150,6 +151,46 @@ async def test_audiences() -> None:
     assert str(caught.value) == 'token audiences ["vault" "x"] is invalid for the target audiences ["api"]'
 
 
+NONE: dict[str, tuple[dict[str, Any], tuple[str, ...], str]] = {
+    # claims of a token that names no audience, those that are asked for, the fault
+    "for the API": ({}, API, ""),
+    "for others": ({}, ("x",), 'token audiences ["api"] is invalid for the target audiences ["x"]'),
+    "for others, and over": (
+        {"exp": 1}, ("x",), 'token audiences ["api"] is invalid for the target audiences ["x"]',
+    ),
+    "over": ({"exp": 1}, API, "service account token has expired"),
+    "of no account": ({"kubernetes.io": None}, API, 'serviceaccounts "" not found'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("claims", "audiences", "fault"), NONE.values(), ids=NONE)
+async def test_tokens_without_an_audience(
+    claims: dict[str, Any], audiences: tuple[str, ...], fault: str
+) -> None:
+    """They are for the API, whoever has signed them; their use is noted and counted."""
+    keys = TokenKeys(("iss",), NEW)
+    tokens = ServiceAccountTokens(keys, API, World(ALIVE).lookup, FakeClock(NOW))
+    text = SigningKey(NEW).sign({**keys.claims(TokenRequest(ACCOUNT, (), 600), NOW), **claims})
+    notes = (("authentication.k8s.io/legacy-token", "system:serviceaccount:ns:sa"),)
+    if fault:
+        with pytest.raises(Refused) as caught:
+            await tokens.authenticate_token(text, audiences)
+        assert (str(caught.value), caught.value.annotations) == (fault, notes)
+    else:
+        found = await tokens.authenticate_token(text, audiences)
+        assert found is not None
+        assert (found.audiences, found.annotations) == (API, notes)
+    counts = {sample.name: sample.value for family in tokens.collect() for sample in family.samples}
+    assert counts["serviceaccount_legacy_tokens_total"] == 1
+
+
+def checked(keys: TokenKeys, text: str, moment: datetime) -> VerifiedToken | None:
+    found = keys.verify(text)
+    if found is not None:
+        found.check_times(moment)
+    return found
+
+
 @pytest.mark.parametrize(
     ("after_s", "fault"),
     [
@@ -163,10 +204,10 @@ def test_times_with_a_minute_of_grace(after_s: int, fault: str | None) -> None:
     keys = TokenKeys(("iss",), NEW)
     text, moment = make_token(keys), NOW + timedelta(seconds=after_s)
     if fault is None:
-        assert keys.verify(text, moment) is not None
+        assert checked(keys, text, moment) is not None
     else:
         with pytest.raises(Refused, match=fault):
-            keys.verify(text, moment)
+            checked(keys, text, moment)
 
 
 @pytest.mark.parametrize(
@@ -183,22 +224,22 @@ def test_times_that_do_not_go_together(times: dict[str, int], fault: str | None)
     claims = keys.claims(TokenRequest(ACCOUNT, API, 600), NOW)
     text = SigningKey(NEW).sign({**claims, **{name: now_s + after for name, after in times.items()}})
     if fault is None:
-        assert keys.verify(text, NOW) is not None
+        assert checked(keys, text, NOW) is not None
     else:
         with pytest.raises(Refused, match=fault):
-            keys.verify(text, NOW)
+            checked(keys, text, NOW)
 
 
 def test_keys_and_issuers_change() -> None:
     before = TokenKeys(("old",), OLD)
     text = make_token(before)
     both = TokenKeys(("new", "old"), NEW, [public_pem(OLD)])
-    assert both.verify(text, NOW) is not None
+    assert both.verify(text) is not None
     assert jwt.decode(make_token(both), options={"verify_signature": False})["iss"] == "new"
     assert len(both.jwks()["keys"]) == 2
-    assert TokenKeys(("new",), NEW, [public_pem(OLD)]).verify(text, NOW) is None, "not ours any more"
+    assert TokenKeys(("new",), NEW, [public_pem(OLD)]).verify(text) is None, "not ours any more"
     with pytest.raises(Refused, match="invalid signature, no keys found"):
-        TokenKeys(("new", "old"), NEW).verify(text, NOW)
+        TokenKeys(("new", "old"), NEW).verify(text)
 
 
 @pytest.mark.parametrize(
@@ -219,24 +260,24 @@ def test_the_key_that_a_token_names(key_id: str | None, fault: str | None) -> No
         claims, NEW, algorithm=jwt.get_unverified_header(make_token(keys))["alg"], headers=named
     )
     if fault is None:
-        assert keys.verify(text, NOW) is not None
+        assert checked(keys, text, NOW) is not None
     else:
         with pytest.raises(Refused, match=fault):
-            keys.verify(text, NOW)
+            checked(keys, text, NOW)
 
 
 @pytest.mark.parametrize("text", ["", "x", "a.b.c", "eyJhbGciOiJub25lIn0.e30.", "." * 10, "\0.\0.\0"])
 def test_what_is_no_token_of_ours(text: str) -> None:
-    assert TokenKeys(("iss",), NEW).verify(text, NOW) is None
+    assert TokenKeys(("iss",), NEW).verify(text) is None
 
 
 def test_unsigned_tokens_are_refused() -> None:
     keys = TokenKeys(("iss",), NEW)
     claims = jwt.decode(make_token(keys), options={"verify_signature": False})
     with pytest.raises(Refused):
-        keys.verify(jwt.encode(claims, None, algorithm="none"), NOW)
+        keys.verify(jwt.encode(claims, None, algorithm="none"))
     with pytest.raises(Refused):  # the public key must not do as a shared secret
-        keys.verify(_hmac(claims, public_pem(NEW)), NOW)
+        keys.verify(_hmac(claims, public_pem(NEW)))
 
 
 def _hmac(claims: dict[str, Any], key: bytes) -> str:

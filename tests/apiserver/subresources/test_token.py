@@ -18,10 +18,12 @@ def claims(made: Any) -> dict[str, Any]:
 
 
 async def test_what_is_answered(api: Any) -> None:
+    account = await api.get(PATH.removesuffix("/token"))
     made = await api.create(PATH, {"spec": {"audiences": ["a"], "expirationSeconds": 700}})
     assert made["metadata"] == {
         "name": "default",
         "namespace": "default",
+        "uid": account["metadata"]["uid"],
         "creationTimestamp": "2026-01-01T00:00:00Z",
     }
     assert made["spec"] == {"audiences": ["a"], "expirationSeconds": 700, "boundObjectRef": None}

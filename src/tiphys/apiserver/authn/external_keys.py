@@ -102,11 +102,11 @@ class ExternalTokenKeys(TokenKeys):
             raise SignerFailed("empty signature returned")
         return header, signature
 
-    async def check(self, token: str, now: datetime) -> VerifiedToken | None:
+    async def check(self, token: str) -> VerifiedToken | None:
         """As ``verify``; keys are fetched where the token names one that is not known."""
         if self._is_ours(token) and self._key_of(token) not in self._public:
             await self._try_sync()
-        return self.verify(token, now)
+        return self.verify(token)
 
     def _key_of(self, token: str) -> str:
         return str(jwt.get_unverified_header(token).get("kid") or "")

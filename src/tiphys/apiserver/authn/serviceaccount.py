@@ -30,6 +30,11 @@ from tiphys.wire.jwt_keys import CURVES, SigningKey, algorithm, base64url, key_i
 _CLAIMS = "kubernetes.io"
 LEGACY_ISSUER = "kubernetes/serviceaccount"
 _LEGACY = "kubernetes.io/serviceaccount/"
+_LEGACY_NAMES = {
+    "namespace": "namespace", "secret.name": "secretName", "service-account.name": "serviceAccountName",
+    "service-account.uid": "serviceAccountUID",
+}  # fmt: skip
+"""Claims that older tokens must have, and how they are called where they lack."""
 _MAX_CACHED = 10_000
 _LEEWAY_S = 60.0
 """Clocks of servers may differ by this much."""
@@ -75,11 +80,35 @@ class VerifiedToken:
 
     @property
     def namespace(self) -> str:
-        return str(self.claims[_CLAIMS]["namespace"])
+        return str(self.claims[_CLAIMS].get("namespace") or "")
 
     @property
     def account(self) -> str:
-        return str(self.bound("serviceaccount")["name"])
+        return str(self.bound("serviceaccount").get("name") or "")
+
+    @property
+    def subject(self) -> str:
+        return str(self.claims.get("sub") or "")
+
+    def check_legacy(self) -> None:
+        """Raise Refused where a claim of an older token lacks, or is another's."""
+        if not self.subject:
+            raise Refused("sub claim is missing")
+        for name, shown in _LEGACY_NAMES.items():
+            if not self.claims.get(_LEGACY + name):
+                raise Refused(f"{shown} claim is missing")
+        if self.subject != service_account_name(self.namespace, self.account):
+            raise Refused("sub claim is invalid")
+
+    def check_times(self, now: datetime) -> None:
+        """Raise Refused before and after its time."""
+        moment = now.timestamp()
+        if moment < float(self.claims.get("nbf", 0)) - _LEEWAY_S:
+            raise Refused("service account token is not valid yet")
+        if moment > float(self.claims.get("exp", moment)) + _LEEWAY_S:
+            raise Refused("service account token has expired")
+        if moment < float(self.claims.get("iat", 0)) - _LEEWAY_S:
+            raise Refused("service account token is issued in the future")
 
     def user(self) -> User:
         """Return the identity that the token carries."""
@@ -178,15 +207,15 @@ class TokenKeys:
             "sub": service_account_name(meta["namespace"], meta["name"]),
         }
 
-    async def check(self, token: str, now: datetime) -> VerifiedToken | None:
+    async def check(self, token: str) -> VerifiedToken | None:
         """As ``verify``, with the keys that hold now."""
-        return self.verify(token, now)
+        return self.verify(token)
 
-    def verify(self, token: str, now: datetime) -> VerifiedToken | None:
-        """Check a token's signature and times; None when it is not one of ours at all.
+    def verify(self, token: str) -> VerifiedToken | None:
+        """Check a token's signature; None when it is not one of ours at all.
 
         Raises:
-            Refused: it claims our issuer, and is wrong or too old.
+            Refused: it claims our issuer, and is wrong.
         """
         found = self._verified.get(token)
         if found is None:
@@ -196,13 +225,6 @@ class TokenKeys:
             if len(self._verified) >= _MAX_CACHED:
                 self._verified.clear()
             self._verified[token] = found
-        moment = now.timestamp()
-        if moment < float(found.claims.get("nbf", 0)) - _LEEWAY_S:
-            raise Refused("service account token is not valid yet")
-        if moment > float(found.claims.get("exp", moment)) + _LEEWAY_S:
-            raise Refused("service account token has expired")
-        if moment < float(found.claims.get("iat", 0)) - _LEEWAY_S:
-            raise Refused("service account token is issued in the future")
         return found
 
     def _check_signature(self, token: str) -> VerifiedToken | None:
@@ -221,7 +243,8 @@ class TokenKeys:
             raise Refused("go-jose/go-jose: error in cryptographic primitive")
         if legacy:
             claims = {**claims, _CLAIMS: _legacy_claims(claims)}
-        if not isinstance(claims.get(_CLAIMS), dict) or not claims[_CLAIMS].get("serviceaccount"):
+        claims = {**claims, _CLAIMS: claims.get(_CLAIMS) or {}}
+        if not isinstance(claims[_CLAIMS], dict):
             raise Refused(
                 "service account token claims could not be validated due to unexpected private claim"
             )
@@ -276,16 +299,7 @@ def _is_signed(token: str, key: PublicKeyTypes) -> bool:
 
 def _legacy_claims(claims: Mapping[str, Any]) -> dict[str, Any]:
     """Return an older token's claims in the form of the present ones."""
-    values = {}
-    for name, shown in (
-        ("namespace", "namespace"), ("secret.name", "secretName"),
-        ("service-account.name", "serviceAccountName"), ("service-account.uid", "serviceAccountUID"),
-    ):  # fmt: skip
-        values[name] = str(claims.get(_LEGACY + name) or "")
-        if not values[name]:
-            raise Refused(f"{shown} claim is missing")
-    if claims.get("sub") != service_account_name(values["namespace"], values["service-account.name"]):
-        raise Refused("sub claim is invalid")
+    values = {name: str(claims.get(_LEGACY + name) or "") for name in _LEGACY_NAMES}
     return {
         "namespace": values["namespace"],
         "serviceaccount": {"name": values["service-account.name"], "uid": values["service-account.uid"]},

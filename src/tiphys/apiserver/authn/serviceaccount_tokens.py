@@ -7,13 +7,14 @@ Source: KEP-1205 (bound tokens), KEP-4193 (node binding).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from tiphys.apimachinery.clock import Clock, parse_time
 from tiphys.apimachinery.families import Metric
 from tiphys.apimachinery.meta import Object
-from tiphys.apiserver.authn.legacy_tokens import INVALIDATED, MarkUsed, SecretTokens
+from tiphys.apiserver.authn.legacy_tokens import INVALIDATED, LEGACY, MarkUsed, SecretTokens
 from tiphys.apiserver.authn.lookup import Lookup
 from tiphys.apiserver.authn.serviceaccount import TokenKeys, VerifiedToken
 from tiphys.apiserver.authn.token_uses import TokenUses
@@ -46,20 +47,36 @@ class ServiceAccountTokens:
         self._in_secrets = SecretTokens(lookup, clock, mark_used, self._uses)
 
     async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Authenticated | None:
-        verified = await self._keys.check(token, self._clock.now())
+        verified = await self._keys.check(token)
         if verified is None:
             return None
-        named = verified.audiences or (self._own if verified.legacy else ())
+        if verified.audiences:
+            return await self._checked(verified, token, verified.audiences, audiences)
+        self._uses.legacy += 1
+        note = (LEGACY, verified.subject)
+        try:
+            found = await self._checked(verified, token, self._own, audiences)
+        except Refused as error:
+            raise Refused(str(error), (note, *error.annotations)) from error
+        return replace(found, annotations=(note, *found.annotations))
+
+    async def _checked(
+        self, verified: VerifiedToken, token: str, named: tuple[str, ...], audiences: tuple[str, ...]
+    ) -> Authenticated:
+        """Return whom a token names that is for these audiences. Raises Refused."""
         common = tuple(audience for audience in named if audience in audiences)
         if not common:
             raise Refused(
                 f"token audiences {_quoted(named)} is invalid for the target audiences {_quoted(audiences)}"
             )
+        if verified.legacy:
+            verified.check_legacy()
         if verified.legacy and not self._looks_up:
             return Authenticated(verified.user(), common)
         if verified.legacy:
             notes, warnings = await self._in_secrets.check(verified, token)
             return Authenticated(verified.user(), common, notes, warnings=warnings)
+        verified.check_times(self._clock.now())
         await self._check_account(verified)
         if secret := verified.bound("secret"):
             await self._check_bound("secrets", verified.namespace, secret, "secret")
@@ -88,12 +105,12 @@ class ServiceAccountTokens:
             self._uses.valid += 1
             return ()
         self._uses.stale += 1
-        text = f"subject: {token.claims.get('sub', '')}, seconds after warning threshold: {late_s}"
+        text = f"subject: {token.subject}, seconds after warning threshold: {late_s}"
         return (("authentication.k8s.io/stale-token", text),)
 
     async def _check_account(self, token: VerifiedToken) -> None:
         namespace, name = token.namespace, token.account
-        account = await self._lookup("serviceaccounts", namespace, name)
+        account = await self._lookup("serviceaccounts", namespace, name) if name else None
         if account is None:
             raise Refused(f'serviceaccounts "{name}" not found')
         uid, claimed = account["metadata"].get("uid", ""), token.bound("serviceaccount").get("uid", "")

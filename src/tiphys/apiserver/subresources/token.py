@@ -14,6 +14,7 @@ from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.meta import GVK, Object, new_uid
 from tiphys.apiserver import bodies, meta_rules, respond
 from tiphys.apiserver.admission import subresource as admission
+from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.lookup import find
 from tiphys.apiserver.authn.serviceaccount import Binding, TokenRequest
 from tiphys.apiserver.call import Call
@@ -27,6 +28,7 @@ _MAX_S = 1 << 32
 _OWN_REQUEST_S = 3607
 """What the server's own projected volumes ask for; such tokens are extended, with a warning mark."""
 _EXTENDED_S = 365 * 24 * 3600
+_UID_GATE = "TokenRequestServiceAccountUIDValidation"
 _PLURALS = {"Pod": "pods", "Secret": "secrets", "Node": "nodes"}
 
 
@@ -34,18 +36,19 @@ async def handle(call: Call) -> Response:
     """Sign a token for the account of the URL."""
     options = write_options(call, "CreateOptions")
     request = bodies.decode(call, _KIND, options.field_validation)
-    _check_names(call, request)
+    meta_rules.check_namespace(request, call.resource, call.namespace)
+    spec = request.setdefault("spec", {})
+    spec.setdefault("expirationSeconds", _DEFAULT_S)
+    admitted = await admission.admit(call, request, dry_run=options.dry_run)
+    _check_name(call, request)
     accounts = call.backend.table.by_path("", "v1", "serviceaccounts")
     account = (await call.backend.store.get(accounts, call.namespace, call.name)).object
-    _check_uid(call, request, account)
+    _check_uid(call, request, admitted, account["metadata"]["uid"])
     now = call.backend.clock.now()
     request["metadata"] |= {
         "name": call.name, "namespace": call.namespace, "creationTimestamp": rfc3339(now)
     }  # fmt: skip
     request.pop("status", None)
-    spec = request.setdefault("spec", {})
-    spec.setdefault("expirationSeconds", _DEFAULT_S)
-    admitted = await admission.admit(call, request, dry_run=options.dry_run)
     if not spec.get("audiences"):
         spec["audiences"] = list(call.backend.authenticator.api_audiences)
     faults = _faults(spec["expirationSeconds"])
@@ -67,9 +70,8 @@ async def handle(call: Call) -> Response:
     return respond.respond(call, request, 201)
 
 
-def _check_names(call: Call, request: Object) -> None:
-    """Raise BadRequest or Invalid when the body names another account than the URL."""
-    meta_rules.check_namespace(request, call.resource, call.namespace)
+def _check_name(call: Call, request: Object) -> None:
+    """Raise Invalid when the body names another account than the URL."""
     given = request["metadata"].get("name")
     if given and given != call.name:
         text = "must match the service account name if specified"
@@ -77,12 +79,16 @@ def _check_names(call: Call, request: Object) -> None:
         raise Invalid.of("authentication.k8s.io", "TokenRequest", call.name, [fault])
 
 
-def _check_uid(call: Call, request: Object, account: Object) -> None:
-    """Raise Conflict when the body means another account of the name."""
-    given, uid = request["metadata"].get("uid"), account["metadata"]["uid"]
-    if given and given != uid and on("TokenRequestServiceAccountUIDValidation"):
-        text = f"the UID in the token request ({given}) does not match the UID of the service account ({uid})"
+def _check_uid(call: Call, request: Object, admitted: Attributes, uid: str) -> None:
+    """Fill in the account's uid; raise Conflict when the body means another account of the name."""
+    given = request["metadata"].setdefault("uid", uid)
+    if given == uid:
+        return
+    text = f"the UID in the token request ({given}) does not match the UID of the service account ({uid})"
+    if on(_UID_GATE):
         raise Conflict.of("authentication.k8s.io", "TokenRequest", call.name, text)
+    admitted.annotate("authentication.k8s.io/token-request-uid-mismatch", text)
+    call.warn(f"{text} but {_UID_GATE} is not enabled. In the future, this will return a conflict error")
 
 
 def _asked(call: Call, account: Object, spec: Object, bindings: tuple[Binding, ...]) -> TokenRequest:
