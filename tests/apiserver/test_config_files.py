@@ -70,6 +70,15 @@ def test_read() -> None:
         ("https://issuer:port", 'parse "https://issuer:port": invalid port ":port" after host'),
         (":443", 'parse ":443": missing protocol scheme'),
         ("https://a/%zz", 'parse "https://a/%zz": invalid URL escape "%zz"'),
+        ("https://a%zz", 'parse "https://a%zz": invalid URL escape "%zz"'),
+        ("https://a%20b", 'parse "https://a%20b": invalid URL escape "%20"'),
+        ("https://a%C3%A4", ""),
+        ("a/%zz", 'parse "a/%zz": invalid URL escape "%zz"'),
+        ("a b/c:d?e#f", ""),
+        ("127.0.0.1:443/x", 'parse "127.0.0.1:443/x": first path segment in URL cannot contain colon'),
+        ("a\tb", 'parse "a\\tb": net/url: invalid control character in URL'),
+        ("host:443", ""),
+        ("", ""),
     ],
 )
 def test_what_is_no_url(url: str, why: str) -> None:

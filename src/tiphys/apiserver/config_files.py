@@ -16,6 +16,7 @@ from tiphys.apimachinery.errors import FieldError
 
 _VERSIONS: Final = tuple(f"apiserver.config.k8s.io/{version}" for version in ("v1", "v1beta1", "v1alpha1"))
 _HEAD: Final = ("apiVersion", "kind")
+_NO_REQUEST: Final = "invalid URI for request"
 T = TypeVar("T")
 Fields = Mapping[str, "Fields | None"]
 """The fields of a kind by name, None where nothing is below. A list has those of its elements."""
@@ -125,13 +126,26 @@ def _unknown(value: Any, fields: Fields, path: str) -> list[str]:
 
 
 def url_fault(url: str) -> str:
-    """Say why a text is no URL, in Go's words; nothing where it is one, or names no host."""
-    if "://" not in url and not url.startswith(":"):
-        return ""
+    """Say why a text is no URL, absolute or not, in Go's words; nothing where it is one."""
     try:
         parse_request_uri(url)
     except ValueError as error:
-        return str(error)
+        text = str(error)
+    else:
+        return ""
+    if not url or not text.endswith(_NO_REQUEST):
+        return text if url else ""
+    return _path_fault(url.partition("#")[0].partition("?")[0], text.removesuffix(_NO_REQUEST))
+
+
+def _path_fault(path: str, introduction: str) -> str:
+    """Say why a text is no path that goes on from another URL."""
+    if ":" in path.partition("/")[0]:
+        return f"{introduction}first path segment in URL cannot contain colon"
+    try:
+        parse_request_uri(f"/{path}")
+    except ValueError as error:
+        return f"{introduction}{str(error).partition(': ')[2]}"
     return ""
 
 

@@ -216,7 +216,7 @@ def _check_service_accounts(flags: dict[str, Any]) -> None:
     for issuer in flags["service_account_issuer"]:
         if not issuer:
             raise click.BadParameter("service-account-issuer should not be an empty string", param_hint=hint)
-        fault = url_fault(issuer)
+        fault = url_fault(issuer) if ":" in issuer else ""
         if fault:
             text = f"service-account-issuer \"{issuer}\" contained a ':' but was not a valid URL: {fault}"
             raise click.BadParameter(text, param_hint=hint)

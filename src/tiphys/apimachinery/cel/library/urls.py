@@ -19,7 +19,8 @@ URL = opaque("kubernetes.URL")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+\-.]*):(.*)", re.DOTALL)
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2}).{0,2}")
 _PORT = re.compile(r"(?:\[[^\]]*\]|[^:\[\]]*)(?::[0-9]*)?")
-_HOST_REFUSED = re.compile(r"[\x00-\x20\"<>\\^`{|}\x7f]")
+_HOST_REFUSED = re.compile(r"[\x00-\x20\"<>\\^`{|}\x7f]|%(?!25|[89A-Fa-f][0-9A-Fa-f]).{0,2}")
+"""What no host has; percent signs stand for what is no ASCII, or for themselves."""
 _PATH_SAFE = "$&+,/:;=@!'()*[]"
 
 
@@ -89,6 +90,8 @@ def _checked_host(authority: str, fault: str) -> str:
     if not _PORT.fullmatch(host):
         raise ValueError(f'{fault}invalid port ":{host.partition(":")[2]}" after host')
     refused = _HOST_REFUSED.search(host)
+    if refused and refused.group().startswith("%"):
+        raise ValueError(f'{fault}invalid URL escape "{refused.group()}"')
     if refused:
         raise ValueError(f'{fault}invalid character "{refused.group()}" in host name')
     return unquote(host)
