@@ -265,6 +265,7 @@ class ConfiguredModes:
         policies = options.authorization_policies
         self.abac = Abac(policies) if policies is not None else None
         self._found: tuple[str | Webhook, ...] = ()
+        """What was read last, taken over or not."""
         self._types: frozenset[str] = frozenset()
         """What the file had at the start, and must keep: no change of it takes away what guards the API."""
 
@@ -293,13 +294,15 @@ class ConfiguredModes:
                 return False
             self._read = read  # one that is faulty will not be less so when it is read again
             found = parse(read, compile_expression, self._types)
+            if found == self._found:
+                return False
+            self._found = found
             self._check_new(found)
             authorizer.replace([self._mode(one) for one in found])
         except (OSError, ValueError, ConfigError) as error:
             self._reloads.failed()
             log.error("authorization configuration not reloaded path=%s why=%s", path, error)
             return False
-        self._found = found
         self._reloads.succeeded(read)
         log.info("authorization configuration reloaded path=%s", path)
         return True
