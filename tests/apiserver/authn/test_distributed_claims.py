@@ -137,6 +137,7 @@ async def test_tokens_that_are_not_taken(elsewhere: Elsewhere, claims: dict[str,
 ANSWERS: dict[str, tuple[int, bytes, str]] = {
     "not found": (404, b"", 'while getting distributed claim "groups": error while getting distributed claim JWT: 404 Not Found'),
     "a strange status": (599, b"", 'while getting distributed claim "groups": error while getting distributed claim JWT: 599'),
+    "the groups themselves": (200, b'{"groups": []}', 'getting untrusted issuer from endpoint URL/groups?of=jane failed for claim "groups": token is not compact JWT'),
     "no token": (200, b"groups", 'getting untrusted issuer from endpoint URL/groups?of=jane failed for claim "groups": malformed token'),
 }  # fmt: skip
 

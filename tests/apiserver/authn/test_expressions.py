@@ -43,6 +43,7 @@ def test_results(variable: str, value: Any, text: str, want: Any) -> None:
     [
         ("claims", "claims.x +", "compilation failed: ERROR: <input>"),
         ("claims", "request.user", "undeclared reference to 'request'"),
+        ("claims", "claims + 1", r"overload for '_\+_' applied to '\(map\(string, any\), int\)'"),
         ("user", "user.nobody", "undefined field 'nobody'"),
     ],
 )

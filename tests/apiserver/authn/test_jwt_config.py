@@ -170,6 +170,14 @@ FAULTS: dict[str, tuple[str, str]] = {
         document(entry({"username": {"expression": "x", "prefix": "p"}})),
         'jwt[0].claimMappings.username.prefix: Invalid value: "p": may not be specified when expression is set',
     ),
+    "prefix of an expression of the email": (
+        document(entry({"username": {"expression": "claims.email", "prefix": ""}})),
+        'jwt[0].claimMappings.username.prefix: Invalid value: "": may not be specified when expression is set',
+    ),
+    "an address and a port": (
+        document(entry(issuer_=issuer(url="127.0.0.1:443"))),
+        'jwt[0].issuer.url: Invalid value: "127.0.0.1:443": parse "127.0.0.1:443": first path segment in URL cannot contain colon',
+    ),
     "bad expression": (
         document(entry({"username": {"expression": "bad"}})),
         'jwt[0].claimMappings.username.expression: Invalid value: "bad": compilation failed',

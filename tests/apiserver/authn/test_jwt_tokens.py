@@ -123,6 +123,17 @@ REFUSALS: dict[str, tuple[JwtConfig, dict[str, Any], str]] = {
                "oidc: error evaluating claim validation expression: validation expression 'the text' failed: never"),
     "a rule that is no boolean": (replace(BASE, claim_rules=(Rule(expression=Fake(lambda c: 1)),)), {},
                                   "oidc: error evaluating claim validation expression: validation expression must return a boolean"),
+    "an extra that fails, after one of numbers": (
+        replace(BASE, extra=(("a.b/x", Fake(lambda c: [1])), ("a.b/y", Fake(lambda c: c["x"])))), {}, "no such key: x",
+    ),
+    "an extra of numbers": (
+        replace(BASE, extra=(("a.b/x", Fake(lambda c: [1])),)), {},
+        "oidc: error evaluating extra claim expression: the text: expression must return a string or a list of strings",
+    ),
+    "a rule that fails, after one that does not hold": (
+        replace(BASE, claim_rules=(Rule(expression=Fake(lambda c: False)), Rule(expression=Fake(lambda c: c["x"])))), {},
+        "oidc: error evaluating claim validation expression: no such key: x",
+    ),
     "a user rule": (replace(BASE, user_rules=(Rule(expression=Fake(lambda u: u["username"] == "x"), message="no"),)), {},
                     "oidc: error evaluating user info validation rule: validation expression 'the text' failed: no"),
 }  # fmt: skip

@@ -27,6 +27,8 @@ class Type:
 
 
 DYN = Type("dyn", "dyn")
+ANY = Type("dyn", "any")
+"""The same, where a declaration says so: only its name differs."""
 ERROR = Type("error", "!error!")
 BOOL = Type("bool", "bool")
 INT = Type("int", "int")

@@ -71,10 +71,9 @@ class DistributedClaims:
 
     async def _verified(self, token: str, url: str, now: datetime) -> dict[str, Any]:
         issuer = issuer_of(token)
-        if not issuer and token.count(".") != 2:
+        if not issuer and (fault := _form_fault(token)):
             raise NotExpanded(
-                f"getting untrusted issuer from endpoint {url} failed for claim "
-                f'"{self._claim}": malformed token'
+                f'getting untrusted issuer from endpoint {url} failed for claim "{self._claim}": {fault}'
             )
         try:
             return await self._verifier(issuer).verify(token, now)
@@ -99,6 +98,13 @@ class DistributedClaims:
             if len(self._verifiers) > _MAX_ISSUERS:
                 self._verifiers.popitem(last=False)
         return found
+
+
+def _form_fault(token: str) -> str:
+    """Say why a text is not even of a token's form; nothing where it is."""
+    if token.lstrip().startswith("{"):
+        return "token is not compact JWT"
+    return "malformed token" if token.count(".") != 2 else ""
 
 
 def endpoint_of(claims: Mapping[str, Any], claim: str) -> tuple[str, str] | None:

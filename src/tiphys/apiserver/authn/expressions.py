@@ -93,7 +93,7 @@ def _object(name: str, *strings: str, **others: Declaration) -> Declaration:
 
 
 def _claims() -> Declaration:
-    return plain(types.map_of(types.STRING, types.DYN))
+    return plain(types.map_of(types.STRING, types.ANY))
 
 
 def _user() -> Declaration:

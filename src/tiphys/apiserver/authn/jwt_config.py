@@ -279,10 +279,11 @@ class _Reader:
         elif not claim and not expression and required:
             self.faults.append(field_errors.required(path, "claim or expression is required"))
         elif expression:
-            if prefix is not None:
-                text = "may not be specified when expression is set"
-                self.faults.append(field_errors.invalid(f"{path}.prefix", prefix, text))
-            return ClaimMapping(expression=self._compiled(f"{path}.expression", expression, "claims"))
+            compiled = self._compiled(f"{path}.expression", expression, "claims")
+            if prefix is None:
+                return ClaimMapping(expression=compiled)
+            text = "may not be specified when expression is set"
+            self.faults.append(field_errors.invalid(f"{path}.prefix", prefix, text))
         elif claim and prefix is None:
             text = (
                 "prefix is required when claim is set. It can be set to an empty string to disable prefixing"

@@ -185,10 +185,12 @@ def _extra(config: JwtConfig, claims: Mapping[str, Any]) -> tuple[tuple[str, tup
     found: list[tuple[str, tuple[str, ...]]] = []
     if isinstance(jti := claims.get("jti"), str) and jti:
         found.append((CREDENTIAL_ID, (f"JTI={jti}",)))
-    for key, expression in config.extra:
-        mapping = ClaimMapping(expression=expression)
-        values = _strings(_evaluate(mapping, claims, "extra"), f"extra claim expression: {expression.text}")
-        if values:
+    try:
+        evaluated = [(key, expression.text, expression.evaluate(claims)) for key, expression in config.extra]
+    except ExpressionError as error:
+        raise Refused(str(error)) from error
+    for key, text, value in evaluated:
+        if values := _strings(value, f"extra claim expression: {text}"):
             found.append((key, values))
     return tuple(sorted(found))
 
@@ -215,20 +217,19 @@ def _check_required(rule: Rule, claims: Mapping[str, Any]) -> None:
 
 
 def _check_rules(rules: Sequence[Rule], value: Mapping[str, Any], what: str) -> None:
-    for rule in rules:
-        if rule.expression is None:
-            continue
-        try:
-            holds = rule.expression.evaluate(value)
-        except ExpressionError as error:
-            raise Refused(f"oidc: error evaluating {what}: {error}") from error
+    """Raise Refused where a rule does not hold; one that cannot be evaluated is told before all others."""
+    expressions = [(rule.expression, rule.message) for rule in rules if rule.expression is not None]
+    try:
+        evaluated = [
+            (expression.text, message, expression.evaluate(value)) for expression, message in expressions
+        ]
+    except ExpressionError as error:
+        raise Refused(f"oidc: error evaluating {what}: {error}") from error
+    for text, message, holds in evaluated:
         if not isinstance(holds, bool):
             raise Refused(f"oidc: error evaluating {what}: validation expression must return a boolean")
         if not holds:
-            raise Refused(
-                f"oidc: error evaluating {what}: validation expression '{rule.expression.text}' failed: "
-                f"{rule.message}"
-            )
+            raise Refused(f"oidc: error evaluating {what}: validation expression '{text}' failed: {message}")
 
 
 def _no_string(value: Any) -> str:
