@@ -57,6 +57,24 @@ def test_rules_give_booleans() -> None:
         compile_expression("'a'", "claims", boolean=True)
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("'true'", "string"),
+        ("dyn(true)", "dyn"),
+        ("request.groups", "list(string)"),
+        ("request.resourceAttributes", "kubernetes.ResourceAttributes"),
+        ("request.resourceAttributes.fieldSelector", "kubernetes.FieldSelectorAttributes"),
+        ("request.resourceAttributes.labelSelector", "kubernetes.LabelSelectorAttributes"),
+        ("request.resourceAttributes.labelSelector.requirements", "list(kubernetes.SelectorRequirement)"),
+    ],
+)
+def test_match_conditions_give_booleans(text: str, shown: str) -> None:
+    with pytest.raises(ExpressionError) as caught:
+        compile_expression(text, "request", boolean=True)
+    assert str(caught.value) == f"must evaluate to bool but got {shown}"
+
+
 def test_what_fails_says_so() -> None:
     with pytest.raises(
         ExpressionError, match=r"expression 'claims\.none' resulted in error: no such key: none"

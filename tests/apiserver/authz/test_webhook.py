@@ -173,6 +173,23 @@ async def test_what_is_said_of_conditions_that_fail() -> None:
     assert decision.error == f"[{first}: no such key: resourceAttributes, {second}: no such key: x]"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "request.nonResourceAttributes.path == '' && request.nonResourceAttributes.verb == 'get'",
+        "request.resourceAttributes.labelSelector.requirements.all(one, has(one.values))",
+        "request.resourceAttributes.labelSelector.requirements.exists(one, one.values.size() == 0)",
+        "!has(request.resourceAttributes.labelSelector.rawSelector)",
+        "request.resourceAttributes.namespace == 'ns' && request.resourceAttributes.name == ''",
+    ],
+)
+async def test_what_conditions_see_of_what_is_empty(text: str) -> None:
+    condition = compile_expression(text, "request", boolean=True)
+    asks, _, _ = webhook({"allowed": True}, conditions=(condition,))
+    info = RequestInfo("", "get") if "nonResource" in text else LIST
+    assert (await asks.authorize(JANE, info)).allowed
+
+
 async def test_a_user_of_many_groups_is_remembered() -> None:
     asks, service, _ = webhook({"allowed": True})
     many = User("jane", groups=tuple(f"group-{number:05}" for number in range(2000)))
@@ -277,9 +294,16 @@ async def test_what_is_counted() -> None:
     }
     assert await ask(named("others", None, conditions=(Condition("bob"),))) == {
         ("match_condition_exclusions_total", "others", "Webhook"): 1,
+        ("match_condition_evaluation_seconds_count", "others", "Webhook"): 1,
+    }
+    assert await ask(named("both", None, conditions=(Condition(""), Condition("bob")))) == {
+        ("match_condition_exclusions_total", "both", "Webhook"): 1,
+        ("match_condition_evaluation_errors_total", "both", "Webhook"): 1,
+        ("match_condition_evaluation_seconds_count", "both", "Webhook"): 1,
     }
     faulty = named("faulty", None, conditions=(Condition(""),), denies_on_failure=True)
     assert await ask(faulty) == {
         ("match_condition_evaluation_errors_total", "faulty", "Webhook"): 1,
+        ("match_condition_evaluation_seconds_count", "faulty", "Webhook"): 1,
         ("decisions_total", "denied", "faulty", "Webhook"): 1,
     }

@@ -17,6 +17,7 @@ from tiphys.apimachinery.cel import (
     Environment,
     EvaluationError,
     Program,
+    ResultTypeError,
     object_declaration,
     types,
 )
@@ -72,8 +73,11 @@ class CelExpression:
 
 def compile_expression(text: str, variable: str, *, boolean: bool = False) -> Expression:
     """Compile a text over ``claims``, ``user`` or ``request``. Raises ExpressionError."""
+    told = variable == "request"  # upstream tells what type it is instead only of match conditions
     try:
-        program = _environment(variable).compile(text, types.BOOL if boolean else None)
+        program = _environment(variable).compile(text, types.BOOL if boolean and not told else None)
+        if boolean and program.result != types.BOOL:
+            raise ResultTypeError(f"must evaluate to bool but got {program.result}")
     except CompileError as error:
         shown = str(error)
         raise ExpressionError(
@@ -107,7 +111,7 @@ def _groups_and_extra() -> dict[str, Declaration]:
 
 def _selector(name: str) -> Declaration:
     requirement = types.object_of(
-        f"kubernetes.{name}Requirement",
+        "kubernetes.SelectorRequirement",
         {"key": types.STRING, "operator": types.STRING, "values": types.list_of(types.STRING)},
     )
     return _object(f"kubernetes.{name}", "rawSelector", requirements=plain(types.list_of(requirement)))
@@ -122,7 +126,8 @@ def _request() -> Declaration:
         resourceAttributes=_object(
             "kubernetes.ResourceAttributes",
             "namespace", "verb", "group", "version", "resource", "subresource", "name",
-            fieldSelector=_selector("FieldSelector"), labelSelector=_selector("LabelSelector"),
+            fieldSelector=_selector("FieldSelectorAttributes"),
+            labelSelector=_selector("LabelSelectorAttributes"),
         ),
         nonResourceAttributes=_object("kubernetes.NonResourceAttributes", "path", "verb"),
     )  # fmt: skip

@@ -16,6 +16,7 @@ _PREFIX: Final = "apiserver_authorization"
 _BUCKETS: Final = (
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, float("inf")
 )  # fmt: skip
+_CONDITION_BUCKETS: Final = (0.001, 0.005, 0.01, 0.025, 0.1, 0.2, 0.25, float("inf"))
 
 
 @dataclass(slots=True, eq=False)
@@ -34,8 +35,9 @@ class AuthorizerCounts:
         """By name and result: failures after which the next authorizer was asked."""
         self.excluded: Counter[str] = Counter()
         """By name: questions that its match conditions kept from a webhook."""
-        self.condition_errors: Counter[str] = Counter()
+        self._condition_errors: Counter[str] = Counter()
         self._times: dict[tuple[str, str], Durations] = {}
+        self._condition_times: dict[str, Durations] = {}
 
     def tally(self, decision: str, name: str, kind: str) -> Tally:
         """Return what counts such decisions of an authorizer; only of those that had an opinion."""
@@ -48,6 +50,15 @@ class AuthorizerCounts:
         if times is None:
             times = self._times[key] = Durations(_BUCKETS)
         times.observe(seconds)
+
+    def judged(self, name: str, seconds: float, *, failed: bool) -> None:
+        """Note that a webhook's match conditions were evaluated."""
+        times = self._condition_times.get(name)
+        if times is None:
+            times = self._condition_times[name] = Durations(_CONDITION_BUCKETS)
+        times.observe(seconds)
+        if failed:
+            self._condition_errors[name] += 1
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families as they stand."""
@@ -73,13 +84,22 @@ class AuthorizerCounts:
                 "match_condition_evaluation_errors",
                 "Total number of errors when an authorization webhook encounters a match condition error "
                 "split by authorizer type and name.",
-                self.condition_errors,
+                self._condition_errors,
             ),
         ):
             family = _counter(name, text, "name", "type")
             for webhook, count in counts.items():
                 family.add_metric([webhook, WEBHOOK], count)
             yield family
+        judged = HistogramMetricFamily(
+            f"{_PREFIX}_match_condition_evaluation_seconds",
+            "[ALPHA] Authorization match condition evaluation time in seconds, split by authorizer type and "
+            "name.",
+            labels=("name", "type"),
+        )
+        for name, durations in self._condition_times.items():
+            durations.add_to(judged, (name, WEBHOOK))
+        yield judged
 
     def _webhooks(self) -> Iterator[Metric]:
         labels = ("name", "result")

@@ -65,23 +65,25 @@ class WebhookAuthorizer:
     def known(self, user: User, info: RequestInfo) -> Decision | None:
         """Return an answer that is remembered, None where the service would have to be asked."""
         spec = question(user, info)
-        try:
-            if not self._concerns(spec):
-                return NO_OPINION
-        except ExpressionError:
+        holds, faults = self._judge(spec)
+        if faults and holds:
             return None
+        if not holds:
+            return NO_OPINION
         return self._recall(orjson.dumps(spec, option=orjson.OPT_SORT_KEYS))
 
     async def authorize(self, user: User, info: RequestInfo) -> Decision:
         """Ask the service, unless it is remembered or not concerned."""
         spec = question(user, info)
-        try:
-            if not self._concerns(spec):
-                self._counts.excluded[self.name] += 1
-                return NO_OPINION
-        except ExpressionError as error:
-            self._counts.condition_errors[self.name] += 1
-            return self._failed(str(error))
+        began = self._clock.monotonic()
+        holds, faults = self._judge(spec)
+        if self._settings.conditions:
+            self._counts.judged(self.name, self._clock.monotonic() - began, failed=bool(faults))
+        if not holds:
+            self._counts.excluded[self.name] += 1
+            return NO_OPINION
+        if faults:
+            return self._failed(faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]")
         key = orjson.dumps(spec, option=orjson.OPT_SORT_KEYS)
         known = self._recall(key)
         if known is not None:
@@ -116,26 +118,19 @@ class WebhookAuthorizer:
         """Close every connection. Idempotent."""
         await self._remote.close()
 
-    def _concerns(self, spec: dict[str, Any]) -> bool:
-        """Tell whether every condition holds; one that is false outweighs those that fail.
-
-        Raises:
-            ExpressionError: some could not be evaluated, and none is false.
-        """
+    def _judge(self, spec: dict[str, Any]) -> tuple[bool, list[str]]:
+        """Tell whether no condition is false, and the faults, each once, of those that were evaluated."""
         conditions = self._settings.conditions
         if not conditions:
-            return True
-        shown, faults = _as_variable(spec), []
+            return True, []
+        shown, faults = _as_variable(spec), dict[str, None]()
         for condition in conditions:
             try:
                 if condition.evaluate(shown) is not True:
-                    return False
+                    return False, list(faults)
             except ExpressionError as error:
-                faults.append(f"cel evaluation error: {error}")
-        if faults:
-            unique = list(dict.fromkeys(faults))
-            raise ExpressionError(unique[0] if len(unique) == 1 else f"[{', '.join(unique)}]")
-        return True
+                faults[f"cel evaluation error: {error}"] = None
+        return True, list(faults)
 
     def _recall(self, key: bytes) -> Decision | None:
         kept = self._cache.get(key)
@@ -190,6 +185,13 @@ def _as_variable(spec: dict[str, Any]) -> dict[str, Any]:
             ("namespace", "verb", "group", "version", "resource", "subresource", "name"), ""
         )
         shown["resourceAttributes"] = {**empty, **asked}
+        for name in ("fieldSelector", "labelSelector"):
+            if name in asked:
+                found = [{"values": [], **one} for one in asked[name]["requirements"]]
+                shown["resourceAttributes"][name] = {"requirements": found}
+    path = spec.get("nonResourceAttributes")
+    if path is not None:
+        shown["nonResourceAttributes"] = {"path": "", "verb": "", **path}
     return shown
 
 
