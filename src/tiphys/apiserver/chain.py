@@ -60,7 +60,7 @@ class Chain:
         self._auditor = auditor
         gates = backend.options.feature_gates
         self._impersonation = impersonation.Impersonation(
-            constrained=gates.enabled("ConstrainedImpersonation")
+            backend.clock, constrained=gates.enabled("ConstrainedImpersonation")
         )
         metrics.sources.append(self._impersonation.collect)
         self._attempts = attempts or Attempts()

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from tiphys.apimachinery.clock import FakeClock
 from tiphys.apimachinery.errors import BadRequest, Forbidden
-from tiphys.apiserver.authn.impersonation import Impersonation, read
+from tiphys.apiserver.authn.impersonation import Impersonation, read, wanted
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.attributes import Decision
 from tiphys.apiserver.requestinfo import RequestInfo, parse
@@ -109,7 +110,7 @@ LEGACY: dict[str, tuple[dict[str, str], list[Question], dict[str, Any]]] = {
 @pytest.mark.parametrize(("sent", "questions", "want"), LEGACY.values(), ids=LEGACY)
 async def test_the_older_way(sent: dict[str, str], questions: list[Question], want: dict[str, Any]) -> None:
     asked = Asked(legacy)
-    user, bound = await Impersonation().impersonate(REAL, sent, LIST, asked)
+    user, bound = await Impersonation(FakeClock()).impersonate(REAL, sent, LIST, asked)
     assert (user.to_info(), bound) == (want, "")
     assert [one[1:] for one in asked.questions if one[0] == "impersonate"] == questions
 
@@ -166,7 +167,7 @@ async def test_bounded_ways(
     real: User, sent: dict[str, str], mode: str, questions: list[Question], want: dict[str, Any]
 ) -> None:
     asked = Asked(constrained)
-    user, bound = await Impersonation().impersonate(real, sent, LIST, asked)
+    user, bound = await Impersonation(FakeClock()).impersonate(real, sent, LIST, asked)
     assert (user.to_info(), bound) == (want, f"impersonate:{mode}")
     first, *rest = asked.questions
     assert first == (f"impersonate-on:{mode}:list", "ns", "pods")
@@ -175,7 +176,7 @@ async def test_bounded_ways(
 
 async def test_an_account_on_its_node_is_asked_about_without_what_names_the_node() -> None:
     asked = Asked(constrained)
-    await Impersonation().impersonate(ACCOUNT, headers((NAME, "system:node:n1")), LIST, asked)
+    await Impersonation(FakeClock()).impersonate(ACCOUNT, headers((NAME, "system:node:n1")), LIST, asked)
     keys = ("authentication.kubernetes.io/node-name", "authentication.kubernetes.io/pod-name")
     told = (("authentication.kubernetes.io/associated-node-keys", keys),)
     assert {user.extra for user in asked.users} == {told}
@@ -205,7 +206,7 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
 async def test_what_is_never_taken_on_by_a_bounded_right(sent: dict[str, str], text: str) -> None:
     asked = Asked(lambda info: info.verb != "impersonate")
     with pytest.raises(Forbidden) as caught:
-        await Impersonation().impersonate(REAL, sent, LIST, asked)
+        await Impersonation(FakeClock()).impersonate(REAL, sent, LIST, asked)
     assert caught.value.message == text
 
 
@@ -214,23 +215,104 @@ async def test_nodes_and_accounts_are_taken_on_alone() -> None:
     for name in ("system:node:n1", "system:serviceaccount:a:b"):
         asked = Asked(lambda info: False)
         with pytest.raises(Forbidden):
-            await Impersonation().impersonate(
+            await Impersonation(FakeClock()).impersonate(
                 REAL, headers((NAME, name), ("impersonate-group", "x")), LIST, asked
             )
         assert [question[0] for question in asked.questions] == ["impersonate"]
 
 
 async def test_the_way_that_worked_is_tried_first() -> None:
-    ways, asked = Impersonation(), Asked(legacy)
+    ways, asked = Impersonation(FakeClock()), Asked(legacy)
     sent = headers((NAME, "bob"))
     await ways.impersonate(REAL, sent, LIST, asked)
     assert [question[0] for question in asked.questions] == ["impersonate-on:user-info:list", "impersonate"]
     asked.questions.clear()
     await ways.impersonate(REAL, sent, LIST, asked)
     assert [question[0] for question in asked.questions] == ["impersonate"]
-    (family,) = ways.collect()
-    counts = {tuple(sample.labels.values()): sample.value for sample in family.samples}
-    assert counts == {("user-info", "denied"): 1, ("legacy", "allowed"): 2}
+
+
+def counted(ways: Impersonation) -> dict[tuple[str, str, str], float]:
+    """What was counted, and, as it must be the same, observed: by what, mode and decision."""
+    found: dict[tuple[str, str, str], float] = {}
+    for family in ways.collect():
+        assert family.documentation.startswith("[ALPHA] ")
+        for sample in family.samples:
+            ending = next(
+                (end for end in ("_total", "_duration_seconds_count") if sample.name.endswith(end)), None
+            )
+            if ending is not None:
+                name = sample.name.removeprefix("apiserver_impersonation_").removesuffix(ending)
+                key = (name, sample.labels["mode"], sample.labels["decision"])
+                assert found.setdefault(key, sample.value) == sample.value
+    return found
+
+
+async def test_what_is_counted() -> None:
+    ways, sent = Impersonation(FakeClock()), headers((NAME, "bob"))
+    await ways.impersonate(REAL, sent, LIST, Asked(legacy))
+    checks = "authorization_attempts"
+    assert counted(ways) == {
+        ("attempts", "legacy", "allowed"): 1, (checks, "user-info", "denied"): 1, (checks, "legacy", "allowed"): 1,
+    }  # fmt: skip
+    with pytest.raises(Forbidden):
+        await ways.impersonate(
+            User("eve"), sent, LIST, Asked(lambda info: info.verb.startswith("impersonate-on"))
+        )
+    assert counted(ways) == {
+        ("attempts", "legacy", "allowed"): 1, ("attempts", "", "denied"): 1, (checks, "user-info", "allowed"): 1,
+        (checks, "user-info", "denied"): 2, (checks, "legacy", "allowed"): 1, (checks, "legacy", "denied"): 1,
+    }  # fmt: skip
+    older = Impersonation(FakeClock(), constrained=False)
+    await older.impersonate(REAL, sent, LIST, Asked(legacy))
+    assert not list(older.collect())
+
+
+async def test_what_was_allowed_a_moment_ago() -> None:
+    clock = FakeClock()
+    ways, asked, sent = Impersonation(clock), Asked(constrained), headers((NAME, "bob"))
+
+    async def questions(real: User, sent: dict[str, str], info: RequestInfo = LIST) -> list[str]:
+        asked.questions.clear()
+        await ways.impersonate(real, sent, info, asked)
+        return [question[0] for question in asked.questions]
+
+    on, whole = "impersonate-on:user-info:list", ["impersonate-on:user-info:list", "impersonate:user-info"]
+    assert await questions(REAL, sent) == whole
+    assert await questions(REAL, sent) == []
+    assert await questions(REAL, sent, parse("GET", "/api/v1/namespaces/other/pods")) == [on]
+    assert await questions(User("root", groups=("x",)), sent) == whole
+    assert await questions(REAL, headers((NAME, "bob"), ("impersonate-uid", "7"))) == [*whole, whole[1]]
+    clock.advance(10)
+    assert await questions(REAL, sent) == whole
+    # An account may be any node that it runs on, so the node does not matter.
+    elsewhere = User(
+        ACCOUNT.name, extra=(("authentication.kubernetes.io/node-name", ("n2",)), ACCOUNT.extra[1])
+    )
+    assert len(await questions(ACCOUNT, headers((NAME, "system:node:n1")))) == 2
+    assert await questions(elsewhere, headers((NAME, "system:node:n2"))) == []
+    assert len(await questions(elsewhere, headers((NAME, "system:node:n1")))) == 2, (
+        "another node, by another way"
+    )
+    asked.allows = legacy
+    assert await questions(User("older"), sent) == [on, "impersonate"]
+    assert await questions(User("older"), sent) == ["impersonate"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "want"),
+    [
+        ({}, False),
+        ({NAME: ""}, False),
+        ({"impersonate-uid": ""}, False),
+        ({"impersonate-anything": "x"}, False),
+        ({NAME: "bob"}, True),
+        ({"impersonate-uid": "7"}, True),
+        ({"impersonate-group": ""}, True),
+        ({"impersonate-extra-": ""}, True),
+    ],
+)
+def test_who_wants_to_be_another(sent: dict[str, str], want: bool) -> None:
+    assert wanted({"accept": "*/*", **sent}) is want
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,16 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Final, Protocol
+from hashlib import sha256
+from typing import Final
 
 from tiphys.apimachinery import names
+from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import BadRequest, Forbidden
-from tiphys.apimachinery.families import CounterMetricFamily, Metric
+from tiphys.apimachinery.families import Metric
 from tiphys.apis.value_validation import domain_prefixed_path
+from tiphys.apiserver.authn.impersonation_counts import ALLOWED, DENIED, Decides, ImpersonationCounts
 from tiphys.apiserver.authn.user import (
     ANONYMOUS,
     AUTHENTICATED,
@@ -29,11 +32,14 @@ from tiphys.apiserver.authn.user import (
     extra_key,
     split_service_account,
 )
-from tiphys.apiserver.authz.attributes import Decision, forbidden
+from tiphys.apiserver.authz.attributes import forbidden
 from tiphys.apiserver.requestinfo import RequestInfo
 from tiphys.wire.message import values_of
 
 _PREFIX: Final = "impersonate-"
+_USER: Final = "impersonate-user"
+_UID: Final = "impersonate-uid"
+_GROUPS: Final = "impersonate-group"
 _EXTRA: Final = "impersonate-extra-"
 _NODE: Final = "system:node:"
 _NODE_NAME: Final = "authentication.kubernetes.io/node-name"
@@ -42,17 +48,17 @@ _GROUP: Final = "authentication.k8s.io"
 _MANY: Final = 4
 """From so many groups or extras on it is first asked whether all are allowed."""
 _REMEMBERED: Final = 10_000
-
-
-class Decides(Protocol):
-    """Says whether a user may do something."""
-
-    async def decide(self, user: User, info: RequestInfo) -> Decision: ...
+_RECENT_S: Final = 10.0
+"""So long what a bounded way has allowed is not asked anew."""
 
 
 def wanted(headers: Mapping[str, str]) -> bool:
     """Tell whether a request asks to speak as somebody else."""
-    return _PREFIX in " ".join(headers) and any(name.startswith(_PREFIX) for name in headers)
+    if _PREFIX not in " ".join(headers):
+        return False
+    if _first(headers, _USER) or _first(headers, _UID) or _GROUPS in headers:
+        return True
+    return any(name.startswith(_EXTRA) for name in headers)
 
 
 def read(headers: Mapping[str, str]) -> User:
@@ -63,9 +69,9 @@ def read(headers: Mapping[str, str]) -> User:
             key = extra_key(name[len(_EXTRA) :])
             extra[key] = (*extra.get(key, ()), *values_of(headers, name))
     found = User(
-        _first(headers, "impersonate-user"),
-        _first(headers, "impersonate-uid"),
-        tuple(values_of(headers, "impersonate-group")),
+        _first(headers, _USER),
+        _first(headers, _UID),
+        tuple(values_of(headers, _GROUPS)),
         tuple(sorted(extra.items())),
     )
     if not found.name:
@@ -132,14 +138,35 @@ _MODES: Final = (
 )
 
 
+class _Recent:
+    """What was allowed a short while ago, by what it was about."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._now = clock.monotonic
+        self._until: OrderedDict[bytes, float] = OrderedDict()
+
+    def __contains__(self, key: bytes) -> bool:
+        return self._until.get(key, 0.0) > self._now()
+
+    def add(self, key: bytes) -> None:
+        now, until = self._now(), self._until
+        until[key] = now + _RECENT_S
+        until.move_to_end(key)
+        while len(until) > _REMEMBERED or next(iter(until.values())) <= now:
+            until.popitem(last=False)
+
+
 class Impersonation:
     """Tries the modes in order, the one that worked last for this user first."""
 
-    def __init__(self, *, constrained: bool = True) -> None:
+    def __init__(self, clock: Clock, *, constrained: bool = True) -> None:
         """``constrained``: not only the older way is open."""
+        self._constrained = constrained
         self._modes = _MODES if constrained else _MODES[-1:]
         self._last: OrderedDict[str, _Mode] = OrderedDict()
-        self._counts: dict[tuple[str, str], int] = {}
+        self._recent = _Recent(clock)
+        self._now = clock.monotonic
+        self._counts = ImpersonationCounts(clock)
 
     async def impersonate(
         self, user: User, headers: Mapping[str, str], info: RequestInfo, authorizer: Decides
@@ -149,7 +176,7 @@ class Impersonation:
         Raises:
             BadRequest: nobody is named. Forbidden: the user may not; of several ways the first one's error.
         """
-        other = read(headers)
+        other, began = read(headers), self._now()
         last = self._last.get(user.name)
         modes = self._modes if last is None else (last, *(mode for mode in self._modes if mode is not last))
         failed: Forbidden | None = None
@@ -157,16 +184,34 @@ class Impersonation:
             if not mode.fits(user, other):
                 continue
             try:
-                await _authorize(mode, mode.asking(user), other, info, authorizer)
+                await self._authorize(mode, user, other, info, authorizer)
             except Forbidden as error:
-                self._count(mode, "denied")
                 failed = failed or error
                 continue
-            self._count(mode, "allowed")
+            self._counts.attempted(mode.name, ALLOWED, self._now() - began)
             self._remember(user, mode)
             return _become(mode, other), mode.verb if mode.constrained else ""
+        self._counts.attempted("", DENIED, self._now() - began)
         assert failed is not None  # the last mode fits everybody
         raise failed
+
+    async def _authorize(
+        self, mode: _Mode, user: User, other: User, info: RequestInfo, authorizer: Decides
+    ) -> None:
+        """Ask for every right that a mode needs, unless it was there a moment ago. Raises Forbidden."""
+        user, authorizer = mode.asking(user), self._counts.asking(authorizer, mode.name)
+        if not mode.constrained:
+            await _require_all(mode, user, other, authorizer)
+            return
+        about = (mode.name, _ANY_NODE if mode.name == "associated-node" else other, user)
+        identity, whole = _digest(about), _digest((*about, info))
+        if whole in self._recent:
+            return
+        await _require(authorizer, user, replace(info, verb=f"impersonate-on:{mode.name}:{info.verb}"))
+        if identity not in self._recent:
+            await _require_all(mode, user, other, authorizer)
+            self._recent.add(identity)
+        self._recent.add(whole)
 
     def _remember(self, user: User, mode: _Mode) -> None:
         self._last[user.name] = mode
@@ -174,24 +219,22 @@ class Impersonation:
         if len(self._last) > _REMEMBERED:
             self._last.popitem(last=False)
 
-    def _count(self, mode: _Mode, decision: str) -> None:
-        key = (mode.name, decision)
-        self._counts[key] = self._counts.get(key, 0) + 1
-
     def collect(self) -> Iterator[Metric]:
-        """Yield the counter as it stands."""
-        family = CounterMetricFamily(
-            "apiserver_impersonation_attempts", "Attempts to speak as another.", labels=["mode", "decision"]
-        )
-        for labels, count in self._counts.items():
-            family.add_metric(labels, count)
-        yield family
+        """Yield the metrics; there are none where only the older way is open."""
+        if self._constrained:
+            yield from self._counts.collect()
 
 
-async def _authorize(mode: _Mode, user: User, other: User, info: RequestInfo, authorizer: Decides) -> None:
-    """Ask for every right that a mode needs. Raises Forbidden."""
-    if mode.constrained:
-        await _require(authorizer, user, replace(info, verb=f"impersonate-on:{mode.name}:{info.verb}"))
+_ANY_NODE: Final = User(f"{_NODE}*")
+
+
+def _digest(about: tuple[object, ...]) -> bytes:
+    """Return a key of one size for what is as long as a client wants it to be."""
+    return sha256(repr(about).encode()).digest()
+
+
+async def _require_all(mode: _Mode, user: User, other: User, authorizer: Decides) -> None:
+    """Ask for every right to be another. Raises Forbidden."""
     await _require(authorizer, user, _name_question(mode, other))
     if other.uid:
         await _require(authorizer, user, _question(mode, "uids", other.uid))
