@@ -98,7 +98,7 @@ class Durations:
         running, buckets = 0, []
         for bound, count in zip(self.bounds, self.buckets, strict=True):
             running += count
-            buckets.append(("+Inf" if bound == float("inf") else str(bound), running))
+            buckets.append((families.number_text(bound), running))
         family.add_metric(labels, buckets, self.total_s)
 
 

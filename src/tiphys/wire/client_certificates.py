@@ -76,6 +76,12 @@ def subject_of(certificate: bytes) -> Subject:
     return Subject(names[-1] if names else "", groups, _values(subject, _UID), credential)
 
 
+@lru_cache(maxsize=1024)
+def end_of(certificate: bytes) -> datetime:
+    """Return until when a DER certificate holds, whoever stands for it."""
+    return x509.load_der_x509_certificate(certificate).not_valid_after_utc
+
+
 def _values(subject: x509.Name, kind: ObjectIdentifier) -> tuple[str, ...]:
     return tuple(one.value for one in subject.get_attributes_for_oid(kind) if isinstance(one.value, str))
 

@@ -35,7 +35,9 @@ def test_names_are_few(user: str, name: str) -> None:
 def test_counts() -> None:
     attempts = Attempts()
     attempts.known("admin", 0.5)
-    attempts.of("admin").count += 2  # who is known from before takes no time
+    attempts.of("admin").count += 1  # who is known from before takes no time
+    attempts.of("admin", "a certificate").count += 1
+    assert attempts.of("admin") is not attempts.of("admin", "a certificate")
     attempts.known("a@b", 0.25)
     attempts.refused(NobodyShown("Unauthorized"), 1.0)
     attempts.refused(Unauthorized("Unauthorized"), 2.0)

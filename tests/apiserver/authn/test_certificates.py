@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl
 from datetime import timedelta
@@ -17,6 +18,7 @@ from tests.wire.test_peer import SERVER, client_context
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apimachinery.errors import Unauthorized
 from tiphys.apiserver.authn.anonymous import Anonymous
+from tiphys.apiserver.authn.attempts import Seen
 from tiphys.apiserver.authn.authenticator import Authenticator
 from tiphys.apiserver.authn.certificates import Expiry
 from tiphys.apiserver.authn.requestheader import RequestHeader
@@ -121,6 +123,45 @@ async def test_what_a_user_bears() -> None:
     assert (user.uid, user.groups) == ("u-7", ("dev", "system:authenticated"))
     ((key, (value,)),) = user.extra
     assert (key, value[:11]) == ("authentication.kubernetes.io/credential-id", "X509SHA256=")
+
+
+def lifetimes(asked: Authenticator) -> dict[str, float]:
+    (family,) = (one for one in asked.collect() if "client_certificate" in one.name)
+    assert family.name == "apiserver_client_certificate_expiration_seconds"
+    return {sample.labels.get("le", sample.name[-5:]): sample.value for sample in family.samples}
+
+
+async def test_how_long_certificates_still_hold() -> None:
+    clock = FakeClock(NOW)
+    asked = authenticator(clock=clock)
+    for shown in (make("alice", CA, ends=NOW + timedelta(hours=1)), SHOWN["expired"], SHOWN["proxy"], None):
+        with contextlib.suppress(Unauthorized):
+            await asked.authenticate(request(shown, "known"))
+    await asked.authenticate(request(SHOWN["proxy"], **{"x-remote-user": "carol"}))  # a front proxy's word
+    assert list(lifetimes(asked)) == [
+        "0.0", "1800.0", "3600.0", "7200.0", "21600.0", "43200.0", "86400.0", "172800.0", "345600.0",
+        "604800.0", "2.592e+06", "7.776e+06", "1.5552e+07", "3.1104e+07", "+Inf", "count", "s_sum",
+    ]  # fmt: skip
+    found = lifetimes(asked)
+    assert (found["0.0"], found["1800.0"], found["3600.0"], found["count"]) == (1, 1, 2, 3)
+
+
+async def test_how_long_the_certificates_of_regulars_still_hold() -> None:
+    clock, seen = FakeClock(NOW), Seen()
+    asked = authenticator(clock=clock)
+    shown = request(make("alice", CA, ends=NOW + timedelta(hours=1)))
+    seen.count = 7  # before it was known
+    for _ in range(2):
+        assert await asked.lasting_user(shown)
+        asked.follow(shown, seen)
+        asked.follow(request(SHOWN["proxy"], **{"x-remote-user": "carol"}), Seen())
+    assert lifetimes(asked)["count"] == 0
+    seen.count += 2
+    assert lifetimes(asked)["3600.0"] == lifetimes(asked)["count"] == 2
+    clock.advance(1800)
+    seen.count += 3
+    found = lifetimes(asked)
+    assert (found["1800.0"], found["3600.0"], found["s_sum"]) == (3, 5, 2 * 3600 + 3 * 1800)
 
 
 async def test_why_is_for_the_log_alone(caplog: pytest.LogCaptureFixture) -> None:

@@ -229,12 +229,23 @@ class Auditor:
 
     def collect(self) -> Iterator[Metric]:
         """Yield how many events there were, and how many requests of each level."""
-        total = CounterMetricFamily("apiserver_audit_event", "Audit events made.", value=self._count)
-        levels = CounterMetricFamily("apiserver_audit_level", "Requests by audit level.", labels=["level"])
+        total = CounterMetricFamily(
+            "apiserver_audit_event",
+            "[ALPHA] Counter of audit events generated and sent to the audit backend.",
+            value=self._count,
+        )
+        levels = CounterMetricFamily(
+            "apiserver_audit_level",
+            "[ALPHA] Counter of policy levels for audit events (1 per request).",
+            labels=["level"],
+        )
         for level, count in self._levels.items():
             levels.add_metric([level], count)
         errors = CounterMetricFamily(
-            "apiserver_audit_error", "Events that were lost, by where.", labels=["plugin"]
+            "apiserver_audit_error",
+            "[ALPHA] Counter of audit events that failed to be audited properly. Plugin identifies the "
+            "plugin affected by the error.",
+            labels=["plugin"],
         )
         lost: dict[str, int] = {}
         for sink in self._sinks:
@@ -244,9 +255,10 @@ class Auditor:
             if count:
                 errors.add_metric([plugin], count)
         refused = CounterMetricFamily(
-            "apiserver_audit_requests_rejected", "Requests not served for want of a record.",
+            "apiserver_audit_requests_rejected",
+            "[ALPHA] Counter of apiserver requests rejected due to an error in audit logging backend.",
             value=self._rejected,
-        )  # fmt: skip
+        )
         yield from (total, errors, levels, refused)
 
 

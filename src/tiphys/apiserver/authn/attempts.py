@@ -6,6 +6,7 @@ Names of users are few there: those of the cluster's own parts, and two words fo
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
@@ -43,12 +44,12 @@ class Attempts:
     """One server's counts. Users who are known from before are counted by their ``Seen`` alone."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, Seen] = {}
+        self._seen: dict[tuple[str, str], Seen] = {}
         self._times = {result: Durations(_BOUNDS) for result in ("success", "failure", "error")}
 
-    def of(self, user: str) -> Seen:
-        """Return where a user is counted."""
-        return self._seen.setdefault(shown_name(user), Seen())
+    def of(self, user: str, certificate: str = "") -> Seen:
+        """Return where a user is counted; who comes with a certificate, by itself."""
+        return self._seen.setdefault((shown_name(user), certificate), Seen())
 
     @property
     def succeeded(self) -> int:
@@ -69,17 +70,24 @@ class Attempts:
         at_once = self.succeeded - sum(times["success"].buckets)
         times["success"] = times["success"].plus(0, at_once)
         attempts = BareCounterMetricFamily(
-            "authentication_attempts", "Requests by whether they showed who they are.", labels=["result"]
+            "authentication_attempts", "[ALPHA] Counter of authenticated attempts.", labels=["result"]
         )
         took = HistogramMetricFamily(
-            "authentication_duration_seconds", "How long finding out took.", labels=["result"]
+            "authentication_duration_seconds",
+            "[ALPHA] Authentication duration in seconds broken out by result.",
+            labels=["result"],
         )
         for result, durations in times.items():
             attempts.add_metric([result], sum(durations.buckets))
             durations.add_to(took, [result])
         users = BareCounterMetricFamily(
-            "authenticated_user_requests", "Requests by their users.", labels=["username"]
+            "authenticated_user_requests",
+            "[ALPHA] Counter of authenticated requests broken out by username.",
+            labels=["username"],
         )
-        for name, seen in self._seen.items():
-            users.add_metric([name], seen.count)
+        counts: Counter[str] = Counter()
+        for (name, _), seen in self._seen.items():
+            counts[name] += seen.count
+        for name, count in counts.items():
+            users.add_metric([name], count)
         yield from (attempts, took, users)

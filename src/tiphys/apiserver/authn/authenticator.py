@@ -14,7 +14,7 @@ from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.errors import Unauthorized
 from tiphys.apimachinery.families import Metric
 from tiphys.apiserver.authn.anonymous import Anonymous
-from tiphys.apiserver.authn.attempts import NobodyShown
+from tiphys.apiserver.authn.attempts import NobodyShown, Seen
 from tiphys.apiserver.authn.certificates import Certificates, Expiry
 from tiphys.apiserver.authn.requestheader import RequestHeader
 from tiphys.apiserver.authn.tokens import Authenticated, Notes, Refused, TokenAuthenticator
@@ -118,7 +118,7 @@ class Authenticator:
 
         Where it changes after all, ``changes`` does.
         """
-        certified = self._certificates.identify(request, [])
+        certified = self._certificates.identify(request, [], counts=False)
         if certified is not None:
             self._expiry.note(certified.until)
             return certified.user.authenticated()
@@ -131,13 +131,18 @@ class Authenticator:
             return None
         return found.user if found is not None and found.lasting and not found.annotations else None
 
+    def follow(self, request: Request, seen: Seen) -> None:
+        """Take it that requests like this one, only counted from now on, come with its certificate."""
+        self._certificates.follow(request, seen)
+
     async def reload(self) -> None:
         """Take over changed files."""
         for authenticator in self.tokens:
             await authenticator.reload()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield what is counted of tokens and of files."""
+        """Yield what is counted of certificates, of tokens and of files."""
+        yield from self._certificates.lifetimes.collect()
         for authenticator in self.tokens:
             yield from authenticator.collect()
 

@@ -14,6 +14,8 @@ from typing import Final
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apiserver.authn import x509
+from tiphys.apiserver.authn.attempts import Seen
+from tiphys.apiserver.authn.lifetimes import Lifetimes
 from tiphys.apiserver.authn.requestheader import RequestHeader
 from tiphys.apiserver.authn.user import User
 from tiphys.wire.client_certificates import ClientAuthorities, NotVerified, identifier, subject_of
@@ -31,6 +33,8 @@ class Certified:
 
     user: User
     until: datetime
+    own: bytes = b""
+    """The certificate (DER) that names the user; none where a front proxy does."""
 
 
 class Certificates:
@@ -40,6 +44,7 @@ class Certificates:
         self, client_ca: bytes = b"", front_proxy: RequestHeader | None = None, clock: Clock | None = None
     ) -> None:
         self._clock = clock or RealClock()
+        self.lifetimes = Lifetimes(self._clock)
         self.trust(client_ca, front_proxy)
 
     def trust(self, client_ca: bytes, front_proxy: RequestHeader | None) -> None:
@@ -48,11 +53,22 @@ class Certificates:
         proxies = ClientAuthorities(front_proxy.client_ca if front_proxy is not None else b"")
         self._users, self._proxies, self._front_proxy = users, proxies, front_proxy
 
-    def identify(self, request: Request, faults: list[str]) -> Certified | None:
+    def identify(self, request: Request, faults: list[str], *, counts: bool = True) -> Certified | None:
         """Return who is asking, None where no certificate says so; ``faults`` is told what is wrong."""
         if not request.shown_certificates:
             return None
-        return self._proxied(request, faults) or self._own(request, faults)
+        proxied = self._proxied(request, faults)
+        if proxied is not None or not self._users:
+            return proxied
+        if counts:
+            self.lifetimes.observe(request.shown_certificates[0])
+        return self._own(request, faults)
+
+    def follow(self, request: Request, seen: Seen) -> None:
+        """Note how long the certificate of a connection holds with each request that is counted there."""
+        certified = self.identify(request, [], counts=False)
+        if certified is not None and certified.own:
+            self.lifetimes.follow(certified.own, seen)
 
     def _proxied(self, request: Request, faults: list[str]) -> Certified | None:
         shown, header = request.shown_certificates, self._front_proxy
@@ -72,8 +88,6 @@ class Certificates:
 
     def _own(self, request: Request, faults: list[str]) -> Certified | None:
         shown = request.shown_certificates
-        if not self._users:
-            return None
         try:
             until = self._users.verify(shown, self._clock.now())
         except NotVerified as error:
@@ -84,7 +98,7 @@ class Certificates:
         except NotVerified as error:
             faults.append(str(error))
             return None
-        return Certified(user, until) if user is not None else None
+        return Certified(user, until, shown[0]) if user is not None else None
 
 
 def _named(certificate: bytes) -> str:

@@ -14,6 +14,14 @@ def user_of(certificate: bytes) -> User | None:
     return _user_of(certificate, with_uid=on("AllowParsingUserUIDFromCertAuth"))
 
 
+def credential_of(user: User) -> str:
+    """Return what the certificate is called that a user came with, empty where it was none."""
+    for key, values in user.extra:
+        if key == CREDENTIAL_ID and values and values[0].startswith("X509"):
+            return values[0]
+    return ""
+
+
 @lru_cache(maxsize=1024)
 def _user_of(certificate: bytes, *, with_uid: bool) -> User | None:
     subject = subject_of(certificate)

@@ -20,6 +20,7 @@ from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.authn import impersonation
 from tiphys.apiserver.authn.attempts import Attempts, Seen
 from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.authn.x509 import credential_of
 from tiphys.apiserver.authz.attributes import Lasting
 from tiphys.apiserver.call import Backend, CallHandler
 from tiphys.apiserver.flights import is_long_running
@@ -96,7 +97,7 @@ class Regulars:
         if found is None:
             if len(self._by_user) >= _REGULARS:
                 self._by_user.clear()
-            found = self._by_user[user] = Regular(user, self._attempts.of(user.name))
+            found = self._by_user[user] = Regular(user, self._attempts.of(user.name, credential_of(user)))
         return found
 
     def known(self, request: Request) -> Regular | None:
@@ -120,7 +121,9 @@ class Regulars:
             return
         user = await self._backend.authenticator.lasting_user(request)
         if user is not None:
-            memo[Regulars] = (changes, self.of(user))
+            regular = self.of(user)
+            self._backend.authenticator.follow(request, regular.seen)
+            memo[Regulars] = (changes, regular)
 
     def is_elsewhere(self, info: RequestInfo) -> bool:
         """Tell whether requests for such a group version are answered beside this server's own handlers."""
