@@ -26,10 +26,19 @@ def test_parts_stand_in_the_file_or_in_one_of_their_own(tmp_path: Path) -> None:
         {"name": "EventRateLimit", "path": "limits.yaml"},
         {"name": "PodSecurity", "configuration": {}},
         {"name": "Other"},
+        {"name": "Other", "configuration": SECURITY},
+        {"configuration": {}},
+        {"name": "Unasked", "path": "none.yaml"},
     ]
     path = tmp_path / "a.yaml"
     path.write_text(yaml.safe_dump({**HEAD, "plugins": plugins}))
-    assert configuration.read(path) == {"PodSecurity": SECURITY, "EventRateLimit": {**LIMITS, "limits": []}}
+    found = configuration.read(path)
+    assert list(found) == ["PodSecurity", "EventRateLimit", "", "Unasked"]
+    assert found["PodSecurity"] == SECURITY
+    assert found["EventRateLimit"] == {**LIMITS, "limits": []}
+    assert found.get("Other") is None, "the first entry of a name counts, even if it says nothing"
+    with pytest.raises(BadConfiguration, match="couldn't open admission plugin Unasked configuration"):
+        found.get("Unasked")
     assert configuration.read(None) == {}
 
 
@@ -48,7 +57,7 @@ FILES = {
         {"apiVersion": "v1", "kind": "Pod"},
         'failed to read plugin config: no kind "Pod" is registered for version "v1"',
     ),
-    "a nameless plugin": ({**HEAD, "plugins": [{}]}, "failed to read plugin config: plugins[0] has no name"),
+    "no plugin": ({**HEAD, "plugins": ["x"]}, "failed to read plugin config: plugins[0] is no plugin"),
 }
 
 

@@ -8,6 +8,7 @@ Source: the "Admission Control" page; apiserver.config.k8s.io AdmissionConfigura
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
 
@@ -31,7 +32,27 @@ class Configurable(Protocol):
         ...
 
 
-def read(path: Path | None) -> dict[str, Object]:
+class Parts(Mapping[str, Object]):
+    """What a file says, by the names of plugins. Files of their own are read when somebody asks for them."""
+
+    def __init__(self, found: Mapping[str, Object | Path]) -> None:
+        self._found = found
+
+    def __getitem__(self, name: str) -> Object:
+        """Raises BadConfiguration: there is a file, which cannot be read."""
+        found = self._found[name]
+        if isinstance(found, Path):
+            return _load(found, f"couldn't open admission plugin {name} configuration")
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+
+def read(path: Path | None) -> Mapping[str, Object]:
     """Return what a file says, by the names of plugins. Raises BadConfiguration."""
     if path is None:
         return {}
@@ -42,18 +63,16 @@ def read(path: Path | None) -> dict[str, Object]:
         if not document.get("kind") and legacy:
             return legacy
         raise _bad(_unregistered(document))
-    found: dict[str, Object] = {}
+    first: dict[str, Object | Path | None] = {}
+    """Of a name that comes twice the first entry counts, even if it says nothing."""
     for number, entry in enumerate(document.get("plugins") or ()):
-        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-            raise _bad(f"plugins[{number}] has no name")
+        if not isinstance(entry, dict) or not isinstance(entry.get("name", ""), str):
+            raise _bad(f"plugins[{number}] is no plugin")
         said = entry.get("configuration")
         if said is None and entry.get("path"):
-            said = _load(
-                path.parent / entry["path"], f"couldn't open admission plugin {entry['name']} configuration"
-            )
-        if isinstance(said, dict):
-            found.setdefault(entry["name"], said)
-    return found
+            said = path.parent / entry["path"]
+        first.setdefault(entry.get("name", ""), said)
+    return Parts({name: said for name, said in first.items() if isinstance(said, dict | Path)})
 
 
 def of_kind(document: Object | None, kind: str, *versions: str) -> Object:
