@@ -159,6 +159,9 @@ def decode(call: Call, gvk: GVK, validation: str) -> Object:
         faults = machinery.strict_faults(body, machinery.schema_for(gvk), unknown)
     report(call, gvk, faults, validation)
     obj.setdefault("metadata", {})
+    record = call.request.scope.get("audit")
+    if record is not None:
+        record.note_object(call, obj, gvk)
     return obj
 
 

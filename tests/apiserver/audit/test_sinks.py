@@ -15,7 +15,8 @@ from tiphys.wire.message import Request, Response
 from tiphys.wire.server import serve
 
 EVENT = {
-    "auditID": "1", "stage": "ResponseComplete", "stageTimestamp": "t", "verb": "get",
+    "auditID": "1", "stage": "ResponseComplete", "stageTimestamp": "t",
+    "requestReceivedTimestamp": "2026-01-02T03:04:05.120000Z", "verb": "get",
     "requestURI": "/api", "user": {"username": "alice", "groups": ["a", "b"]}, "sourceIPs": ["10.0.0.1"],
     "responseStatus": {"code": 200}, "userAgent": "kubectl",
 }  # fmt: skip
@@ -43,9 +44,24 @@ def test_a_restart_goes_on_in_the_same_file(tmp_path: Path) -> None:
 
 def test_the_old_form() -> None:
     assert render(EVENT, "legacy") == (
-        b't AUDIT: id="1" stage="ResponseComplete" ip="10.0.0.1" method="get" user="alice" '
-        b'groups="a","b" as="<self>" asgroups=<lookup> user-agent="kubectl" namespace="<none>" '
-        b'uri="/api" response="200"\n'
+        b'2026-01-02T03:04:05.12Z AUDIT: id="1" stage="ResponseComplete" ip="10.0.0.1" method="get" '
+        b'user="alice" groups="\\"a\\",\\"b\\"" as="<self>" asgroups="<lookup>" user-agent="kubectl" '
+        b'namespace="<none>" uri="/api" response="200"\n'
+    )
+    bare = {
+        **EVENT,
+        "user": {},
+        "requestReceivedTimestamp": "2026-01-02T03:04:05.000000Z",
+        "requestURI": '/"',
+    }
+    for name in ("sourceIPs", "responseStatus", "userAgent"):
+        del bare[name]
+    bare["impersonatedUser"] = {"username": "bob", "groups": ["c"]}
+    bare["objectRef"] = {"namespace": "ns"}
+    assert render(bare, "legacy") == (
+        b'2026-01-02T03:04:05Z AUDIT: id="1" stage="ResponseComplete" ip="<unknown>" method="get" '
+        b'user="<none>" groups="<none>" as="bob" asgroups="\\"c\\"" user-agent="" namespace="ns" uri="/\\"" '
+        b'response="<deferred>"\n'
     )
 
 

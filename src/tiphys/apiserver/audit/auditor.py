@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import field
 from typing import Any
-from urllib.parse import parse_qs
 
 import orjson
 
 from tiphys.apimachinery.clock import Clock, rfc3339_micro
-from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import InternalError, StatusError, Unauthorized
 from tiphys.apimachinery.families import CounterMetricFamily, Metric
-from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.audit import event as events
 from tiphys.apiserver.audit.policy import COMPLETE, NONE, PANIC, RECEIVED, STARTED, Policy, Verdict
+from tiphys.apiserver.audit.record import KEY, Record
 from tiphys.apiserver.audit.sinks import Kept, Sink
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.attributes import Decision
@@ -30,19 +27,9 @@ from tiphys.apiserver.requestinfo import RequestInfo
 from tiphys.wire.message import ByteStream, Request, Response
 from tiphys.wire.outlet import Outlet
 
-_KEY = "audit"
 _NOBODY = User("")
-_NO_CREDENTIALS = "Authentication failed, no credentials provided"
-
-
-@dataclass(slots=True)
-class Record:
-    """One request that is kept."""
-
-    verdict: Verdict
-    event: Object
-    long: bool
-    annotations: dict[str, str] = field(default_factory=dict)
+_RAW = ("patch", "delete", "deletecollection")
+"""What brings patches and options, which are shown as they came."""
 
 
 class NotStored(StatusError):
@@ -60,19 +47,6 @@ class NotStored(StatusError):
     def response(self) -> Response:
         headers = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}
         return Response(500, headers, f"{self.message}\n".encode())
-
-
-def _attempted(request: Request) -> str:
-    """Say by what a request whose user is not known has tried to say whose it is."""
-    kind, space, rest = request.headers.get("authorization", "").strip().partition(" ")
-    tried = {
-        "basic": kind.lower() == "basic" and bool(rest),
-        "bearer": kind.lower() == "bearer" and bool(space),
-        "access_token": bool(parse_qs(request.raw_query).get("access_token", [""])[0].strip()),
-        "x509": bool(request.shown_certificates),
-    }
-    names = ", ".join(name for name, used in tried.items() if used)
-    return f"Authentication failed, attempted: {names}" if names else _NO_CREDENTIALS
 
 
 class Auditor:
@@ -93,12 +67,12 @@ class Auditor:
             return
         event = events.begin(request, info, user, verdict, audit_id=audit_id, now=self._clock.now())
         record = Record(verdict, event, is_long_running(info))
-        request.scope[_KEY] = record
+        request.scope[KEY] = record
         request.scope.setdefault("audit_annotations", record.annotations)
         request.scope["audit_bodies"] = verdict.with_request
         if not await self._kept(record, RECEIVED):
             self._rejected += 1
-            del request.scope[_KEY]
+            del request.scope[KEY]
             raise NotStored(event["requestURI"])
 
     def _judged(self, user: User | None, info: RequestInfo) -> Verdict:
@@ -108,7 +82,7 @@ class Auditor:
 
     def impersonated(self, request: Request, user: User, bound: str = "") -> None:
         """Note as whom the user acts, and by which bounded right."""
-        record = request.scope.get(_KEY)
+        record = request.scope.get(KEY)
         if record is not None:
             record.event["impersonatedUser"] = user.to_info()
             if bound:
@@ -116,31 +90,30 @@ class Auditor:
 
     def decided(self, request: Request, decision: Decision) -> None:
         """Note what authorization said."""
-        record = request.scope.get(_KEY)
+        record = request.scope.get(KEY)
         if record is not None:
             _annotate_decision(record, allowed=decision.allowed, reason=decision.reason)
 
     async def failed(self, request: Request, info: RequestInfo, error: StatusError, audit_id: str) -> None:
         """Note a request that was refused before its record could begin: its user is not known."""
-        if not isinstance(error, Unauthorized | BadTimeout) or _KEY in request.scope:
+        if not isinstance(error, Unauthorized | BadTimeout) or KEY in request.scope:
             return
         verdict = self._judged(None, info)
         if verdict.level == NONE:
             return
         event = events.begin(request, info, _NOBODY, verdict, audit_id=audit_id, now=self._clock.now())
         event["user"] = {}
-        nobody = isinstance(error, Unauthorized)
-        event["responseStatus"] = {
-            "metadata": {}, "status": "Failure", "message": _attempted(request) if nobody else error.message,
-            "reason": error.reason, "code": error.status_code,
-        }  # fmt: skip
+        status = error.to_status()
+        event["responseStatus"] = events.status_of(error.status_code, status)
+        if verdict.with_response:
+            event["responseObject"] = status
         if notes := request.scope.get("audit_annotations"):
             event["annotations"] = {**(event.get("annotations") or {}), **notes}
         await self._kept(Record(verdict, event, long=False), STARTED)
 
     async def panic(self, request: Request, error: BaseException) -> None:
         """Note that a request ended in a fault of ours."""
-        record = request.scope.pop(_KEY, None)
+        record = request.scope.pop(KEY, None)
         if record is None:
             return
         status = InternalError(f"APIServer panic'd: {error}").to_status()
@@ -149,7 +122,7 @@ class Auditor:
 
     async def finish(self, request: Request, response: Response) -> None:
         """Note the answer; of one that streams, its beginning now and its end when it has ended."""
-        record: Record | None = request.scope.pop(_KEY, None)
+        record: Record | None = request.scope.pop(KEY, None)
         if record is None:
             return
         self._fill(record, request, response)
@@ -169,20 +142,18 @@ class Auditor:
         streams = response.stream is not None or response.upgrade is not None
         failed = code >= 400
         body: Any = None
-        if not streams and (failed or record.verdict.with_response):
+        if not streams and "content-encoding" not in response.headers:
             data = response.body if isinstance(response.body, bytes) else b"".join(response.body)
-            if "content-encoding" not in response.headers:
+            if failed or record.verdict.with_response or events.is_status(data):
                 body = events.body_of(data, response.headers.get("content-type", ""), record.verdict)
         event = record.event
         event["responseStatus"] = events.status_of(code, body)
-        if "objectRef" in event and not failed and isinstance(body, dict):
-            meta = body.get("metadata") or {}
-            if not event["objectRef"].get("name") and meta.get("name"):
-                event["objectRef"] = {**event["objectRef"], "name": meta["name"]}
-        if record.verdict.with_request and "objectRef" in event and request.body:
+        if record.body is not None:
+            event["requestObject"] = record.body
+        elif record.verdict.with_request and "objectRef" in event and event["verb"] in _RAW and request.body:
             kind = request.headers.get("content-type", "")
             event["requestObject"] = events.body_of(request.body, kind, record.verdict)
-        if record.verdict.with_response and "objectRef" in event and body is not None:
+        if record.verdict.with_response and isinstance(body, dict) and body.get("kind"):
             event["responseObject"] = body
 
     def _upgraded(self, record: Record, serve: Any) -> Any:

@@ -5,6 +5,8 @@ Owns: which field says what, and leaving out what a verdict leaves out. Source: 
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from datetime import datetime
 from typing import Any
 
@@ -18,8 +20,12 @@ from tiphys.apiserver import machinery
 from tiphys.apiserver.audit.policy import API_VERSION, Verdict
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.requestinfo import RequestInfo
-from tiphys.wire.message import Request
+from tiphys.wire.message import Request, values_of
 
+_ZEROS = re.compile(r"(?<![0-9a-fA-F:])0+(?=[0-9])")
+_STATUS = re.compile(
+    rb'\s*\{\s*"kind":\s*"Status"|k8s\0.{0,16}Status|(apiVersion: v1\n)?kind: Status\n', re.DOTALL
+)
 _AGENT_LENGTH = 1024
 _CUT = "...TRUNCATED"
 
@@ -38,8 +44,7 @@ def begin(
         "requestURI": (request.raw_path or request.path) + query,
         "verb": info.verb,
         "user": user.to_info(),
-        "sourceIPs": source_ips(request),
-        "userAgent": _agent(request.headers.get("user-agent", "")),
+        **{key: value for key, value in _sender(request) if value},
         "requestReceivedTimestamp": rfc3339_micro(now),
     }
     if info.is_resource:
@@ -47,16 +52,36 @@ def begin(
     return event
 
 
+def _sender(request: Request) -> tuple[tuple[str, Any], ...]:
+    return (
+        ("sourceIPs", source_ips(request)),
+        ("userAgent", _agent(request.headers.get("user-agent", ""))),
+    )
+
+
 def source_ips(request: Request) -> list[str]:
     """Return where a request came from, the client first, each proxy after."""
-    forwarded = [part.strip() for part in request.headers.get("x-forwarded-for", "").split(",")]
-    found = [part for part in forwarded if part]
-    real = request.headers.get("x-real-ip", "").strip()
+    forwarded = next(iter(values_of(request.headers, "x-forwarded-for")), "")
+    found = [ip for part in forwarded.split(",") if (ip := _address(part.strip()))]
+    real = _address(next(iter(values_of(request.headers, "x-real-ip")), ""))
     if real and real not in found:
         found.append(real)
-    if request.peer_address and request.peer_address not in found:
-        found.append(request.peer_address)
+    peer = _address(request.peer_address)
+    if peer and found[-1:] != [peer]:
+        found.append(peer)
     return found
+
+
+def _address(text: str) -> str:
+    """Return an address as Go writes it, empty for what is none; zeros may stand before its numbers."""
+    if not text.isascii() or "%" in text:
+        return ""
+    try:
+        found = ipaddress.ip_address(_ZEROS.sub("", text))
+    except ValueError:
+        return ""
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return str(mapped or found)
 
 
 def _agent(text: str) -> str:
@@ -90,8 +115,13 @@ def _decode(data: bytes, content_type: str) -> Any:
     return orjson.loads(data)
 
 
+def is_status(data: bytes) -> bool:
+    """Tell whether a body, in whatever form, is a Status, by how it begins."""
+    return _STATUS.match(data[:64]) is not None
+
+
 def without_managed_fields(value: Any) -> Any:
-    """Return an object, or a list's objects, without ``metadata.managedFields``."""
+    """Return an object, or those of a list or of a table's rows, without ``metadata.managedFields``."""
     if not isinstance(value, dict):
         return value
     result = dict(value)
@@ -100,6 +130,9 @@ def without_managed_fields(value: Any) -> Any:
         result["metadata"] = {key: one for key, one in meta.items() if key != "managedFields"}
     if isinstance(result.get("items"), list):
         result["items"] = [without_managed_fields(one) for one in result["items"]]
+    if result.get("kind") == "Table" and isinstance(result.get("rows"), list):
+        rows = [row if isinstance(row, dict) else {} for row in result["rows"]]
+        result["rows"] = [{**row, "object": without_managed_fields(row.get("object"))} for row in rows]
     return result
 
 

@@ -9,6 +9,7 @@ import asyncio
 import gzip
 import logging
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,8 @@ from tiphys.apimachinery.meta import Object
 log = logging.getLogger(__name__)
 _MEBIBYTE: Final = 1024 * 1024
 _GZIP: Final = ".gz"
+_SPARE_ZEROS: Final = re.compile(r"\.?0*Z$")
+"""Fractions of seconds are no longer than they must be."""
 _STAMP: Final = "%Y-%m-%dT%H-%M-%S.%f"
 
 
@@ -87,24 +90,29 @@ def render(event: Object, form: str) -> bytes:
 
 def _legacy(event: Object) -> str:
     """The one-line form of old, which names the user and the object in quotes."""
-    user, reference = event["user"], event.get("objectRef") or {}
-    namespace = reference.get("namespace") or "<none>"
-    status = event.get("responseStatus") or {}
-    imitated = event.get("impersonatedUser") or {}
+    user, imitated = event["user"], event.get("impersonatedUser")
+    groups = user.get("groups") if user.get("username") else None
+    their_groups = (imitated or {}).get("groups")
+    words = {
+        "id": event["auditID"],
+        "stage": event["stage"],
+        "ip": (event.get("sourceIPs") or ["<unknown>"])[0],
+        "method": event["verb"],
+        "user": user.get("username") or "<none>",
+        "groups": ",".join(map(_quoted, groups)) if groups else "<none>",
+        "as": "<self>" if imitated is None else imitated.get("username", ""),
+        "asgroups": "<lookup>" if their_groups is None else ",".join(map(_quoted, their_groups)),
+        "user-agent": event.get("userAgent", ""),
+        "namespace": (event.get("objectRef") or {}).get("namespace") or "<none>",
+        "uri": event["requestURI"],
+        "response": str((event.get("responseStatus") or {}).get("code", "<deferred>")),
+    }
+    told = " ".join(f"{name}={_quoted(word)}" for name, word in words.items())
+    return f"{_SPARE_ZEROS.sub('Z', event['requestReceivedTimestamp'])} AUDIT: {told}"
 
-    def quoted(values: Sequence[str]) -> str:
-        return '"' + '","'.join(values) + '"' if values else "<none>"
 
-    agent = orjson.dumps(event.get("userAgent", "")).decode()
-    return (
-        f'{event["stageTimestamp"]} AUDIT: id="{event["auditID"]}" stage="{event["stage"]}" '
-        f'ip="{(event.get("sourceIPs") or ["<unknown>"])[0]}" method="{event["verb"]}" '
-        f'user="{user.get("username", "<none>")}" groups={quoted(user.get("groups") or ())} '
-        f'as="{imitated.get("username", "<self>")}" '
-        f"asgroups={quoted(imitated.get('groups') or ()) if imitated else '<lookup>'} "
-        f'user-agent={agent} namespace="{namespace}" uri="{event["requestURI"]}" '
-        f'response="{status.get("code", "<deferred>")}"'
-    )
+def _quoted(text: str) -> str:
+    return orjson.dumps(text).decode()
 
 
 class LogFile:
