@@ -35,6 +35,13 @@ def test_events_are_lines_of_json_for_the_owner_alone(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_lines_are_fit_for_html() -> None:
+    """As Go's encoder writes them."""
+    line = render({**EVENT, "requestURI": "/api?a=1&b=<>"}, "json")
+    assert b'"requestURI":"/api?a=1\\u0026b=\\u003c\\u003e"' in line
+    assert orjson.loads(line)["requestURI"] == "/api?a=1&b=<>"
+
+
 def test_a_restart_goes_on_in_the_same_file(tmp_path: Path) -> None:
     path = tmp_path / "audit.log"
     for _ in range(2):

@@ -22,6 +22,8 @@ LARGE = {
 WITHOUT = {"auditID": "2", "level": "RequestResponse", "annotations": {"a": "b", MARK: "true"}}
 CASES: list[tuple[str, dict[str, Any], int, dict[str, Any] | None]] = [
     ("small enough", SMALL, 100, SMALL),
+    ("small enough with its newline", SMALL, len(orjson.dumps(SMALL)) + 1, SMALL),
+    ("one byte too large", SMALL, len(orjson.dumps(SMALL)), None),
     ("with objects, small enough", LARGE, 2000, LARGE),
     ("without its objects", LARGE, 500, WITHOUT),
     ("too large all the same", {**LARGE, "userAgent": "z" * 600}, 500, None),

@@ -13,11 +13,10 @@ from collections import deque
 from dataclasses import replace
 from typing import Final
 
-import orjson
-
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
+from tiphys.apiserver.audit.event import encoded
 from tiphys.apiserver.audit.sinks import Backend
 
 log = logging.getLogger(__name__)
@@ -136,7 +135,7 @@ class Batched:
         return batch
 
     def _size_of(self, event: Object) -> int:
-        return len(orjson.dumps(event)) if self._options.max_bytes else 0
+        return len(encoded(event)) if self._options.max_bytes else 0
 
     async def close(self) -> None:
         """Hand on what is left."""

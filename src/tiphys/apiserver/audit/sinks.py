@@ -21,6 +21,7 @@ import orjson
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
+from tiphys.apiserver.audit.event import encoded
 
 log = logging.getLogger(__name__)
 _MEBIBYTE: Final = 1024 * 1024
@@ -84,7 +85,7 @@ class LogOptions:
 def render(event: Object, form: str) -> bytes:
     """Return one line of the log."""
     if form == "json":
-        return orjson.dumps(event) + b"\n"
+        return encoded(event)
     return (_legacy(event) + "\n").encode()
 
 

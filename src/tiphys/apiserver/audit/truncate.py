@@ -9,10 +9,9 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-import orjson
-
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
+from tiphys.apiserver.audit.event import encoded
 from tiphys.apiserver.audit.sinks import Kept, Sink
 
 log = logging.getLogger(__name__)
@@ -31,13 +30,13 @@ class TruncateOptions:
 
 def truncated(event: Object, max_bytes: int) -> Object | None:
     """Return an event of at most so many bytes, None where that cannot be. Pure."""
-    if len(orjson.dumps(event)) <= max_bytes:
+    if len(encoded(event)) <= max_bytes:
         return event
     if event.get("level") not in _WITH_OBJECTS:
         return None
     cut = {key: value for key, value in event.items() if key not in _OBJECTS}
     cut["annotations"] = {**(event.get("annotations") or {}), MARK: "true"}
-    return cut if len(orjson.dumps(cut)) <= max_bytes else None
+    return cut if len(encoded(cut)) <= max_bytes else None
 
 
 class Truncating:

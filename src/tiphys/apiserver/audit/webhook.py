@@ -11,10 +11,9 @@ import logging
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-import orjson
-
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
+from tiphys.apiserver.audit.event import encoded
 from tiphys.apiserver.audit.policy import API_VERSION
 
 log = logging.getLogger(__name__)
@@ -55,7 +54,7 @@ class Webhook:
 
     async def process(self, events: Sequence[Object]) -> bool:
         """Post events together; False where every attempt failed."""
-        body = orjson.dumps({"kind": "EventList", "apiVersion": API_VERSION, "metadata": {}, "items": events})
+        body = encoded({"kind": "EventList", "apiVersion": API_VERSION, "metadata": {}, "items": events})
         fault: OSError | None = None
         for attempt in range(self._options.retries + 1):
             if attempt:
