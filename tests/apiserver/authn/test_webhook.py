@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -75,8 +76,13 @@ async def test_refusals(status: dict[str, Any] | None, text: str) -> None:
         await asks.authenticate_token("t", ("api",))
 
 
-async def test_good_answers_are_remembered_for_a_while() -> None:
-    asks, service, clock = tokens({"authenticated": True, "user": JANE}, cache_ttl_s=60)
+@pytest.mark.parametrize(
+    "status",
+    [{"authenticated": True, "user": JANE}, {"authenticated": False}, {"audiences": ["y"]}],
+    ids=["somebody", "nobody", "for others"],
+)
+async def test_answers_are_remembered_for_a_while(status: dict[str, Any]) -> None:
+    asks, service, clock = tokens(status, cache_ttl_s=60)
     for _ in range(3):
         await asks.authenticate_token("t", ("api",))
     assert len(service.asked) == 1
@@ -88,8 +94,12 @@ async def test_good_answers_are_remembered_for_a_while() -> None:
     assert len(service.asked) == 4
 
 
-async def test_bad_answers_are_not() -> None:
-    asks, service, _ = tokens({"authenticated": False})
+@pytest.mark.parametrize(
+    ("status", "ttl_s"), [({"error": "x"}, 60), (None, 60), ({"authenticated": False}, 0)]
+)
+async def test_errors_are_not(status: dict[str, Any] | None, ttl_s: float) -> None:
+    asks, service, _ = tokens(status, cache_ttl_s=ttl_s)
     for _ in range(2):
-        await asks.authenticate_token("t", ("api",))
+        with contextlib.suppress(Refused):
+            await asks.authenticate_token("t", ("api",))
     assert len(service.asked) == 2

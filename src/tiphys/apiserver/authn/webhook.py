@@ -19,10 +19,12 @@ from tiphys.apiserver.remote import Remote, RemoteFailed
 
 log = logging.getLogger(__name__)
 _MAX_CACHED = 4096
+_Asked = tuple[bytes, tuple[str, ...]]
+"""A token's digest, as no token is kept in memory for it, and for which audiences it was asked."""
 
 
 class WebhookTokens:
-    """Remembers good answers for ``cache_ttl_s``; refusals are asked again."""
+    """Remembers for ``cache_ttl_s`` whom a token names, or that nobody; errors are asked again."""
 
     def __init__(
         self,
@@ -38,16 +40,16 @@ class WebhookTokens:
         self._clock = clock
         self._version = version
         self._ttl_s = cache_ttl_s
-        self._cache: OrderedDict[tuple[bytes, tuple[str, ...]], tuple[float, Authenticated]] = OrderedDict()
+        self._cache: OrderedDict[_Asked, tuple[float, Authenticated | None]] = OrderedDict()
 
     async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Authenticated | None:
-        key = (hashlib.sha256(token.encode()).digest(), audiences)  # no token is kept in memory for it
+        key = (hashlib.sha256(token.encode()).digest(), audiences)
         now = self._clock.monotonic()
         kept = self._cache.get(key)
         if kept is not None and kept[0] > now:
             return kept[1]
         found = await self._ask(token, audiences)
-        if found is not None and self._ttl_s > 0:
+        if self._ttl_s > 0:
             self._cache[key] = (now + self._ttl_s, found)
             self._cache.move_to_end(key)
             if len(self._cache) > _MAX_CACHED:
