@@ -12,6 +12,7 @@ from tiphys.controllers.manager import (
     ControllerOptions,
     chosen,
 )
+from tiphys.controllers.names import GATES
 
 
 def test_names_are_distinct():
@@ -21,8 +22,8 @@ def test_names_are_distinct():
 @pytest.mark.parametrize(
     ("selection", "count"),
     [
-        (("*",), len(CONTROLLERS) - len(OFF_BY_DEFAULT)),
-        (("*", "-deployment-controller"), len(CONTROLLERS) - len(OFF_BY_DEFAULT) - 1),
+        (("*",), len(CONTROLLERS) - len(OFF_BY_DEFAULT) - len(GATES)),
+        (("*", "-deployment-controller"), len(CONTROLLERS) - len(OFF_BY_DEFAULT) - len(GATES) - 1),
         (("deployment-controller",), 1),
     ],
 )

@@ -6,10 +6,12 @@ import logging
 
 import pytest
 
+from tiphys.apimachinery.featuregates import resolve
 from tiphys.controllers.manager import CONTROLLERS, UnknownController, chosen
-from tiphys.controllers.names import ALIASES, ELSEWHERE, OFF_BY_DEFAULT
+from tiphys.controllers.names import ALIASES, ELSEWHERE, GATES, OFF_BY_DEFAULT
 
-OWN = {str(kind.name) for kind in CONTROLLERS}  # type: ignore[attr-defined]
+EVERY = {str(kind.name) for kind in CONTROLLERS}  # type: ignore[attr-defined]
+OWN = EVERY - set(GATES)
 
 
 def names(*selection: str) -> set[str]:
@@ -17,8 +19,15 @@ def names(*selection: str) -> set[str]:
 
 
 def test_every_alias_names_a_controller() -> None:
-    assert set(ALIASES.values()) <= OWN
-    assert not (ELSEWHERE & OWN)
+    assert set(ALIASES.values()) <= EVERY
+    assert not (ELSEWHERE & EVERY)
+    assert set(GATES) <= EVERY
+
+
+def test_gates_bring_controllers() -> None:
+    gates = resolve({"GenericWorkload": True})
+    found = {str(kind.name) for kind in chosen(("*",), gates)}  # type: ignore[attr-defined]
+    assert found == names("*") | {"podgroup-protection-controller"}
 
 
 @pytest.mark.parametrize(

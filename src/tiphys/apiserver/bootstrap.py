@@ -12,10 +12,11 @@ from typing import Any
 
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import AlreadyExists, Conflict, Invalid, NotFound
+from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.apimachinery.meta import GVK, Object, copy_object, gvk_of, new_uid
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver import machinery
-from tiphys.apiserver.authz.defaults import default_policy
+from tiphys.apiserver.authz.defaults import default_policy, gated_policy
 from tiphys.apiserver.authz.mending import AUTOUPDATE, grown_out_of, inherited, mended
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.objects import Cached, Selection
@@ -43,7 +44,7 @@ _CRITICAL = (
 async def bootstrap(backend: Backend) -> None:
     """Write what is missing, every write at once so that the store can group them."""
     await asyncio.gather(ensure_namespaces(backend), ensure_default_cidr(backend))
-    roles = policy()
+    roles = policy(backend.options.feature_gates)
     await asyncio.gather(*(_take_over(backend, obj, source) for obj, source in grown_out_of(roles)))
     rest = [*roles, *_priority_classes(), tracking(backend)]
     await asyncio.gather(*(_ensure(backend, obj) for obj in rest))
@@ -142,7 +143,7 @@ def _namespaces() -> list[Object]:
     return found
 
 
-def policy() -> list[Object]:
+def policy(gates: FeatureGates = DEFAULTS) -> list[Object]:
     """Return the default roles and bindings, with all that defaults would add. Shared: read only."""
     reader = _object(
         f"{_RBAC}/v1", "ClusterRole", "system:aggregated-metrics-reader",
@@ -151,7 +152,7 @@ def policy() -> list[Object]:
     )  # fmt: skip
     into = ("admin", "edit", "view")
     reader["metadata"]["labels"] = {f"{_RBAC}/aggregate-to-{role}": "true" for role in into}
-    return [*default_policy(), reader]
+    return [*default_policy(), *gated_policy(gates), reader]
 
 
 def _priority_classes() -> list[Object]:

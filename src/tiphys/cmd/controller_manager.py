@@ -6,6 +6,7 @@ Flags bear upstream's names; times take upstream's form (``40s``, ``5m``).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def _signer_files(command: Callable[..., None]) -> Callable[..., None]:
 def controller_manager(kubeconfig: str, master: str, **flags: Any) -> None:
     endpoint = read_serving(flags)
     asking = flags.pop("authentication_kubeconfig")
-    options = options_from(flags)
+    options = replace(options_from(flags), gates=endpoint.gates)
     collect_seldom()
     run(_run(Reach(kubeconfig, master, asking), options, endpoint))
 

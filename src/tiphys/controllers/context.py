@@ -8,6 +8,7 @@ from typing import Protocol
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.dataclass import dataclass
+from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.client.events import EventRecorder
 from tiphys.client.informer import InformerSet
 from tiphys.client.leaderelection import Election
@@ -22,6 +23,7 @@ class ControllerOptions:
 
     controllers: tuple[str, ...] = ("*",)
     """Names to run; ``*`` is all, ``-name`` takes one away."""
+    gates: FeatureGates = DEFAULTS
     use_service_account_credentials: bool = True
     """Run each controller as a ServiceAccount of its own in kube-system: upstream's names, so its roles."""
     leader_elect: bool = False

@@ -11,6 +11,7 @@ import socket
 
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.errors import TiphysError
+from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.apimachinery.meta import new_uid
 from tiphys.client.informer import InformerSet
 from tiphys.client.leaderelection import LeaderElector
@@ -38,7 +39,7 @@ from tiphys.controllers.garbagecollector.controller import GarbageCollector
 from tiphys.controllers.job.controller import JobController
 from tiphys.controllers.legacytokens.controller import LegacyTokenCleaner
 from tiphys.controllers.metrics import RUNNING
-from tiphys.controllers.names import ALIASES, ELSEWHERE, OFF_BY_DEFAULT
+from tiphys.controllers.names import ALIASES, ELSEWHERE, GATES, OFF_BY_DEFAULT
 from tiphys.controllers.namespace.controller import NamespaceController
 from tiphys.controllers.nodeipam.controller import NodeIpamController
 from tiphys.controllers.nodelifecycle.controller import NodeLifecycleController
@@ -46,6 +47,7 @@ from tiphys.controllers.persistentvolume.controller import PersistentVolumeContr
 from tiphys.controllers.persistentvolume.expander import VolumeExpander
 from tiphys.controllers.podautoscaler.controller import HorizontalPodAutoscalerController
 from tiphys.controllers.podgc.controller import PodGarbageCollector
+from tiphys.controllers.podgroups.controller import PodGroupProtectionController
 from tiphys.controllers.replicaset.controller import ReplicaSetController
 from tiphys.controllers.replicationcontroller.controller import ReplicationControllerController
 from tiphys.controllers.resourceclaim.controller import ResourceClaimController
@@ -105,6 +107,7 @@ CONTROLLERS: tuple[type, ...] = (
     PvcProtectionController,
     PvProtectionController,
     AttributesClassProtectionController,
+    PodGroupProtectionController,
     VolumeExpander,
     AttachDetachController,
     EphemeralVolumeController,
@@ -121,8 +124,10 @@ class UnknownController(TiphysError):
     """``--controllers`` names what no controller is called."""
 
 
-def chosen(selection: tuple[str, ...]) -> list[type]:
+def chosen(selection: tuple[str, ...], gates: FeatureGates = DEFAULTS) -> list[type]:
     """Return the controllers that the option names; ``*`` is the usual ones, ``-name`` takes one away.
+
+    Those behind feature gates that are off are not among them.
 
     Raises UnknownController.
     """
@@ -136,7 +141,8 @@ def chosen(selection: tuple[str, ...]) -> list[type]:
         if known in ELSEWHERE:
             log.warning("controller %s is none of its own here", name)
         named.add(sign + known)
-    return [kind for name, kind in own.items() if _is_chosen(name, named)]
+    off = {name for name, gate in GATES.items() if not gates.enabled(gate)}
+    return [kind for name, kind in own.items() if name not in off and _is_chosen(name, named)]
 
 
 def _is_chosen(name: str, selection: set[str]) -> bool:
@@ -164,7 +170,7 @@ class ControllerManager:
 
     async def _run_all(self) -> None:
         informers = InformerSet(self._client)
-        kinds = chosen(self._options.controllers)
+        kinds = chosen(self._options.controllers, self._options.gates)
         clients = self._clients(kinds)
         controllers: list[Controller] = [
             kind(Context(client, informers, self._options, self._clock))

@@ -7,6 +7,9 @@ from typing import Final
 OFF_BY_DEFAULT: Final = ("bootstrap-signer-controller", "token-cleaner-controller")
 """Run only when they are named: ``*`` does not mean them."""
 
+GATES: Final = {"podgroup-protection-controller": "GenericWorkload"}
+"""Run only while a feature gate is on."""
+
 ALIASES: Final = {
     "endpoints-controller": "endpoint-controller",
     "endpoint": "endpoint-controller",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.attributes import Attributes
 
 _FINALIZERS = {
@@ -26,6 +27,11 @@ class StorageObjectInUseProtection:
         finalizer = _FINALIZERS.get(attributes.plural)
         if finalizer is None or attributes.obj is None:
             return
-        finalizers = attributes.obj["metadata"].setdefault("finalizers", [])
-        if finalizer not in finalizers:
-            finalizers.append(finalizer)
+        add_finalizer(attributes.obj, finalizer)
+
+
+def add_finalizer(obj: Object, finalizer: str) -> None:
+    """Add a finalizer to a new object that has not got it yet."""
+    finalizers = obj["metadata"].setdefault("finalizers", [])
+    if finalizer not in finalizers:
+        finalizers.append(finalizer)
