@@ -16,6 +16,7 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.field_gates import FieldGates
 from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.certificate_counts import CertificateCounts
 from tiphys.apiserver.metrics import Metrics
 from tiphys.apiserver.objects import ObjectStore
 from tiphys.apiserver.options import ApiServerOptions
@@ -60,6 +61,7 @@ class Backend:
     streams: StreamCounts = field(default_factory=StreamCounts)
     kept: KeptConnections = field(default_factory=KeptConnections)
     """To webhooks."""
+    certificates: CertificateCounts = field(default_factory=CertificateCounts)
     queues: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     """By object: who lost a race for it waits here for the next attempt."""
 

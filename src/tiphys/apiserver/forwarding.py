@@ -69,7 +69,7 @@ async def send_on(
                     ssl_context=target.context, server_name=target.server_name, through=target.through,
                 )  # fmt: skip
     except client.ConnectFailed as error:
-        raise Unreached(reason_of(error, target.server_name)) from error
+        raise Unreached(reason_of(error)) from error
     except TimeoutError as error:
         raise Unreached("context deadline exceeded") from error
     # The answer of this server has the same one already.
@@ -88,8 +88,8 @@ def _headers(
     headers = headers_for(
         user, list(request.headers.items()), header, upgrade=request.headers.get("upgrade", "")
     )
-    headers = [*_forwarded(headers, request, path), ("Host", target.authority or target.address)]
-    headers.append(("X-Forwarded-Host", target.address))
+    authority = target.authority or target.address
+    headers = [*_forwarded(headers, request, path), ("Host", authority), ("X-Forwarded-Host", authority)]
     audit_id = request.scope.get("audit_id")
     if audit_id and _AUDIT_ID not in request.headers:
         headers.append(("Audit-ID", str(audit_id)))

@@ -174,7 +174,7 @@ class ApiServer:
         """Return the parts that count for themselves what they do."""
         admission, stored = self.backend.admission, stored_objects(self.objects, self.table)
         found: list[MetricSource] = [self.traffic.collect, admission.collect, self.attempts.collect, stored]
-        found += [self.keys.collect, self.backend.streams.collect]
+        found += [self.keys.collect, self.backend.streams.collect, self.backend.certificates.collect]
         found += [build_info, declarative_validation, self._features, self.aggregation.collect]
         found += [self.backend.authenticator.collect, self._modes.collect]
         if self._encrypted is not None:

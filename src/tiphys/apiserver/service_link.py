@@ -20,6 +20,7 @@ from tiphys.apiserver.admission.lookup import find, find_all
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.service_ports import endpoint_addresses
 from tiphys.wire.dial import Tunnel
+from tiphys.wire.peer_names import NamedContext
 from tiphys.wire.pki import KeyPair, load_pair
 
 
@@ -35,6 +36,14 @@ class Endpoint:
     port: int
     server_name: str
     through: Tunnel | None = None
+    shown_host: str = ""
+    shown_port: int = 0
+
+    @property
+    def authority(self) -> str:
+        """How the other side is called: by the address of its Service, whoever serves behind it."""
+        host, port = self.shown_host or self.host, self.shown_port or self.port
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 async def resolve(backend: Backend, namespace: str, name: str, port: int) -> Endpoint:
@@ -45,7 +54,8 @@ async def resolve(backend: Backend, namespace: str, name: str, port: int) -> End
         raise NoEndpoint(f'service "{name}" not found')
     server_name, spec = f"{name}.{namespace}.svc", service.get("spec") or {}
     if spec.get("type") == "ExternalName":
-        return Endpoint(spec.get("externalName") or "", port, server_name, through)
+        name = spec.get("externalName") or ""
+        return Endpoint(name, port, server_name, through, name)
     wanted = next((one for one in spec.get("ports") or () if one.get("port") == port), None)
     if wanted is None:
         raise NoEndpoint(f'no service port {port} found for service "{name}"')
@@ -53,7 +63,10 @@ async def resolve(backend: Backend, namespace: str, name: str, port: int) -> End
     if not found:
         raise NoEndpoint(f'no endpoints available for service "{name}"')
     host, number = random.choice(found)
-    return Endpoint(host, number, server_name, through)
+    address = spec.get("clusterIP") or ""
+    if address in ("", "None"):
+        return Endpoint(host, number, server_name, through, host)
+    return Endpoint(host, number, server_name, through, address, port)
 
 
 async def _slices(backend: Backend, namespace: str, name: str) -> list[Object]:
@@ -99,9 +112,9 @@ def tls_context(bundle: bytes, *, insecure: bool = False, client: KeyPair | None
 
     ``insecure`` verifies nothing; ``client`` is what this server shows. Raises ssl.SSLError for a bad bundle.
     """
-    context = ssl.create_default_context(cadata=bundle.decode("latin-1") if bundle else None)
+    context = NamedContext()
+    context.trust(bundle.decode("latin-1"))
     if insecure:
-        context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if client is not None:
         load_pair(context, client)

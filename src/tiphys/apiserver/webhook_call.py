@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import field
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ from tiphys.apimachinery.errors import TiphysError
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.release import RELEASE
 from tiphys.apiserver.call import Backend
+from tiphys.apiserver.certificate_counts import WEBHOOKS, audit_notes
 from tiphys.apiserver.foreign_answers import explain
 from tiphys.apiserver.service_link import Endpoint, NoEndpoint, bundle_of, resolve, tls_context
 from tiphys.wire import client
@@ -31,11 +32,15 @@ _MAX_ANSWER_BYTES: Final = 16 << 20
 
 
 class NoAnswer(TiphysError):
-    """The webhook was not reached, or said nothing that counts; ``status`` is that of its answer, if any."""
+    """The webhook was not reached, or said nothing that counts.
 
-    def __init__(self, why: str, status: int = 0) -> None:
+    ``status`` is that of its answer, if any; ``audited`` what audit is told of its certificate.
+    """
+
+    def __init__(self, why: str, status: int = 0, audited: Iterable[tuple[str, str]] = ()) -> None:
         super().__init__(why)
         self.status = status
+        self.audited = tuple(audited)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +117,9 @@ async def post(
     except TimeoutError as error:
         raise NoAnswer(f'Post "{address.url}": context deadline exceeded') from error
     except client.ConnectFailed as error:
-        why = reason_of(error, place.server_name)
-        raise NoAnswer(f'Post "{address.url}": {why}') from error
+        found = backend.certificates.refused(WEBHOOKS, error)
+        told = audit_notes(found, address.host)
+        raise NoAnswer(f'Post "{address.url}": {reason_of(error)}', audited=told) from error
 
 
 def _place(endpoint: Endpoint, bundle: bytes, shown: KeyPair | None) -> Place:

@@ -81,6 +81,7 @@ class ClientConfig:
             return None
         try:
             context = ssl.create_default_context(cadata=self.ca_pem.decode() if self.ca_pem else None)
+            context.hostname_checks_common_name = False
             if self.insecure:
                 context.check_hostname = False
                 context.verify_mode = ssl.CERT_NONE

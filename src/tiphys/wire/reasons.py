@@ -6,22 +6,22 @@ import ssl
 from typing import Final
 
 from tiphys.wire.client import ConnectFailed
+from tiphys.wire.peer_names import NameRefused
 
 _NOT_TRUSTED: Final = (18, 19, 20, 21)
 _EXPIRED: Final = 10
-_WRONG_NAME: Final = (62, 64)
 """OpenSSL's verification codes."""
 
 
-def reason_of(error: ConnectFailed, server_name: str) -> str:
+def reason_of(error: ConnectFailed) -> str:
     """Return a failed connection's reason in the words of Go's TLS where it is the certificate's fault."""
     cause = error.__cause__
+    if isinstance(cause, NameRefused):
+        return f"tls: failed to verify certificate: {cause}"
     if isinstance(cause, ssl.SSLCertVerificationError):
         prefix = "tls: failed to verify certificate: x509: certificate"
         if cause.verify_code in _NOT_TRUSTED:
             return f"{prefix} signed by unknown authority"
-        if cause.verify_code in _WRONG_NAME:
-            return f"{prefix} is not valid for {server_name}"
         if cause.verify_code == _EXPIRED:
             return f"{prefix} has expired or is not yet valid"
         return f"tls: failed to verify certificate: {cause.verify_message}"

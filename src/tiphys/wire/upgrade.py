@@ -26,6 +26,13 @@ class RawStream:
         self._finished = False
         self._waiter: asyncio.Future[None] | None = None
 
+    @property
+    def certificate(self) -> bytes | None:
+        """What the peer has shown, as DER; None without TLS or where it showed none."""
+        sock = self._transport.get_extra_info("ssl_object")
+        found: bytes | None = None if sock is None else sock.getpeercert(True)
+        return found
+
     def feed(self, data: bytes) -> None:
         """Take bytes from the transport."""
         if not data:

@@ -35,6 +35,8 @@ PUBLISHED: dict[str, Any] = {
     },
     "/openapi/v3": {"paths": {GROUP_VERSION[1:]: {"serverRelativeURL": V3_URL}}},
 }  # fmt: skip
+ADDRESS = "10.96.0.77"
+"""Of the Service: servers behind are called by it."""
 WAIT_S = 20.0
 
 
@@ -116,7 +118,10 @@ async def serve_behind(api: Any, port: int, *, ready: bool = True) -> None:
     """Make the Service; its endpoint goes straight into the store: the API takes no loopback addresses."""
     await api.create(
         "/api/v1/namespaces/kube-system/services",
-        {"metadata": {"name": "metrics"}, "spec": {"ports": [{"name": "https", "port": 443}]}},
+        {
+            "metadata": {"name": "metrics"},
+            "spec": {"clusterIP": ADDRESS, "ports": [{"name": "https", "port": 443}]},
+        },
     )
     if not port:
         return
@@ -147,6 +152,6 @@ async def condition(api: Any, status: str) -> dict[str, Any]:
 async def available(api: Any, extension: Extension, **spec: Any) -> None:
     await serve_behind(api, extension.port)
     bundle = base64.b64encode(extension.ca.certificate).decode()
-    await api.create(SERVICES, api_service(caBundle=bundle, **spec))
+    await api.create(SERVICES, api_service(**{"caBundle": bundle, **spec}))
     found = await condition(api, "True")
     assert (found["reason"], found["message"]) == ("Passed", "all checks passed")

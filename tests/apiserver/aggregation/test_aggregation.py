@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.apiserver.aggregation.behind import (
+    ADDRESS,
     GROUP_VERSION,
     NAME,
     PUBLISHED,
@@ -88,9 +89,10 @@ async def test_servers_behind_learn_of_the_way(api: Any, extension: Extension) -
     (asked,) = extension.asked
     told = {name: value for name, value in asked.headers.items() if name.startswith("x-forwarded-")}
     assert told == {
-        "x-forwarded-for": "10.0.0.9", "x-forwarded-host": f"127.0.0.1:{extension.port}",
+        "x-forwarded-for": "10.0.0.9", "x-forwarded-host": f"{ADDRESS}:443",
         "x-forwarded-proto": "https", "x-forwarded-uri": path,
     }  # fmt: skip
+    assert asked.headers["host"] == f"{ADDRESS}:443"
 
 
 async def test_servers_behind_may_not_lead_elsewhere(api: Any, extension: Extension) -> None:

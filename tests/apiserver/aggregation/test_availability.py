@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.apiserver.aggregation.behind import (
+    ADDRESS,
     GROUP_VERSION,
     SERVICES,
     Extension,
@@ -29,8 +30,8 @@ UNAVAILABLE = {
     ),
     "nobody listens": (
         True, 1, "FailedDiscoveryCheck",
-        "failing or missing response from https://127.0.0.1:1/apis/samples.example.com/v1beta1: "
-        'Get "https://127.0.0.1:1/apis/samples.example.com/v1beta1": dial tcp 127.0.0.1:1: connect: '
+        "failing or missing response from https://10.96.0.77:443/apis/samples.example.com/v1beta1: "
+        'Get "https://10.96.0.77:443/apis/samples.example.com/v1beta1": dial tcp 127.0.0.1:1: connect: '
         "connection refused",
     ),
 }  # fmt: skip
@@ -53,7 +54,7 @@ async def test_a_bad_answer_and_a_wrong_port(api: Any, extension: Extension) -> 
     await serve_behind(api, extension.port)
     await api.create(SERVICES, api_service(insecureSkipTLSVerify=True))
     found = await condition(api, "False")
-    url = f"https://127.0.0.1:{extension.port}{GROUP_VERSION}"
+    url = f"https://{ADDRESS}:443{GROUP_VERSION}"
     assert found["message"] == f"failing or missing response from {url}: bad status from {url}: 403"
 
 

@@ -14,6 +14,7 @@ import pytest
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apimachinery.errors import InternalError
 from tiphys.apimachinery.meta import GVK
+from tiphys.apiserver.certificate_counts import CertificateCounts
 from tiphys.apiserver.crd.conversion import Conversion
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.wire import pki
@@ -79,7 +80,9 @@ def kind_of(config: dict[str, Any], version: str = "v1") -> Any:
 
 
 async def convert(kind: Any, count: int = 1) -> list[dict[str, Any]]:
-    backend: Any = SimpleNamespace(kept=KeptConnections(), options=ApiServerOptions())
+    backend: Any = SimpleNamespace(
+        kept=KeptConnections(), options=ApiServerOptions(), certificates=CertificateCounts()
+    )
     try:
         return await Conversion(backend)([OLD] * count, kind, TO)
     finally:

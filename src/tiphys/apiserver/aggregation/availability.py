@@ -112,11 +112,11 @@ async def _attempt(backend: Backend, service: Object, proxy: FrontProxy) -> Avai
         endpoint = await resolve(backend, reference["namespace"], reference["name"], port_of(service))
     except NoEndpoint as error:
         return Availability(False, "FailedDiscoveryCheck", str(error))
-    url = f"https://{endpoint.host}:{endpoint.port}{path}"
+    url = f"https://{endpoint.authority}{path}"
     try:
         answer = await fetch(service, endpoint, proxy, path, verified=False)
     except client.ConnectFailed as error:
-        why = f'Get "{url}": {reason_of(error, endpoint.server_name)}'
+        why = f'Get "{url}": {reason_of(error)}'
     except TimeoutError:
         why = f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
     else:
@@ -142,7 +142,7 @@ async def fetch(
     Raises:
         ConnectFailed, TimeoutError, ssl.SSLError, ValueError.
     """
-    sent = [*headers_for(user, list(headers)), ("Host", endpoint.server_name)]
+    sent = [*headers_for(user, list(headers)), ("Host", endpoint.authority)]
     context = context_of(service, proxy) if verified else tls_context(b"", insecure=True, client=proxy.client)
     async with asyncio.timeout(_TIMEOUT_S):
         answer = await client.send(

@@ -13,6 +13,7 @@ from tiphys.apiserver.aggregation.front_proxy import FrontProxy
 from tiphys.apiserver.aggregation.objects import is_available
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.call import Backend
+from tiphys.apiserver.certificate_counts import AGGREGATOR, annotate
 from tiphys.apiserver.forwarding import Target, Unreached, send_on
 from tiphys.apiserver.respond import plain_text
 from tiphys.apiserver.service_link import NoEndpoint, resolve
@@ -37,12 +38,19 @@ async def pass_through(
         endpoint = await resolve(backend, reference["namespace"], reference["name"], port_of(service))
     except NoEndpoint:
         return plain_text(503, "service unavailable")
-    authority = f"{endpoint.server_name}:{port_of(service)}"
-    target = Target(endpoint.host, endpoint.port, endpoint.server_name, context, authority, endpoint.through)
+    target = Target(
+        endpoint.host, endpoint.port, endpoint.server_name, context, endpoint.authority, endpoint.through
+    )
     try:
         answer = await send_on(target, request, user, proxy.header)
     except Unreached as error:
+        if error.__cause__ is not None:
+            found = backend.certificates.refused(AGGREGATOR, error.__cause__)
+            annotate(request.scope, found, endpoint.shown_host)
         return plain_text(503, f"error trying to reach service: {error}")
+    if service["spec"].get("insecureSkipTLSVerify"):
+        found = backend.certificates.shown(AGGREGATOR, answer.raw.certificate)
+        annotate(request.scope, found, endpoint.shown_host)
     rejects = backend.options.rejects_redirects
     if rejects and 300 <= answer.status < 400 and answer.header("location"):
         await answer.close()

@@ -88,7 +88,7 @@ class TcpProxy:
                 timeout_s=_PATIENCE_S,
             )  # fmt: skip
         except client.ConnectFailed as error:
-            raise TunnelFailed(reason_of(error, self.server_name)) from error
+            raise TunnelFailed(reason_of(error)) from error
 
     async def lead_on(self, stream: RawStream, /, host: str, port: int) -> socket.socket:
         """Have the proxy connect to an address. Raises TunnelFailed; then the stream is closed."""

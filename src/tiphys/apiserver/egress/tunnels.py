@@ -22,6 +22,7 @@ from tiphys.apiserver.egress.konnectivity import GrpcProxy
 from tiphys.apiserver.egress.selector import EgressSelector
 from tiphys.apiserver.egress.spans import Spans
 from tiphys.wire.dial import Tunnel
+from tiphys.wire.peer_names import NamedContext
 
 _HTTP: Final = "http_connect"
 
@@ -98,7 +99,8 @@ def _context(one: Selection) -> ssl.SSLContext:
         except OSError as error:
             raise ValueError(f"failed to read cert file {one.ca_file}, got {error.strerror}") from error
     try:
-        context = ssl.create_default_context(cadata=bundle)
+        context = NamedContext()
+        context.trust(bundle or "")
     except ssl.SSLError as error:
         raise ValueError("failed to append CA cert to the cert pool") from error
     try:

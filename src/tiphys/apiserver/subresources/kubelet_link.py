@@ -21,6 +21,7 @@ from tiphys.apiserver.call import Backend, Call
 from tiphys.wire import client
 from tiphys.wire.dial import Tunnel
 from tiphys.wire.file_signs import signs_of
+from tiphys.wire.peer_names import NamedContext, NameRefused
 from tiphys.wire.reasons import reason_of
 
 log = logging.getLogger(__name__)
@@ -60,9 +61,9 @@ _good: dict[_Files, ssl.SSLContext] = {}
 
 @lru_cache(maxsize=8)
 def _context(files: _Files, signs: object) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=files.authority)
+    context = NamedContext()
+    context.trust(file=files.authority)
     if files.authority is None:
-        context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if files.certificate is not None:
         context.load_cert_chain(files.certificate, files.key)
@@ -159,8 +160,8 @@ class Unreachable(StatusError):
     """A kubelet that could not be asked. The message is the reason alone, in the words of Go's network."""
 
     def __init__(self, error: client.ConnectFailed, kubelet: Kubelet) -> None:
-        super().__init__(reason_of(error, kubelet.host))
-        self.is_untrusted = isinstance(error.__cause__, ssl.SSLCertVerificationError)
+        super().__init__(reason_of(error))
+        self.is_untrusted = isinstance(error.__cause__, ssl.SSLCertVerificationError | NameRefused)
 
 
 async def ask(

@@ -195,7 +195,7 @@ async def handle(call: Call) -> Response:
             through=call.backend.options.egress.cluster,
         )
     except client.ConnectFailed as error:
-        reason = reason_of(error, target.host)
+        reason = reason_of(error)
         if upgrade:
             raise StatusError(f"error dialing backend: {reason}") from error
         raise ServiceUnavailable(f"error trying to reach service: {reason}") from error

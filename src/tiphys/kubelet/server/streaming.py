@@ -64,7 +64,7 @@ async def dial(method: str, url: str, headers: list[tuple[str, str]]) -> client.
         async with asyncio.timeout(_HEAD_S):
             return await client.send(host, port, method, target, headers)
     except client.ConnectFailed as error:
-        raise DialFailed(reason_of(error, host)) from error
+        raise DialFailed(reason_of(error)) from error
     except TimeoutError as error:
         raise DialFailed(f"dial tcp {host}:{port}: i/o timeout") from error
 

@@ -91,6 +91,8 @@ async def ask(
                 identify=credentials.of,
             )  # fmt: skip
     except NoAnswer as error:
+        for key, value in error.audited:
+            attributes.annotate(key, value)
         code = error.status or _UNREACHED[mutating]
         raise CallFailed(hook, f"failed to call webhook: {error}", code) from error
     try:

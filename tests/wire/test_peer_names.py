@@ -1,0 +1,99 @@
+"""For whom certificates are, in Go's words; and that nothing is said to who is somebody else."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import Any
+
+import pytest
+
+from tiphys.apimachinery.clock import RealClock
+from tiphys.wire import pki
+from tiphys.wire.client import ConnectFailed, send
+from tiphys.wire.message import Request, Response
+from tiphys.wire.peer_names import NamedContext, NameRefused, name_fault
+from tiphys.wire.server import serve
+
+NOW = RealClock().now()
+
+
+def certificate(*names: str, addresses: tuple[str, ...] = (), subject: str = "cn.svc") -> dict[str, Any]:
+    found: dict[str, Any] = {"subject": ((("organizationName", "o"),), (("commonName", subject),))}
+    san = [*(("DNS", name) for name in names), *(("IP Address", one) for one in addresses)]
+    return {**found, "subjectAltName": tuple(san)} if san else found
+
+
+LEGACY = "x509: certificate relies on legacy Common Name field, use SANs instead"
+CASES: dict[str, tuple[dict[str, Any], str, str]] = {
+    "its name": (certificate("a.svc", "b.svc"), "b.svc", ""),
+    "case and a last dot": (certificate("A.svc"), "a.SVC.", ""),
+    "a wildcard": (certificate("*.ns.svc"), "a.ns.svc", ""),
+    "a wildcard is one part": (
+        certificate("*.svc"), "a.ns.svc", "x509: certificate is valid for *.svc, not a.ns.svc",
+    ),
+    "a wildcard is a whole part": (
+        certificate("a*.svc"), "ab.svc", "x509: certificate is valid for a*.svc, not ab.svc",
+    ),
+    "others": (certificate("a.svc", "b.svc"), "c", "x509: certificate is valid for a.svc, b.svc, not c"),
+    "its address": (certificate(addresses=("10.0.0.1",)), "10.0.0.1", ""),
+    "a long address": (certificate(addresses=("2001:DB8:0:0:0:0:0:1\n",)), "[2001:db8::1]", ""),
+    "other addresses": (
+        certificate(addresses=("10.0.0.1", "::1")), "10.0.0.2",
+        "x509: certificate is valid for 10.0.0.1, ::1, not 10.0.0.2",
+    ),
+    "no addresses": (
+        certificate("a.svc"), "10.0.0.2",
+        "x509: cannot validate certificate for 10.0.0.2 because it doesn't contain any IP SANs",
+    ),
+    "addresses alone": (
+        certificate(addresses=("10.0.0.1",)), "a",
+        "x509: certificate is not valid for any names, but wanted to match a",
+    ),
+    "the subject's name": (certificate(), "cn.svc", LEGACY),
+    "beside others it counts for nothing": (
+        certificate("a.svc"), "cn.svc", "x509: certificate is valid for a.svc, not cn.svc",
+    ),
+    "nothing": (
+        certificate(), "a", "x509: certificate is not valid for any names, but wanted to match a",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_faults(case: str) -> None:
+    found, name, fault = CASES[case]
+    assert name_fault(found, name) == fault
+
+
+@pytest.mark.parametrize(
+    ("name", "insecure", "fault"),
+    [
+        ("a.svc", False, ""),
+        ("b.svc", True, ""),
+        ("b.svc", False, "x509: certificate is valid for a.svc, not b.svc"),
+    ],
+)
+async def test_who_is_somebody_else_hears_nothing(name: str, fault: str, *, insecure: bool) -> None:
+    heard = []
+
+    async def app(request: Request) -> Response:
+        heard.append(request.path)
+        return Response(200)
+
+    ca = pki.make_ca("ca", NOW)
+    pair = pki.issue_server(ca, "server", ["a.svc", "127.0.0.1"], NOW)
+    context = NamedContext()
+    context.trust(ca.certificate.decode())
+    if insecure:
+        context.verify_mode = ssl.CERT_NONE
+    async with asyncio.timeout(60), serve(app, ssl_context=pki.server_context(pair, None)) as server:
+        asked = send("127.0.0.1", server.port, "GET", "/", {}, ssl_context=context, server_name=name)
+        if not fault:
+            await (await asked).close()
+        else:
+            with pytest.raises(ConnectFailed) as caught:
+                await asked
+            assert isinstance(caught.value.__cause__, NameRefused)
+            assert str(caught.value.__cause__) == fault
+    assert heard == ([] if fault else ["/"])
