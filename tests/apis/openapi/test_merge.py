@@ -32,7 +32,8 @@ def merge(local: dict[str, Any], remotes: list[RemoteSpec]) -> dict[str, Any]:
 
 
 def test_only_paths_of_the_group_version_come_over() -> None:
-    paths = {f"{GV}/": {"get": 1}, f"{GV}/as": {"get": 2}, "/apis/x.io/v1beta1/as": {}, "/api/v1/pods": {}}
+    paths: dict[str, Any] = {f"{GV}/": {"get": 1}, f"{GV}/as": {"get": 2}, GV: {}, "/api/v1/pods": {}}
+    paths |= {"/apis/x.io/v1beta1/as": {}, "/apis/x.io/": {}}
     merged = merge(LOCAL, [remote(paths, {})])
     assert list(merged["paths"]) == ["/api/v1/pods", f"{GV}/", f"{GV}/as"]
     assert merged["paths"]["/api/v1/pods"] == {"get": {}}
@@ -54,6 +55,21 @@ def test_equal_definitions_are_shared_and_others_renamed() -> None:
     assert merged["definitions"]["Pod"] == LOCAL["definitions"]["Pod"]
     assert merged["definitions"]["Pod_v2"]["properties"] == {"m": ref("Meta"), "p": ref("Pod_v2")}
     assert merged["paths"][f"{GV}/as"] == {"get": {"schema": ref("Pod_v2")}}
+
+
+def test_of_which_kinds_a_definition_is_makes_no_difference() -> None:
+    kinds = "x-kubernetes-group-version-kind"
+    local = {"paths": {}, "definitions": {"Options": {"type": "object", kinds: [{"group": "a"}]}}}
+    options = {"type": "object", kinds: [{"group": "b"}]}
+    merged = merge(local, [remote({f"{GV}/as": ref("Options")}, {"Options": options})])
+    assert merged["definitions"] == local["definitions"]
+
+
+def test_new_names_are_nobody_elses() -> None:
+    theirs = {"Pod": {"a": 1}, "Pod_v2": {"b": ref("Pod")}}
+    merged = merge(LOCAL, [remote({f"{GV}/as": ref("Pod_v2")}, theirs)])
+    assert merged["definitions"]["Pod_v2"] == {"b": ref("Pod_v3")}
+    assert merged["definitions"]["Pod_v3"] == {"a": 1}
 
 
 def test_parameters_that_paths_share_come_over_in_place() -> None:

@@ -192,6 +192,22 @@ async def test_openapi_v3_names_remote_documents(api: Any, extension: Extension)
     assert extension.asked[-1].path == "/openapi/v3/apis/samples.example.com/v1beta1"
 
 
+async def test_other_documents_of_openapi_v3_are_passed_on_too(
+    api: Any, extension: Extension, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = ("apis/samples.example.com", "apis/samples.example.com/v1", "elsewhere", "version", "apis/apps")
+    urls = {path: {"serverRelativeURL": f"/openapi/v3/{path}?hash=X"} for path in listed}
+    monkeypatch.setitem(PUBLISHED, "/openapi/v3", {"paths": urls})
+    before = (await api.get("/openapi/v3"))["paths"]
+    await available(api, extension)
+    paths = (await api.get("/openapi/v3"))["paths"]
+    assert {path: paths[path] for path in listed} == {path: before.get(path, urls[path]) for path in listed}
+    for path in listed:
+        response = await api.send("GET", paths[path]["serverRelativeURL"])
+        assert not response.stream or [chunk async for chunk in response.stream]
+    assert [request.path for request in extension.asked] == [f"/openapi/v3/{path}" for path in listed[:3]]
+
+
 async def test_servers_that_publish_v2_alone_have_a_v3_document_too(
     api: Any, extension: Extension, monkeypatch: pytest.MonkeyPatch
 ) -> None:

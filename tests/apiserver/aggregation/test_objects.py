@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from tiphys.apis.table import TABLE
-from tiphys.apiserver.aggregation.objects import AUTOMANAGED, local_services, next_step, path_of
+from tiphys.apiserver.aggregation.objects import (
+    AUTOMANAGED,
+    by_priority,
+    local_services,
+    next_step,
+    path_of,
+)
 
 
 def service(label: str = "", priority: int = 1) -> dict[str, Any]:
@@ -83,3 +89,18 @@ def test_priorities_of_local_services() -> None:
 )
 def test_paths(spec: dict[str, Any], path: str) -> None:
     assert path_of({"spec": spec}) == path
+
+
+def test_whose_documents_count_first() -> None:
+    def service(name: str, group: str, least: int, version: int) -> dict[str, Any]:
+        spec = {"group": group, "groupPriorityMinimum": least, "versionPriority": version}
+        return {"metadata": {"name": name}, "spec": spec}
+
+    services = [
+        service("FirstService", "Group1", 10, 5),
+        service("SecondService", "Group2", 15, 3),
+        service("FirstServiceInternal", "Group1", 16, 3),
+        service("ThirdService", "Group3", 15, 3),
+    ]
+    names = [one["metadata"]["name"] for one in by_priority(reversed(services))]
+    assert names == ["FirstService", "FirstServiceInternal", "SecondService", "ThirdService"]

@@ -110,6 +110,9 @@ class OpenApi:
                     url = v3.url_of(path, digest)
                 if url:  # some publish nothing
                     index["paths"][path] = {"serverRelativeURL": url}
+            for remote in self._merged:
+                for path, url in remote.others_v3.items():
+                    index["paths"].setdefault(path, {"serverRelativeURL": url})
             self._hashes = hashes
             self._bytes["v3"] = orjson.dumps(index)
         return self._bytes["v3"]

@@ -16,6 +16,7 @@ from tiphys.apimachinery.dataclass import dataclass
 Document = dict[str, Any]
 _PREFIX = "#/definitions/"
 _PARAMETERS = "#/parameters/"
+_KINDS = "x-kubernetes-group-version-kind"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class RemoteSpec:
     """Where its OpenAPI v3 document is, with its hash; empty where it has none."""
     document_v3: Mapping[str, Any] | None = None
     """Its OpenAPI v3 document, where this server answers for it."""
+    others_v3: Mapping[str, str] = field(default_factory=dict)
+    """Where the other documents are that it lists, by their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +62,7 @@ def _add(
     wanted = {
         path: with_parameters(item, shared)
         for path, item in _mapping(remote.document.get("paths")).items()
-        if (path == remote.path or path.startswith(f"{remote.path}/"))
-        and path not in joined.paths
-        and not has_path(path)
+        if path.startswith(f"{remote.path}/") and path not in joined.paths and not has_path(path)
     }
     theirs = _mapping(remote.document.get("definitions"))
     needed = _closure(wanted, theirs)
@@ -114,15 +115,27 @@ def _references(root: Any) -> Iterable[str]:
 
 
 def _renamed(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, str]:
-    """Return each remote definition's name here. What is here already, word for word, is shared."""
-    names = {}
+    """Return each remote definition's name here. What is here already, word for word, is shared.
+
+    Of which kinds it is makes no difference: every group has options of its own by one definition.
+    """
+    names: dict[str, str] = {}
     for name, definition in theirs.items():
         new, number = name, 1
-        while new in ours and ours[new] != definition:
+        while new in ours and _plain(ours[new]) != _plain(definition):
             number += 1
             new = f"{name}_v{number}"
+            while new in theirs:
+                number += 1
+                new = f"{name}_v{number}"
         names[name] = new
     return names
+
+
+def _plain(definition: Any) -> Any:
+    if not isinstance(definition, dict) or _KINDS not in definition:
+        return definition
+    return {key: value for key, value in definition.items() if key != _KINDS}
 
 
 def _pointed(node: Any, names: Mapping[str, str]) -> Any:

@@ -20,6 +20,7 @@ from tiphys.apimachinery.meta import GVK, Object, copy_object, new_uid
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.openapi.convert import converted
 from tiphys.apis.openapi.merge import RemoteSpec
+from tiphys.apis.openapi.pages import server_pages
 from tiphys.apiserver import machinery
 from tiphys.apiserver.aggregation import availability, discovery, objects, proxying
 from tiphys.apiserver.aggregation.downloads import Downloads, Published
@@ -53,6 +54,8 @@ class LocalApi(Protocol):
     async def handle(self, request: Request) -> Response: ...
 
 
+_OWN_DOCUMENTS = frozenset({"api/v1", *(page.document for page in server_pages())})
+"""Of OpenAPI v3, beside those of the groups in the table."""
 _TICK_S = 1.0
 """How often remote APIs are looked at, and until what failed is tried again."""
 _RECHECK_S = 30.0
@@ -197,14 +200,12 @@ class Aggregation:
 
     async def answer(self, request: Request, user: User) -> Response | None:
         """Return the answer to a request that aggregation concerns, None for all others."""
-        if not request.path.startswith(("/api", "/openapi/v3/apis/")):
+        if not request.path.startswith(("/api", "/openapi/v3/")):
             return None
         parts = [part for part in request.path.split("/") if part]
-        if parts[:2] == ["openapi", "v3"] and len(parts) == 5 and parts[2] == "apis":
-            service = self._remote.get((parts[3], parts[4]))
-            if service is None or service["metadata"]["name"] in self._made:
-                return None
-            return await self._pass(service, request, user)
+        if parts[:2] == ["openapi", "v3"]:
+            service = self._publisher("/".join(parts[2:]))
+            return None if service is None else await self._pass(service, request, user)
         if len(parts) > 1 and parts[0] == "api":
             service = self._remote.get(("", parts[1]))
             return None if service is None else await self._pass(service, request, user)
@@ -221,6 +222,18 @@ class Aggregation:
         local = self._local.get(key)
         return None if local is None else await local.handle(request)
 
+    def _publisher(self, document: str) -> Object | None:
+        """Return the APIService whose server answers for an OpenAPI v3 document, None: this one does."""
+        root, group, version = [*document.split("/"), "", ""][:3]
+        service = self._remote.get((group, version)) if root == "apis" else None
+        if service is not None:
+            return None if service["metadata"]["name"] in self._made else service
+        versions = self._backend.table.versions(group) if root == "apis" and group else ()
+        if version in versions or (versions and not version) or document in _OWN_DOCUMENTS:
+            return None
+        found = (name for name in sorted(self._published) if document in self._published[name].others_v3)
+        return self._known.get(next(found, ""))
+
     def answers(self, group: str, version: str) -> bool:
         """Tell whether requests for a group version are answered here."""
         return (group, version) in self._remote or (group, version) in self._local
@@ -234,13 +247,13 @@ class Aggregation:
 
     def _publish_specs(self) -> None:
         specs = [api.openapi() for key, api in self._local.items() if key not in self._remote]
-        for name in sorted(self._published):
-            service, found = self._known.get(name), self._published[name]
-            if service is not None and objects.is_remote(service):
-                own = self._converted(name, found)
-                specs.append(
-                    RemoteSpec(objects.path_of(service), found.openapi_v2 or {}, found.openapi_v3, own)
-                )
+        published = [self._known[name] for name in self._published if name in self._known]
+        for service in objects.by_priority(filter(objects.is_remote, published)):
+            name = service["metadata"]["name"]
+            found = self._published[name]
+            own = self._converted(name, found)
+            path, v2, v3 = objects.path_of(service), found.openapi_v2 or {}, found.openapi_v3
+            specs.append(RemoteSpec(path, v2, v3, own, found.others_v3))
         if tuple(specs) != self._specs:
             self._specs = tuple(specs)
 

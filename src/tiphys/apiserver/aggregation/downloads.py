@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 from hashlib import sha256
 from http import HTTPStatus
@@ -47,6 +47,8 @@ class Published:
     openapi_v2: Object | None = None
     openapi_v3: str = ""
     """The URL of the group version's OpenAPI v3 document, with its hash."""
+    others_v3: Mapping[str, str] = field(default_factory=dict)
+    """Those of the other documents that the server lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +90,9 @@ class Downloads:
         name = service["metadata"]["name"]
         v2 = await self._document(ask, name, "/openapi/v2", _swagger)
         v3 = await self._document(ask, name, "/openapi/v3", _index)
-        url = (v3 or {}).get(path_of(service).removeprefix("/"), "")
-        return Published([] if found is not None else _resources(body), entry, v2, url)
+        others = dict(v3 or {})
+        url = others.pop(path_of(service).removeprefix("/"), "")
+        return Published([] if found is not None else _resources(body), entry, v2, url, others)
 
     def keep(self, services: Iterable[Object]) -> None:
         """Forget what is of no APIService any more."""

@@ -5,7 +5,7 @@ Pure. Called by the aggregation controller. Source: apiregistration.k8s.io/v1.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tiphys.apimachinery.meta import Object, copy_object, get_condition
@@ -100,6 +100,16 @@ def path_of(service: Object) -> str:
     spec = service["spec"]
     group = spec.get("group") or ""
     return f"/apis/{group}/{spec['version']}" if group else f"/api/{spec['version']}"
+
+
+def by_priority(services: Iterable[Object]) -> list[Object]:
+    """Return APIServices in the order in which their documents count: the groups of most first."""
+    found = list(services)
+    most: dict[str, int] = {}
+    for spec in (one["spec"] for one in found):
+        group = spec.get("group") or ""
+        most[group] = max(most.get(group, 0), int(spec.get("groupPriorityMinimum") or 0))
+    return sorted(found, key=lambda one: (-most[one["spec"].get("group") or ""], one["metadata"]["name"]))
 
 
 def is_remote(service: Object) -> bool:
