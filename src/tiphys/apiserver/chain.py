@@ -20,6 +20,7 @@ from tiphys.apiserver.audit.auditor import Auditor, NotStored
 from tiphys.apiserver.authn import impersonation
 from tiphys.apiserver.authn.attempts import Attempts
 from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.authz.attributes import NotAllowed
 from tiphys.apiserver.authz.authorizer import enforce
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.compression import Compression
@@ -299,4 +300,7 @@ class Chain:
         if isinstance(error, NotFound) and error.details == {} and not self._serves(info):
             headers = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}
             return Response(404, headers, b"404 page not found\n")
-        return respond.failure(error, request, request.scope.get("warnings", ()))
+        response = respond.failure(error, request, request.scope.get("warnings", ()))
+        if isinstance(error, NotAllowed):
+            response.headers["x-content-type-options"] = "nosniff"
+        return response

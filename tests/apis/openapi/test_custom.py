@@ -77,6 +77,11 @@ FIELDS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
         {"x-kubernetes-embedded-resource": True, **KEEPS},
         {**EMBEDDED, **KEEPS, **WHOLE},
     ),
+    "examples": (
+        {"type": "string", "title": "t", "example": "x", "externalDocs": {"url": "u"}},
+        {"type": "string", "title": "t"},
+        {"type": "string", "title": "t"},
+    ),
     "an embedded object": (
         {**EMBEDDED, "required": ["kind"], "properties": {"spec": {"type": "object"}}},
         WITH_SPEC,

@@ -89,10 +89,24 @@ def test_removing_a_binding_takes_effect(rbac: Rbac) -> None:
          'deployments.apps "x" is forbidden: User "alice" cannot get resource "deployments" in API group "apps" in the namespace "d"'),
         ("/api/v1/nodes", 'nodes is forbidden: User "alice" cannot list resource "nodes" in API group "" at the cluster scope'),
         ("/metrics", 'forbidden: User "alice" cannot get path "/metrics"'),
+        ("/<script>&", 'forbidden: User "alice" cannot get path "/&lt;script&gt;&amp;"'),
+        ("/api/v1/namespaces/<b>/pods/x/a&b",
+         'pods "x" is forbidden: User "alice" cannot get resource "pods/a&amp;b" in API group "" in the namespace "&lt;b&gt;"'),
     ],
 )  # fmt: skip
 def test_wording(path: str, want: str) -> None:
     assert forbidden(ALICE, parse("GET", path)).message == want
+
+
+def test_reasons_are_told_as_they_are() -> None:
+    quoted = forbidden(User('a"<'), parse("GET", "/x"), 'because "<b>"').message
+    assert quoted == 'forbidden: User "a\\"&lt;" cannot get path "/x": because "<b>"'
+
+
+async def test_browsers_take_a_refusal_for_no_page(api: Any) -> None:
+    answer = await api("GET", "/<script>", user="alice")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "x-content-type-options" not in (await api("GET", "/api/v1/pods/none")).headers
 
 
 def test_escalation() -> None:

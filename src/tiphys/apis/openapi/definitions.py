@@ -177,11 +177,11 @@ def _published(node: Mapping[str, Any], *, v3: bool) -> Definition:
     """Return a custom schema that says what its extensions imply.
 
     Embedded resources have what every object has. Clients of v2 read listed properties as the only ones:
-    there a resource that keeps anything lists none. Nor does v2 tell defaults.
+    there a resource that keeps anything lists none. Nor does v2 tell defaults. Neither tells examples.
     """
     if node.keys() <= (_PLAIN if v3 else _PLAIN_V2):
         return node if isinstance(node, dict) else dict(node)
-    made = dict(node)
+    made = {key: value for key, value in node.items() if key not in _UNTOLD}
     if not v3:
         made.pop("default", None)
     if isinstance(node.get("properties"), dict):
@@ -199,6 +199,8 @@ def _published(node: Mapping[str, Any], *, v3: bool) -> Definition:
     return made
 
 
+_UNTOLD: Final = frozenset({"example", "externalDocs"})
+"""What a structural schema does not keep."""
 _INTEGER_OR_TEXT: Final = [{"type": "integer"}, {"type": "string"}]
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import Forbidden
+from tiphys.apimachinery.go_text import syntax
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.counts import Tally
 from tiphys.apiserver.requestinfo import RequestInfo
@@ -31,15 +34,17 @@ class Lasting:
     tally: Tally
 
 
-def forbidden(user: User, info: RequestInfo, reason: str = "") -> Forbidden:
+class NotAllowed(Forbidden):
+    """An authorizer has not allowed a request. Browsers shall take nothing in it for a page."""
+
+
+def forbidden(user: User, info: RequestInfo, reason: str = "") -> NotAllowed:
     """Return the 403 that upstream answers for this user and request."""
+    who = f"User {syntax(user.name)} cannot {info.verb}"
+    why = f": {reason}" if reason else ""
     if not info.is_resource:
-        text = f'User "{user.name}" cannot {info.verb} path "{info.path}"'
-        return Forbidden.of("", "", "", text + (f": {reason}" if reason else ""))
+        return NotAllowed.of("", "", "", escape(f"{who} path {syntax(info.path)}", quote=False) + why)
     resource = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
-    text = f'User "{user.name}" cannot {info.verb} resource "{resource}" in API group "{info.group}"'
-    if info.namespace:
-        text += f' in the namespace "{info.namespace}"'
-    else:
-        text += " at the cluster scope"
-    return Forbidden.of(info.group, info.resource, info.name, text + (f": {reason}" if reason else ""))
+    text = f"{who} resource {syntax(resource)} in API group {syntax(info.group)}"
+    text += f" in the namespace {syntax(info.namespace)}" if info.namespace else " at the cluster scope"
+    return NotAllowed.of(info.group, info.resource, info.name, escape(text, quote=False) + why)
