@@ -56,6 +56,9 @@ async def resolve(backend: Backend, namespace: str, name: str, port: int) -> End
     if spec.get("type") == "ExternalName":
         name = spec.get("externalName") or ""
         return Endpoint(name, port, server_name, through, name)
+    address = spec.get("clusterIP") or ""
+    if address == "None":
+        raise NoEndpoint('cannot route to service with ClusterIP "None"')
     wanted = next((one for one in spec.get("ports") or () if one.get("port") == port), None)
     if wanted is None:
         raise NoEndpoint(f'no service port {port} found for service "{name}"')
@@ -63,8 +66,7 @@ async def resolve(backend: Backend, namespace: str, name: str, port: int) -> End
     if not found:
         raise NoEndpoint(f'no endpoints available for service "{name}"')
     host, number = random.choice(found)
-    address = spec.get("clusterIP") or ""
-    if address in ("", "None"):
+    if not address:
         return Endpoint(host, number, server_name, through, host)
     return Endpoint(host, number, server_name, through, address, port)
 
@@ -80,6 +82,11 @@ async def has_slices(backend: Backend, namespace: str, name: str) -> bool:
     if await _slices(backend, namespace, name):
         return True
     return await find(backend, "", "v1", "endpoints", name, namespace=namespace) is not None
+
+
+async def is_served(backend: Backend, namespace: str, name: str, port: str) -> bool:
+    """Tell whether something that is ready serves a Service's port, which is named."""
+    return bool(await _addresses(backend, namespace, name, port))
 
 
 async def _addresses(backend: Backend, namespace: str, name: str, port: str) -> list[tuple[str, int]]:

@@ -114,13 +114,13 @@ def api_service(**spec: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def serve_behind(api: Any, port: int, *, ready: bool = True) -> None:
+async def serve_behind(api: Any, port: int, *, ready: bool = True, address: str = ADDRESS) -> None:
     """Make the Service; its endpoint goes straight into the store: the API takes no loopback addresses."""
     await api.create(
         "/api/v1/namespaces/kube-system/services",
         {
             "metadata": {"name": "metrics"},
-            "spec": {"clusterIP": ADDRESS, "ports": [{"name": "https", "port": 443}]},
+            "spec": {"clusterIP": address, "ports": [{"name": "https", "port": 443}]},
         },
     )
     if not port:

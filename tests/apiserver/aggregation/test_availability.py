@@ -58,6 +58,14 @@ async def test_a_bad_answer_and_a_wrong_port(api: Any, extension: Extension) -> 
     assert found["message"] == f"failing or missing response from {url}: bad status from {url}: 403"
 
 
+async def test_services_without_an_address_lead_nowhere(api: Any, extension: Extension) -> None:
+    await serve_behind(api, extension.port, address="None")
+    await api.create(SERVICES, api_service(insecureSkipTLSVerify=True))
+    found = await condition(api, "False")
+    text = 'cannot route to service with ClusterIP "None"'
+    assert (found["reason"], found["message"]) == ("FailedDiscoveryCheck", text)
+
+
 async def test_endpoints_must_be_ready(api: Any, extension: Extension) -> None:
     await serve_behind(api, extension.port, ready=False)
     await api.create(SERVICES, api_service(insecureSkipTLSVerify=True))

@@ -73,13 +73,13 @@ NONE = {"group": "", "version": "", "kind": ""}
 
 
 def sub(name: str, **kind: str) -> dict[str, Any]:
-    return {"subresource": name, "responseKind": {**NONE, **kind}, "verbs": []}
+    return {"subresource": name, "responseKind": {**NONE, **kind}, "verbs": None}
 
 
 def entry(name: str, *subresources: Any, scope: str = "Cluster", **kind: str) -> dict[str, Any]:
     made: dict[str, Any] = {
         "resource": name, "responseKind": {**NONE, **kind}, "scope": scope, "singularResource": "",
-        "verbs": [],
+        "verbs": None,
     }  # fmt: skip
     return made | ({"subresources": list(subresources)} if subresources else {})
 

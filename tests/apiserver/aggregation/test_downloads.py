@@ -105,12 +105,12 @@ def test_kinds_that_are_left_out_are_told_empty() -> None:
     assert (
         none["subresources"]
         == empty["subresources"]
-        == [{"subresource": "a", "responseKind": NONE, "verbs": []}]
+        == [{"subresource": "a", "responseKind": NONE, "verbs": None}]
     )
     assert said == {
         "resource": "said", "responseKind": {**NONE, **kind}, "scope": "", "singularResource": "",
-        "verbs": [], "shortNames": ["s"], "categories": ["all"],
-        "subresources": [{"subresource": "a", "responseKind": {**NONE, **kind}, "verbs": [],
+        "verbs": None, "shortNames": ["s"], "categories": ["all"],
+        "subresources": [{"subresource": "a", "responseKind": {**NONE, **kind}, "verbs": None,
                           "acceptedTypes": [kind]}],
     }  # fmt: skip
 

@@ -23,6 +23,7 @@ from tiphys.apiserver.service_link import (
     NoEndpoint,
     bundle_of,
     has_slices,
+    is_served,
     resolve,
     tls_context,
 )  # fmt: skip
@@ -87,11 +88,9 @@ async def check(backend: Backend, service: Object, proxy: FrontProxy) -> Availab
             return Availability(False, "ServicePortError", f"{where} is not listening on port {port}")
         if not await has_slices(backend, namespace, name):
             return Availability(False, "EndpointsNotFound", f"cannot find endpointslices for {where}")
-        try:
-            await resolve(backend, namespace, name, port)
-        except NoEndpoint:
-            named = _quoted(listening.get("name") or "")
-            text = f"endpointslices for {where} have no addresses with port name {named}"
+        named = listening.get("name") or ""
+        if not await is_served(backend, namespace, name, named):
+            text = f"endpointslices for {where} have no addresses with port name {_quoted(named)}"
             return Availability(False, "MissingEndpoints", text)
     return await _discover(backend, service, proxy)
 

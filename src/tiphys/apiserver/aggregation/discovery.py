@@ -197,7 +197,7 @@ def _entries(resources: list[Object]) -> list[Object]:
             entries[plural] = {**_resource(one), **_subresources(entries.get(plural))}
             continue
         parent = entries.setdefault(plural, _parent(plural, one))
-        entry = {"subresource": name, "responseKind": _kind(one), "verbs": one.get("verbs") or []}
+        entry = {"subresource": name, "responseKind": _kind(one), "verbs": one.get("verbs")}
         parent.setdefault("subresources", []).append(entry)
     return list(entries.values())
 
@@ -221,7 +221,7 @@ def _parts(one: Object) -> list[Object]:
 def _told(one: Object, texts: tuple[str, ...], lists: tuple[str, ...]) -> Object:
     said = one.get("responseKind")
     found: Object = {key: one.get(key) or "" for key in texts}
-    found |= {"responseKind": _kind(said if isinstance(said, dict) else {}), "verbs": one.get("verbs") or []}
+    found |= {"responseKind": _kind(said if isinstance(said, dict) else {}), "verbs": one.get("verbs")}
     return found | {key: one[key] for key in lists if one.get(key)}
 
 
@@ -241,7 +241,7 @@ def _scope(one: Object) -> str:
 def _parent(plural: str, one: Object) -> Object:
     return {
         "resource": plural, "responseKind": _kind({}), "scope": _scope(one), "singularResource": "",
-        "verbs": [],
+        "verbs": None,
     }  # fmt: skip
 
 
@@ -251,7 +251,7 @@ def _resource(one: Object) -> Object:
         "responseKind": _kind(one),
         "scope": _scope(one),
         "singularResource": one.get("singularName") or "",
-        "verbs": one.get("verbs") or [],
+        "verbs": one.get("verbs"),
     }
     for key in ("shortNames", "categories"):
         if one.get(key):
