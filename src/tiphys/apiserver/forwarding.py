@@ -8,8 +8,10 @@ and upgrades carried. Refuses: whom to ask, and what to say where nobody answers
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from typing import Final
+from urllib.parse import quote, quote_plus, unquote_plus
 
 from tiphys.apimachinery import tracing
 from tiphys.apimachinery.dataclass import dataclass
@@ -26,6 +28,8 @@ _DISCOVERY_S: Final = 5.0
 """Clients wait for discovery before anything else: a server that hangs shall not hold them up."""
 _DISCOVERY_SEGMENTS: Final = 3
 _TRACE: Final = ("traceparent", "tracestate")
+_PLAIN_IN_PATHS: Final = "/$&+,:;=@"
+_BROKEN: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _FORWARDED: Final = frozenset(f"x-forwarded-{part}" for part in ("for", "host", "proto", "uri"))
 
 
@@ -58,8 +62,9 @@ async def send_on(
     Raises:
         Unreached: nobody answered, or not in time.
     """
-    path = request.raw_path.partition("?")[0] or request.path
-    url = f"{path}?{request.raw_query}" if request.raw_query else path
+    path = quote(request.path, safe=_PLAIN_IN_PATHS)
+    query = encoded_query(request.raw_query)
+    url = f"{path}?{query}" if query else path
     headers = [*_headers(target, request, user, header, path), *more]
     try:
         async with asyncio.timeout(_DISCOVERY_S if _is_discovery(request.path) else None):
@@ -75,6 +80,18 @@ async def send_on(
     # The answer of this server has the same one already.
     answer.headers = [(name, value) for name, value in answer.headers if name.lower() != _AUDIT_ID]
     return answer
+
+
+def encoded_query(raw: str) -> str:
+    """Return a query as Go writes the one it has read: sorted by names, without what cannot be read."""
+    found: dict[str, list[str]] = {}
+    for part in raw.split("&"):
+        if not part or ";" in part or _BROKEN.search(part):
+            continue
+        name, _, value = part.partition("=")
+        found.setdefault(unquote_plus(name), []).append(unquote_plus(value))
+    pairs = [(name, value) for name in sorted(found) for value in found[name]]
+    return "&".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in pairs)
 
 
 def _is_discovery(path: str) -> bool:
