@@ -117,9 +117,11 @@ async def test_pods_learn_their_zone(api: Any, make_pod: Any, bound: bool) -> No
     await api.create(PODS, pod)
     if bound:
         target = {"kind": "Node", "name": "n1"}
-        await api.create(f"{PODS}/p/binding", {"metadata": {"name": "p"}, "target": target})
+        meta = {"name": "p", "labels": {"topology.kubernetes.io/zone": "the binding's"}}
+        await api.create(f"{PODS}/p/binding", {"metadata": meta, "target": target})
     labels = (await api.get(f"{PODS}/p"))["metadata"]["labels"]
     assert labels["topology.kubernetes.io/zone"] == "z1"
+    assert labels["topology.kubernetes.io/region"] == ZONED["topology.kubernetes.io/region"]
     assert (labels["app"], "other" in labels) == ("web", False)
 
 

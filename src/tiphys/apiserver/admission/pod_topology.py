@@ -13,7 +13,7 @@ _LABELS: Final = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region"
 
 
 class PodTopologyLabels:
-    """Puts the labels on the Binding, which hands them to the pod, or on a pod that is made on its node."""
+    """Puts the labels on the Binding, which hands them to the pod, or on a pod that is made on its node; the node is right."""
 
     NAME = "PodTopologyLabels"
     RESOURCES = frozenset({("", "pods")})
@@ -38,4 +38,4 @@ class PodTopologyLabels:
         known = found.labels
         learnt = {key: known[key] for key in _LABELS if key in known}
         if learnt:
-            obj["metadata"]["labels"] = {**learnt, **(obj["metadata"].get("labels") or {})}
+            obj["metadata"]["labels"] = {**(obj["metadata"].get("labels") or {}), **learnt}
