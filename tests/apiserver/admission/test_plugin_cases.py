@@ -87,6 +87,17 @@ async def test_limits(api: Any, kind: str, limits: Any, body: Any, why: str) -> 
         assert answer.status == 201, answer.raw
 
 
+async def test_the_first_list_of_limits_that_is_broken_says_so(api: Any) -> None:
+    limits = [{"type": "Pod", "max": {"cpu": "3"}}, {"type": "Container", "max": {"cpu": "1"}}]
+    for name in ("l", "m"):
+        await api.create(LIMITS, {"metadata": {"name": name}, "spec": {"limits": limits}})
+    answer = await api("POST", PODS, pod(asks("2", "2"), asks("2", "2")))
+    assert answer.message == (
+        'pods "p" is forbidden: [maximum cpu usage per Pod is 3, but limit is 4, '
+        "maximum cpu usage per Container is 1, but limit is 2]"
+    )
+
+
 async def test_limits_note_what_they_set(api: Any) -> None:
     await limit(api, "Container", default={"cpu": "2", "memory": "2Gi"}, defaultRequest={"cpu": "1"})
     made = await api.create(PODS, pod(asks(limit="2"), {}, init=[{}]))

@@ -45,19 +45,17 @@ class LimitRanger:
             check = _claim_faults
         else:
             return
-        faults: list[str] = []
         for item in await self._ranges(attributes):
-            faults += check(attributes.obj, item)
-        if faults:
-            raise attributes.refuse(faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]")
+            if faults := list(dict.fromkeys(check(attributes.obj, item))):
+                raise attributes.refuse(faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]")
 
     async def _ranges(self, attributes: Attributes) -> list[Object]:
         return await attributes.find_all("", "v1", "limitranges", attributes.namespace)
 
 
-def _limits(item: Object, kind: str) -> Iterator[Object]:
+def _limits(item: Object, *kinds: str) -> Iterator[Object]:
     for limit in (item.get("spec") or {}).get("limits") or ():
-        if limit.get("type") == kind:
+        if limit.get("type") in kinds:
             yield limit
 
 
@@ -118,14 +116,16 @@ def _bounds(limit: Object, kind: str, requests: Object, limits: Object) -> list[
 def _pod_faults(pod: Object, item: Object) -> list[str]:
     faults: list[str] = []
     spec = pod["spec"]
-    for limit in _limits(item, "Container"):
-        for container in [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]:
+    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+    for limit in _limits(item, "Container", "Pod"):
+        if limit["type"] == "Pod":
+            faults += _bounds(limit, "Pod", _sum(spec, "requests"), _sum(spec, "limits"))
+            continue
+        for container in containers:
             resources = container.get("resources") or {}
             faults += _bounds(
                 limit, "Container", resources.get("requests") or {}, resources.get("limits") or {}
             )
-    for limit in _limits(item, "Pod"):
-        faults += _bounds(limit, "Pod", _sum(spec, "requests"), _sum(spec, "limits"))
     return faults
 
 

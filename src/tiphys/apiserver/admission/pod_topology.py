@@ -13,7 +13,10 @@ _LABELS: Final = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region"
 
 
 class PodTopologyLabels:
-    """Puts the labels on the Binding, which hands them to the pod, or on a pod that is made on its node; the node is right."""
+    """Puts the labels on the Binding, which hands them to the pod, or on a pod that is made on its node.
+
+    What either says of them itself does not count.
+    """
 
     NAME = "PodTopologyLabels"
     RESOURCES = frozenset({("", "pods")})
