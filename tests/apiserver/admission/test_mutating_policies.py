@@ -158,11 +158,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a path that is not there": (
         patch('[JSONPatch{op: "remove", path: "/data/none"}]'),
-        "JSONPath: error in remove for path: '/data/none': Unable to remove nonexistent key: none: "
+        "JSON Patch: error in remove for path: '/data/none': Unable to remove nonexistent key: none: "
         "missing value",
     ),
     "an operation that is none": (
-        patch('[JSONPatch{op: "boil", path: "/data"}]'), "JSONPath: Unexpected kind: boil"
+        patch('[JSONPatch{op: "boil", path: "/data"}]'), "JSON Patch: Unexpected kind: boil"
     ),
     "a type at the wrong field": (
         apply("Object{metadata: Object.data{}}"),

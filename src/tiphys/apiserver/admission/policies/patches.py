@@ -66,7 +66,7 @@ def apply_patches(obj: Object, patches: Iterable[Struct]) -> Object:
         cause = error.__cause__
         if isinstance(cause, json_patch.TestFailed):
             return obj
-        raise CannotPatch(f"JSONPath: {cause or error.message}") from error
+        raise CannotPatch(f"JSON Patch: {cause or error.message}") from error
     return result
 
 
