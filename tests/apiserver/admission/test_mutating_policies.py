@@ -238,6 +238,14 @@ async def test_a_policy_is_called_again_when_a_later_one_changes_something(api: 
     assert (await api.create(MAPS, config_map(x="1")))["data"] == {"x": CALLED_AGAIN[when], "y": "2"}
 
 
+async def test_conditions_are_asked_again_even_of_a_policy_that_is_not_called_again(api: Any) -> None:
+    once = [{"name": "c", "expression": "!has(object.data.y) || object.none == 1"}]
+    await install(api, policy(add("/data/x", '"a"'), name="a", matchConditions=once))
+    await install(api, policy(add("/data/y", '"2"'), name="b"))
+    answer = await api("POST", MAPS, config_map(x="1"))
+    assert (answer.status, "no such key: none" in answer.message) == (403, True)
+
+
 @pytest.mark.asyncio(loop_scope="function")
 async def test_policies_come_before_webhooks_and_see_their_changes_again(
     serving: Any, webhook: Any, webhooks: Any

@@ -125,8 +125,6 @@ async def _invoke(invocations: list[_Invocation], attributes: Attributes, failur
         memory.call_policies_again()  # something else has changed the object since
     namespace = await namespace_of(attributes)
     for one in invocations:
-        if memory.again and one.key not in memory.policies_due:
-            continue
         inputs = inputs_of(attributes, await versions.at(one.row), rights, namespace=namespace)
         inputs = Inputs({**inputs.values, "params": one.param})
         try:
@@ -135,6 +133,8 @@ async def _invoke(invocations: list[_Invocation], attributes: Attributes, failur
         except ConditionsFailed as error:
             failures.append(_Failure(one.policy, one.binding, str(error), "Invalid"))
             continue
+        if memory.again and one.key not in memory.policies_due:
+            continue  # its conditions are asked all the same: one that fails refuses
         if one.policy.reinvocable:
             memory.policies_called.add(one.key)
         if await _mutate(one, inputs, versions, attributes, failures):
