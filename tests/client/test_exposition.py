@@ -8,7 +8,7 @@ import pytest
 
 from tiphys.apimachinery.families import GaugeMetricFamily, Registry, text_of
 from tiphys.client import exposition
-from tiphys.client.counting import Counts, Levels
+from tiphys.client.counting import Counts, Levels, Spreads
 
 
 @pytest.fixture
@@ -20,6 +20,7 @@ def registry() -> Iterator[Registry]:
     Levels("four", "says nothing", (), registry)
     yield registry
     exposition.disable(())
+    exposition.constrain({})
 
 
 def lines(registry: Registry) -> list[str]:
@@ -52,6 +53,34 @@ def test_help_says_how_stable_a_family_is(registry: Registry) -> None:
     assert "# HELP two [BETA] b" in text
     assert "# HELP process_things Of every process." in text
     assert 'registered_metrics_total{deprecated_version="",stability_level="ALPHA"} 1.0' in text
+
+
+def test_values_of_labels_that_are_not_allowed_are_added_up(registry: Registry) -> None:
+    counts = Counts("asked", "[STABLE] f", ("verb", "code"), registry)
+    for verb, code, times in (("GET", "200", 3), ("PUT", "200", 1), ("POST", "200", 1), ("GET", "500", 1)):
+        counts.labels(verb, code).inc(times)
+    times = Spreads("took_seconds", "[STABLE] g", ("verb",), (1.0,), registry)
+    for verb, seconds in (("GET", 0.5), ("PUT", 0.5), ("POST", 2.0)):
+        times.labels(verb).observe(seconds)
+    Levels("running", "[STABLE] h", ("verb",), registry).labels("PUT").set(4)
+    verbs = {"verb": frozenset({"GET"})}
+    exposition.constrain({"asked_total": verbs, "took_seconds": verbs, "running": verbs, "one": verbs})
+    found = lines(registry)
+    assert [line for line in found if line.startswith(("asked", "running", "took_seconds"))] == [
+        'asked_total{code="200",verb="GET"} 3.0',
+        'asked_total{code="200",verb="unexpected"} 2.0',
+        'asked_total{code="500",verb="GET"} 1.0',
+        'took_seconds_bucket{le="1.0",verb="GET"} 1.0',
+        'took_seconds_bucket{le="+Inf",verb="GET"} 1.0',
+        'took_seconds_count{verb="GET"} 1.0',
+        'took_seconds_sum{verb="GET"} 0.5',
+        'took_seconds_bucket{le="1.0",verb="unexpected"} 1.0',
+        'took_seconds_bucket{le="+Inf",verb="unexpected"} 2.0',
+        'took_seconds_count{verb="unexpected"} 2.0',
+        'took_seconds_sum{verb="unexpected"} 2.5',
+        'running{verb="unexpected"} 4.0',
+    ]
+    assert "cardinality_enforcement_unexpected_categorizations_total 4.0" in found
 
 
 def test_families_alone_are_not_counted() -> None:

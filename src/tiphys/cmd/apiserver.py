@@ -39,6 +39,7 @@ from tiphys.cmd.http2_flags import goaway_flag, http2_flags, read_limits
 from tiphys.cmd.http_flags import http_flags, http_options
 from tiphys.cmd.loop import run as run_loop
 from tiphys.cmd.malloc import return_large_blocks
+from tiphys.cmd.metrics_flags import apply_metrics, metrics_flags
 from tiphys.cmd.peer_flags import peer_flags, peer_options
 from tiphys.cmd.switch_flags import switch_flags, switch_options
 from tiphys.storage.base import Store
@@ -115,6 +116,7 @@ def options_from(flags: dict[str, Any]) -> ApiServerOptions:
     ranges = server_flags.service_ranges(flags["service_cluster_ip_range"])
     ports = server_flags.port_range(flags["service_node_port_range"])
     server_flags.check(flags, advertised, ranges)
+    apply_metrics(flags)
     enabled, disabled = switched(flags["enable_admission_plugins"], flags["disable_admission_plugins"])
     gates = read_gates(flags)
     return ApiServerOptions(
@@ -342,6 +344,7 @@ async def run(flags: dict[str, Any]) -> None:
 @goaway_flag
 @gate_flags
 @emulation_flags
+@metrics_flags
 @click.option("--runtime-config", default="", help="api/beta=true, group/version[/resource]=true, ...")
 @click.option("--cert-dir", type=click.Path(file_okay=False, path_type=Path))
 @auth_flags

@@ -210,6 +210,10 @@ def shown_flags() -> dict[str, str]:
 def _shown(name: str, value: Any) -> str:
     if any(word in name for word in _SECRET) and isinstance(value, str):
         return "<redacted>"
+    if isinstance(value, tuple):
+        return f"[{','.join(_shown(name, one) for one in value)}]"
+    if isinstance(value, dict):
+        return ",".join(f"{key}={one}" for key, one in value.items())
     return str(value).lower() if isinstance(value, bool) else str("" if value is None else value)
 
 

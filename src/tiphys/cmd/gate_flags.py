@@ -1,4 +1,4 @@
-"""Flags that every component has: ``--feature-gates``, ``--disabled-metrics``, and TLS of its endpoint."""
+"""Flags that every component has: ``--feature-gates``, and TLS of its endpoint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import click
 
 from tiphys.apimachinery.compatibility import VersionError, effective
 from tiphys.apimachinery.featuregates import FeatureGateError, FeatureGates, parse, resolve
-from tiphys.client import exposition
 from tiphys.cmd.component import FlagError
 from tiphys.wire.tls_options import HTTP1, HTTP2, TlsOptionError, TlsOptions, read
 
@@ -19,7 +18,6 @@ log = logging.getLogger(__name__)
 
 def gate_flags(command: Callable[..., None]) -> Callable[..., None]:
     """Add the flags; ``read_gates`` takes them out of the command's keywords."""
-    command = click.option("--disabled-metrics", default="", help="Families not to show, by commas.")(command)
     return click.option("--feature-gates", default="", help="Name=true or Name=false, by commas.")(command)
 
 
@@ -34,8 +32,7 @@ def emulation_flags(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def read_gates(flags: dict[str, Any]) -> FeatureGates:
-    """Return the gates, and say which of them need not be set; disable metrics. Raises FlagError."""
-    exposition.disable(name for name in flags.pop("disabled_metrics", "").split(",") if name)
+    """Return the gates, and say which of them need not be set. Raises FlagError."""
     versions = [
         [one for one in flags.pop(name, "").split(",") if one]
         for name in ("emulated_version", "min_compatibility_version")

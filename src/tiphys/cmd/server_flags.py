@@ -14,6 +14,7 @@ from typing import Any, Final
 from tiphys.apis.runtime_config import parse as parse_runtime_config
 from tiphys.cmd.component import FlagError
 from tiphys.cmd.http2_flags import goaway_faults
+from tiphys.cmd.metrics_flags import metric_faults
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _DEFAULT_RANGE: Final = "10.0.0.0/24"
@@ -44,6 +45,7 @@ def check(flags: Mapping[str, Any], advertised: str, ranges: Sequence[str]) -> N
     faults += goaway_faults(flags)
     faults += _flow_faults(flags)
     faults += _port_faults(flags["secure_port"])
+    faults += metric_faults(flags)
     faults += _range_faults(ranges)
     if flags["endpoint_reconciler_type"] != "none":
         faults += _family_faults(ranges[0], advertised)

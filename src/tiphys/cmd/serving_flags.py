@@ -16,6 +16,7 @@ from tiphys.cmd.duration import DURATION
 from tiphys.cmd.election_flags import Decorator, go_bool
 from tiphys.cmd.gate_flags import emulation_flags, gate_flags, read_gates, read_tls, tls_flags
 from tiphys.cmd.http2_flags import http2_flags, read_limits
+from tiphys.cmd.metrics_flags import apply_metrics, metrics_flags
 
 _PROXY_FLAGS = {
     "allowed_names": "requestheader_allowed_names",
@@ -39,6 +40,7 @@ def serving_flags(port: int) -> Decorator:
         http2_flags,
         gate_flags,
         emulation_flags,
+        metrics_flags,
         click.option(
             "--client-ca-file", default="", help="Signs client certificates; the cluster's otherwise."
         ),
@@ -74,6 +76,7 @@ def read_serving(flags: dict[str, Any], configuration: Mapping[str, Any] | None 
     paths = flags.pop("authorization_always_allow_paths")
     proxies = flags.pop("requestheader_client_ca_file")
     flags.pop("authorization_kubeconfig")
+    apply_metrics(flags)
     return EndpointOptions(
         address=flags.pop("bind_address"),
         port=flags.pop("secure_port"),

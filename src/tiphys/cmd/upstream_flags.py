@@ -293,8 +293,6 @@ _IDLE: Final[Mapping[str, str]] = {
         "log-flush-frequency log-json-info-buffer-size log-json-split-stream log-text-info-buffer-size "
         "log-text-split-stream"
     ),
-    "no metric is hidden": "show-hidden-metrics-for-version",
-    "labels show all values": "allow-metric-labels allow-metric-labels-manifest",
     "Go's profiles are of Go's programs": "profiling contention-profiling debug-socket-path",
     "memory holds every object, however many": "default-watch-cache-size watch-cache-sizes watch-cache",
     "one process deletes one after the other": "delete-collection-workers",
