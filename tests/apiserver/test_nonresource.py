@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -95,3 +96,21 @@ async def test_bootstrap_objects(api: Any) -> None:
 async def test_every_answer_has_an_audit_id(api: Any) -> None:
     assert len((await api("GET", "/nothing")).headers["audit-id"]) == 36
     assert (await api("GET", "/api", audit_id="mine")).headers["audit-id"] == "mine"
+
+
+async def test_log_files(serving: Any, tmp_path: Path) -> None:
+    (tmp_path / "syslog").write_text("line\n")
+    async with serving(logs_dir=tmp_path) as api:
+        assert "/logs" in (await api.get("/"))["paths"]
+        assert (await api("GET", "/logs/syslog")).raw == b"line\n"
+        assert b'<a href="syslog">syslog</a>' in (await api("GET", "/logs/")).raw
+        assert (await api("GET", "/logs")).headers["location"] == "logs/"
+        assert (await api("GET", "/logs/none")).raw == b"404 page not found\n"
+        above = await api("GET", "/logs/../secret")
+        assert (above.status, above.raw) == (400, b'invalid path: "../secret"\n')
+        assert (await api("GET", "/logs/a/./b")).status == 400
+        assert (await api("POST", "/logs/syslog")).status == 405
+        assert (await api("GET", "/logs/syslog", user="alice")).status == 403
+    async with serving(logs_dir=None) as api:
+        assert "/logs" not in (await api.get("/"))["paths"]
+        assert (await api("GET", "/logs/syslog")).status == 404

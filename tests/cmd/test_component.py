@@ -9,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from tiphys.cmd.apiserver import apiserver
+from tiphys.cmd.apiserver import apiserver, options_from
 from tiphys.cmd.component import Component
 from tiphys.cmd.controller_manager import controller_manager
 from tiphys.cmd.kubelet import kubelet
@@ -80,7 +80,15 @@ def test_the_flags_of_kubeadm(name: str, tmp_path: Any) -> None:
     assert idle(parsed(COMMANDS[name], *words)) == IDLE[name]
 
 
-VALUES = {"bool": "true", "int": "1", "float": "1", "duration": "1s", "map": "a=b", "modules": "a=1"}
+VALUES = {
+    "bool": "true",
+    "int": "1",
+    "ints": "23",
+    "float": "1",
+    "duration": "1s",
+    "map": "a=b",
+    "modules": "a=1",
+}
 CHOSEN = {
     "tls-min-version": "VersionTLS13", "audit-log-format": "json", "leader-elect-resource-lock": "leases",
     "authorization-mode": "Webhook", "config": "", "cert-dir": "/nowhere",
@@ -198,6 +206,12 @@ def test_verbosity_turns_debug_lines_on() -> None:
         assert root.level == logging.DEBUG
     finally:
         root.setLevel(before)
+
+
+def test_log_files_are_shown_unless_they_are_not_to_be() -> None:
+    for line, shown in (([], True), (["--enable-logs-handler=false"], False)):
+        with apiserver.make_context("x", ["--advertise-address=192.0.2.7", *line]) as ctx, ctx.scope():
+            assert (options_from(dict(ctx.params)).logs_dir is not None) is shown
 
 
 def test_every_idle_flag_of_the_api_server_says_why() -> None:

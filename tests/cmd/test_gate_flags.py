@@ -67,6 +67,22 @@ def test_tls(command: click.Command, needed: list[str]) -> None:
         read_tls(flags_of(command, *needed, "--tls-cipher-suites=NONE"))
 
 
+@pytest.mark.parametrize(("command", "needed"), WITH_TLS, ids=IDS[:-1])
+def test_curves(command: click.Command, needed: list[str]) -> None:
+    flag = "--tls-curve-preferences"
+    options = read_tls(flags_of(command, *needed, f"{flag}=23,0x1d", f"{flag}=25"))
+    assert options.curves == ("P-256", "X25519", "P-521")
+    assert read_tls(flags_of(command, *needed)).curves == ()
+    for value, why in (("P256", "invalid syntax"), ("4294967296", "value out of range")):
+        with pytest.raises(FlagError) as found:
+            flags_of(command, *needed, f"{flag}={value}")
+        assert found.value.message == (
+            f'invalid argument "{value}" for "{flag}" flag: strconv.ParseInt: parsing "{value}": {why}'
+        )
+    with pytest.raises(FlagError, match="duplicate curve preference 23"):
+        read_tls(flags_of(command, *needed, f"{flag}=23,23"))
+
+
 def test_an_endpoint_knows_its_gates_and_its_tls() -> None:
     line = ["--kubeconfig=x", "--tls-min-version=VersionTLS13", "--feature-gates=ComponentFlagz=false"]
     options = read_serving(flags_of(controller_manager.controller_manager, *line))

@@ -45,6 +45,14 @@ def test_of_the_api_server(line: list[str], streams: int, chance: float, protoco
     assert read_tls(flags).protocols == protocols
 
 
+@pytest.mark.parametrize("command", [apiserver, controller_manager, scheduler])
+@pytest.mark.parametrize(("line", "shared"), [([], False), (["--permit-port-sharing"], True)])
+def test_ports_are_shared_where_that_is_said(command: click.Command, line: list[str], shared: bool) -> None:
+    flags = flags_of(command, *line)
+    limits = read_limits(flags) if command is apiserver else read_serving(flags).limits
+    assert limits.shares_port is shared
+
+
 @pytest.mark.parametrize("chance", ["-0.01", "0.03"])
 def test_how_often_is_bounded(chance: str) -> None:
     flags = ["--advertise-address=192.0.2.7", f"--goaway-chance={chance}"]

@@ -1,12 +1,14 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 
 from tiphys.apimachinery.errors import NotFound, TooManyRequests
+from tiphys.wire import pki
 from tiphys.wire.message import ByteStream, Request, Response
-from tiphys.wire.server import Server, serve
+from tiphys.wire.server import Server, ServerLimits, serve
 
 DEADLINE_S = 60
 
@@ -322,3 +324,18 @@ async def test_header_values_cannot_break_out() -> None:
         _, headers, _ = split(await talk(server, get("/injected", CLOSE)))
     assert headers["warning"] == "a  Evil: yes"
     assert "evil" not in headers
+
+
+@pytest.mark.parametrize("secure", [False, True])
+async def test_ports_are_shared_where_both_say_so(secure: bool) -> None:
+    context = None
+    if secure:
+        now = datetime(2026, 1, 1, tzinfo=UTC)
+        context = pki.server_context(pki.issue_server(pki.make_ca("ca", now), "s", ["localhost"], now), None)
+    sharing = ServerLimits(shares_port=True)
+    async with serve(App(), limits=sharing, ssl_context=context) as first:
+        async with serve(App(), limits=sharing, ssl_context=context, port=first.port) as second:
+            assert second.port == first.port
+        with pytest.raises(OSError, match="already in use"):
+            async with serve(App(), ssl_context=context, port=first.port):
+                pass

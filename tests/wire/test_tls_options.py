@@ -82,3 +82,43 @@ def test_handshakes() -> None:
         shake_hands(narrow, client(ssl.TLSVersion.TLSv1_2, "ECDHE-ECDSA-AES128-GCM-SHA256"))
     with pytest.raises(ssl.SSLError):
         shake_hands(read("VersionTLS13", []), client(ssl.TLSVersion.TLSv1_2))
+
+
+P256, P384, X25519, HYBRID = 23, 24, 29, 4588
+
+
+def agreeing_by(name: str) -> ssl.SSLContext:
+    context = client(ssl.TLSVersion.TLSv1_3)
+    context.set_ecdh_curve(name)
+    return context
+
+
+def test_curves() -> None:
+    narrow = read("", [], curves=[P384, X25519, HYBRID])
+    assert narrow.curves == ("P-384", "X25519", "X25519MLKEM768")
+    for name in ("secp384r1", "X25519"):
+        shake_hands(narrow, agreeing_by(name))
+    with pytest.raises(ssl.SSLError):
+        shake_hands(narrow, agreeing_by("prime256v1"))
+    shake_hands(read("", []), agreeing_by("prime256v1"))
+
+
+@pytest.mark.parametrize(
+    ("curves", "message"),
+    [
+        ([0], "curve preference 0 is out of range (must be 1-65535)"),
+        ([-1], "curve preference -1 is out of range (must be 1-65535)"),
+        ([65536], "curve preference 65536 is out of range (must be 1-65535)"),
+        ([P256, P384, P256], "duplicate curve preference 23"),
+        ([P256, 9], "curve preference 9 is not supported by the current Go version"),
+    ],
+)
+def test_refused_curves(curves: list[int], message: str) -> None:
+    with pytest.raises(TlsOptionError) as found:
+        read("", [], curves=curves)
+    assert str(found.value) == message
+
+
+def test_curves_that_openssl_has_not() -> None:
+    with pytest.raises(TlsOptionError, match="OpenSSL has none of the curves P-999"):
+        TlsOptions(curves=("P-999",)).apply(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))

@@ -1,4 +1,4 @@
-"""Everything that is no resource: discovery, health, version, metrics, OpenAPI, token keys.
+"""Everything that is no resource: discovery, health, version, metrics, OpenAPI, token keys, log files.
 
 Owns: the list of such paths. Called by the server's chain once the user is allowed.
 """
@@ -68,12 +68,31 @@ class NonResource:
         path = request.path.rstrip("/") or "/"
         first = path.split("/")[1]
         if request.method not in ("GET", "HEAD"):
-            if path in _ROUTES or (first in ("api", "apis") and self._discovery.handle(request)):
+            if (
+                path in _ROUTES
+                or self._shows_logs(first)
+                or (first in ("api", "apis") and self._discovery.handle(request))
+            ):
                 raise MethodNotAllowed("the server does not allow this method on the requested resource")
             return None
         if first == "openapi":
             return await self._openapi.answer(request, path)
+        if self._shows_logs(first):
+            return await self._logs(request)
         return self._answer(request, path, first)
+
+    def _shows_logs(self, first: str) -> bool:
+        return first == "logs" and self._options.logs_dir is not None
+
+    async def _logs(self, request: Request) -> Response:
+        """Answer with a log file of this machine, or with their names."""
+        from tiphys.wire.file_server import failure, serve_file
+
+        below = request.path.removeprefix("/logs").removeprefix("/")
+        if any(part in (".", "..") for part in below.split("/")):
+            return failure(400, f"invalid path: {orjson.dumps(below).decode()}")
+        assert self._options.logs_dir is not None
+        return await serve_file(request, self._options.logs_dir / below.strip("/"))
 
     def _answer(self, request: Request, path: str, first: str) -> Response | None:
         if first in ("api", "apis"):
@@ -120,6 +139,7 @@ class NonResource:
             for name in ("ComponentFlagz", "ComponentStatusz")
             if self._options.feature_gates.enabled(name)
         ]
+        own += ["/logs"] if self._options.logs_dir is not None else []
         groups = [f"/apis/{name}" for name in self._table.groups() if name]
         versions = [f"{path}/{one}" for path in groups for one in self._table.versions(path[6:])]
         return sorted([*own, *groups, *versions, *self._health.paths()])

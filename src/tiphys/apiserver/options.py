@@ -111,6 +111,8 @@ class ApiServerOptions:
     """The port on every node that leads to the Service ``kubernetes``; 0: none."""
     max_connection_bytes_per_s: int = 0
     """How fast bytes pass an upgraded connection each way; 0: as fast as they come."""
+    logs_dir: Path | None = Path("/var/log")
+    """Whose files ``/logs/`` shows; None: there is no such path."""
     cors_allowed_origins: tuple[str, ...] = ()
     """Regular expressions of origins whose pages may read answers."""
     strict_transport_security: tuple[str, ...] = ()

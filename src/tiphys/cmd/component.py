@@ -23,6 +23,7 @@ _BOOLS = {
     **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), "true"),
     **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), "false"),
 }
+_JOINED = ("list", "ints", "map")
 _META = "tiphys.cmd.component"
 
 
@@ -162,7 +163,7 @@ class _Line:
         elif name not in self._own:
             if name not in self.idle:
                 self.idle.append(name)
-        elif kind in ("list", "map") and not self._own[name].multiple:
+        elif kind in _JOINED and not self._own[name].multiple:
             before = self._joined.get(name)
             self._joined[name] = value if before is None else f"{before},{value}"
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -46,11 +47,45 @@ def read_gates(flags: dict[str, Any]) -> FeatureGates:
     return gates
 
 
+class Numbers(click.ParamType[tuple[int, ...]]):
+    """Whole numbers by commas, as pflag reads those of 32 bits."""
+
+    name = "numbers"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        if isinstance(value, tuple | list):
+            return tuple(value)
+        flag = param.opts[0] if param is not None else ""
+        return tuple(_number(one, value, flag) for one in str(value).split(",") if value)
+
+
+def _number(text: str, value: str, flag: str) -> int:
+    why = "invalid syntax"
+    try:
+        number = int(text, 0)
+        if -(1 << 31) <= number < 1 << 31:
+            return number
+        why = "value out of range"
+    except ValueError:
+        pass
+    raise FlagError(
+        f'invalid argument "{value}" for "{flag}" flag: strconv.ParseInt: parsing "{text}": {why}'
+    )
+
+
 def tls_flags(command: Callable[..., None]) -> Callable[..., None]:
     """Add the flags; ``read_tls`` takes them out of the command's keywords."""
     for flag in (
         click.option("--tls-cipher-suites", default="", help="Of TLS up to 1.2, by commas."),
         click.option("--tls-min-version", default="", help="VersionTLS12 when not given."),
+        click.option(
+            "--tls-curve-preferences",
+            type=Numbers(),
+            default="",
+            help="By which keys are agreed on, by TLS's numbers and commas: 23 is P-256, 29 X25519, ...",
+        ),
     ):
         command = flag(command)
     return command
@@ -61,6 +96,9 @@ def read_tls(flags: dict[str, Any]) -> TlsOptions:
     suites = [one for one in flags.pop("tls_cipher_suites").split(",") if one]
     protocols = HTTP1 if flags.pop("disable_http2_serving", False) else HTTP2
     try:
-        return read(flags.pop("tls_min_version"), suites, protocols)
+        options = read(flags.pop("tls_min_version"), suites, protocols, flags.pop("tls_curve_preferences"))
+        if options.curves:
+            options.apply(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        return options
     except TlsOptionError as error:
         raise FlagError(str(error)) from error

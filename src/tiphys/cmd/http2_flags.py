@@ -1,4 +1,4 @@
-"""Flags about HTTP/2: whether and how it is offered, and how often clients are sent elsewhere."""
+"""Flags of whoever serves securely: HTTP/2, how often clients are sent elsewhere, shared ports."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def http2_flags(command: Callable[..., None]) -> Callable[..., None]:
             default=0,
             help=f"0: {MAX_STREAMS}, as upstream's.",
         ),
+        go_bool("--permit-port-sharing", default=False, help="Let others listen on the same port."),
     ):
         command = flag(command)
     return command
@@ -49,5 +50,7 @@ def read_limits(flags: dict[str, Any]) -> ServerLimits:
     """Return what the flags mean, and take them away."""
     streams = flags.pop("http2_max_streams_per_connection")
     return ServerLimits(
-        max_streams=streams if streams > 0 else MAX_STREAMS, goaway_chance=flags.pop("goaway_chance", 0.0)
+        max_streams=streams if streams > 0 else MAX_STREAMS,
+        goaway_chance=flags.pop("goaway_chance", 0.0),
+        shares_port=flags.pop("permit_port_sharing"),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -10,6 +11,7 @@ import click
 from tiphys.apiserver.options import KUBELET_PORT
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_LOGS = Path("/var/log")
 _OPTIONS = (
     click.option(
         "--enable-garbage-collector",
@@ -24,6 +26,13 @@ _OPTIONS = (
         default=True,
         show_default=True,
         help="answer 502 where an aggregated server leads clients elsewhere",
+    ),
+    click.option(
+        "--enable-logs-handler",
+        type=bool,
+        default=True,
+        show_default=True,
+        help="show files of /var/log below /logs/",
     ),
     click.option(
         "--kubelet-port",
@@ -48,4 +57,5 @@ def switch_options(flags: Mapping[str, Any]) -> dict[str, Any]:
         "collects_garbage": flags["enable_garbage_collector"],
         "rejects_redirects": flags["aggregator_reject_forwarding_redirect"],
         "kubelet_port": flags["kubelet_port"],
+        "logs_dir": _LOGS if flags["enable_logs_handler"] else None,
     }

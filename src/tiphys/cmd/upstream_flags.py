@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 Kinds = Mapping[str, str]
-"""Kind of value to names, with spaces between. ``list`` and ``map`` may be given several times."""
+"""Kind of value to names, with spaces between. ``list``, ``ints`` and ``map`` may be given several times."""
 
 LOGGING: Final[Kinds] = {
     "bool": "log-json-split-stream log-text-split-stream",
@@ -24,7 +24,8 @@ SERVING: Final[Kinds] = {
     "bool": "disable-http2-serving permit-address-sharing permit-port-sharing",
     "int": "secure-port http2-max-streams-per-connection",
     "text": "bind-address cert-dir tls-cert-file tls-private-key-file tls-min-version",
-    "list": "tls-cipher-suites tls-curve-preferences",
+    "list": "tls-cipher-suites",
+    "ints": "tls-curve-preferences",
     "many": "tls-sni-cert-key",
 }
 FRONT_PROXY: Final[Kinds] = {
@@ -260,9 +261,9 @@ _KUBELET_FILE: Final[Kinds] = {
         "tls-private-key-file topology-manager-policy topology-manager-scope volume-plugin-dir"
     ),
     "list": (
-        "allowed-unsafe-sysctls cluster-dns enforce-node-allocatable register-with-taints "
-        "tls-cipher-suites tls-curve-preferences"
+        "allowed-unsafe-sysctls cluster-dns enforce-node-allocatable register-with-taints tls-cipher-suites"
     ),
+    "ints": "tls-curve-preferences",
     "map": (
         "cpu-manager-policy-options eviction-hard eviction-minimum-reclaim eviction-soft "
         "eviction-soft-grace-period feature-gates kube-reserved manifest-url-header qos-reserved "
@@ -306,7 +307,6 @@ _IDLE: Final[Mapping[str, str]] = {
     "objects are stored as JSON": "storage-media-type",
     "there is one store for all": "etcd-servers-overrides",
     "endpoints are always asked themselves": "enable-aggregator-routing",
-    "no logs are served": "enable-logs-handler",
     "what is emulated are fields and gates": (
         "emulation-forward-compatible runtime-config-emulation-forward-compatible"
     ),
@@ -316,8 +316,7 @@ _IDLE: Final[Mapping[str, str]] = {
         "coordinated-leadership-lease-duration coordinated-leadership-renew-deadline "
         "coordinated-leadership-retry-period"
     ),
-    "addresses are taken again at once, ports are not shared": "permit-address-sharing permit-port-sharing",
-    "OpenSSL chooses its curves": "tls-curve-preferences",
+    "addresses are taken again at once, as Go's listeners take them": "permit-address-sharing",
 }
 """Why flags of the API server have no effect, and whatever other component has them for the same reason."""
 

@@ -1,9 +1,9 @@
 """What of OpenSSL Python's ``ssl`` does not offer, asked of the library that ``ssl`` itself is linked to.
 
-Owns: two things about a server's context. That a handshake accepts any client certificate, or none: who it
-stands for is found out by ``client_certificates``, and a request can then be answered 401. And in which order
-the server prefers ciphers. Refuses Python builds that it does not know: there each function says False and
-changes nothing, and the log says so once. Called by ``pki``.
+Owns: three things about a server's context. That a handshake accepts any client certificate, or none: who
+it stands for is found out by ``client_certificates``, and a request can then be answered 401. In which
+order the server prefers ciphers. And by which groups keys are agreed on. Refuses Python builds that it does
+not know: there each function says False and changes nothing, and the log says so once. Called by ``pki``.
 
 ``ssl.SSLContext`` begins with an object's head and then OpenSSL's own context, in every CPython so far.
 """
@@ -24,6 +24,8 @@ KNOWN: Final = ((3, 11), (3, 14))
 """The first and the last version of CPython whose contexts are known to begin so."""
 _PRIORITIZE_CHACHA: Final = 0x00200000
 """Of the server's options: who likes ChaCha20 best gets it, as it has no hardware for AES."""
+_SET_GROUPS: Final = 92
+"""What ``SSL_CTX_set1_groups_list`` is called inside."""
 _MAX_NAMES_BYTES: Final = 32 * 1024
 """What is told of authorities shares one message of 64 KiB with nothing else."""
 _VERIFY: Final = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
@@ -32,6 +34,7 @@ Prototypes = dict[str, tuple[Any, tuple[Any, ...]]]
 """Results and arguments by name."""
 _PROTOTYPES: Final[Prototypes] = {
     "OpenSSL_version_num": (ctypes.c_ulong, ()),
+    "SSL_CTX_ctrl": (ctypes.c_long, (_POINTER, ctypes.c_int, ctypes.c_long, ctypes.c_char_p)),
     "SSL_CTX_get_options": (ctypes.c_uint64, (_POINTER,)),
     "SSL_CTX_set_cert_verify_callback": (None, (_POINTER, _VERIFY, _POINTER)),
     "SSL_CTX_set_ciphersuites": (ctypes.c_int, (_POINTER, ctypes.c_char_p)),
@@ -82,6 +85,17 @@ def prefer_suites(context: ssl.SSLContext, suites: Iterable[str]) -> bool:
         return False
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE | _PRIORITIZE_CHACHA
     return True
+
+
+def agree_by(context: ssl.SSLContext, groups: Iterable[str]) -> bool:
+    """Agree on keys by these groups alone, as far as OpenSSL has them; tell whether that can be done."""
+    library = _library()
+    if library is None:
+        return False
+    scratch = address_of(other := ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    known = [name for name in groups if library.SSL_CTX_ctrl(scratch, _SET_GROUPS, 0, name.encode()) == 1]
+    del other
+    return bool(library.SSL_CTX_ctrl(address_of(context), _SET_GROUPS, 0, ":".join(known).encode()) == 1)
 
 
 def functions(prototypes: Prototypes) -> Any:

@@ -52,6 +52,8 @@ class ServerLimits:
     """Of a connection of HTTP/2 at a time."""
     goaway_chance: float = 0.0
     """How many of the requests over HTTP/2 are the last of their connection."""
+    shares_port: bool = False
+    """Whether others may listen on the same address and port."""
 
 
 class Server:
@@ -96,7 +98,12 @@ class Server:
         make = partial(self._connection, loop)
         added: Sequence[asyncio.Server | TlsListener]
         if ssl_context is None:
-            added = [await loop.create_server(make, host, port, backlog=backlog, reuse_address=True)]
+            shares = self.limits.shares_port
+            added = [
+                await loop.create_server(
+                    make, host, port, backlog=backlog, reuse_address=True, reuse_port=shares
+                )
+            ]
         else:
             added = await tls_listener.listen(
                 host,
@@ -105,6 +112,7 @@ class Server:
                 make_protocol=make,
                 handshake_s=self.limits.handshake_s,
                 backlog=backlog,
+                shares_port=self.limits.shares_port,
             )
         self._listeners += added
         if self._sweeper is None:

@@ -121,6 +121,7 @@ async def listen(
     make_protocol: Callable[[str | None], asyncio.BufferedProtocol],
     handshake_s: float,
     backlog: int,
+    shares_port: bool = False,
 ) -> list[TlsListener]:
     """Listen on every address that a host name stands for. Raises OSError.
 
@@ -131,7 +132,7 @@ async def listen(
     listeners: list[TlsListener] = []
     try:
         for family, _, _, _, address in dict.fromkeys(found):
-            sock = _bound(family, address, backlog)
+            sock = _bound(family, address, backlog, shares_port=shares_port)
             listeners.append(TlsListener(loop, sock, context, make_protocol, handshake_s))
     except BaseException:
         for listener in listeners:
@@ -140,10 +141,12 @@ async def listen(
     return listeners
 
 
-def _bound(family: int, address: tuple[Any, ...], backlog: int) -> socket.socket:
+def _bound(family: int, address: tuple[Any, ...], backlog: int, *, shares_port: bool) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shares_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(address)
