@@ -34,11 +34,110 @@ TEXT = (
         ("DELETE", "/api/v1/nodes", "", ("DELETECOLLECTION", "", "", "v1", "nodes", "", "cluster")),
         ("POST", POD + "/exec", "", ("CONNECT", "", "", "v1", "pods", "exec", "resource")),
         ("GET", "/readyz", "", ("GET", "", "", "", "", "/readyz", "")),
-        ("BREW", POD, "", ("OTHER", "", "", "v1", "pods", "", "resource")),
+        ("GET", POD + "/log", "", ("CONNECT", "", "", "v1", "pods", "log", "resource")),
+        ("HEAD", POD, "", ("GET", "", "", "v1", "pods", "", "resource")),
+        ("HEAD", "/readyz", "", ("GET", "", "", "", "", "/readyz", "")),
+        ("OPTIONS", POD, "", ("other", "", "", "v1", "pods", "", "resource")),
+        ("BREW", POD, "", ("other", "", "", "v1", "pods", "", "resource")),
     ],
 )  # fmt: skip
 def test_labels(method: str, path: str, query: str, labels: tuple[str, ...]) -> None:
     assert labels_of(parse(method, path, query)) == labels
+
+
+def test_what_is_applied_is_told_from_other_patches() -> None:
+    patch = parse("PATCH", POD)
+    assert labels_of(patch, media_type="application/apply-patch+yaml")[0] == "APPLY"
+    assert labels_of(patch, media_type="application/merge-patch+json")[0] == "PATCH"
+    assert (
+        labels_of(parse("PATCH", POD + "/proxy"), media_type="application/apply-patch+yaml")[0] == "CONNECT"
+    )
+
+
+def values(metrics: Metrics, family: str) -> dict[str, float]:
+    """Return the samples of a family by the rest of their lines."""
+    lines = [line for line in metrics.render().decode().splitlines() if line.startswith(family)]
+    return {line.removeprefix(family).rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
+
+
+def test_sizes_are_shown_of_answers_to_reads_alone() -> None:
+    metrics = Metrics()
+    for method in ("GET", "PUT", "DELETE", "POST"):
+        metrics.observe(labels_of(parse(method, POD)), 200, 0.001, 2000)
+    found = values(metrics, "apiserver_response_sizes_count")
+    assert ['verb="GET"' in labels for labels in found] == [True]
+
+
+def test_time_that_others_took_is_left_out() -> None:
+    metrics = Metrics()
+    for dry_run, seconds, aside_s in (
+        (False, 0.03, 0.0),
+        (False, 3.0, 2.5),
+        (True, 0.07, 0.0),
+        (True, 1.0, 2.0),
+    ):
+        kind = metrics.kind(labels_of(parse("POST", "/api/v1/namespaces/n/pods"), dry_run=dry_run))
+        kind.observe(201, seconds, 100)
+        if aside_s:
+            kind.held_up(seconds, aside_s)
+    found = values(metrics, "apiserver_request_sli_duration_seconds_")
+    labels = (
+        'component="apiserver",group="",{}resource="pods",scope="resource",subresource="",verb="POST",'
+        'version="v1"'
+    )
+    for bound, count in (
+        ("0.05", 2.0),
+        ("0.1", 3.0),
+        ("0.4", 3.0),
+        ("0.6", 4.0),
+        ("60.0", 4.0),
+        ("+Inf", 4.0),
+    ):
+        assert found["bucket{" + labels.format(f'le="{bound}",') + "}"] == count
+    assert not any('le="0.025"' in one for one in found)
+    assert found["sum{" + labels.format("") + "}"] == pytest.approx(0.03 + 0.5 + 0.07)
+    assert found["count{" + labels.format("") + "}"] == 4.0
+
+
+async def test_bodies_and_validations_are_counted(api: Any) -> None:
+    path = "/api/v1/namespaces/default/configmaps"
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "x" * 60_000}}
+    await api("POST", f"{path}?fieldValidation=Strict", body)
+    await api("POST", f"{path}?fieldValidation=Never", body)
+    metrics = api.server.backend.metrics
+    sizes = values(metrics, "apiserver_request_body_size_bytes_bucket")
+    assert sizes['{group="",le="50000.0",resource="configmaps",verb="create"}'] == 0.0
+    assert sizes['{group="",le="150000.0",resource="configmaps",verb="create"}'] == 2.0
+    validations = values(metrics, "field_validation_request_duration_seconds_count")
+    assert validations == {f'{{field_validation="{one}"}}': 0.0 for one in ("", "Strict", "invalid")}
+
+
+async def test_authorization_is_counted_whether_it_was_known_or_not(api: Any) -> None:
+    metrics = api.server.backend.metrics
+
+    def shown() -> tuple[float, float, float, float]:
+        attempts = values(metrics, "authorization_attempts_total")
+        times = values(metrics, "authorization_duration_seconds_count")
+        filters = values(metrics, "apiserver_request_filter_duration_seconds_count")
+        allowed, refused = '{result="allowed"}', '{result="no-opinion"}'
+        assert (attempts.get(allowed), attempts.get(refused)) == (times.get(allowed), times.get(refused))
+        return (
+            attempts.get(allowed, 0.0), attempts.get(refused, 0.0),
+            filters['{filter="authentication"}'], filters['{filter="authorization"}'],
+        )  # fmt: skip
+
+    before = shown()
+    for _ in range(5):
+        await api.get("/api/v1/namespaces/default")
+    await api("GET", "/api/v1/namespaces/default/secrets", user="alice")
+    after = shown()
+    assert [one - other for one, other in zip(after, before, strict=True)] == [5.0, 1.0, 6.0, 6.0]
+
+
+async def test_versions_are_shown(api: Any) -> None:
+    assert values(api.server.backend.metrics, "version_info") == {
+        '{binary="1.36.0",component="kube",emulation="1.36",min_compat="1.35"}': 1.0
+    }
 
 
 def test_requests_are_counted_by_what_they_asked_and_how_they_ended() -> None:

@@ -24,9 +24,10 @@ from tiphys.apiserver.authz.attributes import NotAllowed
 from tiphys.apiserver.authz.authorizer import enforce
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.compression import Compression
+from tiphys.apiserver.filter_times import FilterTimes
 from tiphys.apiserver.flights import Cut, Flights, is_long_running
 from tiphys.apiserver.flowcontrol.controller import FlowControl, Gate, Rejected
-from tiphys.apiserver.metrics import Metrics, labels_of, settle_all
+from tiphys.apiserver.metrics import Aside, Metrics, labels_of, settle_all
 from tiphys.apiserver.nonresource import NonResource
 from tiphys.apiserver.peers.controller import Peers
 from tiphys.apiserver.requestinfo import RequestInfo, parse
@@ -65,6 +66,8 @@ class Chain:
         )
         metrics.sources.append(self._impersonation.collect)
         self._attempts = attempts or Attempts()
+        self._filters = FilterTimes(self._attempts)
+        metrics.sources.append(self._filters.collect)
         self._gate, self._flights = traffic.gate, traffic.flights
         self._nonresource = nonresource
         self._metrics = metrics
@@ -80,7 +83,7 @@ class Chain:
         self._regulars = Regulars(backend, self._gate, aggregation, self._attempts)
         self._quick: QuickReads | None = None
         if auditor is None and isinstance(self._gate, FlowControl):
-            self._quick = QuickReads(backend, self._gate, self._regulars, self._next_id)
+            self._quick = QuickReads(backend, self._gate, self._regulars, self._next_id, self._filters)
         self.at_once: AtOnce | None = self._quick.answer if self._quick is not None else None
 
     def _next_id(self) -> str:
@@ -136,11 +139,13 @@ class Chain:
 
     def _count(self, request: Request, info: RequestInfo, response: Response, started: float) -> None:
         passage: Passage | None = request.scope.get("passage")
-        dry_run = "dryRun" in request.raw_query
-        if passage is not None and not dry_run:
+        query = request.raw_query
+        dry_run = "dryRun" in query
+        if passage is not None and not dry_run and request.method != "PATCH":
             kind = passage.kind
         elif response.status < 400 or self._known(info):
-            kind = self._metrics.kind(labels_of(info, dry_run=dry_run))
+            media_type = request.headers.get("content-type", "") if request.method == "PATCH" else ""
+            kind = self._metrics.kind(labels_of(info, dry_run=dry_run, media_type=media_type))
         else:
             return
         body = response.body
@@ -148,7 +153,14 @@ class Chain:
         self._counted += 1
         if self._counted % _SETTLE_EVERY == 0:
             settle_all()
-        kind.observe(response.status, self._backend.clock.monotonic() - started, size)
+        took_s = self._backend.clock.monotonic() - started
+        kind.observe(response.status, took_s, size)
+        if request.body:
+            kind.bodies.observe(len(request.body))
+        if "aside" in request.scope:
+            kind.held_up(took_s, request.scope["aside"].total_s)
+        if query and "fieldValidation" in query:
+            self._metrics.note_validation(query)
 
     def _terminated(self, info: RequestInfo, response: Response) -> None:
         """Note a request that was not answered, but ended."""
@@ -192,9 +204,13 @@ class Chain:
             user = await self._backend.authenticator.authenticate(request)
         except Unauthorized as error:
             self._note_stranger(request)
-            self._attempts.refused(error, monotonic() - began)
+            took_s = monotonic() - began
+            self._attempts.refused(error, took_s)
+            self._filters.identified(took_s)
             raise
-        self._attempts.known(user.name, monotonic() - began)
+        took_s = monotonic() - began
+        self._attempts.known(user.name, took_s)
+        self._filters.identified(took_s)
         if user.is_anonymous:
             self._note_stranger(request)
         return user
@@ -220,11 +236,14 @@ class Chain:
         """Serve a request that is like an earlier one of the same user."""
         ticket = await self._gate.enter(info, user, request.raw_query, passage.flow)
         request.scope["flow"] = ticket.headers
+        if ticket.waited_s:
+            Aside.of(request.scope).waited_s = ticket.waited_s
         try:
             if passage.allowed is None:
                 await self._authorize(request, info, user)
             else:
                 passage.allowed.tally.count += 1
+                self._filters.allowed_at_once += 1
                 if self._auditor is not None:
                     self._auditor.decided(request, passage.allowed.decision)
             call = make_call(self._backend, request, info, user, passage.resource)
@@ -238,6 +257,8 @@ class Chain:
             return await self._dispatch(request, info, user)
         ticket = await self._gate.enter(info, user, request.raw_query)
         request.scope["flow"] = ticket.headers
+        if ticket.waited_s:
+            Aside.of(request.scope).waited_s = ticket.waited_s
         try:
             return await self._dispatch(request, info, user)
         finally:
@@ -267,7 +288,12 @@ class Chain:
 
     async def _authorize(self, request: Request, info: RequestInfo, user: User) -> None:
         """Raises Forbidden unless the user may."""
-        decision = await self._backend.authorizer.decide(user, info)
+        monotonic, decision = self._backend.clock.monotonic, None
+        began = monotonic()
+        try:
+            decision = await self._backend.authorizer.decide(user, info)
+        finally:
+            self._filters.decided(decision, monotonic() - began)
         if self._auditor is not None:
             self._auditor.decided(request, decision)
         enforce(decision, user, info)

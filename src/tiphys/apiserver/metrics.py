@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+from urllib.parse import parse_qs
 
 from tiphys.apimachinery import families
 from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -21,6 +23,10 @@ _BUCKETS = (
     0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0,
     20.0, 30.0, 45.0, 60.0, float("inf"),
 )  # fmt: skip
+_SLI_FROM = 2
+"""The finest buckets, up to 0.05 s, are one where time that others took is left out."""
+_BODIES = (*(50000.0 + 100000.0 * step for step in range(31)), float("inf"))
+_VALIDATED = (*_BUCKETS[_SLI_FROM:-1],)
 _SIZES = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, float("inf"))
 _LABELS = ("verb", "dry_run", "group", "version", "resource", "subresource", "scope", "component")
 _LONG_LABELS = ("verb", "group", "version", "resource", "subresource", "scope", "component")
@@ -28,10 +34,19 @@ _COMPONENT = "apiserver"
 _VERBS = {
     "get": "GET", "list": "LIST", "watch": "WATCH", "create": "POST", "update": "PUT", "patch": "PATCH",
     "delete": "DELETE", "deletecollection": "DELETECOLLECTION", "proxy": "CONNECT", "post": "POST",
-    "put": "PUT", "head": "HEAD", "options": "OPTIONS",
+    "put": "PUT", "head": "GET",
 }  # fmt: skip
+_OTHER_VERB = "other"
+_BODY_VERBS = {
+    "POST": "create", "PUT": "update", "PATCH": "patch", "APPLY": "patch", "DELETE": "delete",
+    "DELETECOLLECTION": "deletecollection",
+}  # fmt: skip
+_SIZED_VERBS = ("GET", "LIST")
+"""Those of whose answers the sizes are shown."""
+_FIELD_VALIDATIONS = ("", "Ignore", "Warn", "Strict")
+_APPLIED = "application/apply-patch+yaml"
 _GONE = re.compile(r"unavailable in v(\d+\.\d+)")
-_CONNECT = frozenset({"attach", "exec", "portforward", "proxy"})
+_CONNECT = frozenset({"attach", "exec", "log", "portforward", "proxy"})
 Labels = tuple[str, ...]
 Source = Callable[[], Iterable[Metric]]
 
@@ -66,6 +81,20 @@ class Durations:
     def total_s(self) -> float:
         self.settle()
         return self._total_s
+
+    def add_all(self, other: Durations, sign: int = 1) -> None:
+        """Count what another counts as well, or take it back; both have the same bounds."""
+        for bucket, count in enumerate(other.buckets):
+            self._buckets[bucket] += sign * count
+        self._total_s += sign * other.total_s
+
+    def from_bucket(self, first: int) -> Durations:
+        """Return these with all buckets up to one as that one."""
+        coarse = Durations(self.bounds[first:])
+        buckets = self.buckets
+        coarse._buckets = [sum(buckets[: first + 1]), *buckets[first + 1 :]]
+        coarse._total_s = self._total_s
+        return coarse
 
     def add(self, bucket: int, count: int, each: float = 0.0) -> None:
         """Count some that took the same, given where they belong."""
@@ -114,15 +143,48 @@ def settle_all() -> None:
         durations.settle()
 
 
+class Aside:
+    """What of a request's time was not this server's own work."""
+
+    __slots__ = ("mutating_s", "validating_s", "waited_s")
+
+    def __init__(self) -> None:
+        self.waited_s = 0.0
+        """For its turn."""
+        self.mutating_s = 0.0
+        """Of webhooks, which are asked one after the other."""
+        self.validating_s = 0.0
+        """Of webhooks, which are asked at the same time: the slowest."""
+
+    @property
+    def total_s(self) -> float:
+        return self.waited_s + self.mutating_s + self.validating_s
+
+    @staticmethod
+    def of(scope: dict[str, Any]) -> Aside:
+        """Return what a request notes this in."""
+        found: Aside = scope.setdefault("aside", Aside())
+        return found
+
+
 class Kind:
     """The requests of one set of labels; once there, it stays."""
 
-    __slots__ = ("codes", "durations", "sizes")
+    __slots__ = ("bodies", "codes", "durations", "long", "own", "sizes")
 
     def __init__(self) -> None:
         self.codes: dict[int, int] = {}
         self.durations = Durations()
         self.sizes = Durations(_SIZES)
+        self.bodies = Durations(_BODIES)
+        """Bytes of what was sent."""
+        self.long, self.own = Durations(), Durations()
+        """Of requests that others held up: how long they took, and what of it was the server's own work."""
+
+    def held_up(self, seconds: float, aside_s: float) -> None:
+        """Note of a request that is counted in ``observe`` what of its time others took."""
+        self.long.observe(seconds)
+        self.own.observe(max(seconds - aside_s, 0.0))
 
     def observe(self, code: int, seconds: float, size: int) -> None:
         """Count one answered request; ``size`` of its body in bytes, -1 for a stream."""
@@ -142,9 +204,14 @@ class LongRunning:
         self.events = 0
 
 
-def labels_of(info: RequestInfo, *, dry_run: bool = False) -> Labels:
-    """Return the labels of a request, in the order of ``_LABELS``, without the component."""
-    verb = "CONNECT" if info.subresource in _CONNECT else _VERBS.get(info.verb, "OTHER")
+def labels_of(info: RequestInfo, *, dry_run: bool = False, media_type: str = "") -> Labels:
+    """Return the labels of a request, in the order of ``_LABELS``, without the component.
+
+    ``media_type`` tells a server-side apply from other patches.
+    """
+    verb = "CONNECT" if info.subresource in _CONNECT else _VERBS.get(info.verb, _OTHER_VERB)
+    if media_type == _APPLIED and verb == "PATCH":
+        verb = "APPLY"
     if not info.is_resource:
         return verb, "", "", "", "", info.path, ""
     return (
@@ -169,6 +236,8 @@ class Metrics:
         self._long: dict[Labels, LongRunning] = {}
         self.sources: list[Source] = []
         self._deprecated: set[Labels] = set()
+        self.field_validations: set[str] = {""}
+        """What requests have asked for in ``fieldValidation``."""
         self._terminated: dict[Labels, int] = {}
         self._registry = families.Registry()
         self._registry.register(self)
@@ -224,11 +293,14 @@ class Metrics:
             for code, count in kind.codes.items():
                 total.add_metric([*labels, _COMPONENT, str(code)], count)
             kind.durations.add_to(seconds, [*labels, _COMPONENT])
-            if labels[1] == "":
+            if labels[1] == "" and labels[0] in _SIZED_VERBS:
                 kind.sizes.add_to(sizes, [labels[0], *labels[2:], _COMPONENT])
         yield total
         yield seconds
         yield sizes
+        yield self._own_work()
+        yield self._bodies()
+        yield self._validations()
         outgoing = GaugeMetricFamily(
             "apiserver_requested_deprecated_apis", "[STABLE] Deprecated resources that were asked for.",
             labels=("group", "version", "resource", "subresource", "removed_release"),
@@ -246,6 +318,55 @@ class Metrics:
         yield from self._long_families()
         for source in self.sources:
             yield from source()
+
+    def _own_work(self) -> Metric:
+        """Return how long requests took without the time that waiting and webhooks took."""
+        family = HistogramMetricFamily(
+            "apiserver_request_sli_duration_seconds",
+            "[ALPHA] Time to answer, without that of webhooks and of waiting for a turn.",
+            labels=_LONG_LABELS,
+        )
+        found: dict[Labels, Durations] = {}
+        for labels, kind in self._kinds.items():
+            times = found.setdefault((labels[0], *labels[2:]), Durations())
+            times.add_all(kind.durations)
+            times.add_all(kind.long, -1)
+            times.add_all(kind.own)
+        for labels, times in found.items():
+            times.from_bucket(_SLI_FROM).add_to(family, [*labels, _COMPONENT])
+        return family
+
+    def _bodies(self) -> Metric:
+        """Return how large what clients sent was."""
+        family = HistogramMetricFamily(
+            "apiserver_request_body_size_bytes", "[ALPHA] Bytes of requests' bodies.",
+            labels=("group", "resource", "verb"),
+        )  # fmt: skip
+        found: dict[tuple[str, str, str], Durations] = {}
+        for labels, kind in self._kinds.items():
+            verb = _BODY_VERBS.get(labels[0], "")
+            if verb and labels[4] and any(kind.bodies.buckets):
+                found.setdefault((labels[2], labels[4], verb), Durations(_BODIES)).add_all(kind.bodies)
+        for key, sizes in found.items():
+            sizes.add_to(family, key)
+        return family
+
+    def _validations(self) -> Metric:
+        """Return which validations of fields were asked for; like upstream's, it never counts how long."""
+        family = HistogramMetricFamily(
+            "field_validation_request_duration_seconds",
+            "[ALPHA] Time to answer by how fields were to be validated: series alone, without counts.",
+            labels=("field_validation",),
+        )
+        for asked in sorted(self.field_validations):
+            Durations((*_VALIDATED, float("inf"))).add_to(family, [asked])
+        return family
+
+    def note_validation(self, query: str) -> None:
+        """Note what a query asks for in ``fieldValidation``."""
+        asked = parse_qs(query, keep_blank_values=True).get("fieldValidation", [])
+        good = len(asked) == 1 and asked[0] in _FIELD_VALIDATIONS
+        self.field_validations.add(asked[0] if good else "invalid")
 
     def _long_families(self) -> Iterator[Metric]:
         running = GaugeMetricFamily(

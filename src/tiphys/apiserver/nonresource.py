@@ -180,8 +180,19 @@ def build_info() -> Iterator[Metric]:
         "compiler": "compiler", "platform": "platform",
     }  # fmt: skip
     found = version_info()
-    family = GaugeMetricFamily("kubernetes_build_info", "What this is.", labels=tuple(labels))
+    family = GaugeMetricFamily("kubernetes_build_info", "[BETA] What this is.", labels=tuple(labels))
     family.add_metric([found[key] for key in labels.values()], 1)
+    yield family
+
+
+def compatibility(effective: Effective) -> Iterator[Metric]:
+    """Yield as which versions this server behaves."""
+    family = GaugeMetricFamily(
+        "version_info", "[ALPHA] The versions of this server, and those it behaves as.",
+        labels=("binary", "component", "emulation", "min_compat"),
+    )  # fmt: skip
+    emulated, compatible = (".".join(map(str, one)) for one in (effective.emulated, effective.compatible))
+    family.add_metric([RELEASE.removeprefix("v"), "kube", emulated, compatible], 1)
     yield family
 
 

@@ -55,7 +55,7 @@ from tiphys.apiserver.identity import Identity, identity_of
 from tiphys.apiserver.kubernetes_service import KubernetesService
 from tiphys.apiserver.metrics import Metrics
 from tiphys.apiserver.metrics import Source as MetricSource
-from tiphys.apiserver.nonresource import NonResource, build_info, declarative_validation
+from tiphys.apiserver.nonresource import NonResource, build_info, compatibility, declarative_validation
 from tiphys.apiserver.objects import Cached, ObjectStore
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.peers.addresses import Addresses, Presence
@@ -184,7 +184,8 @@ class ApiServer:
         return found
 
     def _features(self) -> list[Metric]:
-        return [feature_family(self.options.feature_gates)]
+        gates = self.options.feature_gates
+        return [feature_family(gates), *compatibility(gates.effective)]
 
     def _shown(self) -> tuple[Identity | None, EndpointReconciler | None]:
         """Return what tells clients that this server lives: a lease, and the endpoints of its Service."""

@@ -90,7 +90,7 @@ def _asked(counted: Counted) -> Iterator[Metric]:
 def _heard(counted: Counted, revision: int) -> Iterator[Metric]:
     """Yield what the cache heard from the store and passed on."""
     kinds: tuple[tuple[str, str, Callable[[KindCounts], int]], ...] = (
-        ("storage_events_received", "[BETA] Events from the store.", lambda one: one.received),
+        ("storage_events_received", "Events from the store.", lambda one: one.received),
         ("watch_cache_events_received", "Events that came into the cache.", lambda one: one.received),
         ("watch_cache_events_dispatched", "Events that watchers could be told of.", lambda one: one.told),
         ("watch_cache_initializations", "How often the cache read it all.", lambda one: one.loads),

@@ -26,7 +26,7 @@ REGISTRY = Registry()
 REGISTRY.register(ProcessFigures())
 
 BUILD = Levels(
-    "kubernetes_build_info", "[ALPHA] What this is.",
+    "kubernetes_build_info", "[BETA] What this is.",
     ["major", "minor", "git_version", "git_commit", "git_tree_state", "build_date", "go_version", "compiler",
      "platform"], REGISTRY,
 )  # fmt: skip
@@ -46,10 +46,10 @@ RESPONSE_BYTES = Spreads(
 )  # fmt: skip
 LEADING = Levels("leader_election_master_status", "[ALPHA] 1 while this process leads.", ["name"], REGISTRY)
 QUEUE_SECONDS = Spreads(
-    "workqueue_queue_duration_seconds", "[ALPHA] Time that a key waited.", ["name"], _BUCKETS, REGISTRY
+    "workqueue_queue_duration_seconds", "[BETA] Time that a key waited.", ["name"], _BUCKETS, REGISTRY
 )
 WORK_SECONDS = Spreads(
-    "workqueue_work_duration_seconds", "[ALPHA] Time that work on a key took.", ["name"], _BUCKETS, REGISTRY
+    "workqueue_work_duration_seconds", "[BETA] Time that work on a key took.", ["name"], _BUCKETS, REGISTRY
 )
 
 
@@ -70,16 +70,16 @@ class QueueCounts:
 
 class _Queues:
     def collect(self) -> Iterator[Metric]:
-        depth = GaugeMetricFamily("workqueue_depth", "[ALPHA] Keys that wait.", labels=["name"])
-        adds = CounterMetricFamily("workqueue_adds", "[ALPHA] Keys added.", labels=["name"])
-        retries = CounterMetricFamily("workqueue_retries", "[ALPHA] Keys added again.", labels=["name"])
+        depth = GaugeMetricFamily("workqueue_depth", "[BETA] Keys that wait.", labels=["name"])
+        adds = CounterMetricFamily("workqueue_adds", "[BETA] Keys added.", labels=["name"])
+        retries = CounterMetricFamily("workqueue_retries", "[BETA] Keys added again.", labels=["name"])
         unfinished = GaugeMetricFamily(
             "workqueue_unfinished_work_seconds",
-            "[ALPHA] Seconds of work that has not ended.",
+            "[BETA] Seconds of work that has not ended.",
             labels=["name"],
         )
         longest = GaugeMetricFamily(
-            "workqueue_longest_running_processor_seconds", "[ALPHA] Seconds of the oldest such work.",
+            "workqueue_longest_running_processor_seconds", "[BETA] Seconds of the oldest such work.",
             labels=["name"],
         )  # fmt: skip
         totals: dict[str, list[float]] = {}

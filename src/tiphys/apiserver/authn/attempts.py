@@ -55,6 +55,12 @@ class Attempts:
     def succeeded(self) -> int:
         return sum(seen.count for seen in self._seen.values())
 
+    @property
+    def total(self) -> int:
+        """How many requests there were, whether anybody knew whose or not."""
+        refused = sum(sum(self._times[result].buckets) for result in ("failure", "error"))
+        return self.succeeded + refused
+
     def known(self, user: str, took_s: float) -> None:
         """Count a request whose user had to be found out."""
         self.of(user).count += 1

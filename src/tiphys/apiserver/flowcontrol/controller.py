@@ -248,8 +248,11 @@ class FlowControl:
             raise
         finally:
             flow.tallies.waiting.change(self.clock.monotonic(), -1)
-        counts.waits.observe(self.clock.monotonic() - began)
-        return Seats(flow, turn, note.info, note.user, clock=self.clock, freed=self._freed)
+        waited_s = self.clock.monotonic() - began
+        counts.waits.observe(waited_s)
+        seats = Seats(flow, turn, note.info, note.user, clock=self.clock, freed=self._freed)
+        seats.waited_s = waited_s
+        return seats
 
     def _give_up(self, queues: FairQueues, turn: Turn) -> None:
         now = self.clock.monotonic()

@@ -16,6 +16,8 @@ READ_VERBS = frozenset({"get", "list"})
 class _Free:
     """A request that nothing counts."""
 
+    waited_s = 0.0
+
     @property
     def headers(self) -> dict[str, str]:
         return {}
@@ -26,6 +28,7 @@ class _Free:
 
 class _Counted:
     __slots__ = ("_limit",)
+    waited_s = 0.0
 
     def __init__(self, limit: Limit) -> None:
         self._limit = limit

@@ -30,10 +30,13 @@ WATCHERS: Final = (0.0, 1.0, 10.0, 100.0, 1000.0, 10000.0, _INF)
 
 
 class Ticket(Protocol):
-    """A request that may go on. ``headers`` go on its answer."""
+    """A request that may go on. ``headers`` go on its answer; ``waited_s``: so long had it waited."""
 
     @property
     def headers(self) -> dict[str, str]: ...
+
+    @property
+    def waited_s(self) -> float: ...
 
     def leave(self) -> None: ...
 
@@ -165,6 +168,7 @@ class Free:
     """The place of a request in an exempt level: counted, not limited."""
 
     __slots__ = ("clock", "flow", "info", "started", "user", "width")
+    waited_s = 0.0
 
     def __init__(self, clock: Clock, flow: Flow, info: RequestInfo, user: str, width: Width = ONE) -> None:
         self.clock, self.flow, self.info, self.user, self.width = clock, flow, info, user, width
@@ -206,7 +210,7 @@ class Free:
 class Seats:
     """The seats of one request in a limited level."""
 
-    __slots__ = ("_clock", "_freed", "flow", "info", "turn", "user")
+    __slots__ = ("_clock", "_freed", "flow", "info", "turn", "user", "waited_s")
 
     def __init__(
         self,
@@ -220,6 +224,7 @@ class Seats:
     ) -> None:
         self._clock, self._freed = clock, freed
         self.flow, self.turn, self.info, self.user = flow, turn, info, user
+        self.waited_s = 0.0
         flow.level.tickets.add(self)
         counts = flow.counts
         counts.dispatched += 1

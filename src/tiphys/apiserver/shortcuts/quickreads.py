@@ -21,6 +21,7 @@ from tiphys.apiserver.authn.user import NODES, User
 from tiphys.apiserver.authz.counts import Tally
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.compression import THRESHOLD_BYTES
+from tiphys.apiserver.filter_times import FilterTimes
 from tiphys.apiserver.flowcontrol.controller import FlowControl
 from tiphys.apiserver.flowcontrol.levels import Flow
 from tiphys.apiserver.handlers import get
@@ -65,13 +66,19 @@ class QuickReads:
     """Quick answers of one server."""
 
     def __init__(
-        self, backend: Backend, flow: FlowControl, regulars: Regulars, next_id: Callable[[], str]
+        self,
+        backend: Backend,
+        flow: FlowControl,
+        regulars: Regulars,
+        next_id: Callable[[], str],
+        filters: FilterTimes,
     ) -> None:
         self._backend = backend
         self._store = backend.store
         self._flow = flow
         self._regulars = regulars
         self._next_id = next_id
+        self._filters = filters
         self._readers: dict[User, Reader] = {}
 
     def answer(self, memo: dict[Any, Any], line: RequestLine) -> tuple[KnownHead, bytes, bytes] | None:
@@ -99,6 +106,7 @@ class QuickReads:
             return None
         reader.seen.count += 1
         plan.tally.count += 1
+        self._filters.allowed_at_once += 1
         plan.kind.observe(200, monotonic() - started, size)
         return plan.head, self._next_id().encode(), body
 

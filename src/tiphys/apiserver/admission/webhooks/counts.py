@@ -6,7 +6,12 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from tiphys.apimachinery.families import (
+    BareCounterMetricFamily,
+    CounterMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from tiphys.apiserver.metrics import Durations
 
 _BUCKETS: Final = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10.0, 25.0, float("inf"))
@@ -69,11 +74,11 @@ class HookCounts:
         requests = CounterMetricFamily(
             f"{_PREFIX}_request", "Webhooks asked.", labels=("name", "type", "operation", "code", "rejected")
         )
-        rejections = GaugeMetricFamily(
+        rejections = BareCounterMetricFamily(
             f"{_PREFIX}_rejection_count", "Writes that webhooks stopped.",
             labels=("name", "type", "operation", "error_type", "rejection_code"),
         )  # fmt: skip
-        opened = GaugeMetricFamily(
+        opened = BareCounterMetricFamily(
             f"{_PREFIX}_fail_open_count", "Failed webhooks that let writes pass.", labels=("name", "type")
         )
         for asked, count in self._requests.items():

@@ -21,6 +21,7 @@ from tiphys.apiserver.admission.versions import Shown
 from tiphys.apiserver.admission.webhooks import review
 from tiphys.apiserver.admission.webhooks.credentials import Credentials
 from tiphys.apiserver.admission.webhooks.hook import Hook
+from tiphys.apiserver.metrics import Aside
 from tiphys.apiserver.webhook_call import NoAnswer, post
 
 log = logging.getLogger(__name__)
@@ -55,17 +56,30 @@ def counting(hook: Hook, attributes: Attributes, *, mutating: bool) -> Iterator[
     backend, outcome = attributes.call.backend, Outcome()
     counts, began = backend.admission.times.hooks, backend.clock.monotonic()
     about = (hook.name, "admit" if mutating else "validating", attributes.operation)
+    took = 0.0
     try:
-        yield outcome
+        try:
+            yield outcome
+        finally:
+            took = backend.clock.monotonic() - began
+            _set_aside(attributes, took, mutating=mutating)
     except CallFailed as error:
-        took = backend.clock.monotonic() - began
         counts.failed(*about, took, error.code, ignored=hook.ignores_failure)
         raise
     except StatusError:
-        counts.broken(*about, backend.clock.monotonic() - began)
+        counts.broken(*about, took)
         raise
     code = 0 if outcome.refusal is None else outcome.refusal.status_code
-    counts.answered(*about, backend.clock.monotonic() - began, refused_with=code)
+    counts.answered(*about, took, refused_with=code)
+
+
+def _set_aside(attributes: Attributes, took_s: float, *, mutating: bool) -> None:
+    """Note how long a request was in others' hands."""
+    aside = Aside.of(attributes.call.request.scope)
+    if mutating:
+        aside.mutating_s += took_s
+    else:
+        aside.validating_s = max(aside.validating_s, took_s)
 
 
 async def ask(

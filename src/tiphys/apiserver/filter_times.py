@@ -1,0 +1,74 @@
+"""How long filters took and how authorization ended, with upstream's names.
+
+Owns: ``apiserver_request_filter_duration_seconds`` of the filters that find out who asks and whether they
+may, ``authorization_attempts_total`` and ``authorization_duration_seconds``. Requests like an earlier one
+are not asked about anew: they are counted as having taken no time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from tiphys.apimachinery.families import CounterMetricFamily, HistogramMetricFamily, Metric
+from tiphys.apiserver.authn.attempts import Attempts
+from tiphys.apiserver.authz.attributes import Decision
+from tiphys.apiserver.metrics import Durations
+
+_FILTERS: Final = (
+    0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 5.0, 10.0, 15.0, 30.0, float("inf")
+)  # fmt: skip
+_DECISIONS: Final = (*(0.001 * 2**power for power in range(15)), float("inf"))
+_ALLOWED: Final = "allowed"
+_RESULTS: Final = (_ALLOWED, "denied", "no-opinion", "error")
+
+
+class FilterTimes:
+    """One server's."""
+
+    def __init__(self, attempts: Attempts) -> None:
+        self._attempts = attempts
+        self._who = Durations(_FILTERS)
+        self._whether = Durations(_FILTERS)
+        self._decided = {result: Durations(_DECISIONS) for result in _RESULTS}
+        self.allowed_at_once = 0
+        """Requests that were known to be allowed. On their path: an addition."""
+
+    def identified(self, seconds: float) -> None:
+        """Note that it was found out who asks, or that nobody knows."""
+        self._who.observe(seconds)
+
+    def decided(self, decision: Decision | None, seconds: float) -> None:
+        """Note that authorizers were asked; None: they could not tell."""
+        self._whether.observe(seconds)
+        self._decided[_result(decision)].observe(seconds)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the families as they stand."""
+        at_once = self.allowed_at_once
+        filters = HistogramMetricFamily(
+            "apiserver_request_filter_duration_seconds", "[ALPHA] Time of filters.", labels=("filter",)
+        )
+        known = max(self._attempts.total - sum(self._who.buckets), 0)
+        self._who.plus(0, known).add_to(filters, ["authentication"])
+        self._whether.plus(0, at_once).add_to(filters, ["authorization"])
+        attempts = CounterMetricFamily(
+            "authorization_attempts", "[ALPHA] Requests by how authorization ended.", labels=("result",)
+        )
+        took = HistogramMetricFamily(
+            "authorization_duration_seconds", "[ALPHA] How long deciding took.", labels=("result",)
+        )
+        for result, durations in self._decided.items():
+            times = durations.plus(0, at_once) if result == _ALLOWED else durations
+            if count := sum(times.buckets):
+                attempts.add_metric([result], count)
+                times.add_to(took, [result])
+        yield from (filters, attempts, took)
+
+
+def _result(decision: Decision | None) -> str:
+    if decision is None:
+        return "error"
+    if decision.allowed:
+        return _ALLOWED
+    return "denied" if decision.denied else "no-opinion"
