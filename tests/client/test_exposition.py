@@ -21,6 +21,7 @@ def registry() -> Iterator[Registry]:
     yield registry
     exposition.disable(())
     exposition.constrain({})
+    exposition.show_hidden(False)
 
 
 def lines(registry: Registry) -> list[str]:
@@ -59,9 +60,9 @@ def test_values_of_labels_that_are_not_allowed_are_added_up(registry: Registry) 
     counts = Counts("asked", "[STABLE] f", ("verb", "code"), registry)
     for verb, code, times in (("GET", "200", 3), ("PUT", "200", 1), ("POST", "200", 1), ("GET", "500", 1)):
         counts.labels(verb, code).inc(times)
-    times = Spreads("took_seconds", "[STABLE] g", ("verb",), (1.0,), registry)
+    took = Spreads("took_seconds", "[STABLE] g", ("verb",), (1.0,), registry)
     for verb, seconds in (("GET", 0.5), ("PUT", 0.5), ("POST", 2.0)):
-        times.labels(verb).observe(seconds)
+        took.labels(verb).observe(seconds)
     Levels("running", "[STABLE] h", ("verb",), registry).labels("PUT").set(4)
     verbs = {"verb": frozenset({"GET"})}
     exposition.constrain({"asked_total": verbs, "took_seconds": verbs, "running": verbs, "one": verbs})
@@ -81,6 +82,24 @@ def test_values_of_labels_that_are_not_allowed_are_added_up(registry: Registry) 
         'running{verb="unexpected"} 4.0',
     ]
     assert "cardinality_enforcement_unexpected_categorizations_total 4.0" in found
+
+
+def test_older_names_are_hidden_unless_they_are_asked_for(registry: Registry) -> None:
+    Counts("kube_apiserver_pod_logs_insecure_backend", "i", ("usage",), registry).labels("x").inc(2)
+    older = "kube_apiserver_pod_logs_pods_logs_insecure_backend_total"
+    found = lines(registry)
+    assert not any(line.startswith(older) for line in found)
+    assert "hidden_metrics_total 1.0" in found
+    exposition.show_hidden(True)
+    text = exposition.render(registry).decode()
+    assert f"# HELP {older} [ALPHA] (Deprecated since 1.27.0) i\n# TYPE {older} counter\n" in text
+    found = lines(registry)
+    assert f'{older}{{usage="x"}} 2.0' in found
+    assert 'kube_apiserver_pod_logs_insecure_backend_total{usage="x"} 2.0' in found
+    assert "hidden_metrics_total 0.0" in found
+    assert 'registered_metrics_total{deprecated_version="1.27.0",stability_level="ALPHA"} 1.0' in found
+    exposition.disable([older])
+    assert not any(line.startswith(older) for line in lines(registry)), "what is disabled stays so"
 
 
 def test_families_alone_are_not_counted() -> None:

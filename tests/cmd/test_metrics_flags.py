@@ -38,6 +38,7 @@ def shown() -> Iterator[None]:
     yield
     exposition.disable(())
     exposition.constrain({})
+    exposition.show_hidden(False)
 
 
 def flags_of(command: click.Command, *line: str) -> dict[str, Any]:
@@ -57,6 +58,7 @@ def test_every_component_that_serves_takes_them(command: click.Command, needed: 
     apply_metrics(flags) if command is apiserver.apiserver else read_serving(flags)
     assert exposition._disabled == {"a", "b", "c"}
     assert exposition._allowed == {"m": {"l": {"v1", "v2"}}}
+    assert exposition._showing_hidden == [True]
 
 
 def test_labels_by_themselves_and_several_at_once() -> None:

@@ -36,7 +36,8 @@ def stored_objects(store: ObjectStore, table: Any) -> Callable[[], Iterator[Metr
     """Return a source of what is stored and asked by resource; one that nobody has read yet counts 0."""
 
     def collect() -> Iterator[Metric]:
-        older = _gauge("apiserver_storage_objects", "[STABLE] Objects by resource.", "resource")
+        text = "[STABLE] (Deprecated since 1.34.0) Objects by resource."
+        older = _gauge("apiserver_storage_objects", text, "resource")
         newer = _gauge("apiserver_resource_objects", "Objects by resource.")
         sizes = _gauge("apiserver_resource_size_estimate_bytes", "About how much a resource's objects take.")
         counted: list[tuple[tuple[str, str], KindCounts]] = []

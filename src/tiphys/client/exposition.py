@@ -15,12 +15,29 @@ from typing import Final
 
 from tiphys.apimachinery.families import CounterMetricFamily, Metric, Registry, Sample, text_of
 
-_STABILITY: Final = re.compile(r"\[(ALPHA|BETA|STABLE|INTERNAL)\]")
+_STABILITY: Final = re.compile(r"\[(ALPHA|BETA|STABLE|INTERNAL)\](?: \(Deprecated since ([0-9.]+)\))?")
 _ALPHA: Final = "ALPHA"
 _OBSERVED: Final = "_count"
 _ENDINGS: Final = ("", "_total")
 _FOREIGN: Final = ("process_", "python_")
 _OTHER: Final = "unexpected"
+_OLDER: Final = {
+    "apiserver_request_sli_duration_seconds": ("apiserver_request_slo_duration_seconds", "1.27.0"),
+    "apiserver_flowcontrol_current_executing_seats": (
+        "apiserver_flowcontrol_request_concurrency_in_use", "1.31.0",
+    ),
+    "apiserver_flowcontrol_nominal_limit_seats": (
+        "apiserver_flowcontrol_request_concurrency_limit", "1.30.0",
+    ),
+    "kube_apiserver_pod_logs_backend_tls_failure_total": (
+        "kube_apiserver_pod_logs_pods_logs_backend_tls_failure_total", "1.27.0",
+    ),
+    "kube_apiserver_pod_logs_insecure_backend_total": (
+        "kube_apiserver_pod_logs_pods_logs_insecure_backend_total", "1.27.0",
+    ),
+}  # fmt: skip
+"""What families were called before, and since when that is deprecated: hidden unless they are asked for."""
+_showing_hidden: list[bool] = [False]
 _disabled: set[str] = set()
 Allowed = Mapping[str, Mapping[str, frozenset[str]]]
 """By the full names of families and their labels: the values that are shown."""
@@ -39,6 +56,11 @@ def constrain(allowed: Allowed) -> None:
     _allowed.update(allowed)
 
 
+def show_hidden(shown: bool) -> None:
+    """Show families under their deprecated names too, or no more."""
+    _showing_hidden[0] = shown
+
+
 def render(registry: Registry) -> bytes:
     """Return the text that Prometheus scrapes."""
     return text_of(_shown(registry))
@@ -46,9 +68,16 @@ def render(registry: Registry) -> bytes:
 
 def _shown(registry: Registry) -> Iterator[Metric]:
     """The families of a registry, and what is counted of them."""
-    counts: Counter[str] = Counter()
-    unexpected = 0.0
+    counts: Counter[tuple[str, str]] = Counter()
+    unexpected, hidden = 0.0, 0
     for family in registry.collect():
+        older = _OLDER.get(family.name + family.ending)
+        if older is not None and older[0] not in _disabled:
+            if _showing_hidden[0]:
+                counts[_ALPHA, older[1]] += 1
+                yield _renamed(family, *older)
+            else:
+                hidden += 1
         if not any(family.name + ending in _disabled for ending in _ENDINGS):
             if not family.name.startswith(_FOREIGN):
                 counts[_stability(family)] += 1
@@ -56,7 +85,7 @@ def _shown(registry: Registry) -> Iterator[Metric]:
             if values is not None:
                 unexpected += _constrain(family, values)
             yield family
-    yield from _counted(counts)
+    yield from _counted(counts, hidden)
     yield CounterMetricFamily(
         "cardinality_enforcement_unexpected_categorizations",
         "[ALPHA] Observations whose labels had values that are not allowed.",
@@ -84,22 +113,34 @@ def _constrain(family: Metric, allowed: Mapping[str, frozenset[str]]) -> float:
     return found
 
 
-def _stability(family: Metric) -> str:
-    """Return how stable a family is, and let its help say so."""
+def _renamed(family: Metric, name: str, since: str) -> Metric:
+    """Return a family under the name that it had before."""
+    text = family.documentation.partition("] ")[2] or family.documentation
+    older = Metric(name, f"[{_ALPHA}] (Deprecated since {since}) {text}")
+    older.type = family.type
+    full = family.name + family.ending
+    older.samples = [
+        Sample(name + one.name.removeprefix(full), one.labels, one.value) for one in family.samples
+    ]
+    return older
+
+
+def _stability(family: Metric) -> tuple[str, str]:
+    """Return how stable a family is, and since when deprecated; let its help say so."""
     said = _STABILITY.match(family.documentation)
     if said is not None:
-        return said.group(1)
+        return said.group(1), said.group(2) or ""
     family.documentation = f"[{_ALPHA}] {family.documentation}"
-    return _ALPHA
+    return _ALPHA, ""
 
 
-def _counted(counts: Counter[str]) -> Iterator[Metric]:
+def _counted(counts: Counter[tuple[str, str]], hidden: int) -> Iterator[Metric]:
     registered = CounterMetricFamily(
         "registered_metrics", "[BETA] The count of registered metrics.",
         labels=["stability_level", "deprecated_version"],
     )  # fmt: skip
-    for stability, count in counts.items():
-        registered.add_metric([stability, ""], count)
+    for (stability, since), count in counts.items():
+        registered.add_metric([stability, since], count)
     yield registered
     yield CounterMetricFamily("disabled_metrics", "[BETA] Metrics that were disabled.", value=len(_disabled))
-    yield CounterMetricFamily("hidden_metrics", "[BETA] Metrics hidden for their age.", value=0)
+    yield CounterMetricFamily("hidden_metrics", "[BETA] Metrics hidden for their age.", value=hidden)
