@@ -21,7 +21,7 @@ def registry() -> Iterator[Registry]:
     yield registry
     exposition.disable(())
     exposition.constrain({})
-    exposition.show_hidden(False)
+    exposition.show_hidden(shown=False)
 
 
 def lines(registry: Registry) -> list[str]:
@@ -90,7 +90,7 @@ def test_older_names_are_hidden_unless_they_are_asked_for(registry: Registry) ->
     found = lines(registry)
     assert not any(line.startswith(older) for line in found)
     assert "hidden_metrics_total 1.0" in found
-    exposition.show_hidden(True)
+    exposition.show_hidden(shown=True)
     text = exposition.render(registry).decode()
     assert f"# HELP {older} [ALPHA] (Deprecated since 1.27.0) i\n# TYPE {older} counter\n" in text
     found = lines(registry)

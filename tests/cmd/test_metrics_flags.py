@@ -38,7 +38,7 @@ def shown() -> Iterator[None]:
     yield
     exposition.disable(())
     exposition.constrain({})
-    exposition.show_hidden(False)
+    exposition.show_hidden(shown=False)
 
 
 def flags_of(command: click.Command, *line: str) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def stored_objects(store: ObjectStore, table: Any) -> Callable[[], Iterator[Metr
         newer = _gauge("apiserver_resource_objects", "Objects by resource.")
         sizes = _gauge("apiserver_resource_size_estimate_bytes", "About how much a resource's objects take.")
         counted: list[tuple[tuple[str, str], KindCounts]] = []
-        for row in _stored_rows(table):
+        for row in stored_rows(table):
             key, count = (row.group, row.plural), store.count(row)
             older.add_metric([f"{row.plural}.{row.group}" if row.group else row.plural], count)
             newer.add_metric(key, count)
@@ -56,7 +56,7 @@ def stored_objects(store: ObjectStore, table: Any) -> Callable[[], Iterator[Metr
     return collect
 
 
-def _stored_rows(table: Any) -> Iterator[Resource]:
+def stored_rows(table: Any) -> Iterator[Resource]:
     """Yield each kind that is stored once, by the group that it belongs to."""
     seen: set[str] = set()
     for row in table:

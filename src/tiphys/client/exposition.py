@@ -56,7 +56,7 @@ def constrain(allowed: Allowed) -> None:
     _allowed.update(allowed)
 
 
-def show_hidden(shown: bool) -> None:
+def show_hidden(*, shown: bool) -> None:
     """Show families under their deprecated names too, or no more."""
     _showing_hidden[0] = shown
 

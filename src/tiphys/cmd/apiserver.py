@@ -23,9 +23,11 @@ from tiphys.apis.runtime_config import RuntimeConfigError, parse
 from tiphys.apiserver import config_files
 from tiphys.apiserver.audit.policy import BadPolicy
 from tiphys.apiserver.authn.signer_client import SignerFailed
+from tiphys.apiserver.consistency import ConsistencyChecker
 from tiphys.apiserver.encryption.providers import BadConfiguration
 from tiphys.apiserver.options import ADDRESS_TYPES, ApiServerOptions
 from tiphys.apiserver.server import ApiServer
+from tiphys.apiserver.stored_objects import stored_rows
 from tiphys.client.kubeconfig import ConfigError
 from tiphys.cmd import server_flags
 from tiphys.cmd.admission_flags import switched
@@ -277,7 +279,8 @@ async def run(flags: dict[str, Any]) -> None:
             addresses=[(address, port) for address in others],
             grace_s=options.request_timeout_s,
         ) as listening:
-            server.backend.metrics.sources.append(partial(_handshakes, listening))
+            checker = ConsistencyChecker(server.objects, store, partial(stored_rows, server.table))
+            server.backend.metrics.sources += [partial(_handshakes, listening), checker.collect]
 
             async def take_over(held: Held, context: ssl.SSLContext) -> None:
                 listening.replace_context(context)
@@ -287,11 +290,14 @@ async def run(flags: dict[str, Any]) -> None:
             tune_interpreter()
             log.info("serving address=%s port=%s", flags["bind_address"], port)
             async with asyncio.TaskGroup() as group:
-                looking = group.create_task(ServingFiles(files, held, tls, take_over).run())
+                looking = [group.create_task(ServingFiles(files, held, tls, take_over).run())]
+                if options.feature_gates.enabled("DetectCacheInconsistency"):
+                    looking.append(group.create_task(checker.run()))
                 await stop.wait()
                 log.info("shutting down delay_s=%s", options.shutdown_delay_s)
                 await server.end(listening)
-                looking.cancel()
+                for task in looking:
+                    task.cancel()
     finally:
         await server.stop()
 

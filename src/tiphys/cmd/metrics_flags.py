@@ -110,7 +110,7 @@ def apply_metrics(flags: dict[str, Any]) -> None:
         allowed.setdefault(metric, {})[label] = frozenset(values.split(","))
     exposition.disable(_names(flags))
     exposition.constrain(allowed)
-    exposition.show_hidden(bool(flags["show_hidden_metrics_for_version"]))
+    exposition.show_hidden(shown=bool(flags["show_hidden_metrics_for_version"]))
     for name in (
         "disabled_metrics", "show_hidden_metrics_for_version", "allow_metric_labels",
         "allow_metric_labels_manifest",

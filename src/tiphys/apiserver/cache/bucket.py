@@ -235,6 +235,11 @@ class Bucket:
             self._ring_bytes -= oldest.weight
             self.floor = oldest.revision
 
+    def revisions(self) -> list[tuple[str, int]]:
+        """Return every key with its revision, in order."""
+        entries = self.entries
+        return [(key, entries[key].revision) for key in self._keys.islice(0, len(self._keys))]
+
     def since(self, revision: int) -> list[BucketEvent]:
         """Return the events after ``revision``, which must not lie before ``floor``."""
         if not self._ring or self._ring[-1].revision <= revision:

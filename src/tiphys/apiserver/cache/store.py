@@ -102,6 +102,17 @@ class CachedStore:
         root = bucket.root(Selection(namespace))
         return bucket.count(root, root)
 
+    def revisions(self, resource: Resource) -> builtins.list[tuple[str, int]] | None:
+        """Return every key of a kind with its revision, in order; None for one that nobody has read yet."""
+        bucket = self._feed.buckets.get(resource.storage_prefix)
+        return bucket.revisions() if bucket is not None and bucket.loaded else None
+
+    def distrust(self, resource: Resource, revision: int) -> None:
+        """Tell nothing from memory of moments up to this one: the store is asked about those."""
+        bucket = self._feed.buckets.get(resource.storage_prefix)
+        if bucket is not None:
+            bucket.floor = max(bucket.floor, revision)
+
     def average_bytes(self, resource: Resource) -> int:
         """Return about how large an object of a kind is; 0 where none is in memory."""
         bucket = self._feed.buckets.get(resource.storage_prefix)

@@ -1,0 +1,126 @@
+"""Holds what the cache has against what the store has, now and then, and says so where they differ.
+
+Owns: ``apiserver_storage_consistency_checks_total``. Keys and revisions are compared as digests, at one
+revision, page by page; no value is looked at. A cache that differs answers no more for moments that are
+past: those are read from the store. With ``KUBE_WATCHCACHE_CONSISTENCY_CHECKER=true`` the process ends
+instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import blake2b
+from typing import Final, Protocol
+
+from tiphys.apimachinery.errors import TiphysError
+from tiphys.apimachinery.families import CounterMetricFamily, Metric
+from tiphys.apimachinery.resource import Resource
+from tiphys.storage.base import Store
+
+log = logging.getLogger(__name__)
+PERIOD_S: Final = 300.0
+_JITTER: Final = 0.5
+_PAGE: Final = 1000
+_DIGEST_BYTES: Final = 8
+_TRUE: Final = ("1", "t", "T", "TRUE", "true", "True")
+_ENDS_PROCESS: Final = "KUBE_WATCHCACHE_CONSISTENCY_CHECKER"
+
+Versions = Iterable[tuple[str, int]]
+"""Keys with their revisions, in order."""
+
+
+class Cache(Protocol):
+    """What is checked."""
+
+    @property
+    def revision(self) -> int: ...
+
+    def revisions(self, resource: Resource) -> list[tuple[str, int]] | None: ...
+
+    def distrust(self, resource: Resource, revision: int) -> None: ...
+
+
+class Inconsistent(RuntimeError):
+    """The cache has something else than the store, and the process was told to end then."""
+
+
+class ConsistencyChecker:
+    """The checks of one server. ``run`` looks again and again."""
+
+    def __init__(self, cache: Cache, store: Store, rows: Callable[[], Iterable[Resource]]) -> None:
+        self._cache, self._store, self._rows = cache, store, rows
+        self._results: Counter[tuple[str, str, str]] = Counter()
+
+    async def run(self) -> None:
+        """Check every kind that was read, every five minutes to seven and a half. Raises Inconsistent."""
+        while True:
+            await asyncio.sleep(PERIOD_S * (1 + _JITTER * random.random()))
+            for row in list(self._rows()):
+                await self.check(row)
+
+    async def check(self, row: Resource) -> None:
+        """Check one kind, unless nobody has read it yet. Raises Inconsistent."""
+        cached, revision = self._cache.revisions(row), self._cache.revision
+        if cached is None:
+            return
+        about = (row.group, row.plural)
+        ours = await asyncio.to_thread(_digest, cached)
+        try:
+            theirs = await self._stored(row.storage_prefix, revision)
+        except TiphysError as error:
+            log.error("cache consistency check error group=%s resource=%s error=%s", *about, error)
+            self._results[*about, "error"] += 1
+            return
+        if ours == theirs:
+            self._results[*about, "success"] += 1
+            return
+        log.error(
+            "cache consistency check failed group=%s resource=%s resourceVersion=%d etcdDigest=%s "
+            "cacheDigest=%s",
+            *about, revision, theirs, ours,
+        )  # fmt: skip
+        self._results[*about, "failure"] += 1
+        if os.environ.get(_ENDS_PROCESS) in _TRUE:
+            raise Inconsistent(
+                f'Cache consistency check failed, group: "{row.group}", resource: "{row.plural}", '
+                f'resourceVersion: "{revision}", etcdDigest: "{theirs}", cacheDigest: "{ours}"'
+            )
+        self._cache.distrust(row, revision)
+
+    async def _stored(self, prefix: str, revision: int) -> str:
+        """Return the digest of what lies in the store. Raises TiphysError."""
+        found = blake2b(digest_size=_DIGEST_BYTES)
+        start = ""
+        while True:
+            page = await self._store.range(prefix, start=start, limit=_PAGE, revision=revision)
+            _add(found, ((one.key, one.mod_revision) for one in page.records))
+            if len(page.records) < _PAGE:
+                return found.hexdigest()
+            start = f"{page.records[-1].key}\0"
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield how checks ended."""
+        family = CounterMetricFamily(
+            "apiserver_storage_consistency_checks",
+            "[ALPHA] Comparisons of the cache with the store by how they ended.",
+            labels=("group", "resource", "status"),
+        )
+        for key, count in self._results.items():
+            family.add_metric(key, count)
+        yield family
+
+
+def _digest(versions: Versions) -> str:
+    found = blake2b(digest_size=_DIGEST_BYTES)
+    _add(found, versions)
+    return found.hexdigest()
+
+
+def _add(digest: blake2b, versions: Versions) -> None:
+    for key, revision in versions:
+        digest.update(f"{key}/{revision}/".encode())
