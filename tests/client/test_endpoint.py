@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 
 from tiphys.apimachinery.clock import FakeClock, RealClock
 from tiphys.apimachinery.families import GaugeMetricFamily
+from tiphys.apimachinery.featuregates import parse, resolve
 from tiphys.client import endpoint as endpoints
 from tiphys.client import metrics
 from tiphys.client.delegated import DelegatedOptions
@@ -70,6 +71,29 @@ def get(path, token=""):
 async def test_who_may_read_what(world, path, token, status):
     _, _, endpoint = world
     assert (await endpoint.handle(get(path, token))).status == status
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "protocol", "sent_away"),
+    [
+        ("/metrics", "", "HTTP/2.0", True),
+        ("/metrics", "bad", "HTTP/2.0", True),
+        ("/metrics", "good", "HTTP/2.0", False),
+        ("/metrics", "", "HTTP/1.1", False),
+        ("/healthz", "", "HTTP/2.0", True),
+        ("/healthz", "good", "HTTP/2.0", False),
+    ],
+)
+async def test_strangers_keep_no_connection_of_http2(world, path, token, protocol, sent_away):
+    _reviews, clock, endpoint = world
+    request = get(path, token)
+    request.protocol = protocol
+    assert ((await endpoint.handle(request)).headers.get("connection") == "close") is sent_away
+    gates = resolve(parse("UnauthenticatedHTTP2DOSMitigation=false"))
+    lenient = ComponentEndpoint("kube-scheduler", endpoint._client, clock, EndpointOptions(gates=gates))
+    request = get(path, token)
+    request.protocol = protocol
+    assert "connection" not in (await lenient.handle(request)).headers
 
 
 async def test_an_answer_is_remembered_for_a_while(world):

@@ -56,12 +56,22 @@ class DelegatedAccess:
         self._proxies = FrontProxies(ClientAuthorities(proxies_ca), headers)
 
     async def check(self, request: Request) -> None:
-        """Raises Unauthorized, Forbidden, InternalError where nobody can be asked."""
+        """Notes in the request's scope whom nobody knows (``stranger``).
+
+        Raises Unauthorized, Forbidden, InternalError where nobody can be asked.
+        """
         if self._is_open(request.path):
+            if "authorization" not in request.headers and not request.shown_certificates:
+                request.scope["stranger"] = True
             return
         caller = self._proxies.caller_of(request, self._clock.now())
         if caller is None:
-            caller = await self._reviews.identify(request) or ANONYMOUS
+            request.scope["stranger"] = True
+            caller = await self._reviews.identify(request)
+            if caller is None:
+                caller = ANONYMOUS
+            else:
+                del request.scope["stranger"]
         verb = _VERBS.get(request.method, request.method.lower())
         if _ADMINS not in caller.groups and not await self._may(caller, verb, request.path):
             raise Forbidden(f'forbidden: User "{caller.name}" cannot {verb} path "{request.path}"')

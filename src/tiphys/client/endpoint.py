@@ -102,6 +102,8 @@ class ComponentEndpoint:
         )
         self._asked = HealthCounts()
         self._headers = self._options.proxy_headers
+        gates = self._options.gates
+        self._sends_strangers_away = gates.enabled("UnauthenticatedHTTP2DOSMitigation")
         metrics.show_features(self._options.gates)
 
     async def run(self) -> None:
@@ -174,7 +176,14 @@ class ComponentEndpoint:
         await looking.believe(client_ca, proxies_ca)
 
     async def handle(self, request: Request) -> Response:
-        """Answer one request; refusals are ``Status`` objects, as the API server's are."""
+        """Answer one request. No connection of HTTP/2 is kept for whom nobody knows: it is dear to serve."""
+        response = await self._answer(request)
+        if self._sends_strangers_away and request.protocol == "HTTP/2.0" and "stranger" in request.scope:
+            response.headers["connection"] = "close"
+        return response
+
+    async def _answer(self, request: Request) -> Response:
+        """Refusals are ``Status`` objects, as the API server's are."""
         path = request.path
         try:
             await self._access.check(request)
