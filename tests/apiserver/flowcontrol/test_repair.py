@@ -9,7 +9,7 @@ import pytest
 
 from tiphys.apimachinery.errors import NotFound
 from tiphys.apiserver.authn.user import User
-from tiphys.apiserver.flowcontrol import objects
+from tiphys.apiserver.flowcontrol import objects, repair
 from tiphys.apiserver.flowcontrol.repair import repaired, with_dangling
 from tiphys.apiserver.requestinfo import parse
 
@@ -124,6 +124,32 @@ async def test_a_schema_dangles_until_its_level_is_there(api: Any) -> None:
     level = {"type": "Limited", "limited": {"limitResponse": {"type": "Reject"}}}
     await api.create(f"{GROUP}/prioritylevelconfigurations", {"metadata": {"name": "mine"}, "spec": level})
     assert await dangling() == "False"
+
+
+async def test_a_condition_that_somebody_keeps_changing_is_left_for_a_while(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mending = api.server.traffic._repair
+    theirs = {"type": "Dangling", "status": "True", "reason": "NotFound", "message": "by another server"}
+    shown = []
+    for _ in range(8):
+        await api(
+            "PATCH", f"{GROUP}/flowschemas/exempt/status", {"status": {"conditions": [theirs]}},
+            content_type="application/strategic-merge-patch+json",
+        )  # fmt: skip
+        await settled(api)
+        await mending.mend()
+        found = await api.get(f"{GROUP}/flowschemas/exempt")
+        shown.append(found["status"]["conditions"][0]["status"])
+    assert shown[0] == "False"
+    assert shown[-2:] == ["True", "True"]
+    assert shown == sorted(shown), "it is not taken up again"
+    assert 30.0 <= mending._pause_s <= 75.0
+    monkeypatch.setattr(repair, "_MINUTE_S", -1.0)  # a minute later
+    await mending.mend()
+    found = await api.get(f"{GROUP}/flowschemas/exempt")
+    assert found["status"]["conditions"][0]["status"] == "False"
+    assert mending._pause_s == 60.0
 
 
 async def test_answers_name_schema_and_level(api: Any) -> None:

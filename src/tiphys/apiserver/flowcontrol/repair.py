@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
+from collections import deque
 
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound, StatusError
@@ -23,6 +25,11 @@ from tiphys.apiserver.objects import Cached
 
 log = logging.getLogger(__name__)
 _REPAIR_EVERY_S = 60.0
+_MINUTE_S = 60.0
+_OFTEN = 5
+"""A condition that was written more often than so in a minute is left for a while: another server, of another
+version or with other objects, writes it too."""
+_LEFT_S, _LEFT_JITTER_S = 30.0, 45.0
 _GROUP = "flowcontrol.apiserver.k8s.io"
 
 
@@ -89,6 +96,9 @@ class Repair:
         self._rows = {kind: self._row(kind) for kind in ("FlowSchema", "PriorityLevelConfiguration")}
         self._live: dict[str, dict[str, Cached]] = {kind: {} for kind in self._rows}
         self._changed = asyncio.Event()
+        self._marked: deque[tuple[float, str]] = deque()
+        """When the condition of which FlowSchema was written, in the last minute."""
+        self._pause_s = _REPAIR_EVERY_S
 
     def _row(self, kind: str) -> Resource:
         row: Resource | None = self._backend.table.by_kind(GVK(_GROUP, "v1", kind))
@@ -128,7 +138,7 @@ class Repair:
             except StatusError as error:
                 log.warning("flow control objects not mended error=%s", error.message)
             try:
-                async with asyncio.timeout(_REPAIR_EVERY_S):
+                async with asyncio.timeout(self._pause_s):
                     await self._changed.wait()
             except TimeoutError:
                 pass
@@ -150,11 +160,24 @@ class Repair:
 
     async def _mark(self) -> None:
         now = rfc3339(self._backend.clock.now())
+        self._pause_s = _REPAIR_EVERY_S
         for live in list(self._live["FlowSchema"].values()):
             name = live.object["spec"]["priorityLevelConfiguration"]["name"]
             changed = with_dangling(live.object, dangling=not self._flow.has_level(name), now=now)
-            if changed is not None:
-                await self._update("FlowSchema", changed, live)
+            if changed is None:
+                continue
+            if self._often(live.name):
+                self._pause_s = min(self._pause_s, _LEFT_S + random.random() * _LEFT_JITTER_S)
+                continue
+            self._marked.append((self._backend.clock.monotonic(), live.name))
+            await self._update("FlowSchema", changed, live)
+
+    def _often(self, name: str) -> bool:
+        """Whether a FlowSchema's condition was written so often that somebody else must have changed it."""
+        marked, now = self._marked, self._backend.clock.monotonic()
+        while marked and marked[0][0] < now - _MINUTE_S:
+            marked.popleft()
+        return sum(one == name for _, one in marked) > _OFTEN
 
     async def _create(self, kind: str, obj: Object) -> None:
         obj["metadata"] |= {
