@@ -166,6 +166,19 @@ def test_a_binding_is_timed_in_its_parts() -> None:
         assert (found[f"{name}_sum{labels}"], found[f"{name}_count{labels}"]) == (seconds, 1)
 
 
+def test_points_of_one_plugin_are_its_times_too() -> None:
+    clock = FakeClock()
+    times = Times("alone", clock).begin()
+    times.took("PostFilter", "Unschedulable", 7.0, "Alone")
+    binding = times.binding()
+    binding.prepared()
+    clock.advance(0.5)
+    binding.end("Error")
+    found, name = values(), "scheduler_plugin_execution_duration_seconds_sum"
+    assert found[f'{name}{{extension_point="PostFilter",plugin="Alone",status="Unschedulable"}}'] == 7.0
+    assert found[f'{name}{{extension_point="Bind",plugin="DefaultBinder",status="Error"}}'] >= 0.5
+
+
 def test_waits_of_others_are_nobodys_time() -> None:
     clock = FakeClock()
     times = Times("waits", clock).begin()
@@ -195,7 +208,8 @@ def test_plugins_are_timed_in_one_of_ten_decisions() -> None:
 
 
 async def test_a_scheduler_times_its_extension_points() -> None:
-    async with Cluster(nodes=1) as cluster:
+    before = values()
+    async with Cluster(nodes=2) as cluster:
         await cluster.client.create(PODS, pod("fits"))
         await cluster.client.create(PODS, pod("never", nodeSelector={"no": "where"}))
         await cluster.wait_for(PODS, "fits", "default", lambda one: bool(one and one["spec"].get("nodeName")))
@@ -205,9 +219,16 @@ async def test_a_scheduler_times_its_extension_points() -> None:
         for point, status in (
             ("Filter", "Success"), ("Filter", "Unschedulable"), ("PostFilter", "Unschedulable"),
             ("Reserve", "Success"), ("PreBind", "Success"), ("PreFilter", "Success"), ("Permit", "Success"),
-            ("Bind", "Success"), ("PostBind", "Success"),
+            ("Bind", "Success"), ("PostBind", "Success"), ("PreScore", "Success"), ("Score", "Success"),
         ):  # fmt: skip
             assert _timed(point, status), (point, status)
+    for point, plugin in (
+        ("PreFilter", "DynamicResources"), ("Filter", "NodeAffinity"), ("Score", "ImageLocality"),
+        ("Reserve", "VolumeBinding"), ("Reserve", "DynamicResources"), ("Bind", "DefaultBinder"),
+    ):  # fmt: skip
+        labels = f'{{extension_point="{point}",plugin="{plugin}",status="Success"}}'
+        name = f"scheduler_plugin_execution_duration_seconds_count{labels}"
+        assert values().get(name, 0) > before.get(name, 0), (point, plugin)
 
 
 def _timed(point: str, status: str) -> bool:

@@ -264,6 +264,8 @@ def _total_score(
     info: PodInfo, columns: Columns, profile: Profile, feasible: Mask, laps: Laps | None = None
 ) -> Scores | None:
     total: Scores | None = None
+    if laps is not None:
+        laps.point("PreScore", good=True)  # whole columns are scored at once: nothing is prepared before
     for plugin, weight in profile.scores:
         score = plugin.score(info, columns, feasible)
         if laps is not None:

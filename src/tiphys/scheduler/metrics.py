@@ -28,6 +28,9 @@ _POINT_SECONDS: Final = tuple(0.0001 * 2**power for power in range(12))
 _PLUGIN_SECONDS: Final = tuple(0.00001 * 1.5**power for power in range(20))
 _SAMPLED_OF: Final = 10
 SUCCESS: Final = "Success"
+_ALONE: Final = {"Bind": "DefaultBinder"}
+"""Extension points that one plugin has for itself."""
+PREEMPTION: Final = "DefaultPreemption"
 
 _ATTEMPTS = Counts(
     "scheduler_schedule_attempts", "[STABLE] Tries to place a pod.", ["result", "profile"], REGISTRY
@@ -71,8 +74,9 @@ class Times:
         self._began = self._last = 0.0
         self._turn = -1
         self._sampled = False
+        self._bindings = 0
         self._points: dict[tuple[str, str], Spread] = {}
-        self._plugins: dict[tuple[str, str], Spread] = {}
+        self._plugins: dict[tuple[str, str, str], Spread] = {}
 
     def begin(self) -> Times:
         """Begin with a decision. Plugins are timed in one of ten, as clocks cost as much as some of them."""
@@ -86,11 +90,14 @@ class Times:
         if not self._sampled:
             return
         now = self._clock.monotonic()
-        found = self._plugins.get((plugin, point))
-        if found is None:
-            found = self._plugins[plugin, point] = _PLUGINS.labels(plugin, point, SUCCESS)
-        found.observe(now - self._last)
+        self._ran(point, plugin, SUCCESS, now - self._last)
         self._last = now
+
+    def _ran(self, point: str, plugin: str, status: str, seconds: float) -> None:
+        found = self._plugins.get((plugin, point, status))
+        if found is None:
+            found = self._plugins[plugin, point, status] = _PLUGINS.labels(plugin, point, status)
+        found.observe(seconds)
 
     def point(self, point: str, *, good: bool, bad: str = "Unschedulable") -> None:
         """Count an extension point that is behind the pod."""
@@ -103,11 +110,14 @@ class Times:
         self._began = self._last = self._clock.monotonic()
 
     def binding(self) -> Binding:
-        """Begin with the binding of a pod; many are under way at once."""
-        return Binding(self, self._clock)
+        """Begin with the binding of a pod; many are under way at once, one of ten has its plugin timed."""
+        self._bindings += 1
+        return Binding(self, self._clock, sampled=self._bindings % _SAMPLED_OF == 1)
 
-    def took(self, point: str, status: str, seconds: float) -> None:
-        """Count an extension point that took so long."""
+    def took(self, point: str, status: str, seconds: float, plugin: str = "") -> None:
+        """Count an extension point that took so long, and its ``plugin`` where it has one alone."""
+        if plugin:
+            self._ran(point, plugin, status, seconds)
         found = self._points.get((point, status))
         if found is None:
             found = self._points[point, status] = _POINTS.labels(point, status, self._profile)
@@ -120,10 +130,11 @@ class Binding:
     Where it fails, giving back what was reserved is timed (Unreserve).
     """
 
-    __slots__ = ("_clock", "_point", "_since", "_times")
+    __slots__ = ("_clock", "_point", "_sampled", "_since", "_times")
 
-    def __init__(self, times: Times, clock: Clock) -> None:
+    def __init__(self, times: Times, clock: Clock, *, sampled: bool) -> None:
         self._times = times
+        self._sampled = sampled
         self._clock = clock
         self._point = "PreBind"
         self._since = clock.monotonic()
@@ -136,7 +147,8 @@ class Binding:
     def end(self, status: str) -> None:
         """Count the point that it has come to."""
         now = self._clock.monotonic()
-        self._times.took(self._point, status, now - self._since)
+        plugin = _ALONE.get(self._point, "") if self._sampled else ""
+        self._times.took(self._point, status, now - self._since, plugin)
         self._since = now
         self._point = "PostBind" if status == SUCCESS else "Unreserve"
 

@@ -34,7 +34,15 @@ from tiphys.scheduler.extenders import ExtenderFailed, Extenders
 from tiphys.scheduler.framework import Decision, Profile, decide
 from tiphys.scheduler.hints import Change, Hints
 from tiphys.scheduler.intake import Intake
-from tiphys.scheduler.metrics import ERROR, SCHEDULED, SUCCESS, UNSCHEDULABLE, SchedulerMetrics, Times
+from tiphys.scheduler.metrics import (
+    ERROR,
+    PREEMPTION,
+    SCHEDULED,
+    SUCCESS,
+    UNSCHEDULABLE,
+    SchedulerMetrics,
+    Times,
+)
 from tiphys.scheduler.plugins.dynamic import choose_devices, deallocatable, waits_for_claims
 from tiphys.scheduler.plugins.volumes import choose_volumes
 from tiphys.scheduler.pod_resources import families
@@ -196,6 +204,7 @@ class Scheduler:
         info = queued.info
         laps = self._times[scheduler_of(info.pod)].begin()
         waits = waits_for_claims(info, self._columns)
+        laps.plugin("PreFilter", "DynamicResources")
         laps.point("PreFilter", good=not waits, bad="UnschedulableAndUnresolvable")
         if waits:
             self._queue.park(queued, frozenset({"DynamicResources"}), self._clock.monotonic())
@@ -224,7 +233,7 @@ class Scheduler:
         if not decision.node:
             await self._fail(queued, decision, profile)
             return
-        assumed = self._reserve(queued, decision)
+        assumed = self._reserve(queued, decision, laps)
         laps.point("Reserve", good=True)
         laps.point("Permit", good=True)  # nothing here asks a pod to wait
         if assumed.volumes.bind or assumed.volumes.provision or assumed.devices.waits:
@@ -232,15 +241,19 @@ class Scheduler:
         else:
             await self._jobs.put(partial(self._bind, assumed))
 
-    def _reserve(self, queued: Queued, decision: Decision) -> Assumed:
+    def _reserve(self, queued: Queued, decision: Decision, laps: Times) -> Assumed:
         """Count the pod on its node from now on, with the volumes and devices that it is to have there."""
         info = queued.info
         told = self._told[scheduler_of(info.pod)]
+        volumes = choose_volumes(info, self._columns, decision.node)
+        laps.plugin("Reserve", "VolumeBinding")
+        devices = choose_devices(info, self._columns, decision.node)
+        laps.plugin("Reserve", "DynamicResources")
         assumed = Assumed(
             queued,
             decision.node,
-            choose_volumes(info, self._columns, decision.node),
-            choose_devices(info, self._columns, decision.node),
+            volumes,
+            devices,
             told.bind_timeout_s,
             told.device_timeout_s,
         )
@@ -268,7 +281,8 @@ class Scheduler:
             began = self._clock.monotonic()
             preemption = await self._make_room(info, decision, profile)
             status = "Success" if preemption.victims else "Unschedulable"
-            self._times[scheduler_of(info.pod)].took("PostFilter", status, self._clock.monotonic() - began)
+            took_s = self._clock.monotonic() - began
+            self._times[scheduler_of(info.pod)].took("PostFilter", status, took_s, PREEMPTION)
             if info.uid not in self._queue:
                 return  # deleted or bound while extenders were asked
             self._metrics.preempted(len(preemption.victims))
