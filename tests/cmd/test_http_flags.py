@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tiphys.cmd.component import FlagError
-from tiphys.cmd.http_flags import http_options
+from tiphys.cmd.http_flags import http_faults, http_options
 
 NONE: dict[str, Any] = {
     "cors_allowed_origins": (),
@@ -45,6 +45,7 @@ def test_usual() -> None:
     ],
 )  # fmt: skip
 def test_read(flag: str, value: Any, option: str, want: Any) -> None:
+    assert not list(http_faults({**NONE, flag: value}))
     assert http_options({**NONE, flag: value})[option] == want
 
 
@@ -59,10 +60,23 @@ def test_read(flag: str, value: Any, option: str, want: Any) -> None:
         ("cors_allowed_origins", ("a.b",), _PIN),
         ("cors_allowed_origins", ("^a.b",), _PIN),
         ("cors_allowed_origins", ("//a.b$", "("), "--cors-allowed-origins has an invalid regular expression"),
-        ("endpoint_reconciler_type", "other", "--endpoint-reconciler-type must be one of lease"),
+        (
+            "cors_allowed_origins",
+            ("//a.b$", ""),
+            "empty value in --cors-allowed-origins, help: List of allowed",
+        ),
     ],
 )
 def test_refused(flag: str, value: Any, text: str) -> None:
-    with pytest.raises(FlagError) as caught:
-        http_options({**NONE, flag: value})
-    assert text in str(caught.value)
+    (fault,) = http_faults({**NONE, flag: value})
+    assert text in fault
+
+
+def test_each_fault_is_told() -> None:
+    flags = {"strict_transport_security_directives": ",maxage=1", "cors_allowed_origins": ("a", "")}
+    assert len(list(http_faults({**NONE, **flags}))) == 4
+
+
+def test_refused_reconcilers() -> None:
+    with pytest.raises(FlagError, match="--endpoint-reconciler-type must be one of lease"):
+        http_options({**NONE, "endpoint_reconciler_type": "other"})

@@ -12,6 +12,10 @@ _NEGATIVE = "can not be negative value"
 _PORT = "must be between 1 and 65535, inclusive. It cannot be turned off with 0"
 _FAMILIES = "--service-cluster-ip-range[0] and --service-cluster-ip-range[1] must be of different IP family"
 _FLOW = "conflicts with --enable-priority-and-fairness=true"
+_OVERRIDES = (
+    "--etcd-servers-overrides invalid, must be of format: group/resource#servers, where servers are URLs, "
+    "semicolon separated"
+)
 V1 = "flowcontrol.apiserver.k8s.io/v1"
 PORTS = "--service-node-port-range"
 RANGE = "--service-cluster-ip-range"
@@ -88,7 +92,44 @@ def of_ports(text: str, why: str) -> str:
             ["--bind-address=0.0.0.0,bogus"],
             'invalid argument "bogus" for "--bind-address" flag: failed to parse IP: "bogus"',
         ),
-        (["--cors-allowed-origins=^http://foo.com$,"], "empty value in --cors-allowed-origins"),
+        (["--storage-initialization-timeout=-1s"], f"--storage-initialization-timeout {_NEGATIVE}"),
+        (
+            [
+                "--min-request-timeout=-1",
+                "--goaway-chance=1",
+                "--request-timeout=-1s",
+                "--storage-initialization-timeout=-1s",
+                "--shutdown-delay-duration=-1s",
+            ],
+            f"[--request-timeout {_NEGATIVE}, --goaway-chance can not be less than 0 or greater than 0.02, "
+            f"--min-request-timeout {_NEGATIVE}, --storage-initialization-timeout {_NEGATIVE}, "
+            f"--shutdown-delay-duration {_NEGATIVE}]",
+        ),
+        (
+            ["--storage-backend=etcd2"],
+            "--storage-backend invalid, allowed values: etcd3. If not specified, it will default to 'etcd3'",
+        ),
+        (["--etcd-servers-overrides=/events/http://127.0.0.1:4002"], _OVERRIDES),
+        (["--etcd-servers-overrides=events#http://127.0.0.1:4002"], _OVERRIDES),
+        (["--etcd-servers-overrides=/events#http://a,b#c", "--etcd-servers-overrides=d"], _OVERRIDES),
+        (
+            ["--encryption-provider-config-automatic-reload"],
+            "--encryption-provider-config-automatic-reload must be set with --encryption-provider-config",
+        ),
+        (
+            ["--storage-media-type=application/mock"],
+            '--storage-media-type "application/mock" invalid, allowed values: application/json, '
+            "application/vnd.kubernetes.protobuf, application/yaml",
+        ),
+        (
+            ["--apiserver-count=0"],
+            "--apiserver-count should be a positive number, but value '0' provided",
+        ),
+        (
+            ["--emulation-forward-compatible"],
+            "ServerRunOptions.EmulationForwardCompatible cannot be set to true if the emulation version is "
+            "the same as the binary version",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -131,6 +172,9 @@ def test_refused(line: list[str], message: str) -> None:
         ([], "advertise_address", "192.0.2.7"),
         (["--advertise-address=", "--bind-address=127.0.0.1,::1"], "advertise_address", "127.0.0.1"),
         (["--cors-allowed-origins="], "cors_allowed_origins", ()),
+        (["--storage-backend=etcd3", "--storage-media-type=application/yaml"], "secure_port", 6443),
+        (["--etcd-servers-overrides=/events#http://a:1;http://b:2,apps/sets#http://c"], "secure_port", 6443),
+        (["--emulation-forward-compatible", "--emulated-version=1.35"], "secure_port", 6443),
         (["--shutdown-send-retry-after"], "shutdown_send_retry_after", True),
         (["--shutdown-delay-duration=3s"], "shutdown_delay_s", 3.0),
         (["--shutdown-watch-termination-grace-period=4s"], "shutdown_watch_grace_s", 4.0),

@@ -95,8 +95,8 @@ class _Line:
         }
         self._joined: dict[str, str] = {}
         self._words: list[str] = []
-        self.idle: list[str] = []
-        """Flags that were given and mean nothing here, each once."""
+        self.idle: dict[str, str] = {}
+        """Flags that were given and mean nothing here, with their values; lists are joined."""
         self.verbosity = 0
         self.log_format = "text"
         self.patterns: list[log_lines.Pattern] = []
@@ -161,8 +161,8 @@ class _Line:
         elif name == "vmodule":
             self.patterns = log_lines.read_patterns(value)
         elif name not in self._own:
-            if name not in self.idle:
-                self.idle.append(name)
+            before = self.idle.get(name)
+            self.idle[name] = value if before is None or kind not in _JOINED else f"{before},{value}"
         elif kind in _JOINED and not self._own[name].multiple:
             before = self._joined.get(name)
             self._joined[name] = value if before is None else f"{before},{value}"
@@ -192,6 +192,13 @@ class _Line:
 
     def _refused(self, message: str) -> FlagError:
         return FlagError(message, self._ctx)
+
+
+def idle_values() -> dict[str, str]:
+    """Return what the running command was given for flags that mean nothing here: they may still be wrong."""
+    ctx = click.get_current_context(silent=True)
+    line: _Line | None = ctx.meta.get(_META) if ctx is not None else None
+    return line.idle if line is not None else {}
 
 
 def shown_flags() -> dict[str, str]:

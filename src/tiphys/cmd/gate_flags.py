@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
-from tiphys.apimachinery.compatibility import VersionError, effective
+from tiphys.apimachinery.compatibility import BINARY, VersionError, effective
 from tiphys.apimachinery.featuregates import FeatureGateError, FeatureGates, parse, resolve
 from tiphys.cmd.component import FlagError
 from tiphys.wire.tls_options import HTTP1, HTTP2, TlsOptionError, TlsOptions, read
@@ -32,12 +32,24 @@ def emulation_flags(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def _versions(flags: Mapping[str, Any]) -> list[list[str]]:
+    names = ("emulated_version", "min_compatibility_version")
+    return [[one for one in flags.get(name, "").split(",") if one] for name in names]
+
+
+def is_emulating(flags: Mapping[str, Any]) -> bool:
+    """Whether a component is to behave as an older version of its. What cannot be read is told elsewhere."""
+    try:
+        return effective(*_versions(flags)).emulated != BINARY
+    except VersionError:
+        return True
+
+
 def read_gates(flags: dict[str, Any]) -> FeatureGates:
     """Return the gates, and say which of them need not be set. Raises FlagError."""
-    versions = [
-        [one for one in flags.pop(name, "").split(",") if one]
-        for name in ("emulated_version", "min_compatibility_version")
-    ]
+    versions = _versions(flags)
+    for name in ("emulated_version", "min_compatibility_version"):
+        flags.pop(name, "")
     try:
         gates = resolve(parse(flags.pop("feature_gates")), effective(*versions))
     except (FeatureGateError, VersionError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import click
@@ -16,6 +16,14 @@ _STRICT = (
     "--strict-transport-security-directives invalid, allowed values: max-age=expireTime, includeSubDomains, "
     "preload. see https://tools.ietf.org/html/rfc6797#section-6.1 for more information"
 )
+_ORIGINS = (
+    "List of allowed origins for CORS, comma separated. An allowed origin can be a regular expression "
+    "to support subdomain matching. If this list is empty CORS will not be enabled. Please ensure each "
+    "expression matches the entire hostname by anchoring to the start with '^' or including the '//' "
+    "prefix, and by anchoring to the end with '$' or including the ':' port separator suffix. Examples "
+    "of valid expressions are '//example.com(:|$)' and '^https://example.com(:|$)'"
+)
+"""What faults of origins end with."""
 _RECONCILERS = ("lease", "master-count", "none")
 
 
@@ -64,23 +72,37 @@ def http_flags(command: _F) -> _F:
 
 
 def http_options(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that the flags mean. Raises FlagError."""
+    """Return the options that the flags mean, which have no ``http_faults``. Raises FlagError."""
     reconciler = flags["endpoint_reconciler_type"]
     if reconciler not in _RECONCILERS:
         raise FlagError(f"--endpoint-reconciler-type must be one of {', '.join(_RECONCILERS)}")
-    if "" in flags["cors_allowed_origins"]:
-        raise FlagError("empty value in --cors-allowed-origins")
-    for origin in flags["cors_allowed_origins"]:
-        if fault := _fault(origin):
-            raise FlagError(f"--cors-allowed-origins has an invalid regular expression: {fault}")
+    directives = flags["strict_transport_security_directives"]
     return {
         "cors_allowed_origins": flags["cors_allowed_origins"],
-        "strict_transport_security": _directives(flags["strict_transport_security_directives"]),
+        "strict_transport_security": () if directives is None else tuple(directives.split(",")),
         "external_hostname": flags["external_hostname"],
         "tracing": tracing_from(flags["tracing_config_file"]),
         "publishes_endpoints": reconciler != "none",
         "max_connection_bytes_per_s": max(0, flags["max_connection_bytes_per_sec"]),
     }
+
+
+def http_faults(flags: Mapping[str, Any]) -> Iterator[str]:
+    """Say what is wrong with directives and origins, in upstream's words."""
+    directives = flags["strict_transport_security_directives"]
+    for directive in () if directives is None else directives.split(","):
+        if not directive.strip():
+            yield "empty value in strict-transport-security-directives"
+            continue
+        name, equals, _ = directive.partition("=")
+        max_age = bool(equals) and name == "max-age" and directive.count("=") == 1
+        if directive not in ("includeSubDomains", "preload") and not max_age:
+            yield _STRICT
+    for origin in flags["cors_allowed_origins"]:
+        if not origin:
+            yield f"empty value in --cors-allowed-origins, help: {_ORIGINS}"
+        elif fault := _fault(origin):
+            yield f"--cors-allowed-origins has an invalid regular expression: {fault}, help: {_ORIGINS}"
 
 
 def _fault(origin: str) -> str:
@@ -91,17 +113,3 @@ def _fault(origin: str) -> str:
         return str(error)
     pins = any(mark in origin for mark in ("^", "//")) and any(mark in origin for mark in ("$", ":"))
     return "" if pins else "regular expression does not pin to start/end of host in the origin header"
-
-
-def _directives(text: str | None) -> tuple[str, ...]:
-    if text is None:
-        return ()
-    directives = tuple(text.split(","))
-    for directive in directives:
-        if not directive.strip():
-            raise FlagError("empty value in strict-transport-security-directives")
-        name, equals, _ = directive.partition("=")
-        max_age = bool(equals) and name == "max-age" and directive.count("=") == 1
-        if directive not in ("includeSubDomains", "preload") and not max_age:
-            raise FlagError(_STRICT)
-    return directives

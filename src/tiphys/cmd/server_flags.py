@@ -11,9 +11,12 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from tiphys.apimachinery.duration import parse_go_duration
 from tiphys.apis.runtime_config import parse as parse_runtime_config
-from tiphys.cmd.component import FlagError
+from tiphys.cmd.component import FlagError, idle_values
+from tiphys.cmd.gate_flags import is_emulating
 from tiphys.cmd.http2_flags import goaway_faults
+from tiphys.cmd.http_flags import http_faults
 from tiphys.cmd.metrics_flags import metric_faults
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -29,28 +32,82 @@ _LIMITS: Final = {
     "max_mutating_requests_inflight": "--max-mutating-requests-inflight can not be negative value",
     "request_timeout": "--request-timeout can not be negative value",
     "min_request_timeout": "--min-request-timeout can not be negative value",
+    "storage_initialization_timeout": "--storage-initialization-timeout can not be negative value",
     "shutdown_delay_duration": "--shutdown-delay-duration can not be negative value",
     "shutdown_watch_termination_grace_period": (
         "shutdown-watch-termination-grace-period, if provided, can not be a negative value"
     ),
 }
 """Flags that must not be below zero, with what is said of them."""
+_FORWARD: Final = {
+    "emulation-forward-compatible": "EmulationForwardCompatible",
+    "runtime-config-emulation-forward-compatible": "RuntimeConfigEmulationForwardCompatible",
+}
+_ETCD: Final = "etcd3"
+_MEDIA_TYPES: Final = ("application/json", "application/vnd.kubernetes.protobuf", "application/yaml")
 _NEEDED_API: Final = ("flowcontrol.apiserver.k8s.io/v1", "api/ga", "api/all")
 """What priority and fairness needs to be served; the first of these that is named decides."""
 
 
 def check(flags: Mapping[str, Any], advertised: str, ranges: Sequence[str]) -> None:
     """Refuse limits, ports and ranges that do not go together. Raises FlagError with every fault."""
-    faults = [text for name, text in _LIMITS.items() if (flags.get(name) or 0) < 0]
-    faults += goaway_faults(flags)
+    given = idle_values()
+    faults = list(_limit_faults(flags, given))
+    faults += http_faults(flags)
+    faults += _emulation_faults(flags, given)
+    faults += _store_faults(flags, given)
     faults += _flow_faults(flags)
     faults += _port_faults(flags["secure_port"])
     faults += metric_faults(flags)
     faults += _range_faults(ranges)
+    count = int(given.get("apiserver-count", "1"), 0)
     if flags["endpoint_reconciler_type"] != "none":
         faults += _family_faults(ranges[0], advertised)
+    if count <= 0:
+        faults.append(f"--apiserver-count should be a positive number, but value '{count}' provided")
+    faults = list(dict.fromkeys(faults))
     if faults:
         raise FlagError(faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]")
+
+
+def _limit_faults(flags: Mapping[str, Any], given: Mapping[str, str]) -> Iterator[str]:
+    wait_s = parse_go_duration(given.get("storage-initialization-timeout", "0s"))
+    numbers = {**flags, "storage_initialization_timeout": wait_s}
+    for name, text in _LIMITS.items():
+        if name == "min_request_timeout":
+            yield from goaway_faults(flags)
+        if (numbers.get(name) or 0) < 0:
+            yield text
+
+
+def _emulation_faults(flags: Mapping[str, Any], given: Mapping[str, str]) -> Iterator[str]:
+    """Say what makes sense for a server only that behaves as an older version."""
+    for flag, option in _FORWARD.items():
+        if given.get(flag) == "true" and not is_emulating(flags):
+            yield (
+                f"ServerRunOptions.{option} cannot be set to true if the emulation version is the same as "
+                "the binary version"
+            )
+
+
+def _store_faults(flags: Mapping[str, Any], given: Mapping[str, str]) -> Iterator[str]:
+    """Say what is wrong with flags of the store, those that mean nothing here too."""
+    if given.get("storage-backend", "") not in ("", _ETCD):
+        yield (
+            f"--storage-backend invalid, allowed values: {_ETCD}. If not specified, it will default to "
+            f"'{_ETCD}'"
+        )
+    for one in filter(None, given.get("etcd-servers-overrides", "").split(",")):
+        if one.count("#") != 1 or one.partition("#")[0].count("/") != 1:
+            yield (
+                "--etcd-servers-overrides invalid, must be of format: group/resource#servers, where servers "
+                "are URLs, semicolon separated"
+            )
+    if flags["encryption_provider_config_automatic_reload"] and not flags["encryption_provider_config"]:
+        yield "--encryption-provider-config-automatic-reload must be set with --encryption-provider-config"
+    media_type = given.get("storage-media-type", "")
+    if media_type and media_type not in _MEDIA_TYPES:
+        yield f'--storage-media-type "{media_type}" invalid, allowed values: {", ".join(_MEDIA_TYPES)}'
 
 
 def _flow_faults(flags: Mapping[str, Any]) -> Iterator[str]:

@@ -117,8 +117,8 @@ _API: Final[Kinds] = {
         "runtime-config-emulation-forward-compatible shutdown-send-retry-after"
     ),
     "int": (
-        "default-not-ready-toleration-seconds default-unreachable-toleration-seconds kubelet-port "
-        "kubelet-read-only-port kubernetes-service-node-port max-connection-bytes-per-sec "
+        "apiserver-count default-not-ready-toleration-seconds default-unreachable-toleration-seconds "
+        "kubelet-port kubelet-read-only-port kubernetes-service-node-port max-connection-bytes-per-sec "
         "max-mutating-requests-inflight max-requests-inflight min-request-timeout"
     ),
     "float": "goaway-chance",
@@ -306,6 +306,7 @@ _IDLE: Final[Mapping[str, str]] = {
     "--store says which": "storage-backend",
     "objects are stored as JSON": "storage-media-type",
     "there is one store for all": "etcd-servers-overrides",
+    "servers count themselves, by their leases": "apiserver-count",
     "endpoints are always asked themselves": "enable-aggregator-routing",
     "what is emulated are fields and gates": (
         "emulation-forward-compatible runtime-config-emulation-forward-compatible"
