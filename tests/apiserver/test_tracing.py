@@ -101,6 +101,7 @@ async def test_every_request_has_its_own_trace_and_steps(serving: Any) -> None:
         assert names.count("GuaranteedUpdate etcd3") == 1
 
 
+ENCODED = ["Encode succeeded", "TransformToStorage succeeded"]
 BODY = "limitedReadBody succeeded"
 ANSWER = ["About to write a response", "Writing http response done"]
 CONVERTED = ["About to convert to expected version", "Conversion done"]
@@ -143,9 +144,63 @@ async def test_how_far_each_request_has_come(serving: Any) -> None:
         if body is not None:
             assert attributes(span.events[0].attributes) == {"len": len(orjson.dumps(body))}
     stored = [one for one in collector.spans if one.name == "Create etcd3"][-1]
-    assert [event.name for event in stored.events] == ["About to Encode", "Txn call succeeded"]
+    assert [event.name for event in stored.events] == [
+        "About to Encode", *ENCODED, "Txn call succeeded", "decode succeeded",
+    ]  # fmt: skip
+    lengths = [attributes(event.attributes) for event in stored.events if event.attributes]
+    assert [list(one) for one in lengths] == [["len"], ["len"]]
     written = collector.named("GuaranteedUpdate etcd3")
-    assert [event.name for event in written.events] == ["About to Encode", "Txn call completed"]
+    assert [event.name for event in written.events] == [
+        "initial value restored", "About to Encode", *ENCODED, "Transaction prepared", "Txn call completed",
+        "Transaction committed", "decode succeeded",
+    ]  # fmt: skip
+    listed = collector.named("cacher.GetList")
+    assert [event.name for event in listed.events] == ["Ready", "Listed items from cache", "Filtered items"]
+    assert attributes(listed.attributes)["type"] == "configmaps"
+    assert attributes(listed.events[2].attributes)["count"] >= 1
+
+
+async def test_answers_being_written(serving: Any) -> None:
+    protobuf = "application/vnd.kubernetes.protobuf"
+    async with traced(serving) as (api, collector):
+        made = await api("POST", MAPS, {"metadata": {"name": "m"}})
+        read = await api("GET", f"{MAPS}/m", accept=protobuf)
+        await api("GET", f"{MAPS}/m", accept="application/yaml")
+        await api("GET", MAPS)
+        await api("DELETE", f"{MAPS}/m")
+        assert (await api("GET", f"{MAPS}/m")).status == 404
+        await api.server.stop()
+    told = [one for one in collector.spans if one.name == "SerializeObject"]
+    spans = {one.span_id: one.name for one in collector.spans}
+    assert [spans[one.parent_span_id] for one in told] == ["Create", "Get", "Get", "List", "Delete"]
+    json = (
+        '{"encodeGV":"v1","encoder":"{\\"name\\":\\"json\\",\\"pretty\\":\\"false\\",\\"strict\\":'
+        '\\"false\\",\\"yaml\\":\\"%s\\"}","name":"versioning"}'
+    )
+    assert attributes(told[0].attributes) == {
+        "audit-id": made.headers["audit-id"], "method": "POST", "url": MAPS, "protocol": "HTTP/1.1",
+        "mediaType": "application/json", "encoder": json % "false",
+    }  # fmt: skip
+    assert attributes(told[1].attributes)["mediaType"] == protobuf
+    encoder = '{"encodeGV":"v1","encoder":"protobuf","name":"versioning"}'
+    assert attributes(told[1].attributes)["encoder"] == encoder
+    assert attributes(told[2].attributes)["encoder"] == json % "true"
+    for span in told:
+        assert [event.name for event in span.events] == [
+            "About to start writing response", "Write call succeeded",
+        ]  # fmt: skip
+        assert span.start_time_unix_nano <= span.events[0].time_unix_nano <= span.end_time_unix_nano
+    assert attributes(told[1].events[1].attributes) == {"size": len(read.raw)}
+
+
+async def test_writes_that_fail_say_where(serving: Any) -> None:
+    async with traced(serving) as (api, collector):
+        await api("POST", MAPS, {"metadata": {"name": "m"}})
+        assert (await api("POST", MAPS, {"metadata": {"name": "m"}})).status == 409
+        await api.server.stop()
+    failed = [one for one in collector.spans if one.name == "Create etcd3"][-1]
+    assert [event.name for event in failed.events] == ["About to Encode", *ENCODED, "Txn call failed"]
+    assert attributes(failed.events[-1].attributes) == {"err": 'configmaps "m" already exists'}
 
 
 STORED = {

@@ -10,8 +10,12 @@ traces, linked to where the request says it comes from.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final, cast
+
+import orjson
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.errors import StatusError, qualified
@@ -33,11 +37,13 @@ from tiphys.apiserver.aggregation.controller import Aggregation
 from tiphys.apiserver.audit.auditor import Auditor
 from tiphys.apiserver.authn.attempts import Attempts
 from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.cache.feed import Hint, hint_of
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.chain import Chain, Traffic
 from tiphys.apiserver.flowcontrol.controller import Gate
 from tiphys.apiserver.flowcontrol.levels import Flow, Ticket
 from tiphys.apiserver.metrics import Metrics
+from tiphys.apiserver.negotiation import PROTOBUF, YAML
 from tiphys.apiserver.nonresource import NonResource
 from tiphys.apiserver.objects import Cached, Page, Selection
 from tiphys.apiserver.peers.controller import Peers
@@ -54,6 +60,9 @@ _STEPS: Final = {
 _WRITES: Final = frozenset(("POST", "PUT", "PATCH", "DELETE"))
 _READS: Final = {"get": "About to Get from storage", "list": "About to List from storage"}
 _ANSWERED: Final = frozenset(("get", "create", "update", "patch", "delete"))
+_JSON_ENCODER: Final = '{{"name":"json","pretty":"false","strict":"false","yaml":"{yaml}"}}'
+_ANSWERING: Final[ContextVar[int]] = ContextVar("answering", default=0)
+"""Since when a request's answer is being made, in nanoseconds; 0: there was nothing to be read or written."""
 _INTERNAL_ERROR: Final = 500
 _REGISTRY: Final = "/registry"
 _CORE: Final = frozenset({"", "events.k8s.io"})
@@ -161,7 +170,8 @@ class TracedChain(Chain):
         name = _STEPS.get(info.verb) if info.is_resource else None
         if name is None:
             return await super()._handle(request, info, user)
-        with step(name, {"audit-id": self._audit_id(request), **_asked(request, info)}):
+        with step(name, {"audit-id": self._audit_id(request), **_asked(request, info)}) as span:
+            _ANSWERING.set(0)
             if request.method in _WRITES:
                 event("limitedReadBody succeeded", {"len": len(request.body)})
             elif info.verb in _READS:
@@ -172,8 +182,36 @@ class TracedChain(Chain):
             elif info.verb in _ANSWERED:
                 event("About to write a response")
             if info.verb != "watch":
+                if span is not None and response.stream is None:
+                    self._tell_answer(span, request, info, response)
                 event("Writing http response done")
             return response
+
+    def _tell_answer(self, within: Span, request: Request, info: RequestInfo, response: Response) -> None:
+        """Make the span of writing an answer, which began when there was something to answer with."""
+        span = self._tracer.begin("SerializeObject", parent=within.context)
+        span.started_ns = _ANSWERING.get() or span.started_ns
+        media_type = response.headers.get("content-type", "").partition(";")[0]
+        version = f"{info.group}/{info.version}" if info.group else info.version
+        span.set({
+            "audit-id": self._audit_id(request), "method": request.method, "url": request.path,
+            "protocol": request.protocol, "mediaType": media_type, "encoder": _encoder(media_type, version),
+        })  # fmt: skip
+        body = response.body
+        size = {"size": len(body) if isinstance(body, bytes) else sum(map(len, body))}
+        span.note("About to start writing response", size)
+        span.note("Write call succeeded", size)
+        self._tracer.end(span)
+
+
+def _encoder(media_type: str, version: str) -> str:
+    """Return what upstream calls the encoder of a media type for a version."""
+    inner = "protobuf" if media_type == PROTOBUF else _JSON_ENCODER.format(yaml=_boolean(media_type == YAML))
+    return orjson.dumps({"encodeGV": version, "encoder": inner, "name": "versioning"}).decode()
+
+
+def _boolean(value: bool) -> str:
+    return str(value).lower()
 
 
 def _asked(request: Request, info: RequestInfo) -> dict[str, str]:
@@ -241,31 +279,95 @@ class TracedStore:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def create(self, resource: Resource, obj: Object, **more: Any) -> Cached:
+    async def create(
+        self, resource: Resource, obj: Object, *, value: bytes | None = None, **more: Any
+    ) -> Cached:
         with step("Create etcd3", self._about_one(resource, obj)):
             event("About to Encode")
-            made = cast(Cached, await self._store.create(resource, obj, **more))
+            hint = _encoded(resource, obj, value)
+            with _failing():
+                made = await self._store.create(resource, hint.obj, value=hint.value, **more)
             event("Txn call succeeded")
-            return made
+            return _read_again(made)
 
-    async def update(self, resource: Resource, obj: Object, expect_revision: int, **more: Any) -> Cached:
+    async def update(
+        self,
+        resource: Resource,
+        obj: Object,
+        expect_revision: int,
+        *,
+        value: bytes | None = None,
+        **more: Any,
+    ) -> Cached:
         with step("GuaranteedUpdate etcd3", self._about_one(resource, obj)):
+            event("initial value restored")
             event("About to Encode")
-            written = cast(Cached, await self._store.update(resource, obj, expect_revision, **more))
+            hint = _encoded(resource, obj, value)
+            event("Transaction prepared")
+            with _failing():
+                written = await self._store.update(
+                    resource, hint.obj, expect_revision, value=hint.value, **more
+                )
             event("Txn call completed")
-            return written
+            event("Transaction committed")
+            return _read_again(written)
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Cached:
+        found = cast(Cached, await self._store.get(resource, namespace, name))
+        _at_hand()
+        return found
 
     async def list(self, resource: Resource, selection: Selection, **more: Any) -> Page:
-        with step("cacher.GetList", _about(resource)):
-            return cast(Page, await self._store.list(resource, selection, **more))
+        about = {"audit-id": _audit_id(), "type": qualified(resource.plural, resource.group)}
+        with step("cacher.GetList", about):
+            event("Ready")
+            page = cast(Page, await self._store.list(resource, selection, **more))
+            event("Listed items from cache")
+            event("Filtered items", {"count": len(page.items)})
+        _at_hand()
+        return page
 
     def _about_one(self, resource: Resource, obj: Object) -> dict[str, str]:
         meta = obj["metadata"]
         namespace = meta.get("namespace", "") if resource.namespaced else ""
         key = self._store.key_of(resource, namespace, meta.get("name", ""))
-        within = current()
-        audited = within.attributes.get("audit-id", "") if within is not None else ""
-        return {"audit-id": str(audited), "key": key.removeprefix(_REGISTRY), **_about(resource)}
+        return {"audit-id": _audit_id(), "key": key.removeprefix(_REGISTRY), **_about(resource)}
+
+
+def _audit_id() -> str:
+    within = current()
+    return str(within.attributes.get("audit-id", "")) if within is not None else ""
+
+
+def _encoded(resource: Resource, obj: Object, value: bytes | None) -> Hint:
+    """Encode what is to be written, where that has not been done. What is sealed is sealed by the store."""
+    hint = hint_of(resource, obj, value)
+    event("Encode succeeded", {"len": len(hint.value)})
+    event("TransformToStorage succeeded")
+    return hint
+
+
+@contextmanager
+def _failing() -> Iterator[None]:
+    """Tell where a write fails."""
+    try:
+        yield
+    except StatusError as error:
+        event("Txn call failed", {"err": error.message})
+        raise
+
+
+def _read_again(written: Cached) -> Cached:
+    event("decode succeeded", {"len": len(written.raw)})
+    _at_hand()
+    return written
+
+
+def _at_hand() -> None:
+    """Note that there is something to answer with: from now on the answer is made."""
+    within = current()
+    if within is not None:
+        _ANSWERING.set(within.tracer.now_ns())
 
 
 def _about(resource: Resource) -> dict[str, str]:

@@ -353,7 +353,13 @@ class CachedStore:
         return self._written(bucket, put, revision)
 
     async def update(
-        self, resource: Resource, obj: Object, expect_revision: int, *, ttl_s: int = 0
+        self,
+        resource: Resource,
+        obj: Object,
+        expect_revision: int,
+        *,
+        ttl_s: int = 0,
+        value: bytes | None = None,
     ) -> Cached:
         """Replace an object; writing what is there already writes nothing (and gives it no more time).
 
@@ -364,7 +370,7 @@ class CachedStore:
         meta = obj["metadata"]
         name = meta["name"]
         key = _key(resource, meta.get("namespace", ""), name)
-        hint = hint_of(resource, obj)
+        hint = hint_of(resource, obj, value)
         value = hint.value
         entry = bucket.entries.get(key)
         if (
