@@ -288,12 +288,14 @@ class Chain:
 
     async def _authorize(self, request: Request, info: RequestInfo, user: User) -> None:
         """Raises Forbidden unless the user may."""
-        monotonic, decision = self._backend.clock.monotonic, None
+        monotonic = self._backend.clock.monotonic
         began = monotonic()
         try:
             decision = await self._backend.authorizer.decide(user, info)
-        finally:
-            self._filters.decided(decision, monotonic() - began)
+        except BaseException:
+            self._filters.decided(None, monotonic() - began)
+            raise
+        self._filters.decided(decision, monotonic() - began)
         if self._auditor is not None:
             self._auditor.decided(request, decision)
         enforce(decision, user, info)

@@ -150,7 +150,7 @@ async def walked(serving: Any) -> AsyncIterator[Walk]:
     for row in ROWS:
         first.setdefault(row.plural, row)
     options = {
-        "disabled_admission": ("ServiceAccount", "StorageObjectInUseProtection"),
+        "disabled_admission": ("PodGroupProtection", "ServiceAccount", "StorageObjectInUseProtection"),
         "runtime_config": EVERY_VERSION.runtime_config,
         "feature_gates": EVERY_VERSION.feature_gates,
     }

@@ -17,13 +17,15 @@ FINALIZER = "scheduling.k8s.io/podgroup-protection"
 ROLE = "/apis/rbac.authorization.k8s.io/v1/{}/system:controller:podgroup-protection-controller"
 BASIC: dict[str, Any] = {"basic": {}}
 GANG: dict[str, Any] = {"gang": {"minCount": 2}}
+SERVED = {"scheduling.k8s.io/v1alpha2": "true"}
 GATES = ("GenericWorkload", "GangScheduling", "WorkloadAwarePreemption")
 REFUSED = 'podgroups.scheduling.k8s.io "g" is forbidden: '
 
 
 @pytest.fixture
 async def api(serving: Any) -> AsyncIterator[Any]:
-    async with serving(feature_gates=resolve(dict.fromkeys(GATES, True))) as found:
+    gates = resolve(dict.fromkeys(GATES, True))
+    async with serving(feature_gates=gates, runtime_config=SERVED) as found:
         yield found
 
 
@@ -49,12 +51,9 @@ async def test_groups_are_protected(api: Any) -> None:
     assert (subject["name"], subject["namespace"]) == ("podgroup-protection-controller", "kube-system")
 
 
-async def test_without_the_gate_nothing_is_done(serving: Any) -> None:
-    async with serving() as api:
-        reference = {"workload": {"workloadName": "none", "podGroupTemplateName": "none"}}
-        made = await api.create(GROUPS, group(podGroupTemplateRef=reference))
-        assert "finalizers" not in made["metadata"]
-        assert "priority" not in made["spec"]
+async def test_without_the_gate_there_are_none(serving: Any) -> None:
+    async with serving(runtime_config=SERVED) as api:
+        assert (await api("POST", GROUPS, group())).status == 404
         assert (await api("GET", ROLE.format("clusterroles"))).status == 404
 
 

@@ -21,7 +21,12 @@ from tiphys.apis.core.affinity_validation import node_selector
 from tiphys.apis.core.claim_validation import access_mode_faults, claim_spec_faults
 from tiphys.apis.core.resource_validation import parse_amount
 from tiphys.apis.core.volume_defaults import show_groups
-from tiphys.apis.core.volume_sources import PERSISTENT_ORDER, PERSISTENT_SOURCES, SHOWN_TWICE, persistent_iscsi
+from tiphys.apis.core.volume_sources import (
+    PERSISTENT_ORDER,
+    PERSISTENT_SOURCES,
+    SHOWN_TWICE,
+    persistent_iscsi,
+)
 from tiphys.apis.defaulting import peek
 from tiphys.apis.inside import difference, inside
 from tiphys.apis.value_validation import one_of
