@@ -82,6 +82,14 @@ def test_two_controllers() -> None:
     assert faults[0].detail.endswith('Found "true" in references for Pod/p and Pod/q')
 
 
+@pytest.mark.parametrize(("version", "banned"), [("v1", True), ("/v1", True), ("events.k8s.io/v1", False)])
+def test_events_own_nothing(version: str, banned: bool) -> None:
+    owners = [{**OWNER, "apiVersion": version, "kind": "Event"}]
+    faults = validate_meta({"metadata": {"name": "a", "ownerReferences": owners}}, namespaced=False)
+    told = [fault.detail.rpartition(": ")[2] for fault in faults]
+    assert told == ["/v1, Kind=Event is disallowed from being an owner"] * banned
+
+
 def test_label_values() -> None:
     faults = validate_meta({"metadata": {"name": "a", "labels": {"k": "a b", "": "x"}}}, namespaced=False)
     assert faults[0].field == "metadata.labels"

@@ -139,7 +139,7 @@ def validate_owner_references(references: list[Any], path: str) -> list[FieldErr
             for key in ("kind", "name", "uid")
             if not reference.get(key)
         ]
-        if (api_version, reference.get("kind")) == ("v1", "Event"):
+        if api_version in ("v1", "/v1") and reference.get("kind") == "Event":
             faults.append(
                 invalid(path, _shown_owner(reference), "/v1, Kind=Event is disallowed from being an owner")
             )
