@@ -11,6 +11,16 @@ CASES = {
     "required": (fe.required("a.b"), "FieldValueRequired", "a.b: Required value"),
     "required why": (fe.required("a", "must be set"), "FieldValueRequired", "a: Required value: must be set"),
     "string": (fe.invalid("a", 'x"y', "bad"), "FieldValueInvalid", 'a: Invalid value: "x\\"y": bad'),
+    "letters that cannot be shown": (
+        fe.not_supported("a", "\x00é\a\n\x7f\u200b\U000e0001<", ["\xa0"]),
+        "FieldValueNotSupported",
+        r'a: Unsupported value: "\x00é\a\n\x7f\u200b\U000e0001<": supported values: "\u00a0"',
+    ),
+    "letters of HTML": (
+        fe.invalid("a", ["<&>"], "bad"),
+        "FieldValueInvalid",
+        r'a: Invalid value: ["\u003c\u0026\u003e"]: bad',
+    ),
     "number": (fe.invalid("a", -1, "bad"), "FieldValueInvalid", "a: Invalid value: -1: bad"),
     "boolean": (fe.invalid("a", True, "bad"), "FieldValueInvalid", "a: Invalid value: true: bad"),
     "null": (fe.invalid("a", None, "bad"), "FieldValueInvalid", "a: Invalid value: null: bad"),

@@ -107,6 +107,9 @@ async def test_watches_that_begin_with_what_exists(serving: Any) -> None:
             'ListOptions.meta.k8s.io "" is invalid: sendInitialEvents: Forbidden: sendInitialEvents is '
             "forbidden for watch unless the WatchList feature gate is enabled"
         )
+        answer = await api("GET", watch.replace("NotOlderThan", "Exact"))
+        places = [cause["field"] for cause in answer.json["details"]["causes"]]
+        assert places == ["resourceVersionMatch", "sendInitialEvents", "resourceVersionMatch"]
 
 
 @pytest.mark.parametrize(("on", "status"), [(True, 200), (False, 404)])

@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from tiphys.apimachinery import go_text
 from tiphys.apimachinery.errors import FieldError
 
 IMMUTABLE = "field is immutable"
@@ -43,11 +44,13 @@ def shown_selector(selector: dict[str, Any]) -> Struct:
 
 def render(value: Any) -> str:
     """Show a value as the API does: strings quoted, numbers bare, the rest as compact JSON."""
+    if isinstance(value, str):
+        return go_text.quoted(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return _encode(value)
+    return go_text.safe_in_html(_encode(value))
 
 
 def _with_detail(text: str, detail: str) -> str:
@@ -76,7 +79,7 @@ def type_invalid(path: str, value: Any, detail: str) -> FieldError:
 
 def not_supported(path: str, value: Any, supported: Iterable[str]) -> FieldError:
     """A value is none of those that the field takes."""
-    names = ", ".join(_encode(name) for name in supported)
+    names = ", ".join(go_text.quoted(name) for name in supported)
     detail = f"supported values: {names}" if names else ""
     return FieldError(
         "FieldValueNotSupported", path, _with_detail(f"Unsupported value: {render(value)}", detail)

@@ -31,6 +31,8 @@ def _float(value: float) -> str:
 
 
 _ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+_NAMED = dict(zip("\a\b\f\n\r\t\v", ("\\a", "\\b", "\\f", "\\n", "\\r", "\\t", "\\v"), strict=True))
+_ASCII, _WIDE = 0x80, 0x10000
 _LEAST_PLAIN, _MOST_PLAIN = 1e-6, 1e21
 
 
@@ -42,10 +44,35 @@ def encoded(value: object) -> str:
         return f"[{','.join(map(encoded, value))}]"
     if isinstance(value, float):
         return number(value)
-    text = json.dumps(value, ensure_ascii=False)
+    return safe_in_html(json.dumps(value, ensure_ascii=False))
+
+
+def safe_in_html(text: str) -> str:
+    """Return JSON with the letters escaped that Go lets stand in no text."""
     for letter, escaped in _ESCAPED.items():
         text = text.replace(letter, escaped)
     return text
+
+
+def quoted(text: str) -> str:
+    """Return a text as ``%q`` prints it: what cannot be shown is told by its number."""
+    shown = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{shown if shown.isprintable() else "".join(map(_letter, shown))}"'
+
+
+def _letter(letter: str) -> str:
+    if letter.isprintable():
+        return letter
+    code = ord(letter)
+    if named := _NAMED.get(letter):
+        return named
+    return (
+        f"\\x{code:02x}"
+        if code < _ASCII
+        else f"\\u{code:04x}"
+        if code < _WIDE
+        else f"\\U{code:08x}"
+    )
 
 
 def number(value: float) -> str:
@@ -68,13 +95,13 @@ def as_floats(value: object) -> object:
 def syntax(value: object) -> str:
     """Return a JSON value as ``%#v`` prints it: ``map[string]interface {}{"a":"b"}``."""
     if isinstance(value, dict):
-        items = ", ".join(f"{_quoted(key)}:{syntax(value[key])}" for key in sorted(value))
+        items = ", ".join(f"{quoted(key)}:{syntax(value[key])}" for key in sorted(value))
         return f"{type_name(value)}{{{items}}}"
     if isinstance(value, list):
         return f"{type_name(value)}{{{', '.join(map(syntax, value))}}}"
     if value is None:
         return "interface {}(nil)"
-    return _quoted(value) if isinstance(value, str) else plain(value)
+    return quoted(value) if isinstance(value, str) else plain(value)
 
 
 def label_selector(selector: dict[str, Any] | None) -> str:
@@ -92,10 +119,6 @@ def label_selector(selector: dict[str, Any] | None) -> str:
         f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},"
         f"MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
     )
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
 
 
 def type_name(value: Any) -> str:

@@ -69,7 +69,7 @@ def _validate_namespace(namespace: str, path: str, *, namespaced: bool) -> list[
     return invalid_all(f"{path}.namespace", namespace, texts) if texts else []
 
 
-def _validate_common(meta: Object, path: str) -> list[FieldError]:
+def _validate_common(meta: Object, path: str, *, finalizers: bool = True) -> list[FieldError]:
     faults: list[FieldError] = []
     if labels := meta.get("labels"):
         faults += validate_labels(labels, f"{path}.labels")
@@ -77,8 +77,8 @@ def _validate_common(meta: Object, path: str) -> list[FieldError]:
         faults += validate_annotations(annotations, f"{path}.annotations")
     if owners := meta.get("ownerReferences"):
         faults += validate_owner_references(owners, f"{path}.ownerReferences")
-    if finalizers := meta.get("finalizers"):
-        faults += validate_finalizers(finalizers, f"{path}.finalizers")
+    if finalizers and (given := meta.get("finalizers")):
+        faults += validate_finalizers(given, f"{path}.finalizers")
     for index, entry in enumerate(meta.get("managedFields") or ()):
         faults += validate_manager(entry.get("manager") or "", f"{path}.managedFields[{index}].manager")
         if len(entry.get("subresource") or "") > _SUBRESOURCE_MAX:
@@ -188,14 +188,16 @@ def validate_meta_update(
 ) -> list[FieldError]:
     """Return every fault of the metadata that would replace ``old``'s.
 
-    As upstream does: once as of any object, then twice as of a changed one.
+    As upstream does: once as of any object, then twice as of a changed one, whose names and finalizers are
+    not read anew.
     """
     meta, before = new.get("metadata") or {}, old.get("metadata") or {}
     prefix, faults = meta.get("generateName"), list[FieldError]()
-    common = _validate_common(meta, path)
+    first = _validate_common(meta, path)
+    common = _validate_common(meta, path, finalizers=False) if first else first
     if prefix and prefix != before.get("generateName"):
         texts = names.is_path_segment_name(mask_trailing_dash(prefix))
-        common = invalid_all(f"{path}.generateName", prefix, texts) + common
+        first = invalid_all(f"{path}.generateName", prefix, texts) + first
     if before.get("deletionTimestamp"):
         faults += _no_new_finalizers(meta, before, f"{path}.finalizers")
     if not meta.get("resourceVersion"):
@@ -208,7 +210,7 @@ def validate_meta_update(
         faults += immutable(f"{path}.{key}", meta.get(key) or "", before.get(key) or "")
     for key in ("deletionTimestamp", "deletionGracePeriodSeconds"):
         faults += immutable(f"{path}.{key}", meta.get(key), before.get(key))
-    return common + (faults + common) * 2 if faults or common else []
+    return first + (faults + common) * 2 if first or faults else []
 
 
 def _no_new_finalizers(meta: Object, before: Object, path: str) -> list[FieldError]:

@@ -6,7 +6,7 @@ Owns: dryRun, fieldManager, fieldValidation, force, DeleteOptions, list options.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -99,18 +99,18 @@ def _dry_run_faults(values: list[str]) -> list[FieldError]:
     return [field_errors.not_supported("dryRun", values, ["All"])]
 
 
-def write_options(call: Call, kind: str) -> WriteOptions:
+def write_options(call: Call, kind: str, found: Iterable[FieldError] = ()) -> WriteOptions:
     """Read the options of a write; ``kind`` names them in faults (CreateOptions ...).
+
+    Faults ``found`` already are told before the others.
 
     Raises:
         Invalid: an option has a value that it cannot have.
     """
-    if not call.query:
+    if not call.query and not found:
         return _without_query(call.request.headers.get("user-agent", ""))
-    dry_run = [value for value in call.query.get("dryRun", ()) if value]
-    faults = _dry_run_faults(dry_run)
-    manager = call.param("fieldManager")
-    faults += validate_manager(manager, "fieldManager")
+    manager, dry_run = call.param("fieldManager"), [*call.query.get("dryRun", ())]
+    faults = [*found, *validate_manager(manager, "fieldManager"), *_dry_run_faults(dry_run)]
     validation = call.param("fieldValidation")
     if validation and validation not in VALIDATIONS:
         faults.append(field_errors.not_supported("fieldValidation", validation, VALIDATIONS))
@@ -149,21 +149,22 @@ def delete_options(call: Call, body: Mapping[str, Any] | None) -> DeleteOptions:
     if body is None:
         body = {
             "gracePeriodSeconds": parse_int(call, "gracePeriodSeconds"),
-            "propagationPolicy": call.param("propagationPolicy") or None,
+            "propagationPolicy": call.param("propagationPolicy")
+            if "propagationPolicy" in call.query
+            else None,
             "orphanDependents": parse_bool(call, "orphanDependents"),
-            "dryRun": [value for value in call.query.get("dryRun", ()) if value],
+            "dryRun": call.query.get("dryRun"),
             UNSAFE: parse_bool(call, UNSAFE),
         }
-    dry_run = list(body.get("dryRun") or [v for v in call.query.get("dryRun", ()) if v])
-    faults = _dry_run_faults(dry_run)
-    propagation, orphan = body.get("propagationPolicy") or "", body.get("orphanDependents")
-    if orphan is not None and propagation:
+    dry_run, faults = [*(body.get("dryRun") or ())], list[FieldError]()
+    propagation, orphan = body.get("propagationPolicy"), body.get("orphanDependents")
+    if orphan is not None and propagation is not None:
         text = "orphanDependents and deletionPropagation cannot be both set"
         faults.append(field_errors.invalid("propagationPolicy", propagation, text))
-    if propagation and propagation not in PROPAGATIONS:
+    if propagation is not None and propagation not in PROPAGATIONS:
         faults.append(field_errors.not_supported("propagationPolicy", propagation, [*PROPAGATIONS, "nil"]))
     grace = body.get("gracePeriodSeconds")
-    faults += _unsafe_faults(body, dry_run)
+    faults += _dry_run_faults(dry_run) + _unsafe_faults(body, dry_run)
     if faults:
         raise Invalid.of(META, "DeleteOptions", "", faults)
     if orphan is not None:
@@ -173,7 +174,7 @@ def delete_options(call: Call, body: Mapping[str, Any] | None) -> DeleteOptions:
         grace_period_s=1 if grace is not None and grace < 0 else grace,
         uid=preconditions.get("uid") or "",
         resource_version=preconditions.get("resourceVersion") or "",
-        propagation=propagation,
+        propagation=propagation or "",
         dry_run=bool(dry_run),
         cascades=orphan is False,
         heeds_policy=call.backend.options.collects_garbage,
@@ -214,10 +215,8 @@ def list_options(call: Call) -> ListOptions:
         shard=call.param("shardSelector") if _shards(call) else "",
     )
     watching = call.info.verb == "watch"
-    faults = _list_faults(options, watching=watching)
-    if watching and options.send_initial_events is not None and not _may_begin_with_what_exists(call):
-        text = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
-        faults = [field_errors.forbidden("sendInitialEvents", text)]
+    may_begin = not watching or _may_begin_with_what_exists(call)
+    faults = _watch_faults(options, may_begin=may_begin) if watching else _list_faults(options)
     if faults:
         raise Invalid.of(META, "ListOptions", "", faults)
     return options
@@ -231,26 +230,25 @@ def _may_begin_with_what_exists(call: Call) -> bool:
     return bool(call.backend.options.feature_gates.enabled("WatchList"))
 
 
-def _list_faults(options: ListOptions, *, watching: bool) -> list[FieldError]:
-    match = options.resource_version_match
-    faults: list[FieldError] = []
-    if watching:
-        return _watch_faults(options)
-    if match:
-        faults += _match_faults(options)
+def _list_faults(options: ListOptions) -> list[FieldError]:
+    faults = _match_faults(options) if options.resource_version_match else []
     if options.send_initial_events is not None:
         faults.append(field_errors.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
     return faults
 
 
-def _watch_faults(options: ListOptions) -> list[FieldError]:
+def _watch_faults(options: ListOptions, *, may_begin: bool) -> list[FieldError]:
     path, match = "resourceVersionMatch", options.resource_version_match
-    texts = []
-    if options.send_initial_events is not None and match != "NotOlderThan":
-        texts.append("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
-    if match and options.send_initial_events is None:
-        texts.append("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
-    faults = [field_errors.forbidden(path, text) for text in texts]
+    asked, faults = options.send_initial_events is not None, list[FieldError]()
+    if asked and match != "NotOlderThan":
+        text = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        faults.append(field_errors.forbidden(path, text))
+    if asked and not may_begin:
+        text = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
+        faults.append(field_errors.forbidden("sendInitialEvents", text))
+    if match and not asked:
+        text = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        faults.append(field_errors.forbidden(path, text))
     if match not in ("", "NotOlderThan"):
         faults.append(field_errors.not_supported(path, match, ["NotOlderThan"]))
     if match and options.continue_token:

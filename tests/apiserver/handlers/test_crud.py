@@ -296,6 +296,13 @@ OPTION_FAULTS: dict[str, tuple[Any, int, str]] = {
         'DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: Invalid value: "Orphan": '
         "orphanDependents and deletionPropagation cannot be both set",
     ),
+    "all at once": (
+        {"orphanDependents": True, "propagationPolicy": "", "dryRun": ["Some"]}, 422,
+        'DeleteOptions.meta.k8s.io "" is invalid: [propagationPolicy: Invalid value: "": '
+        "orphanDependents and deletionPropagation cannot be both set, propagationPolicy: Unsupported value: "
+        '"": supported values: "Foreground", "Background", "Orphan", "nil", dryRun: Unsupported value: '
+        '["Some"]: supported values: "All"]',
+    ),
 }  # fmt: skip
 
 
@@ -306,6 +313,46 @@ async def test_delete_options_are_checked(api: Any, name: str) -> None:
     answer = await api("DELETE", f"{CMS}/a", body)
     assert (answer.status, answer.message) == (status, message)
     assert (await api("GET", f"{CMS}/a")).status == 200
+
+
+async def test_a_deletion_with_a_body_heeds_no_query(api: Any) -> None:
+    await api.create(CMS, {"metadata": {"name": "a"}})
+    await api.create(CMS, {"metadata": {"name": "b"}})
+    assert (await api("DELETE", f"{CMS}/a?propagationPolicy=")).status == 422
+    assert (await api("DELETE", f"{CMS}/a?dryRun=")).status == 422
+    assert (await api("DELETE", f"{CMS}/a?dryRun=All")).status == 200
+    assert (await api("GET", f"{CMS}/a")).status == 200
+    assert (await api("DELETE", f"{CMS}/a?dryRun=All", {"gracePeriodSeconds": 0})).status == 200
+    assert (await api("GET", f"{CMS}/a")).status == 404
+
+
+MANY = "dryRun=&fieldValidation=x&fieldManager=%01"
+DRY = 'dryRun: Unsupported value: [""]: supported values: "All"'
+REST = (
+    'fieldManager: Invalid value: "\\x01": invalid character U+0001 (at position 0), '
+    f'{DRY}, fieldValidation: Unsupported value: "x": supported values: "", "Ignore", "Strict", "Warn"'
+)
+WRITE_FAULTS = {
+    "create": ("POST", CMS, MANY, None, f"CreateOptions.{REST}"),
+    "update": ("PUT", f"{CMS}/a", MANY, None, f"UpdateOptions.{REST}"),
+    "merge": (
+        "PATCH", f"{CMS}/a", f"{MANY}&force=true", "merge-patch+json",
+        f"PatchOptions.force: Forbidden: may not be specified for non-apply patch, {REST}",
+    ),
+    "apply": (
+        "PATCH", f"{CMS}/a", "dryRun=", "apply-patch+yaml",
+        f"PatchOptions.fieldManager: Required value: is required for apply patch, {DRY}",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRITE_FAULTS)
+async def test_faults_of_options_are_told_at_once(api: Any, name: str) -> None:
+    method, path, query, kind, faults = WRITE_FAULTS[name]
+    body, sent = {"metadata": {"name": "a"}}, f"application/{kind or 'json'}"
+    answer = await api(method, f"{path}?{query}", body, content_type=sent)
+    options, _, texts = faults.partition(".")
+    assert (answer.status, answer.message) == (422, f'{options}.meta.k8s.io "" is invalid: [{texts}]')
 
 
 STRICT = {

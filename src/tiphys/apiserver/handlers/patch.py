@@ -11,6 +11,7 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import (
     BadRequest,
     Conflict,
+    FieldError,
     Invalid,
     NotFound,
     StatusError,
@@ -27,7 +28,7 @@ from tiphys.apiserver.handlers.create import create_object
 from tiphys.apiserver.handlers.update import MAX_RETRIES, Change, update_object
 from tiphys.apiserver.negotiation import JSON, YAML
 from tiphys.apiserver.objects import Cached
-from tiphys.apiserver.params import WriteOptions, write_options
+from tiphys.apiserver.params import WriteOptions, parse_bool, write_options
 from tiphys.wire.message import Response
 
 JSON_PATCH = "application/json-patch+json"
@@ -58,13 +59,14 @@ def patch_options(call: Call) -> tuple[str, WriteOptions]:
     """Return the patch's media type and the options beside it.
 
     Raises:
-        UnsupportedMediaType, BadRequest. Invalid: only an apply can be forced.
+        UnsupportedMediaType, BadRequest. Invalid: only an apply can be forced, and somebody applies.
     """
-    kind, options = patch_type(call), write_options(call, "PatchOptions")
-    if kind != APPLY_PATCH and options.force is not None:
-        fault = field_errors.forbidden("force", "may not be specified for non-apply patch")
-        raise Invalid.of("meta.k8s.io", "PatchOptions", "", [fault])
-    return kind, options
+    kind, faults = patch_type(call), list[FieldError]()
+    if kind != APPLY_PATCH and parse_bool(call, "force") is not None:
+        faults.append(field_errors.forbidden("force", "may not be specified for non-apply patch"))
+    if kind == APPLY_PATCH and not call.param("fieldManager"):
+        faults.append(field_errors.required("fieldManager", "is required for apply patch"))
+    return kind, write_options(call, "PatchOptions", faults)
 
 
 async def handle(call: Call) -> Response:
@@ -230,11 +232,8 @@ def decode_applied(call: Call, gvk: GVK, options: WriteOptions) -> ownership.App
     """Return the object in the body of an apply, which is of kind ``gvk`` and about this call's object.
 
     Raises:
-        Invalid: nobody is named as its manager. BadRequest: it is no such object.
+        BadRequest: it is no such object.
     """
-    if not call.param("fieldManager"):
-        fault = field_errors.required("fieldManager", "is required for apply patch")
-        raise Invalid.of("meta.k8s.io", "PatchOptions", "", [fault])
     try:
         applied, duplicates = bodies.parse_object(call.request.body, YAML)
     except BadRequest as error:
