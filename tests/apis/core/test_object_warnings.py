@@ -237,8 +237,12 @@ PATHS: dict[str, tuple[dict[str, Any], list[str]]] = {
         ['volume "v" (ConfigMap "m"): overlapping paths: "a" with "a"'],
     ),
     "one in the other": (
-        volume(secret={"secretName": "s", "items": items("a/b", "a")}),
-        ['volume "v" (Secret "s"): overlapping paths: "a" with "a/b"'],
+        volume(secret={"secretName": "s", "items": items("a/b", "ab", "a", "a/b/c")}),
+        [
+            'volume "v" (Secret "s"): overlapping paths: "a" with "a/b"',
+            'volume "v" (Secret "s"): overlapping paths: "a/b/c" with "a/b"',
+            'volume "v" (Secret "s"): overlapping paths: "a/b/c" with "a"',
+        ],
     ),
     "of fields": (
         volume(downwardAPI={"items": items("a", "a")}),
@@ -253,7 +257,32 @@ PATHS: dict[str, tuple[dict[str, Any], list[str]]] = {
                 ]
             }
         ),
-        ['volume "v" (Projected ClusterTrustBundle "s"): overlapping paths: "token" with "token"'],
+        [
+            'volume "v" (Projected): overlapping paths: "token" (ClusterTrustBundle "s") with "token" '
+            "(ServiceAccountToken)"
+        ],
+    ),
+    "of a certificate": (
+        volume(
+            projected={
+                "sources": [
+                    {"podCertificate": {"keyPath": "k", "certificateChainPath": "k/c"}},
+                    {"configMap": {"name": "m"}},
+                ]
+            }
+        ),
+        [
+            f'volume "v" (Projected): overlapping paths: {one} with {other}'
+            for key, chain in [('"k" (PodCertificate key)', '"k/c" (PodCertificate chain)')]
+            for one, other in [
+                (chain, key),
+                (key, key),
+                (key, chain),
+                (chain, key),
+                (chain, chain),
+                (chain, key),
+            ]
+        ],
     ),
     "of no source": (
         volume(projected={"sources": [{}]}),

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tiphys.apis.core.pod_warnings import pod_warnings, template_warnings
+from tiphys.apimachinery.featuregates import FeatureGates, using
+from tiphys.apis.core.pod_warnings import pod_warnings, spec_warnings, template_warnings
 
 
 def pod(name: str = "p", **container: Any) -> dict[str, Any]:
@@ -47,6 +48,7 @@ def whole(annotations: dict[str, str] | None = None, **spec: Any) -> dict[str, A
 
 NULL = "a null labelSelector results in matching no pod"
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 ZONE = "failure-domain.beta.kubernetes.io/zone"
 OLD_ZONE = 'deprecated since v1.17; use "topology.kubernetes.io/zone" instead'
 CRITICAL, SECCOMP = "scheduler.alpha.kubernetes.io/critical-pod", "seccomp.security.alpha.kubernetes.io/pod"
@@ -64,6 +66,16 @@ CASES |= {
             containers=[{"name": "c", "ports": [{"containerPort": 1, "hostPort": 5}]}],
         ),
         ["spec.containers[0].ports[0]: overlapping port definition with spec.initContainers[0].ports[0]"],
+    ),
+    "name of another port": (
+        whole(
+            initContainers=[{"name": "i", "ports": [{"containerPort": 1, "name": "a"}]}],
+            containers=[{"name": "c", "ports": [{"containerPort": 2, "name": "a"}]}],
+        ),
+        [
+            'spec.containers[0].ports[0]: duplicate port name "a" with spec.initContainers[0].ports[0], '
+            "services and probes that select ports by name will use spec.initContainers[0].ports[0]"
+        ],
     ),
     "host port with and without address": (
         pod(
@@ -111,7 +123,7 @@ CASES |= {
                 }
             ]
         ),
-        ['volume "a" (Projected Secret ""): overlapping paths: "t" with "t"'],
+        ['volume "a" (Projected): overlapping paths: "t" (Secret "") with "t" (ServiceAccountToken)'],
     ),
     "names twice": (
         whole(
@@ -137,6 +149,37 @@ CASES |= {
             f"spec.topologySpreadConstraints[0].labelSelector: {NULL}",
         ],
     ),
+    "labels nobody gives anymore": (
+        whole(
+            nodeSelector={
+                "app.kubernetes.io/created-by": "a",
+                "node-role.kubernetes.io/master": "",
+                "scheduler.alpha.kubernetes.io/preferAvoidPods": "",
+            }
+        ),
+        [
+            "spec.nodeSelector[app.kubernetes.io/created-by]: deprecated since v1.9",
+            "spec.nodeSelector[node-role.kubernetes.io/master]: use "
+            '"node-role.kubernetes.io/control-plane" instead',
+            "spec.nodeSelector[scheduler.alpha.kubernetes.io/preferAvoidPods]: deprecated since v1.22; use "
+            "Taints and Tolerations instead",
+        ],
+    ),
+    "values no label has": (
+        whole(
+            affinity={
+                "nodeAffinity": {
+                    PREFERRED: [
+                        {"preference": {"matchExpressions": [{"key": "a", "values": ["b", "x" * 64]}]}}
+                    ]
+                }
+            }
+        ),
+        [
+            f"spec.affinity.nodeAffinity.{PREFERRED}[0].preference.matchExpressions[0].values[1]: "
+            f"{'x' * 64} is invalid, must be no more than 63 bytes"
+        ],
+    ),
     "affinity to nobody": (
         whole(affinity={"podAffinity": {REQUIRED: [{}]}}),
         [f"spec.affinity.podAffinity.{REQUIRED}[0].labelSelector: {NULL}"],
@@ -154,6 +197,12 @@ CASES |= {
 @pytest.mark.parametrize(("obj", "expected"), CASES.values(), ids=CASES)
 def test_pods(obj: dict[str, Any], expected: list[str]) -> None:
     assert pod_warnings(obj, None) == expected
+
+
+def test_volumes_from_git_where_a_gate_lets_them_be() -> None:
+    with using(FeatureGates({"GitRepoVolumeDriver": True})):
+        found = spec_warnings({"volumes": [{"gitRepo": {}}]}, "spec")
+    assert found == ["spec.volumes[0].gitRepo: deprecated in v1.11"]
 
 
 def test_the_name_is_told_of_first() -> None:

@@ -5,11 +5,20 @@ Source: pod volumes of core/v1; of one volume each path is held against all befo
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from typing import NamedTuple
 
+from tiphys.apimachinery.go_text import quoted
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.defaulting import each, peek
+
+
+class _File(NamedTuple):
+    path: str
+    source: str = ""
+
+    def __str__(self) -> str:
+        return f"{quoted(self.path)} ({self.source})" if self.source else quoted(self.path)
 
 
 def overlapping_paths(spec: Object) -> Iterator[str]:
@@ -23,68 +32,67 @@ def overlapping_paths(spec: Object) -> Iterator[str]:
         ):
             source = peek(volume, key)
             shown = f"{kind} {_quoted(source.get(of))}" if of else kind
-            yield from _overlaps(_paths(source), f"volume {name} ({shown})")
+            yield from _overlaps(_files(source), [], f"volume {name} ({shown})")
         if isinstance(volume.get("projected"), dict):
             yield from _projected(list(each(volume, "projected", "sources")), name)
 
 
 def _quoted(text: object) -> str:
-    return json.dumps(str(text or ""), ensure_ascii=False)
+    return quoted(str(text or ""))
 
 
-def _paths(source: Object) -> list[str]:
-    return [str(item.get("path") or "") for item in each(source, "items")]
+def _files(source: Object, shown: str = "") -> list[_File]:
+    return [_File(str(item.get("path") or ""), shown) for item in each(source, "items")]
 
 
 def _projected(sources: list[Object], name: str) -> Iterator[str]:
     """A source that names no path is held, as upstream does, for the one before it."""
-    seen: set[str] = set()
-    paths: list[str] = []
-    what = ""
+    seen: list[_File] = []
+    files: list[_File] = []
     for source in sources:
         if not any(isinstance(part, dict) for part in source.values()):
             yield f"volume {name} (Projected) has no sources provided"
             continue
         found = _source(source)
-        if found is not None:
-            paths, what = found[0], f"volume {name} (Projected {found[1]})"
-        if not paths:
-            continue
-        yield from _overlaps(paths, what)
-        yield from _overlaps(sorted([*set(paths), *seen]), what)
-        seen.update(paths)
+        files = files if found is None else found
+        yield from _overlaps(files, seen, f"volume {name} (Projected)")
 
 
-def _source(source: Object) -> tuple[list[str], str] | None:
-    """Return the paths of a source and what to call it."""
+def _source(source: Object) -> list[_File] | None:
+    """Return the files of a source, None where it names none."""
     for key, kind in (("configMap", "ConfigMap"), ("secret", "Secret"), ("downwardAPI", "DownwardAPI")):
         part = peek(source, key)
         if part.get("items") is not None:
-            shown = kind if key == "downwardAPI" else f"{kind} {_quoted(part.get('name'))}"
-            return _paths(part), shown
+            return _files(part, kind if key == "downwardAPI" else f"{kind} {_quoted(part.get('name'))}")
     token, bundle = source.get("serviceAccountToken"), source.get("clusterTrustBundle")
     if isinstance(token, dict):
-        return [str(token.get("path") or "")], "ServiceAccountToken"
+        return [_File(str(token.get("path") or ""), "ServiceAccountToken")]
     if isinstance(bundle, dict):
         of = bundle.get("name") if bundle.get("name") is not None else bundle.get("signerName")
-        return [str(bundle.get("path") or "")], f"ClusterTrustBundle {_quoted(of)}"
+        return [_File(str(bundle.get("path") or ""), f"ClusterTrustBundle {_quoted(of)}")]
+    if isinstance(source.get("podCertificate"), dict):
+        certificate = source["podCertificate"]
+        return [
+            _File(str(certificate[key]), f"PodCertificate {what}")
+            for key, what in (
+                ("credentialBundlePath", "credential bundle"), ("keyPath", "key"),
+                ("certificateChainPath", "chain"),
+            )
+            if certificate.get(key)
+        ]  # fmt: skip
     return None
 
 
-def _overlaps(paths: Iterable[str], what: str) -> Iterator[str]:
-    seen: list[str] = []
-    for path in paths:
-        bare = path.rstrip("/")
-        other = _collision(sorted(seen), bare)
-        if other:
-            yield f"{what}: overlapping paths: {_quoted(bare)} with {_quoted(other)}"
+def _overlaps(files: list[_File], seen: list[_File], what: str) -> Iterator[str]:
+    """Yield where files clash with those ``seen`` before them, which they are added to."""
+    for file in files:
+        bare = _File(file.path.rstrip("/"), file.source)
+        yield from (
+            f"{what}: overlapping paths: {bare} with {other}" for other in seen if _clash(bare, other)
+        )
         seen.append(bare)
 
 
-def _collision(seen: list[str], path: str) -> str:
-    for other in seen:
-        if not other or not path:
-            return ""
-        if f"{other}/".startswith(path) or f"{path}/".startswith(other):
-            return other
-    return ""
+def _clash(one: _File, other: _File) -> bool:
+    paths = sorted((one.path, other.path), key=len)
+    return bool(paths[0]) and f"{paths[1]}/".startswith(f"{paths[0]}/")

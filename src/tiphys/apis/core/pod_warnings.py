@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tiphys.apimachinery import names
+from tiphys.apimachinery import go_text, names
+from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.memo import Checked
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.address_warnings import ip_warnings
@@ -14,12 +15,19 @@ from tiphys.apis.core.resource_validation import parse_amount
 from tiphys.apis.defaulting import each, peek
 
 _OLD_NODE_LABELS = {
-    "beta.kubernetes.io/arch": ("v1.14", "kubernetes.io/arch"),
-    "beta.kubernetes.io/os": ("v1.14", "kubernetes.io/os"),
-    "failure-domain.beta.kubernetes.io/region": ("v1.17", "topology.kubernetes.io/region"),
-    "failure-domain.beta.kubernetes.io/zone": ("v1.17", "topology.kubernetes.io/zone"),
-    "beta.kubernetes.io/instance-type": ("v1.17", "node.kubernetes.io/instance-type"),
-}
+    "beta.kubernetes.io/arch": 'deprecated since v1.14; use "kubernetes.io/arch" instead',
+    "beta.kubernetes.io/os": 'deprecated since v1.14; use "kubernetes.io/os" instead',
+    "failure-domain.beta.kubernetes.io/region":
+        'deprecated since v1.17; use "topology.kubernetes.io/region" instead',
+    "failure-domain.beta.kubernetes.io/zone":
+        'deprecated since v1.17; use "topology.kubernetes.io/zone" instead',
+    "beta.kubernetes.io/instance-type":
+        'deprecated since v1.17; use "node.kubernetes.io/instance-type" instead',
+    "app.kubernetes.io/created-by": "deprecated since v1.9",
+    "scheduler.alpha.kubernetes.io/preferAvoidPods":
+        "deprecated since v1.22; use Taints and Tolerations instead",
+    "node-role.kubernetes.io/master": 'use "node-role.kubernetes.io/control-plane" instead',
+}  # fmt: skip
 _OLD_ANNOTATIONS = {
     "scheduler.alpha.kubernetes.io/critical-pod":
         'non-functional in v1.16+; use the "priorityClassName" field instead',
@@ -57,9 +65,8 @@ def _containers(spec: Object, path: str) -> Iterator[tuple[str, Object]]:
 
 
 def old_node_label(label: str) -> str:
-    """Return what to say of a label of nodes that has a newer name."""
-    since, new = _OLD_NODE_LABELS.get(label, ("", ""))
-    return f'deprecated since {since}; use "{new}" instead' if new else ""
+    """Return what to say of a label of nodes that has a newer name, or none."""
+    return _OLD_NODE_LABELS.get(label, "")
 
 
 def _placement(spec: Object, path: str) -> Iterator[str]:
@@ -71,7 +78,8 @@ def _placement(spec: Object, path: str) -> Iterator[str]:
     for index, term in enumerate(each(affinity, _REQUIRED, "nodeSelectorTerms")):
         yield from term_warnings(term, f"{at}.{_REQUIRED}.nodeSelectorTerms[{index}]")
     for index, weighted in enumerate(each(affinity, _PREFERRED)):
-        yield from term_warnings(peek(weighted, "preference"), f"{at}.{_PREFERRED}[{index}].preference")
+        preferred = f"{at}.{_PREFERRED}[{index}].preference"
+        yield from term_warnings(peek(weighted, "preference"), preferred, reads_values=True)
     for index, constraint in enumerate(each(spec, "topologySpreadConstraints")):
         at, key = f"{path}.topologySpreadConstraints[{index}]", str(constraint.get("topologyKey"))
         if old_node_label(key):
@@ -80,19 +88,23 @@ def _placement(spec: Object, path: str) -> Iterator[str]:
             yield f"{at}.labelSelector: a null labelSelector results in matching no pod"
 
 
-def term_warnings(term: Object, path: str) -> Iterator[str]:
-    """Yield what is to be said of the labels that a term of a node selector names."""
+def term_warnings(term: Object, path: str, *, reads_values: bool = False) -> Iterator[str]:
+    """Yield what is to be said of the labels that a term of a node selector names, and of values none has."""
     for index, expression in enumerate(each(term, "matchExpressions")):
         key = str(expression.get("key"))
         if old_node_label(key):
             yield f"{path}.matchExpressions[{index}].key: {key} is {old_node_label(key)}"
+        for at, value in enumerate(expression.get("values") or () if reads_values else ()):
+            for text in names.is_label_value(str(value)):
+                yield f"{path}.matchExpressions[{index}].values[{at}]: {value} is invalid, {text}"
 
 
 def _volumes(spec: Object, path: str) -> Iterator[str]:
     for index, volume in enumerate(each(spec, "volumes")):
         for key, text in _OLD_VOLUMES.items():
             if volume.get(key) is not None:
-                yield f"{path}.volumes[{index}].{_SHOWN.get(key, key)}: {text}"
+                said = "deprecated in v1.11" if key == "gitRepo" and on("GitRepoVolumeDriver") else text
+                yield f"{path}.volumes[{index}].{_SHOWN.get(key, key)}: {said}"
         claim = peek(volume, "ephemeral", "volumeClaimTemplate", "spec")
         at = f"{path}.volumes[{index}].ephemeral.volumeClaimTemplate.spec"
         for kind in ("requests", "limits"):
@@ -179,6 +191,19 @@ def _ports(spec: Object, path: str) -> Iterator[str]:
             known.setdefault(key, []).append((at, port))
 
 
+def _port_names(spec: Object, path: str) -> Iterator[str]:
+    known: dict[str, str] = {}
+    for where, container in _containers(spec, path):
+        for index, port in enumerate(each(container, "ports")):
+            at, name = f"{where}.ports[{index}]", str(port.get("name") or "")
+            other = known.setdefault(name, at) if name else at
+            if other != at:
+                yield (
+                    f"{at}: duplicate port name {go_text.quoted(name)} with {other}, services and probes "
+                    f"that select ports by name will use {other}"
+                )
+
+
 def _shown_port(port: Object) -> str:
     return (
         f"{{Name:{port.get('name') or ''} HostPort:0 ContainerPort:{port.get('containerPort')} "
@@ -205,7 +230,7 @@ def spec_warnings(spec: Object, path: str, annotations: Object | None = None, at
     found += _volumes(spec, path)
     found += _lists(spec, path)
     found += _profiles(spec, held, path, at)
-    found += _ports(spec, path)
+    found += [*_ports(spec, path), *_port_names(spec, path)]
     grace = spec.get("terminationGracePeriodSeconds")
     if grace is not None and grace < 0:
         text = "must be >= 0; negative values are invalid and will be treated as 1"
