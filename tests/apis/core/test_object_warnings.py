@@ -34,6 +34,15 @@ INDEXED = {"completionMode": "Indexed", "completions": 200_000, "parallelism": 2
 
 CASES: dict[str, tuple[str, str, dict[str, Any], list[str]]] = {
     "a plain volume": ("", "PersistentVolume", {"spec": {}}, []),
+    "a volume with options": (
+        "",
+        "PersistentVolume",
+        {"metadata": {"annotations": {"volume.beta.kubernetes.io/mount-options": ""}}, "spec": {}},
+        [
+            "metadata.annotations[volume.beta.kubernetes.io/mount-options]: deprecated since v1.31; use "
+            '"mountOptions" attribute instead'
+        ],
+    ),
     "an old volume": (
         "",
         "PersistentVolume",

@@ -13,6 +13,10 @@ _CLASS = "volume.beta.kubernetes.io/storage-class"
 _OLD_CLASS = (
     f'metadata.annotations[{_CLASS}]: deprecated since v1.8; use "storageClassName" attribute instead'
 )
+_OPTIONS = "volume.beta.kubernetes.io/mount-options"
+_OLD_OPTIONS = (
+    f'metadata.annotations[{_OPTIONS}]: deprecated since v1.31; use "mountOptions" attribute instead'
+)
 _OLD_VOLUMES = {
     "cephfs": ("cephfs", "deprecated in v1.28, non-functional in v1.31+"),
     "photonPersistentDisk": ("photonPersistentDisk", "deprecated in v1.11, non-functional in v1.16+"),
@@ -27,8 +31,9 @@ _ENFORCE = "kubernetes.io/enforce-mountable-secrets"
 
 def volume_warnings(volume: Object, _old: Object | None) -> list[str]:
     """Return the warnings about a PersistentVolume."""
-    spec = peek(volume, "spec")
-    found = [_OLD_CLASS] if _CLASS in peek(volume, "metadata", "annotations") else []
+    spec, annotations = peek(volume, "spec"), peek(volume, "metadata", "annotations")
+    old = ((_CLASS, _OLD_CLASS), (_OPTIONS, _OLD_OPTIONS))
+    found = [text for key, text in old if key in annotations]
     if spec.get("persistentVolumeReclaimPolicy") == "Recycle":
         found.append(
             "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the "
