@@ -177,10 +177,12 @@ def test_ephemeral_containers_may_not_restart() -> None:
         "restartPolicy": "Always",
         "resizePolicy": [{"resourceName": "cpu", "restartPolicy": "NotRequired"}],
         "livenessProbe": {},
+        "ports": [],
+        "resources": {},
     }
     new = make({"ephemeralContainers": [extra]})
     found = [str(fault) for fault in validate_ephemeral_update(new, make())]
     assert found == [
         f"spec.ephemeralContainers[0].{key}: Forbidden: cannot be set for an Ephemeral Container"
-        for key in ("resizePolicy", "restartPolicy", "livenessProbe")
+        for key in ("ports", "resizePolicy", "restartPolicy", "livenessProbe")
     ]

@@ -76,7 +76,14 @@ SECURITY: dict[str, tuple[Pod, list[str]]] = {
             {
                 "hostNetwork": True,
                 "hostIPC": True,
-                "securityContext": {"sysctls": [{"name": "net/ipv4/x"}, {"name": "kernel.shmmax"}]},
+                "securityContext": {
+                    "sysctls": [
+                        {"name": "net/ipv4/x"},
+                        {"name": "kernel.shmmax"},
+                        {"name": "kernel.sem"},
+                        {"name": "kernel.sem2"},
+                    ]
+                },
             }
         ),
         [
@@ -84,7 +91,24 @@ SECURITY: dict[str, tuple[Pod, list[str]]] = {
             "'hostNetwork' is true",
             'spec.securityContext.sysctls[1].name: Invalid value: "kernel.shmmax": may not be specified when '
             "'hostIPC' is true",
+            'spec.securityContext.sysctls[2].name: Invalid value: "kernel.sem": may not be specified when '
+            "'hostIPC' is true",
         ],
+    ),
+    "no more rights than its parent": (
+        contained(
+            allowPrivilegeEscalation=False,
+            capabilities={"add": ["CAP_SYS_ADMIN", "SYS_ADMIN", "CAP_SYS_ADMIN"]},
+        ),
+        [
+            'spec.containers[0].securityContext: Invalid value: {"Capabilities":{"Add":["CAP_SYS_ADMIN",'
+            '"SYS_ADMIN","CAP_SYS_ADMIN"],"Drop":null},"Privileged":null,"SELinuxOptions":null,'
+            '"WindowsOptions":null,"RunAsUser":null,"RunAsGroup":null,"RunAsNonRoot":null,'
+            '"ReadOnlyRootFilesystem":null,"AllowPrivilegeEscalation":false,"ProcMount":null,'
+            '"SeccompProfile":null,"AppArmorProfile":null}: cannot set `allowPrivilegeEscalation` to false '
+            "and `capabilities.Add` CAP_SYS_ADMIN"
+        ]
+        * 2,
     ),
     "seccomp": (
         contained(seccompProfile={"type": "x"}),

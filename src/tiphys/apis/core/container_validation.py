@@ -251,7 +251,7 @@ def validate_ephemeral(spec: Object, facts: PodFacts, path: str) -> list[FieldEr
         faults += [
             forbidden(f"{at}.{key}", _NOT_EPHEMERAL)
             for key in _EPHEMERAL_FORBIDDEN
-            if container.get(key) or (container.get(key) == {} and key not in _PLAIN)
+            if container.get(key) or (container.get(key) is not None and key not in _PLAIN)
         ]
         for place, mount in enumerate(each(container, "volumeMounts")):
             for key in ("subPath", "subPathExpr"):

@@ -18,7 +18,7 @@ _PROFILES = ("Localhost", "RuntimeDefault", "Unconfined")
 _SYSCTL = r"([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
 _IS_SYSCTL = re.compile(_SYSCTL, re.ASCII).fullmatch
 _SYSCTL_MAX = 253
-_IPC = ("kernel/sem", "kernel/shm", "kernel/msg", "fs/mqueue/")
+_IPC = ("kernel/shm", "kernel/msg", "fs/mqueue/")
 _PATH_MAX = 4095
 
 
@@ -61,10 +61,14 @@ def _sysctls(spec: Object, path: str) -> list[FieldError]:
             faults.append(duplicate(at, name))
         if spec.get("hostNetwork") and _with_slashes(name).startswith("net/"):
             faults.append(invalid(at, name, "may not be specified when 'hostNetwork' is true"))
-        elif spec.get("hostIPC") and _with_slashes(name).startswith(_IPC):
+        elif spec.get("hostIPC") and _of_ipc(_with_slashes(name)):
             faults.append(invalid(at, name, "may not be specified when 'hostIPC' is true"))
         seen.add(name)
     return faults
+
+
+def _of_ipc(name: str) -> bool:
+    return name == "kernel/sem" or name.startswith(_IPC)
 
 
 def _with_slashes(name: str) -> str:
@@ -143,10 +147,9 @@ def _escalation(security: Object, path: str) -> list[FieldError]:
     if security.get("privileged"):
         text = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
         faults.append(invalid(path, shown, text))
-    if "CAP_SYS_ADMIN" in (peek(security, "capabilities").get("add") or ()):
-        text = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
-        faults.append(invalid(path, shown, text))
-    return faults
+    text = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
+    added = peek(security, "capabilities").get("add") or ()
+    return faults + [invalid(path, shown, text) for one in added if one == "CAP_SYS_ADMIN"]
 
 
 def validate_host_users(spec: Object, path: str) -> list[FieldError]:
