@@ -259,21 +259,14 @@ def _times_are_set(status: Object) -> list[FieldError]:
     return faults
 
 
-def _unquoted(path: str, value: str, detail: str) -> list[FieldError]:
-    return [FieldError("FieldValueInvalid", path, f"Invalid value: {value}: {detail}")]
-
-
 def moment_faults(path: str, moment: datetime, detail: str) -> list[FieldError]:
     """A moment breaks a rule that ``detail`` tells."""
-    return _unquoted(path, f"{moment:%Y-%m-%d %H:%M:%S} +0000 UTC", detail)
+    return [invalid(path, f"{moment:%Y-%m-%dT%H:%M:%SZ}", detail)]
 
 
-def _span(span: timedelta) -> str:
-    minutes, seconds = divmod(int(span.total_seconds()), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}h{minutes}m{seconds}s"
-    return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
+def _lifetime_faults(lifetime: timedelta, detail: str) -> list[FieldError]:
+    """A span of time is shown in nanoseconds."""
+    return [invalid(_CHAIN, int(lifetime.total_seconds()) * 1_000_000_000, detail)]
 
 
 def _times(status: Object, leaf: x509.Certificate, spec: Object) -> list[FieldError]:
@@ -285,10 +278,10 @@ def _times(status: Object, leaf: x509.Certificate, spec: Object) -> list[FieldEr
             return moment_faults(f"status.{key}", told, text)
     lifetime, most = ends - begins, spec.get("maxExpirationSeconds") or 0
     if lifetime < timedelta(hours=1):
-        return _unquoted(_CHAIN, _span(lifetime), "leaf certificate lifetime must be >= 1 hour")
+        return _lifetime_faults(lifetime, "leaf certificate lifetime must be >= 1 hour")
     if lifetime > timedelta(seconds=most):
         text = f"leaf certificate lifetime must be <= spec.maxExpirationSeconds ({most})"
-        return _unquoted(_CHAIN, _span(lifetime), text)
+        return _lifetime_faults(lifetime, text)
     refresh = parse_time(status["beginRefreshAt"])
     if refresh < begins + _MARGIN:
         text = "must be at least 10 minutes after status.notBefore"
