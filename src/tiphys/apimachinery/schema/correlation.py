@@ -8,17 +8,21 @@ Source: "Validation ratcheting" of CustomResourceDefinitions.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 from tiphys.apimachinery.schema.node import MISSING, Schema
 
 
-def partner(item: Any, old: Any, node: Schema) -> Any:
-    """Return what an item of a list was before; MISSING where that cannot be told."""
+def partner(item: Any, old: Any, node: Schema, at: int = 0) -> Any:
+    """Return what an item of a list was before; MISSING where that cannot be told.
+
+    It is looked for first where the item stands now: most lists keep their order.
+    """
     if node.list_type != "map" or type(old) is not list or type(item) is not dict:
         return MISSING
     keys = node.list_map_keys
-    for one in old:
+    for one in chain(old[at : at + 1], old):
         if type(one) is dict and all(one.get(key) == item.get(key) for key in keys):
             return one
     return MISSING
@@ -45,7 +49,7 @@ def unchanged(new: Any, old: Any, node: Schema) -> bool:
         return (
             items is not None
             and len(new) == len(old)
-            and all(unchanged(item, partner(item, old, node), items) for item in new)
+            and all(unchanged(item, partner(item, old, node, at), items) for at, item in enumerate(new))
         )
     return same(new, old)
 

@@ -113,7 +113,7 @@ class Validator:
     def _list(self, values: list[Any], schema: Schema, path: str, faults: Faults, old: Any) -> None:
         if schema.items is not None:
             for index, item in enumerate(values):
-                self._node(item, schema.items, f"{path}[{index}]", faults, partner(item, old, schema))
+                self._node(item, schema.items, f"{path}[{index}]", faults, partner(item, old, schema, index))
 
     def _constraints(self, value: Any, schema: Schema, path: str, faults: Faults) -> None:
         rules = schema.constraints

@@ -169,7 +169,7 @@ def _parts(part: _Part, node: Schema) -> Iterator[tuple[Schema, _Part]]:
                 yield child, _inner(part, item, before.get(key, MISSING), path, child, excusable=excusable)
     elif type(part.new) is list and node.items is not None:
         for index, item in enumerate(part.new):
-            old = partner(item, part.old, node)
+            old = partner(item, part.old, node, index)
             yield node.items, _inner(part, item, old, f"{part.path}[{index}]", node.items)
 
 
