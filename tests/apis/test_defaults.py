@@ -335,6 +335,19 @@ OTHERS = {
             }
         },
     ),
+    "crd that says nothing of how it converts": (
+        kind(
+            "apiextensions.k8s.io/v1",
+            "CustomResourceDefinition",
+            spec={"conversion": {"webhook": {"clientConfig": {"service": {"name": "a"}}}}},
+        ),
+        {
+            "spec": {
+                "names": {},
+                "conversion": {"webhook": {"clientConfig": {"service": {"name": "a", "port": 443}}}},
+            }
+        },
+    ),
     "mutating webhook": (
         kind(
             "admissionregistration.k8s.io/v1",

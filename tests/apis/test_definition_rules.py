@@ -102,7 +102,22 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         crd(VERSION, version(name="v2")),
         [
             'spec.versions: Invalid value: [{"Name":"v1","Served":true,"Storage":true,"Deprecated":false,"DeprecationWarning":null,"Schema":null,"Subresources":null,"AdditionalPrinterColumns":null,"SelectableFields":null},'
-            '{"Name":"v2","Served":true,"Storage":true,"Deprecated":false,"DeprecationWarning":null,"Schema":null,"Subresources":null,"AdditionalPrinterColumns":null,"SelectableFields":null}]: must have exactly one version marked as storage version'
+            '{"Name":"v2","Served":true,"Storage":true,"Deprecated":false,"DeprecationWarning":null,"Schema":null,"Subresources":null,"AdditionalPrinterColumns":null,"SelectableFields":null}]: must have exactly one version marked as storage version',
+            'status.storedVersions: Invalid value: ["v1"]: must have the storage version v2',
+        ],
+    ),
+    "none stored": (
+        crd(version(storage=False)),
+        [
+            'spec.versions: Invalid value: [{"Name":"v1","Served":true,"Storage":false,"Deprecated":false,"DeprecationWarning":null,"Schema":null,"Subresources":null,"AdditionalPrinterColumns":null,"SelectableFields":null}]: must have exactly one version marked as storage version',
+            "status.storedVersions: Invalid value: null: must have at least one stored version",
+        ],
+    ),
+    "a conversion of no kind": (
+        crd(conversion={"webhook": {"conversionReviewVersions": ["v1"]}}),
+        [
+            f"{CONVERSION}.strategy: Required value",
+            f"{CONVERSION}.conversionReviewVersions: Forbidden: should not be set when strategy is not set to Webhook",
         ],
     ),
     "a warning without reason": (

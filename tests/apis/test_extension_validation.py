@@ -300,7 +300,7 @@ def test_create(obj: dict[str, Any], expected: list[str]) -> None:
 def test_exactly_one_version_is_stored() -> None:
     obj = crd(versions=[VERSION, {**VERSION, "name": "v2"}])
     found = strategy_for(gvk_of(obj)).validate(defaulted(obj))
-    assert [fault.field for fault in found] == ["spec.versions"]
+    assert [fault.field for fault in found] == ["spec.versions", "status.storedVersions"]
     assert found[0].detail.endswith("must have exactly one version marked as storage version")
 
 

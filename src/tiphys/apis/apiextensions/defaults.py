@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tiphys.apimachinery.meta import Object
-from tiphys.apis.defaulting import each, fill, fill_optional, section
+from tiphys.apis.defaulting import each, fill, fill_optional, peek, section
 
 _HTTPS = 443
 
@@ -19,33 +19,35 @@ def default_crd(crd: Object) -> None:
     for version in each(spec, "versions"):
         version.setdefault("served", False)
         version.setdefault("storage", False)
-    conversion = section(spec, "conversion")
-    fill(conversion, "strategy", "None")
-    webhook = conversion.get("webhook")
-    client = webhook.get("clientConfig") if isinstance(webhook, dict) else None
-    service = client.get("service") if isinstance(client, dict) else None
+    if spec.get("conversion") is None:
+        spec["conversion"] = {"strategy": "None"}
+    service = peek(spec, "conversion", "webhook", "clientConfig").get("service")
     if isinstance(service, dict):
         fill_optional(service, "port", _HTTPS)
 
 
 def prepare_crd(crd: Object) -> None:
     """A new definition is not established; what its storage version stores begins now."""
-    versions = each(crd, "spec", "versions")
-    stored = [version.get("name") or "" for version in versions if version.get("storage")]
+    stored = _storage(crd)
     crd["status"] = {
         "conditions": [],
         "acceptedNames": {"plural": "", "kind": ""},
-        "storedVersions": stored,
+        "storedVersions": None if stored is None else [stored],
     }
+
+
+def _storage(crd: Object) -> str | None:
+    """Return the version that objects are kept in, the first that says so."""
+    versions = each(crd, "spec", "versions")
+    return next((version.get("name") or "" for version in versions if version.get("storage")), None)
 
 
 def prepare_crd_update(new: Object, old: Object) -> None:
     """A version that becomes the storage version is remembered for as long as objects may be kept in it."""
     status = dict(old.get("status") or {})
     stored: list[str] = list(status.get("storedVersions") or ())
-    for version in each(new, "spec", "versions"):
-        name = version.get("name") or ""
-        if version.get("storage") and name not in stored:
-            stored.append(name)
+    name = _storage(new)
+    if name is not None and name not in stored:
+        stored.append(name)
     status["storedVersions"] = stored
     new["status"] = status
