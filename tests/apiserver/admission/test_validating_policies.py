@@ -314,6 +314,16 @@ async def test_an_annotation_that_fails_refuses(api: Any) -> None:
     assert answer.message == refusal("expression 'string(object.none)' resulted in error: no such key: none")
 
 
+async def test_annotations_cannot_ask_for_rights(api: Any) -> None:
+    """They compile with an authorizer, and are evaluated without."""
+    asks = "string(authorizer.path('/').check('get').allowed())"
+    await install(api, policy(auditAnnotations=[{"key": "k", "valueExpression": asks}]))
+    answer = await api("POST", MAPS, config_map())
+    assert answer.message == refusal(
+        f"expression '{asks}' resulted in error: no such attribute(s): authorizer"
+    )
+
+
 PARAM_KIND = {"apiVersion": "v1", "kind": "ConfigMap"}
 
 

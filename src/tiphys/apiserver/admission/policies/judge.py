@@ -70,7 +70,7 @@ def _heard(policy: ValidatingPolicy, inputs: Inputs, timer: Callable[[], float])
         results = run.evaluate([rule.expression for rule in policy.rules])
     except OutOfBudget as error:
         return _failed(policy, str(error))
-    # Messages see no authorizer, and pay from what the validations have left.
+    # Messages and annotations see no authorizer; messages pay from what the validations have left.
     seen = inputs.without("authorizer", "authorizer.requestResource")
     speaking = Run(policy.composition.variables, seen, run.remaining)
     messages = _messages(policy, speaking, results)
@@ -87,7 +87,7 @@ def _heard(policy: ValidatingPolicy, inputs: Inputs, timer: Callable[[], float])
             message = _message(rule, messages.get(index))
             denials.append(Denial(message, rule.reason, index, result.seconds))
     try:
-        annotations, faults = _annotations(policy, inputs, timer)
+        annotations, faults = _annotations(policy, seen, timer)
     except OutOfBudget as error:
         return _failed(policy, str(error))
     if policy.ignores_failure:
