@@ -258,9 +258,9 @@ class Metrics:
         """Whether requests with these labels are counted already."""
         return labels in self._kinds
 
-    def terminated(self, labels: Labels, code: int) -> None:
+    def terminated(self, labels: Labels, code: int, component: str = _COMPONENT) -> None:
         """Count a request that the server ended in self-defense: what waited or took too long."""
-        key = (labels[0], *labels[2:], _COMPONENT, str(code))
+        key = (labels[0], *labels[2:], component, str(code))
         self._terminated[key] = self._terminated.get(key, 0) + 1
 
     def long_running(self, info: RequestInfo) -> LongRunning:

@@ -47,6 +47,9 @@ async def test_what_is_missing_is_said(api: Any, name: str) -> None:
     assert (found["reason"], found["message"]) == (reason, message)
     answer = await api("GET", f"{GROUP_VERSION}/pods")
     assert (answer.status, answer.raw) == (503, b"service unavailable\n")
+    metrics = (await api("GET", "/metrics")).raw.decode().splitlines()
+    (ended,) = (line for line in metrics if line.startswith("apiserver_request_terminations_total{"))
+    assert 'code="503",component="aggregator",group="samples.example.com",resource="pods"' in ended
 
 
 async def test_a_bad_answer_and_a_wrong_port(api: Any, extension: Extension) -> None:

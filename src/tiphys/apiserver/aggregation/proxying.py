@@ -15,12 +15,15 @@ from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.certificate_counts import AGGREGATOR, annotate
 from tiphys.apiserver.forwarding import Target, Unreached, send_on
+from tiphys.apiserver.metrics import labels_of
+from tiphys.apiserver.requestinfo import parse
 from tiphys.apiserver.respond import plain_text
 from tiphys.apiserver.service_link import NoEndpoint, resolve
 from tiphys.apiserver.subresources.proxy import pass_on, passed_upgrade
 from tiphys.wire.message import Request, Response
 
 _REDIRECTS = b"the backend attempted to redirect this request, which is not permitted"
+_NO_ROOTS = "unable to load root certificates: unable to parse bytes as PEM block"
 
 
 async def pass_through(
@@ -28,16 +31,16 @@ async def pass_through(
 ) -> Response:
     """Return the remote API's answer, or a 503 where there is none; a 500 for a bundle that is none."""
     if not is_available(service):
-        return plain_text(503, "service unavailable")
+        return _ended(backend, request, 503, "service unavailable")
     reference = service["spec"]["service"]
     try:
         context = context_of(service, proxy)
     except (ssl.SSLError, ValueError):
-        return plain_text(500, "unable to load root certificates: unable to parse bytes as PEM block")
+        return _ended(backend, request, 500, _NO_ROOTS)
     try:
         endpoint = await resolve(backend, reference["namespace"], reference["name"], port_of(service))
     except NoEndpoint:
-        return plain_text(503, "service unavailable")
+        return _ended(backend, request, 503, "service unavailable")
     target = Target(
         endpoint.host, endpoint.port, endpoint.server_name, context, endpoint.authority, endpoint.through
     )
@@ -56,3 +59,10 @@ async def pass_through(
         await answer.close()
         return Response(502, {}, _REDIRECTS)
     return await passed_upgrade(answer) if answer.status == 101 else pass_on(answer)
+
+
+def _ended(backend: Backend, request: Request, code: int, why: str) -> Response:
+    """Return the answer to a request that cannot be passed on, and count it."""
+    info = parse(request.method, request.path, request.raw_query)
+    backend.metrics.terminated(labels_of(info), code, "aggregator")
+    return plain_text(code, why)
