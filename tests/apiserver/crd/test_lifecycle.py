@@ -45,6 +45,27 @@ async def test_deleting_removes_objects_through_their_finalizers(api: Any, crds:
     await crds.gone("foos.example.com")
 
 
+@pytest.mark.parametrize(
+    ("served", "reason"), [(True, "InstanceDeletionCompleted"), (False, "NeverEstablished")]
+)
+async def test_what_is_said_of_a_definition_that_others_hold(
+    api: Any, crds: Any, served: bool, reason: str
+) -> None:
+    await crds.make(names={"shortNames": ["fo"]})
+    name = "foos.example.com"
+    if not served:
+        name = "bars.example.com"
+        await api.create(crds.path, crds.definition(plural="bars", kind="Foo"))
+        await crds.wait(name, "Established", "False")
+    await api.patch(f"{crds.path}/{name}", {"metadata": {"finalizers": ["example.com/hold"]}})
+    await api("DELETE", f"{crds.path}/{name}")
+    held = await crds.wait(name, "Terminating", "False")
+    assert held["metadata"]["finalizers"] == ["example.com/hold"]
+    assert held["status"]["conditions"][-1]["reason"] == reason
+    await api.patch(f"{crds.path}/{name}", {"metadata": {"finalizers": None}})
+    assert (await api("GET", f"{crds.path}/{name}")).status == 404
+
+
 async def test_lists_are_of_the_kind_that_is_named(api: Any, crds: Any) -> None:
     await crds.make(names={"listKind": "Foolery"})
     assert (await api.get(crds.foos))["kind"] == "Foolery"

@@ -77,6 +77,10 @@ CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]], tuple[str, ...], tu
     "a short name less": (
         crd(*WANTED[:5], accepted=WANTED), [], WANTED[:5], ("NoConflicts", "no conflicts found"),
     ),
+    "its own plural as a short name": (
+        crd(*WANTED[:4], "alfa", accepted=WANTED[:4]), [], WANTED[:4],
+        ("ShortNamesConflict", '"alfa" is already in use'),
+    ),
     "what is had already is no conflict": (
         crd(*WANTED, accepted=WANTED),
         [other("india", "alfa", "echo-kind", "", "golf-1")],

@@ -186,13 +186,14 @@ class CustomResources:
         """Remove a definition's objects, then let the definition go."""
         while True:
             try:
-                text = "CustomResource deletion is in progress"
-                await self._terminating(name, "True", "InstanceDeletionInProgress", text)
-                rows = self._rows.get(name) or await self._hidden_rows(name)
+                crd = await self._terminating(name)
+                if not is_true(crd, "Established"):
+                    await self._release(name, "NeverEstablished", "resource was never established")
+                    return
+                rows = self._rows.get(name) or _hidden_rows(crd)
                 if rows:
                     await remove_objects(self._backend.custom or self._backend, rows[0])
-                await self._terminating(name, "False", "InstanceDeletionCompleted", "removed all instances")
-                await self._release(name)
+                await self._release(name, "InstanceDeletionCompleted", "removed all instances")
                 return
             except NotFound:
                 return
@@ -200,38 +201,43 @@ class CustomResources:
                 log.warning("clean-up not done name=%s: %s", name, error)
                 await asyncio.sleep(_RETRY_S)
 
-    async def _hidden_rows(self, name: str) -> list[Resource]:
-        """Return rows to find objects by, where no version is served any more."""
-        crd = (await self._backend.store.get(self.row, "", name)).object
-        versions = [{**one, "served": True} for one in crd["spec"]["versions"]]
-        return rows_of({**crd, "spec": {**crd["spec"], "versions": versions}})
-
-    async def _terminating(self, name: str, status: str, reason: str, message: str) -> None:
+    async def _terminating(self, name: str) -> Object:
+        """Say that a definition's objects go. Returns the definition."""
+        text = "CustomResource deletion is in progress"
         while True:
             cached = await self._backend.store.get(self.row, "", name)
             new = _with_status(cached.object, copy_object(cached.object.get("status") or {}))
-            names.set_condition(new, "Terminating", status, reason, message, now=self._now())
+            names.set_condition(
+                new, "Terminating", "True", "InstanceDeletionInProgress", text, now=self._now()
+            )
             try:
                 await self._write(cached, new, "status")
-                return
+                return new
             except Conflict:
                 continue
 
-    async def _release(self, name: str) -> None:
-        """Take the finalizer off; the definition goes with its last one."""
+    async def _release(self, name: str, reason: str, message: str) -> None:
+        """Take the finalizer off and say why; the definition goes with its last one."""
         while True:
             cached = await self._backend.store.get(self.row, "", name)
-            new = _with_status(cached.object, cached.object.get("status"))
+            new = _with_status(cached.object, copy_object(cached.object.get("status") or {}))
             left = [one for one in new["metadata"].get("finalizers") or () if one != CLEANUP]
             try:
                 if not left:
                     await self._backend.store.delete(self.row, "", name, cached.revision)
                 else:
                     new["metadata"]["finalizers"] = left
-                    await self._write(cached, new, "")
+                    names.set_condition(new, "Terminating", "False", reason, message, now=self._now())
+                    await self._write(cached, new, "status")
                 return
             except Conflict:
                 continue
+
+
+def _hidden_rows(crd: Object) -> list[Resource]:
+    """Return rows to find objects by, where no version is served any more."""
+    versions = [{**one, "served": True} for one in crd["spec"]["versions"]]
+    return rows_of({**crd, "spec": {**crd["spec"], "versions": versions}})
 
 
 def _with_status(crd: Object, status: Any) -> Object:

@@ -41,7 +41,7 @@ def settle(crd: Object, others: Iterable[Object], now: str, *, tracks: bool = Fa
     ``others`` are the other definitions of its group. Where it ``tracks``, conditions tell the generation
     that they speak of.
     """
-    accepted, conflict = _accept(crd, _taken(others))
+    accepted, conflict = _accept(crd, _taken([*others, crd]))
     status = crd.setdefault("status", {})
     status["acceptedNames"] = accepted
     if conflict is None:
