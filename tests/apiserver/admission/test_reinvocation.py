@@ -31,7 +31,7 @@ def put(path: str, value: str, op: str = "add") -> list[dict[str, Any]]:
 
 
 ADD_A, ADD_B = put("/metadata/labels/a", "true"), put("/metadata/labels/b", "true")
-FIGHT = {word: put("/metadata/labels/fight", word, "replace") for word in ("true", "false")}
+FIGHT = {word: put("/metadata/labels/fight", word, "replace") for word in ("true", "false", "unknown")}
 PRIORITY = [
     *put("/spec/priorityClassName", "high-priority"), {"op": "remove", "path": "/spec/priority"}
 ]  # fmt: skip
@@ -49,7 +49,7 @@ def answer(name: str, asked: Any) -> list[Any]:
         return [] if "a" in labels(asked) else ADD_A
     if name == "conditional":
         return ADD_B if "a" in labels(asked) and "b" not in labels(asked) else []
-    if name in ("settrue", "setfalse"):
+    if name in ("settrue", "setfalse", "setunknown"):
         word = name.removeprefix("set")
         return [] if labels(asked).get("fight") == word else FIGHT[word]
     if name == "setpriority":
@@ -87,6 +87,12 @@ CASES = {
         (("settrue", AGAIN), ("setfalse", AGAIN)), {"settrue": 2, "setfalse": 2},
         {"0_0": True, "0_1": True, "1_0": True, "1_1": True},
         {"0_0": FIGHT["true"], "0_1": FIGHT["false"], "1_0": FIGHT["true"], "1_1": FIGHT["false"]},
+    ),
+    "what was changed has been changed back since": Case(
+        (("noop", AGAIN), ("settrue", ONCE), ("setunknown", ONCE)),
+        {"noop": 2, "settrue": 1, "setunknown": 1},
+        {"0_0": False, "0_1": True, "0_2": True, "1_0": False},
+        {"0_1": FIGHT["true"], "0_2": FIGHT["unknown"]},
     ),
     "nobody is asked for the first time in the second round": Case(
         (("conditional", AGAIN), ("addlabel", AGAIN)), {"addlabel": 1}, {"0_1": True}, {"0_1": ADD_A},

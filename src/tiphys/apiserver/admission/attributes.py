@@ -17,26 +17,32 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Reinvocation:
-    """What mutating webhooks and policies have seen, so that some can be asked again after later changes."""
+class Called:
+    """Which webhooks, or which policies, were called about a write, so that some can be called again."""
 
-    seen: dict[str, Object] = field(default_factory=dict)
-    """By webhook: the object as it was when it had been asked."""
+    before: set[str] = field(default_factory=set)
+    """Those that want to be called again should anything change after them."""
+    due: set[str] = field(default_factory=set)
+    """Those that will be called the second time."""
+    left: Object | None = None
+    """The object as the last of them has left it."""
+
+    def again(self) -> None:
+        """Something has changed the object: whoever was called before, and wants to, is called again."""
+        self.due |= self.before
+        self.before = set()
+
+
+@dataclass(slots=True)
+class Reinvocation:
+    """What mutating webhooks and policies have done, so that some can be asked again after later changes."""
+
     wanted: bool = False
     """Somebody has changed the object: all mutating plugins run a second time."""
     again: bool = False
     """This is the second time."""
-    policies_called: set[str] = field(default_factory=set)
-    """Policies that want to be called again should anything change after them."""
-    policies_due: set[str] = field(default_factory=set)
-    """Those that will be called the second time."""
-    policies_left: Object | None = None
-    """The object as policies have left it."""
-
-    def call_policies_again(self) -> None:
-        """Something has changed the object: whoever was called before, and wants to, is called again."""
-        self.policies_due |= self.policies_called
-        self.policies_called = set()
+    policies: Called = field(default_factory=Called)
+    webhooks: Called = field(default_factory=Called)
 
 
 class About(NamedTuple):

@@ -121,8 +121,9 @@ async def _invocations(
 
 async def _invoke(invocations: list[_Invocation], attributes: Attributes, failures: list[_Failure]) -> None:
     memory, rights, versions = attributes.reinvocation, Rights(attributes.call), Versions(attributes)
-    if memory.again and attributes.obj != memory.policies_left:
-        memory.call_policies_again()  # something else has changed the object since
+    called = memory.policies
+    if memory.again and attributes.obj != called.left:
+        called.again()  # something else has changed the object since
     namespace = await namespace_of(attributes)
     for one in invocations:
         inputs = inputs_of(attributes, await versions.at(one.row), rights, namespace=namespace)
@@ -133,14 +134,14 @@ async def _invoke(invocations: list[_Invocation], attributes: Attributes, failur
         except ConditionsFailed as error:
             failures.append(_Failure(one.policy, one.binding, str(error), "Invalid"))
             continue
-        if memory.again and one.key not in memory.policies_due:
+        if memory.again and one.key not in called.due:
             continue  # its conditions are asked all the same: one that fails refuses
         if one.policy.reinvocable:
-            memory.policies_called.add(one.key)
+            called.before.add(one.key)
         if await _mutate(one, inputs, versions, attributes, failures):
             memory.wanted = True
-            memory.call_policies_again()
-    memory.policies_left = copy_object(attributes.obj)
+            called.again()
+    called.left = copy_object(attributes.obj)
 
 
 async def _holds(policy: MutatingPolicy, inputs: Inputs, attributes: Attributes) -> bool:

@@ -187,10 +187,12 @@ class MutatingAdmissionWebhook(_Configurations):
     KIND = "admit"
 
     async def admit(self, attributes: Attributes) -> None:
-        memory = attributes.reinvocation
-        versions = Versions(attributes)
+        memory, versions = attributes.reinvocation, Versions(attributes)
+        called = memory.webhooks
+        if memory.again and attributes.obj != called.left:
+            called.again()  # something else has changed the object since
         async for place, hook, shown in self.concerned(attributes, versions):
-            if memory.again and (hook.key not in memory.seen or memory.seen[hook.key] == attributes.obj):
+            if memory.again and hook.key not in called.due:
                 continue
             told = _Told(attributes, hook, f"round_{int(memory.again)}_index_{place}")
             changed = False
@@ -200,8 +202,10 @@ class MutatingAdmissionWebhook(_Configurations):
                 told.mutated(changed=changed)
             if changed:
                 memory.wanted = True
-            if hook.reinvocable and not memory.again:
-                memory.seen[hook.key] = copy_object(attributes.obj)
+                called.again()
+            if hook.reinvocable:
+                called.before.add(hook.key)
+        called.left = copy_object(attributes.obj)
 
     async def _ask(
         self, hook: Hook, attributes: Attributes, shown: Shown, versions: Versions, told: _Told
