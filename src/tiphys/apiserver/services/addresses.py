@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+from collections import Counter
+from collections.abc import Iterator
 from random import Random
 
 from tiphys.apimachinery.clock import Clock, rfc3339
 from tiphys.apimachinery.errors import AlreadyExists, Conflict, InternalError, NotFound
+from tiphys.apimachinery.families import Metric
 from tiphys.apimachinery.meta import Object, new_uid
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.objects import Cached, ObjectStore
+from tiphys.apiserver.services import counts
 from tiphys.apiserver.services.ranges import AddressRange
 
 log = logging.getLogger(__name__)
@@ -68,6 +72,8 @@ class AddressAllocator:
         self._cidrs: dict[str, Object] = {}
         self.known: dict[str, Object] = {}
         """Every IPAddress, whoever made it."""
+        self._taken: Counter[tuple[str, ...]] = Counter()
+        self._failed: Counter[tuple[str, ...]] = Counter()
 
     def observe_cidr(self, old: Cached | None, new: Cached | None) -> None:
         if new is not None:
@@ -101,17 +107,22 @@ class AddressAllocator:
     async def take(self, address: str, service: Object) -> str:
         """Take this address; returns it in its canonical form. Raises CannotTake."""
         self.check(address)
-        address = str(ipaddress.ip_address(address))
-        if not await self._create(address, service):
+        parsed = ipaddress.ip_address(address)
+        counted = next(str(one.network) for one in self.ranges() if parsed in one), counts.STATIC
+        if not await self._create(str(parsed), service):
+            self._failed[counted] += 1
             raise CannotTake("provided IP is already allocated")
-        return address
+        self._taken[counted] += 1
+        return str(parsed)
 
     async def take_any(self, family: str, service: Object) -> str:
         """Take a free address. Raises InternalError when all ranges are full."""
         for one in self.ranges(family):
             for address in one.candidates(self.known, self._random):
                 if await self._create(address, service):
+                    self._taken[str(one.network), counts.DYNAMIC] += 1
                     return address
+            self._failed[str(one.network), counts.DYNAMIC] += 1
         raise InternalError.of("failed to allocate a serviceIP: range is full")
 
     def any_for_dry_run(self, family: str) -> str:
@@ -119,6 +130,10 @@ class AddressAllocator:
         for one in self.ranges(family):
             return str(one.network.network_address)
         raise InternalError.of("failed to allocate a serviceIP: range is full")
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what is counted of addresses."""
+        yield from counts.address_families(self.ranges(), self.known, self._taken, self._failed)
 
     async def _create(self, address: str, service: Object) -> bool:
         try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import field
 from random import Random
@@ -16,6 +16,7 @@ from typing import Any
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import Invalid, StatusError
+from tiphys.apimachinery.families import Metric
 from tiphys.apimachinery.field_errors import invalid
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
@@ -112,6 +113,11 @@ class ServiceAllocator:
             raise
         if not dry_run:
             await self._give_back(service, allocation.leaves_addresses, allocation.leaves_ports)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what is counted of addresses and ports."""
+        yield from self.addresses.collect()
+        yield from self.ports.collect()
 
     async def release(self, service: Object) -> None:
         """Give back all that a Service had that is gone."""

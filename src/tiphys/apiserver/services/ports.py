@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from random import Random
 
 import orjson
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError, InternalError, Invalid, ServiceUnavailable
+from tiphys.apimachinery.families import Metric
 from tiphys.apimachinery.field_errors import invalid
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.cache.foreign import decode
+from tiphys.apiserver.services import counts
 from tiphys.apiserver.services.fields import (
     entry_ports,
     gives_node_ports,
@@ -160,6 +163,10 @@ class PortAllocator:
         self.low, self.high = low, high
         self._random = rng or Random()
         self._lock = asyncio.Lock()
+        self._seen: PortSet | None = None
+        """What was taken at the last look."""
+        self._taken: Counter[str] = Counter()
+        self._failed: Counter[str] = Counter()
 
     async def take(
         self, service: Object, old: Object | None, *, dry_run: bool
@@ -172,6 +179,7 @@ class PortAllocator:
         if not (has_node_ports(spec) or has_health_port(spec) or node_ports(before)):
             return [], []
         chosen: list[Ports] = []
+        asked = set(node_ports(spec))
 
         def change(ports: PortSet) -> None:
             chosen[:] = [choose(spec, None if old is None else before, ports, self._random)]
@@ -179,12 +187,22 @@ class PortAllocator:
         try:
             taken = await self._change(change, write=not dry_run)
         except Refused as error:
+            self._note_failure(counts.STATIC, dry_run=dry_run)
             raise Invalid.of("", "Service", service["metadata"].get("name", ""), [error.fault]) from None
+        except InternalError:
+            self._note_failure(counts.DYNAMIC, dry_run=dry_run)
+            raise
+        if not dry_run:
+            self._taken.update(counts.STATIC if port in asked else counts.DYNAMIC for port in taken)
         apply_ports(spec, chosen[0])
         kept = set(node_ports(spec)) if has_node_ports(spec) else set()
         if not has_health_port(spec):
             kept.discard(int(before.get("healthCheckNodePort") or 0))
         return taken, [port for port in node_ports(before) if port not in kept]
+
+    def _note_failure(self, scope: str, *, dry_run: bool) -> None:
+        if not dry_run:
+            self._failed[scope] += 1
 
     async def release(self, ports: Iterable[int]) -> None:
         """Give ports back."""
@@ -194,7 +212,12 @@ class PortAllocator:
 
     async def read(self) -> PortSet:
         """Return what is taken now."""
-        return self._decode(await self._record())
+        self._seen = self._decode(await self._record())
+        return self._seen.copy()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what is counted of ports."""
+        yield from counts.port_families(self._seen, self._taken, self._failed)
 
     async def change(self, change: Callable[[PortSet], None]) -> None:
         """Run a change against the record."""
@@ -214,6 +237,7 @@ class PortAllocator:
                 try:
                     if write:
                         await self._store.commit([Put(KEY, _encode(ports), expect=expect)])
+                        self._seen = ports
                     return taken
                 except CompareFailed:
                     continue

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable
-from contextlib import suppress
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager, suppress
 
 from tiphys.apimachinery.clock import parse_time, rfc3339, rfc3339_micro
 from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound, StatusError
@@ -22,6 +22,7 @@ from tiphys.apiserver.call import Backend
 from tiphys.apiserver.feed import Feed
 from tiphys.apiserver.objects import Cached, Selection
 from tiphys.apiserver.services.addresses import new_address
+from tiphys.apiserver.services.counts import RepairCounts
 from tiphys.apiserver.services.fields import cluster_ips
 from tiphys.apiserver.services.ranges import PortSet
 from tiphys.apiserver.services.repair_plan import (
@@ -63,6 +64,7 @@ class ServiceRepair:
         self._no_cidr = False
         self._leaks: dict[int, int] = {}
         self._told: dict[tuple[str, str, str], float] = {}
+        self.counts = RepairCounts()
 
     def feeds(self) -> list[Feed]:
         """Return what it must hear of."""
@@ -161,12 +163,22 @@ class ServiceRepair:
     async def run_once(self) -> None:
         """Look at every Service, every address and every port."""
         store = self._backend.store
-        services = [item.object for item in (await store.list(self._services, Selection())).items]
-        for service in services:
-            await self._check_service(service)
-        for held in (await store.list(self._addresses, Selection())).items:
-            await self._check_held(held)
-        await self._check_ports(services)
+        with self._noting("clusterip"):
+            services = [item.object for item in (await store.list(self._services, Selection())).items]
+            for service in services:
+                await self._check_service(service)
+            for held in (await store.list(self._addresses, Selection())).items:
+                await self._check_held(held)
+        with self._noting("nodeport"):
+            await self._check_ports(services)
+
+    @contextmanager
+    def _noting(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except StatusError:
+            self.counts.failed[what] += 1
+            raise
 
     async def _get(self, namespace: str, name: str) -> Object | None:
         try:
@@ -219,6 +231,9 @@ class ServiceRepair:
         allocator = self._backend.services.ports
         stored = await allocator.read()
         report = rebuild_ports(stored, services, self._leaks)
+        for port in stored:
+            if port not in self._leaks and port in report.leaks:
+                self.counts.leaked()
         self._leaks = report.leaks
         if report.ports.bits != stored.bits:
             gained, lost = report.ports.bits & ~stored.bits, stored.bits & ~report.ports.bits
@@ -232,6 +247,7 @@ class ServiceRepair:
 
     async def _tell(self, component: str, about: Object, finding: Finding) -> None:
         """Write an event, once for as long as the last one like it lives."""
+        self.counts.found(finding.reason)
         meta, clock = about["metadata"], self._backend.clock
         key = (meta["uid"], finding.reason, finding.message)
         ttl_s = self._backend.options.event_ttl_s
