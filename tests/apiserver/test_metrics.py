@@ -134,6 +134,20 @@ async def test_authorization_is_counted_whether_it_was_known_or_not(api: Any) ->
     assert [one - other for one, other in zip(after, before, strict=True)] == [5.0, 1.0, 6.0, 6.0]
 
 
+async def test_lists_by_watches_are_timed_up_to_their_bookmark(api: Any) -> None:
+    more = "sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan"
+    response = await api.send("GET", f"/api/v1/namespaces/default/configmaps?watch=1&{more}")
+    text = b""
+    while b"initial-events-end" not in text:
+        text += await anext(response.stream)
+    plain = await api.send("GET", "/api/v1/namespaces/default/configmaps?watch=1&allowWatchBookmarks=true")
+    await response.stream.aclose()
+    await plain.stream.aclose()
+    labels = '{group="",resource="configmaps",scope="namespace",version="v1"}'
+    found = values(api.server.backend.metrics, "apiserver_watch_list_duration_seconds_count")
+    assert found == {labels: 1.0}
+
+
 async def test_versions_are_shown(api: Any) -> None:
     assert values(api.server.backend.metrics, "version_info") == {
         '{binary="1.36.0",component="kube",emulation="1.36",min_compat="1.35"}': 1.0

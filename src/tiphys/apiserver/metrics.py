@@ -27,6 +27,9 @@ _SLI_FROM = 2
 """The finest buckets, up to 0.05 s, are one where time that others took is left out."""
 _BODIES = (*(50000.0 + 100000.0 * step for step in range(31)), float("inf"))
 _VALIDATED = (*_BUCKETS[_SLI_FROM:-1],)
+_WATCH_LISTS = (
+    0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, float("inf"),
+)  # fmt: skip
 _SIZES = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, float("inf"))
 _LABELS = ("verb", "dry_run", "group", "version", "resource", "subresource", "scope", "component")
 _LONG_LABELS = ("verb", "group", "version", "resource", "subresource", "scope", "component")
@@ -235,6 +238,7 @@ class Metrics:
         self._kinds: dict[Labels, Kind] = {}
         self._long: dict[Labels, LongRunning] = {}
         self.sources: list[Source] = []
+        self._listed: dict[Labels, Durations] = {}
         self._deprecated: set[Labels] = set()
         self.field_validations: set[str] = {""}
         """What requests have asked for in ``fieldValidation``."""
@@ -271,6 +275,11 @@ class Metrics:
         if found is None:
             found = self._long[labels] = LongRunning()
         return found
+
+    def watch_list(self, info: RequestInfo) -> Durations:
+        """Return where a watch that begins with a list notes how long that took."""
+        labels = (info.group, info.version, info.resource, scope_of(info))
+        return self._listed.setdefault(labels, Durations(_WATCH_LISTS))
 
     def deprecated(self, info: RequestInfo, text: str) -> None:
         """Note that a resource on its way out was asked for; ``text`` is what its clients are told."""
@@ -385,6 +394,13 @@ class Metrics:
             sent.add_metric(key, count)
         yield running
         yield sent
+        lists = HistogramMetricFamily(
+            "apiserver_watch_list_duration_seconds", "[BETA] Time until watches had told what there was.",
+            labels=("group", "version", "resource", "scope"),
+        )  # fmt: skip
+        for listed, times in self._listed.items():
+            times.add_to(lists, listed)
+        yield lists
 
     def render(self) -> bytes:
         """Return the text that Prometheus scrapes."""

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from tiphys.apimachinery.resource import Resource
+from tiphys.apiserver.cache.bucket import RING_EVENTS
 from tiphys.apiserver.cache.counts import KindCounts
 from tiphys.apiserver.objects import ObjectStore
 
@@ -104,10 +105,12 @@ def _heard(counted: Counted, revision: int) -> Iterator[Metric]:
             family.add_metric(key, value(counts))
         yield family
     version = _gauge("apiserver_watch_cache_resource_version", "What the cache has seen, its last 15 digits.")
+    room = _gauge("watch_cache_capacity", "How many events are kept at most.")
     for key, counts in counted:
         if counts.loads:
             version.add_metric(key, revision % _LAST_DIGITS)
-    yield version
+            room.add_metric(key, RING_EVENTS)
+    yield from (version, room)
 
 
 def stored_bytes(store: object) -> Callable[[], Iterator[Metric]]:

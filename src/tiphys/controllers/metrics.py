@@ -33,7 +33,7 @@ _LOOKS: Final = ("completion_mode", "result", "action")
 _ENDPOINTS: Final = _powers(2.0, 2, 15)
 _STATEFUL: Final = ("statefulset_namespace", "statefulset_name", "pod_management_policy")
 
-RUNNING = _gauge("running_managed_controllers", "[ALPHA] 1 for each controller that runs.", "name", "manager")
+RUNNING = _gauge("running_managed_controllers", "[BETA] 1 for each controller that runs.", "name", "manager")
 
 JOB_SYNC_SECONDS = _histogram(
     "job_controller_job_sync_duration_seconds", "[STABLE] The time it took to look after a job.",

@@ -13,7 +13,7 @@ from tiphys.apimachinery.errors import BadRequest, StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver import machinery, respond
 from tiphys.apiserver.call import Call
-from tiphys.apiserver.metrics import LongRunning
+from tiphys.apiserver.metrics import Durations, LongRunning
 from tiphys.apiserver.negotiation import JSON, PROTOBUF, Format
 from tiphys.apiserver.objects import Change
 from tiphys.apiserver.params import ListOptions, list_options
@@ -64,7 +64,8 @@ async def handle(call: Call) -> Response:
     if is_websocket(call.request):
         events = _stream(changes, encoder, lasts_s, counted, joined=False)
         return _over_websocket(call, events, text=form.media_type != PROTOBUF)
-    stream.chunks = _stream(changes, encoder, lasts_s, counted)
+    listed = call.backend.metrics.watch_list(call.info) if streamed_list else None
+    stream.chunks = _stream(changes, encoder, lasts_s, counted, listed=listed)
     return Response(200, respond.headers_of(call.warnings, content_type), stream=stream)
 
 
@@ -151,9 +152,15 @@ async def _stream(
     counted: LongRunning,
     *,
     joined: bool = True,
+    listed: Durations | None = None,
 ) -> AsyncGenerator[bytes, None]:
-    """Yield frames until the time is up; without an ``encoder`` the shared ones. ``joined``: many at once."""
-    deadline = asyncio.get_running_loop().time() + timeout_s
+    """Yield frames until the time is up; without an ``encoder`` the shared ones. ``joined``: many at once.
+
+    ``listed``: where it is noted how long it took until all was told that there was, up to the bookmark.
+    """
+    time = asyncio.get_running_loop().time
+    began = time()
+    deadline = began + timeout_s
     counted.running += 1
     try:
         while True:
@@ -163,6 +170,9 @@ async def _stream(
             except (TimeoutError, StopAsyncIteration):
                 return
             counted.events += len(batch)
+            if listed is not None and batch[-1].type == "BOOKMARK":
+                listed.observe(time() - began)
+                listed = None
             if not joined:
                 for change in batch:
                     yield change.frame if encoder is None else encoder.encode(change)
