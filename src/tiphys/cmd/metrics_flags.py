@@ -5,8 +5,6 @@ Owns: reading and refusing them with upstream's words. What is shown then is ``c
 
 from __future__ import annotations
 
-import csv
-import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,7 +17,6 @@ from tiphys.apimachinery.release import RELEASE
 from tiphys.client import exposition
 from tiphys.cmd.component import FlagError
 
-log = logging.getLogger(__name__)
 _NAME: Final = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 _FULL_NAME: Final = re.compile(f"^{_NAME}$")
 _KEY: Final = re.compile(f"{_NAME},[a-zA-Z_][a-zA-Z0-9_]*")
@@ -41,6 +38,8 @@ class Pairs(click.ParamType[dict[str, str]]):
             return value
         text = str(value)
         several = text.count("=") > 1
+        if several:
+            import csv  # seldom needed
         pairs = next(csv.reader([text]), []) if several else [text.strip('"')]
         for pair in pairs:
             if "=" not in pair:
