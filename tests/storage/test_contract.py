@@ -112,6 +112,22 @@ async def test_range(store: Store) -> None:
     assert (await store.range("")).count == 5
 
 
+async def test_revisions_of_keys(store: Store) -> None:
+    for key in ("/p/b", "/p/a", "/p/c", "/pq", "/o"):
+        await store.commit([Put(key, b"1")])
+    then = store.revision
+    await store.commit([Put("/p/b", b"2"), Put("/p/d", b"1")])
+    await store.commit([Delete("/p/a")])
+    assert await store.revisions("/p/", store.revision) == [("/p/b", 7), ("/p/c", 4), ("/p/d", 7)]
+    assert await store.revisions("/p/", then) == [("/p/a", 3), ("/p/b", 2), ("/p/c", 4)]
+    assert await store.revisions("/none/", then) == []
+    with pytest.raises(FutureRevision):
+        await store.revisions("/p/", store.revision + 5)
+    await store.compact(store.revision)
+    with pytest.raises(Compacted):
+        await store.revisions("/p/", then)
+
+
 async def test_the_past(store: Store) -> None:
     await store.commit([Put("/a", b"1")])
     await store.commit([Put("/b", b"1")])

@@ -25,13 +25,9 @@ from tiphys.storage.base import Store
 log = logging.getLogger(__name__)
 PERIOD_S: Final = 300.0
 _JITTER: Final = 0.5
-_PAGE: Final = 1000
 _DIGEST_BYTES: Final = 8
 _TRUE: Final = ("1", "t", "T", "TRUE", "true", "True")
 _ENDS_PROCESS: Final = "KUBE_WATCHCACHE_CONSISTENCY_CHECKER"
-
-Versions = Iterable[tuple[str, int]]
-"""Keys with their revisions, in order."""
 
 
 class Cache(Protocol):
@@ -71,11 +67,12 @@ class ConsistencyChecker:
         about = (row.group, row.plural)
         ours = await asyncio.to_thread(_digest, cached)
         try:
-            theirs = await self._stored(row.storage_prefix, revision)
+            stored = await self._store.revisions(row.storage_prefix, revision)
         except TiphysError as error:
             log.error("cache consistency check error group=%s resource=%s error=%s", *about, error)
             self._results[*about, "error"] += 1
             return
+        theirs = await asyncio.to_thread(_digest, stored)
         if ours == theirs:
             self._results[*about, "success"] += 1
             return
@@ -92,17 +89,6 @@ class ConsistencyChecker:
             )
         self._cache.distrust(row, revision)
 
-    async def _stored(self, prefix: str, revision: int) -> str:
-        """Return the digest of what lies in the store. Raises TiphysError."""
-        found = blake2b(digest_size=_DIGEST_BYTES)
-        start = ""
-        while True:
-            page = await self._store.range(prefix, start=start, limit=_PAGE, revision=revision)
-            _add(found, ((one.key, one.mod_revision) for one in page.records))
-            if len(page.records) < _PAGE:
-                return found.hexdigest()
-            start = f"{page.records[-1].key}\0"
-
     def collect(self) -> Iterator[Metric]:
         """Yield how checks ended."""
         family = CounterMetricFamily(
@@ -115,12 +101,9 @@ class ConsistencyChecker:
         yield family
 
 
-def _digest(versions: Versions) -> str:
+def _digest(revisions: Iterable[tuple[str, int]]) -> str:
+    """Return what stands for keys with their revisions."""
     found = blake2b(digest_size=_DIGEST_BYTES)
-    _add(found, versions)
+    for key, revision in revisions:
+        found.update(f"{key}/{revision}/".encode())
     return found.hexdigest()
-
-
-def _add(digest: blake2b, versions: Versions) -> None:
-    for key, revision in versions:
-        digest.update(f"{key}/{revision}/".encode())

@@ -120,6 +120,13 @@ class Store(Protocol):
         """
         ...
 
+    async def revisions(self, prefix: str, revision: int) -> list[tuple[str, int]]:
+        """Read which keys with ``prefix`` there were at ``revision``, in order, each with its last write's.
+
+        No value is read. Raises Compacted, FutureRevision.
+        """
+        ...
+
     async def commit(self, writes: Sequence[Put | Delete]) -> int:
         """Apply all or nothing, durably, and return the new revision (one for the whole transaction).
 

@@ -298,6 +298,18 @@ class EtcdStore:
                 return RangeResult(records, revision, bool(found.more), count)
             where["key"] = found.kvs[-1].key + b"\0"
 
+    async def revisions(self, prefix: str, revision: int) -> list[tuple[str, int]]:
+        """Read which keys there were at ``revision``, and when they were written. Raises as ``range``."""
+        where = self._keys.span(prefix)
+        revisions: list[tuple[str, int]] = []
+        while True:
+            found = await self._range(**where, limit=_PAGE, revision=revision, keys_only=True)
+            records = map(self._keys.record, found.kvs)
+            revisions.extend((record.key, record.mod_revision) for record in records)
+            if not found.more:
+                return revisions
+            where["key"] = found.kvs[-1].key + b"\0"
+
     @asynccontextmanager
     async def _watch(self, prefix: str, start: int) -> AsyncIterator[AsyncIterator[list[Event]]]:
         if not start:

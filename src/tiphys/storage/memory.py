@@ -102,6 +102,11 @@ class MemoryStore:
         records = found[:limit] if limit else found
         return RangeResult(records, revision, len(records) < len(found), len(found))
 
+    async def revisions(self, prefix: str, revision: int) -> list[tuple[str, int]]:
+        """Read which keys there were at ``revision``, and when they were written. Raises as ``range``."""
+        found = await self.range(prefix, revision=revision)
+        return [(record.key, record.mod_revision) for record in found.records]
+
     def _at(self, key: str, revision: int) -> Record | None:
         versions = self._versions.get(key, ())
         index = bisect_right(versions, revision, key=_revision_of)

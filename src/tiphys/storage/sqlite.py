@@ -183,6 +183,13 @@ class SqliteStore:
         self._check(revision)
         return found
 
+    async def revisions(self, prefix: str, revision: int) -> list[tuple[str, int]]:
+        """Read which keys there were at ``revision``, and when they were written. Raises as ``range``."""
+        self._check(revision)
+        found = await self._read(self._file.revisions_at, prefix, revision)
+        self._check(revision)
+        return found
+
     async def _read(self, call: Callable[..., _T], *args: object) -> _T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._reader, call, *args)

@@ -40,6 +40,7 @@ _AT: Final = (
     " (SELECT max(id) AS id FROM log WHERE key >= ? AND key < ? AND id < ? GROUP BY key) USING (id)"
     " WHERE deleted = 0 ORDER BY key"
 )
+_KEYS_AT: Final = _AT.replace("key, id, create_rev, lease, value", "key, id")
 _HISTORY: Final = (
     "SELECT l.key, l.id, l.create_rev, l.lease, l.value, l.deleted, l.prev_rev,"
     " p.create_rev, p.lease, p.value FROM log l LEFT JOIN log p"
@@ -225,6 +226,12 @@ class SqliteFile:
         rows = self._read(_AT, (max(prefix, start), end, (revision + 1) * _SLOTS))
         taken = rows[:limit] if limit else rows
         return RangeResult([_record(row) for row in taken], revision, len(taken) < len(rows), len(rows))
+
+    def revisions_at(self, prefix: str, revision: int) -> list[tuple[str, int]]:
+        """Read which keys there were at ``revision``, and at which they were written."""
+        end = prefix_end(prefix) or _LAST_KEY
+        rows = self._read(_KEYS_AT, (prefix, end, (revision + 1) * _SLOTS))
+        return [(key, place // _SLOTS) for key, place in rows]
 
     def get_at(self, key: str, revision: int) -> Record | None:
         """Read one key as it was at ``revision``."""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import pytest
 from tests.apiserver.cache.conftest import NODES, PODS, pod
 
-from tiphys.apiserver import consistency
 from tiphys.apiserver.cache import CachedStore
 from tiphys.apiserver.consistency import ConsistencyChecker, Inconsistent
 from tiphys.apiserver.objects import Selection
-from tiphys.storage.base import RangeResult, Store, StoreUnavailable
+from tiphys.storage.base import Store, StoreUnavailable
 
 
 def checker(store: CachedStore, below: Store) -> ConsistencyChecker:
@@ -32,11 +30,7 @@ def lose(store: CachedStore, name: str) -> None:
     bucket._keys.remove(key)
 
 
-@pytest.mark.parametrize("pages", [1, 2, 1000])
-async def test_what_is_the_same_passes(
-    store: CachedStore, below: Store, pages: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(consistency, "_PAGE", pages)
+async def test_what_is_the_same_passes(store: CachedStore, below: Store) -> None:
     made = [await store.create(PODS, pod(name)) for name in ("a", "b", "c", "d")]
     await store.update(PODS, pod("b", app="x"), made[1].revision)
     await store.delete(PODS, "default", "c", made[2].revision)
@@ -49,13 +43,13 @@ async def test_what_is_the_same_passes(
 async def test_later_writes_do_not_count(store: CachedStore, below: Store) -> None:
     await store.create(PODS, pod("a"))
     checking = checker(store, below)
-    ranged = below.range
+    read = below.revisions
 
-    async def late(prefix: str, **more: Any) -> RangeResult:
+    async def late(prefix: str, revision: int) -> list[tuple[str, int]]:
         await store.create(PODS, pod("b"))
-        return await ranged(prefix, **more)
+        return await read(prefix, revision)
 
-    below.range = late  # type: ignore[method-assign]
+    below.revisions = late  # type: ignore[method-assign]
     await checking.check(PODS)
     assert results(checking) == {("pods", "success"): 1.0}
 
@@ -94,10 +88,10 @@ async def test_a_store_that_is_away_is_no_difference(store: CachedStore, below: 
     await store.create(PODS, pod("a"))
     checking = checker(store, below)
 
-    async def away(prefix: str, **_more: Any) -> RangeResult:
+    async def away(prefix: str, revision: int) -> list[tuple[str, int]]:
         raise StoreUnavailable("away")
 
-    below.range = away  # type: ignore[method-assign]
+    below.revisions = away  # type: ignore[method-assign]
     await checking.check(PODS)
     assert results(checking) == {("pods", "error"): 1.0}
 

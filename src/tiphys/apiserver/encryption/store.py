@@ -186,6 +186,9 @@ class EncryptedStore:
         record = await self._store.get(key, revision=revision)
         return None if record is None else self._opened(record, live=not revision)
 
+    async def revisions(self, prefix: str, revision: int) -> list[tuple[str, int]]:
+        return await self._store.revisions(prefix, revision)
+
     async def range(self, prefix: str, *, start: str = "", limit: int = 0, revision: int = 0) -> RangeResult:
         """Read keys in order. Raises Compacted, FutureRevision."""
         found = await self._store.range(prefix, start=start, limit=limit, revision=revision)
