@@ -38,9 +38,7 @@ class Pairs(click.ParamType[dict[str, str]]):
             return value
         text = str(value)
         several = text.count("=") > 1
-        if several:
-            import csv  # seldom needed
-        pairs = next(csv.reader([text]), []) if several else [text.strip('"')]
+        pairs = _parts(text) if several else [text.strip('"')]
         for pair in pairs:
             if "=" not in pair:
                 flag = param.opts[0] if param is not None else ""
@@ -49,6 +47,12 @@ class Pairs(click.ParamType[dict[str, str]]):
                     f'invalid argument "{text}" for "{flag}" flag: {shown} must be formatted as key=value'
                 )
         return dict(pair.split("=", 1) for pair in pairs)
+
+
+def _parts(text: str) -> list[str]:
+    import csv  # seldom needed
+
+    return next(csv.reader([text]), [])
 
 
 def metrics_flags(command: Callable[..., None]) -> Callable[..., None]:
