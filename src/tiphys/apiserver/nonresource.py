@@ -18,6 +18,7 @@ from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily,
 from tiphys.apimachinery.release import PLATFORM, RELEASE
 from tiphys.apis.openapi.definitions import CustomSchemas, no_custom_schemas
 from tiphys.apis.openapi.documents import OpenApi, Remotes, no_remotes
+from tiphys.apis.openapi.pages import server_pages
 from tiphys.apiserver.authn.serviceaccount import TokenKeys
 from tiphys.apiserver.discovery import Discovery
 from tiphys.apiserver.health import PATHS, Health
@@ -51,7 +52,10 @@ class NonResource:
         self._discovery = Discovery(
             table, address, hashes=options.feature_gates.enabled("StorageVersionHash")
         )
-        self._openapi = OpenApiDocs(OpenApi(table, custom, remotes=remotes), clock or RealClock())
+        pages = server_pages(logs=options.logs_dir is not None)
+        self._openapi = OpenApiDocs(
+            OpenApi(table, custom, remotes=remotes, pages=pages), clock or RealClock()
+        )
         self._table = table
         self._keys = keys
         self._metrics = metrics

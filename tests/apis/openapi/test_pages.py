@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from tiphys.apis.openapi.documents import OpenApi
+from tiphys.apis.openapi.pages import server_pages
 from tiphys.apis.table import TABLE
 
 from .test_documents import WIDGET
@@ -73,6 +74,33 @@ def test_media_types_are_those_of_the_answers(v2: dict[str, Any]) -> None:
     assert of("/apis/apps/") == (objects, objects)
     assert of("/version/") == (["application/json"], ["application/json"])
     assert of("/openid/v1/jwks/") == (None, ["application/jwk-set+json"])
+
+
+LOGS = {
+    "/logs/": "logFileListHandler",
+    "/logs/{logpath}": "logFileHandler",
+}
+
+
+def test_log_files_have_only_refusals_described(api: OpenApi, v2: dict[str, Any]) -> None:
+    refused = {"401": {"description": "Unauthorized"}}
+    tree = orjson.loads(api.v3_group("logs") or b"{}")
+    assert tree["paths"].keys() == LOGS.keys()
+    for path, operation_id in LOGS.items():
+        operation = {"tags": ["logs"], "operationId": operation_id, "responses": refused}
+        assert tree["paths"][path]["get"] == operation
+        assert v2["paths"][path]["get"] == {**operation, "schemes": ["https"]}
+    described = {"name": "logpath", "in": "path", "description": "path to the log", "required": True}
+    schema = {"type": "string", "uniqueItems": True}
+    assert tree["paths"]["/logs/{logpath}"]["parameters"] == [{**described, "schema": schema}]
+    assert v2["paths"]["/logs/{logpath}"]["parameters"] == [{**described, **schema}]
+    assert api.v3_protobuf("logs")
+
+
+def test_log_files_not_shown_are_not_described() -> None:
+    api = OpenApi(pages=server_pages(logs=False))
+    assert "logs" not in orjson.loads(api.v3_index())["paths"]
+    assert not [path for path in orjson.loads(api.v2_json())["paths"] if path.startswith("/logs")]
 
 
 def test_custom_groups_have_only_their_kinds() -> None:

@@ -48,6 +48,7 @@ class OpenApi:
         custom: CustomSchemas = no_custom_schemas,
         version: str = RELEASE,
         remotes: Remotes = no_remotes,
+        pages: Sequence[Page] | None = None,
     ) -> None:
         self._table = table
         self._custom = custom
@@ -55,7 +56,8 @@ class OpenApi:
         self._remotes = remotes
         self._merged: Sequence[RemoteSpec] = ()
         self._revision = table.revision
-        self._pieces = Pieces(table, custom, version)
+        self._own: Sequence[Page] = server_pages() if pages is None else pages
+        self._pieces = Pieces(table, custom, version, self._own)
         self._bytes: dict[str, bytes] = {}
         self._hashes: dict[str, str] = {}
         self._known: dict[str, tuple[Basis, str]] = {}
@@ -177,7 +179,7 @@ class OpenApi:
 
     def _small_pages(self) -> Iterator[Page]:
         """Yield the pages whose documents are of no group version."""
-        yield from server_pages()
+        yield from self._own
         versions = v3.paths_of(self._table)
         for group in self._table.groups():
             for page in group_pages(self._table, group):

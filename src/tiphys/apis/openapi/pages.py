@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tiphys.apimachinery.dataclass import dataclass
-from tiphys.apis.openapi.operations import META, OBJECT_TYPES, group_tag, version_tag
+from tiphys.apis.openapi.operations import META, OBJECT_TYPES, Parameter, group_tag, version_tag
 from tiphys.apis.table import ResourceTable
 
 JSON = ("application/json",)
@@ -17,7 +17,10 @@ JSON = ("application/json",)
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A path that is read as it is. ``document`` is its place in v3; an empty answer is plain text."""
+    """A path that is read as it is. ``document`` is its place in v3; an empty answer is plain text.
+
+    One that produces nothing has only refusals described. ``below`` stands in the same document.
+    """
 
     path: str
     document: str
@@ -27,6 +30,12 @@ class Page:
     answer: str = ""
     consumes: tuple[str, ...] = OBJECT_TYPES
     produces: tuple[str, ...] = OBJECT_TYPES
+    parameter: Parameter | None = None
+    below: Page | None = None
+
+    @property
+    def all(self) -> tuple[Page, ...]:
+        return (self,) if self.below is None else (self, self.below)
 
 
 _OPENID = (
@@ -46,15 +55,23 @@ _VERSION = Page(
     "/version/", "version", "getCodeVersion", "version", "get the version information for this server",
     "io.k8s.apimachinery.pkg.version.Info", JSON, JSON,
 )  # fmt: skip
+_LOGS = Page(
+    "/logs/", "logs", "logFileListHandler", "logs", "", "", (), (),
+    below=Page(
+        "/logs/{logpath}", "logs", "logFileHandler", "logs", "", "", (), (),
+        Parameter("logpath", "string", "path to the log", "path"),
+    ),
+)  # fmt: skip
 _ROOT = "get available API versions"
 
 
-def server_pages() -> tuple[Page, ...]:
+def server_pages(*, logs: bool = True) -> tuple[Page, ...]:
     """Return what a whole server has beside its groups."""
     return (
         *_OPENID,
         Page("/api/", "api", "getCoreAPIVersions", "core", _ROOT, f"{META}APIVersions"),
         Page("/apis/", "apis", "getAPIVersions", "apis", _ROOT, f"{META}APIGroupList"),
+        *((_LOGS,) if logs else ()),
         _VERSION,
     )
 

@@ -8,7 +8,7 @@ own piece, and nothing until somebody asks.
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from operator import is_
 from typing import Any, Final
@@ -125,10 +125,13 @@ class _Piece:
 class Pieces:
     """The v2 document of one server."""
 
-    def __init__(self, table: ResourceTable, custom: CustomSchemas, version: str) -> None:
+    def __init__(
+        self, table: ResourceTable, custom: CustomSchemas, version: str, pages: Sequence[Page]
+    ) -> None:
         self._table = table
         self._custom = custom
         self._version = version
+        self._pages = pages
         self._pieces: dict[GroupVersion, _Piece] = {}
 
     def steps(self, form: str) -> Iterator[None]:
@@ -183,7 +186,7 @@ class Pieces:
             piece = self._pieces[gv] = _Piece(Basis(self._table, gv))
         how = FORMS[form]
         if gv == _WHOLE:
-            paths, own = v2.server_paths(built_in()), v2.rendered(built_in())
+            paths, own = v2.server_paths(self._pages, built_in()), v2.rendered(built_in())
         else:
             added = definitions_for(self._table.resources(*gv), self._custom, v3=False)
             paths = v2.version_paths(self._table, gv, with_built_in(added))

@@ -5,7 +5,7 @@ Whole and inline: older kubectl looks for ``dryRun`` among an operation's own pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tiphys.apis.openapi.definitions import V2_PREFIX, render_v2
@@ -20,7 +20,7 @@ from tiphys.apis.openapi.operations import (
     own_queries,
     shared,
 )
-from tiphys.apis.openapi.pages import Page, group_pages, server_pages
+from tiphys.apis.openapi.pages import Page, group_pages
 from tiphys.apis.table import ResourceTable
 
 Document = dict[str, Any]
@@ -63,9 +63,9 @@ def rendered(definitions: Mapping[str, Document]) -> Document:
     return {name: render_v2(name, definitions[name]) for name in sorted(definitions)}
 
 
-def server_paths(definitions: Mapping[str, Document]) -> dict[str, Document]:
+def server_paths(pages: Iterable[Page], definitions: Mapping[str, Document]) -> dict[str, Document]:
     """Return the paths that are of no group."""
-    return {page.path: {"get": _page(page, definitions)} for page in server_pages()}
+    return {one.path: _page_item(one, definitions) for page in pages for one in page.all}
 
 
 def version_paths(
@@ -134,19 +134,27 @@ def _operation(
     return entry
 
 
+def _page_item(page: Page, definitions: Mapping[str, Document]) -> Document:
+    item: Document = {"get": _page(page, definitions)}
+    if page.parameter is not None:
+        item["parameters"] = [_parameter(page.parameter)]
+    return item
+
+
 def _page(page: Page, definitions: Mapping[str, Document]) -> Document:
-    consumes = {"consumes": list(page.consumes)} if page.consumes else {}
+    entry: Document = {"description": page.description} if page.description else {}
+    if page.consumes:
+        entry["consumes"] = list(page.consumes)
+    responses: Document = {}
+    if page.produces:
+        entry["produces"] = list(page.produces)
+        responses["200"] = {"description": "OK", "schema": _ref(page.answer, definitions)}
     return {
-        "description": page.description,
-        **consumes,
-        "produces": list(page.produces),
+        **entry,
         "schemes": ["https"],
         "tags": [page.tag],
         "operationId": page.id,
-        "responses": {
-            "200": {"description": "OK", "schema": _ref(page.answer, definitions)},
-            "401": {"description": "Unauthorized"},
-        },
+        "responses": {**responses, "401": {"description": "Unauthorized"}},
     }
 
 

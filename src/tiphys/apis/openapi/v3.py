@@ -71,8 +71,12 @@ def document(
 
 
 def page_document(page: Page, definitions: Mapping[str, Definition], version: str) -> Document:
-    """Return a document of a single page, which is of no group version."""
-    paths = {page.path: {"get": _page(page, definitions)}}
+    """Return a document of a single page and what is below it, which is of no group version."""
+    paths: dict[str, Document] = {}
+    for one in page.all:
+        paths[one.path] = {"get": _page(one, definitions)}
+        if one.parameter is not None:
+            paths[one.path]["parameters"] = [_parameter(one.parameter)]
     return _whole(paths, {page.answer}, definitions, version)
 
 
@@ -102,14 +106,13 @@ def _whole(
 
 def _page(page: Page, definitions: Mapping[str, Definition]) -> Document:
     answer = {media: {"schema": _ref(page.answer, definitions)} for media in page.produces}
+    described = {"description": page.description} if page.description else {}
+    answers = {"200": {"description": "OK", "content": answer}} if answer else {}
     return {
         "tags": [page.tag],
-        "description": page.description,
+        **described,
         "operationId": page.id,
-        "responses": {
-            "200": {"description": "OK", "content": answer},
-            "401": {"description": "Unauthorized"},
-        },
+        "responses": {**answers, "401": {"description": "Unauthorized"}},
     }
 
 
