@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +235,63 @@ async def test_watches_are_counted_while_they_last(api: Any) -> None:
     await response.stream.aclose()
     (running,) = await lines("apiserver_longrunning_requests")
     assert running.endswith("} 0.0")
+
+
+REQUESTS = "apiserver_request_total"
+
+
+async def _counted(api: Any, *requests: tuple[str, str, str]) -> dict[tuple[str, ...], float]:
+    """Return what is added to the count by some requests: component, resource, subresource, verb and code."""
+    before = await _values(api, REQUESTS)
+    for method, path, user in requests:
+        await api(method, path, user=user)
+    added: dict[tuple[str, ...], float] = {}
+    for name, value in (await _values(api, REQUESTS)).items():
+        if value != before.get(name, 0):
+            labels = dict(re.findall(r'(\w+)="([^"]*)"', name))
+            key = tuple(labels[one] for one in ("component", "resource", "subresource", "verb", "code"))
+            added[key] = value - before.get(name, 0)
+    return added
+
+
+async def test_who_is_sent_away_before_its_turn_is_not_counted(api: Any) -> None:
+    pods = "/api/v1/namespaces/default/pods"
+    for method, path, user, status in (
+        ("GET", pods, "stranger", 401), ("GET", pods, "alice", 403), ("PUT", pods, "admin", 405),
+        ("GET", f"{pods}?timeout=x", "admin", 400),
+    ):  # fmt: skip
+        assert (await api(method, path, user=user)).status == status
+        assert not await _counted(api, (method, path, user))
+    assert await _counted(api, ("GET", f"{pods}/nothing", "admin")) == {
+        ("apiserver", "pods", "", "GET", "404"): 1
+    }
+
+
+async def test_of_what_is_no_resource_health_alone_is_counted(api: Any) -> None:
+    others = ("/version", "/api", "/apis/apps/v1", "/openapi/v3", "/readyz/ping", "/metrics")
+    assert await _counted(
+        api, *(("GET", path, "admin") for path in (*others, "/healthz", "/livez", "/readyz", "/readyz"))
+    ) == {
+        ("", "", "/healthz", "GET", "200"): 1,
+        ("", "", "/livez", "GET", "200"): 1,
+        ("", "", "/readyz", "GET", "200"): 2,
+    }
+
+
+async def test_who_gets_no_turn_is_counted_but_not_timed(serving: Any) -> None:
+    async with serving(priority_and_fairness=False, max_requests_inflight=1) as api:
+        api.server.traffic.traffic.gate.reading.used = 1
+        await api("GET", "/version", user="alice")
+        await api("GET", "/api/v1/secrets", user="alice")
+        assert (await api("GET", "/api/v1/pods", user="alice")).status == 429
+        text = (await api("GET", "/metrics")).raw.decode()
+    found = [line for line in text.splitlines() if line.startswith(REQUESTS) and 'code="429"' in line]
+    assert [re.findall(r'(?:resource|verb|scope)="([^"]*)"', line) for line in found] == [
+        ["", "", "", "GET"], ["secrets", "cluster", "", "LIST"], ["pods", "cluster", "", "LIST"]
+    ]  # fmt: skip
+    timed = [line for line in text.splitlines() if line.startswith("apiserver_request_duration_seconds")]
+    assert not [line for line in timed if 'resource="pods",scope="cluster"' in line]
+    assert "apiserver_request_terminations_total{" in text
 
 
 async def test_nobody_makes_labels_by_asking_for_nonsense(api: Any) -> None:

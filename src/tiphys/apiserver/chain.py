@@ -13,7 +13,7 @@ import uuid
 from typing import Final
 
 from tiphys.apimachinery.dataclass import dataclass
-from tiphys.apimachinery.errors import InternalError, NotFound, StatusError, Unauthorized
+from tiphys.apimachinery.errors import InternalError, MethodNotAllowed, NotFound, StatusError, Unauthorized
 from tiphys.apiserver import respond
 from tiphys.apiserver.aggregation.controller import Aggregation
 from tiphys.apiserver.audit.auditor import Auditor, NotStored
@@ -25,9 +25,9 @@ from tiphys.apiserver.authz.authorizer import enforce
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.compression import Compression
 from tiphys.apiserver.filter_times import FilterTimes
-from tiphys.apiserver.flights import Cut, Flights, is_long_running
+from tiphys.apiserver.flights import BadTimeout, Cut, Flights, is_long_running
 from tiphys.apiserver.flowcontrol.controller import FlowControl, Gate, Rejected
-from tiphys.apiserver.metrics import Aside, Metrics, labels_of, settle_all
+from tiphys.apiserver.metrics import COUNTED_PATHS, Aside, Metrics, labels_of, settle_all
 from tiphys.apiserver.nonresource import NonResource
 from tiphys.apiserver.peers.controller import Peers
 from tiphys.apiserver.requestinfo import RequestInfo, parse
@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 
 _SETTLE_EVERY: Final = 2048
 """So many requests observe their times before these are put into their buckets."""
+_UNCOUNTED: Final = "uncounted"
+"""Key in the scope of a request that did not come to who answers it, or that another server answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ class Chain:
         self._nonresource = nonresource
         self._metrics = metrics
         self._counted = 0
+        self._answered: set[str] = set()
+        """Paths of no resource: nobody shall make labels by asking for others."""
         self._aggregation = aggregation
         self._peers = peers
         self._sends_strangers_away = gates.enabled("UnauthenticatedHTTP2DOSMitigation")
@@ -139,15 +143,15 @@ class Chain:
 
     def _count(self, request: Request, info: RequestInfo, response: Response, started: float) -> None:
         passage: Passage | None = request.scope.get("passage")
+        if (passage is None or response.status >= 400) and not self._is_counted(request, info, response):
+            return
         query = request.raw_query
         dry_run = "dryRun" in query
         if passage is not None and not dry_run and request.method != "PATCH":
             kind = passage.kind
-        elif response.status < 400 or self._known(info):
+        else:
             media_type = request.headers.get("content-type", "") if request.method == "PATCH" else ""
             kind = self._metrics.kind(labels_of(info, dry_run=dry_run, media_type=media_type))
-        else:
-            return
         body = response.body
         size = len(body) if isinstance(body, bytes) and response.stream is None else -1
         self._counted += 1
@@ -162,11 +166,20 @@ class Chain:
         if query and "fieldValidation" in query:
             self._metrics.note_validation(query)
 
+    def _is_counted(self, request: Request, info: RequestInfo, response: Response) -> bool:
+        """Whether upstream counts a request: not who came to no handler, nor most of no resource."""
+        if _UNCOUNTED in request.scope:
+            return False
+        if info.is_resource:
+            return response.status < 400 or self._known(info)
+        if response.status < 400:
+            self._answered.add(info.path)
+        return info.path in COUNTED_PATHS
+
     def _terminated(self, info: RequestInfo, response: Response) -> None:
         """Note a request that was not answered, but ended."""
-        labels = labels_of(info)
-        if self._known(info) or self._metrics.counts(labels):
-            self._metrics.terminated(labels, response.status)
+        if self._known(info) or info.path in self._answered:
+            self._metrics.terminated(labels_of(info), response.status)
 
     async def _serve(self, request: Request, info: RequestInfo) -> Response:
         """Answer a request of whoever may make it, when it is its turn."""
@@ -194,7 +207,11 @@ class Chain:
 
     async def _identify(self, request: Request, info: RequestInfo) -> User:
         """Return for whom a request speaks. Raises Unauthorized, Forbidden."""
-        return await self._speaks_for(request, info, await self._authenticate(request))
+        try:
+            return await self._speaks_for(request, info, await self._authenticate(request))
+        except StatusError:
+            request.scope[_UNCOUNTED] = True
+            raise
 
     async def _authenticate(self, request: Request) -> User:
         """Return who asks. Raises Unauthorized."""
@@ -274,9 +291,11 @@ class Chain:
         if self._peers is not None:
             elsewhere = await self._peers.answer(request, info, user)
             if elsewhere is not None:
+                request.scope[_UNCOUNTED] = True
                 return elsewhere
         aggregated = await self._aggregation.answer(request, user)
         if aggregated is not None:
+            request.scope[_UNCOUNTED] = True
             return aggregated
         if info.is_resource:
             resource = find_resource(self._backend, info)
@@ -294,10 +313,13 @@ class Chain:
             decision = await self._backend.authorizer.decide(user, info)
         except BaseException:
             self._filters.decided(None, monotonic() - began)
+            request.scope[_UNCOUNTED] = True
             raise
         self._filters.decided(decision, monotonic() - began)
         if self._auditor is not None:
             self._auditor.decided(request, decision)
+        if not decision.allowed:
+            request.scope[_UNCOUNTED] = True
         enforce(decision, user, info)
 
     def _known(self, info: RequestInfo) -> bool:
@@ -318,17 +340,23 @@ class Chain:
 
     def _failure(self, error: StatusError, request: Request, info: RequestInfo) -> Response:
         if isinstance(error, Rejected | Cut):
-            if isinstance(error, Rejected):
-                request.scope["flow"] = error.headers
             response = error.response()
             self._terminated(info, response)
+            if isinstance(error, Rejected):
+                request.scope["flow"] = error.headers
+                request.scope[_UNCOUNTED] = True
+                if self._known(info) or not info.is_resource:
+                    self._metrics.turned_away(labels_of(info, dry_run="dryRun" in request.raw_query), 429)
             return response
         if isinstance(error, NotStored):
+            request.scope[_UNCOUNTED] = True
             return error.response()
         if isinstance(error, NotFound) and error.details == {} and not self._serves(info):
             headers = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}
             return Response(404, headers, b"404 page not found\n")
         response = respond.failure(error, request, request.scope.get("warnings", ()))
+        if isinstance(error, MethodNotAllowed | BadTimeout):
+            request.scope[_UNCOUNTED] = True
         if isinstance(error, NotAllowed):
             response.headers["x-content-type-options"] = "nosniff"
         return response

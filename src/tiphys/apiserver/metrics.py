@@ -49,6 +49,8 @@ _SIZED_VERBS = ("GET", "LIST")
 _FIELD_VALIDATIONS = ("", "Ignore", "Warn", "Strict")
 _APPLIED = "application/apply-patch+yaml"
 _GONE = re.compile(r"unavailable in v(\d+\.\d+)")
+COUNTED_PATHS = frozenset({"/healthz", "/livez", "/readyz"})
+"""All that upstream counts of what is no resource, and it says of no component."""
 _CONNECT = frozenset({"attach", "exec", "log", "portforward", "proxy"})
 Labels = tuple[str, ...]
 Source = Callable[[], Iterable[Metric]]
@@ -229,6 +231,10 @@ def scope_of(info: RequestInfo) -> str:
     return "namespace" if info.namespace else "cluster"
 
 
+def _component(labels: Labels) -> str:
+    return "" if labels[5].startswith("/") else _COMPONENT
+
+
 class Metrics:
     """One server's metrics, in a registry of its own."""
 
@@ -258,9 +264,12 @@ class Metrics:
             kind = self._kinds[labels] = Kind()
         return kind
 
-    def counts(self, labels: Labels) -> bool:
-        """Whether requests with these labels are counted already."""
-        return labels in self._kinds
+    def turned_away(self, labels: Labels, code: int) -> None:
+        """Count a request that did not get its turn: neither how long that took, nor a path."""
+        if labels[5].startswith("/"):
+            labels = (*labels[:5], "", *labels[6:])
+        codes = self.kind(labels).codes
+        codes[code] = codes.get(code, 0) + 1
 
     def terminated(self, labels: Labels, code: int, component: str = _COMPONENT) -> None:
         """Count a request that the server ended in self-defense: what waited or took too long."""
@@ -299,11 +308,14 @@ class Metrics:
             "apiserver_response_sizes", "[STABLE] Bytes of answers.", labels=_LONG_LABELS
         )
         for labels, kind in self._kinds.items():
+            component = _component(labels)
             for code, count in kind.codes.items():
-                total.add_metric([*labels, _COMPONENT, str(code)], count)
-            kind.durations.add_to(seconds, [*labels, _COMPONENT])
+                total.add_metric([*labels, component, str(code)], count)
+            if not any(kind.durations.buckets):
+                continue
+            kind.durations.add_to(seconds, [*labels, component])
             if labels[1] == "" and labels[0] in _SIZED_VERBS:
-                kind.sizes.add_to(sizes, [labels[0], *labels[2:], _COMPONENT])
+                kind.sizes.add_to(sizes, [labels[0], *labels[2:], component])
         yield total
         yield seconds
         yield sizes
@@ -337,12 +349,15 @@ class Metrics:
         )
         found: dict[Labels, Durations] = {}
         for labels, kind in self._kinds.items():
+            if not any(kind.durations.buckets):
+                continue
             times = found.setdefault((labels[0], *labels[2:]), Durations())
             times.add_all(kind.durations)
             times.add_all(kind.long, -1)
             times.add_all(kind.own)
         for labels, times in found.items():
-            times.from_bucket(_SLI_FROM).add_to(family, [*labels, _COMPONENT])
+            component = "" if labels[4].startswith("/") else _COMPONENT
+            times.from_bucket(_SLI_FROM).add_to(family, [*labels, component])
         return family
 
     def _bodies(self) -> Metric:
