@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from tiphys.apiserver.metrics import Durations, Metrics, labels_of
 from tiphys.apiserver.requestinfo import parse
 from tiphys.storage.memory import MemoryStore
 from tiphys.storage.sqlite import SqliteStore
+from tiphys.wire.message import Response
 
 POD = "/api/v1/namespaces/default/pods/p"
 POD_GETS = labels_of(parse("GET", POD))
@@ -232,9 +235,56 @@ async def test_watches_are_counted_while_they_last(api: Any) -> None:
     assert running.endswith("} 1.0")
     (sent,) = await lines("apiserver_watch_events_total")
     assert float(sent.rsplit(" ", 1)[1]) >= 4
+    assert not [line for line in await lines("apiserver_request_") if "WATCH" in line], "it is not over"
     await response.stream.aclose()
     (running,) = await lines("apiserver_longrunning_requests")
     assert running.endswith("} 0.0")
+    watched = [line for line in await lines("apiserver_request_total") if "WATCH" in line]
+    assert [line.rpartition(" ")[2] for line in watched] == ["1.0"]
+
+
+@pytest.mark.parametrize(
+    ("path", "upgraded", "counted"),
+    [
+        ("/api/v1/namespaces/default/pods/p/exec", True, ("CONNECT", "exec", "0", True)),
+        ("/api/v1/nodes/n/proxy/x", False, ("CONNECT", "proxy", "200", True)),
+        ("/api/v1/namespaces/default/pods/p/log", False, ("CONNECT", "log", "200", False)),
+    ],
+)
+async def test_what_streams_is_counted_when_it_has_ended(
+    api: Any, monkeypatch: pytest.MonkeyPatch, path: str, upgraded: bool, counted: tuple[str, str, str, bool]
+) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"a"
+
+    async def serve(_stream: Any) -> None:
+        await asyncio.sleep(0)
+
+    async def handle(*_: Any) -> Response:
+        return Response(101, upgrade=serve) if upgraded else Response(200, stream=chunks())
+
+    monkeypatch.setattr(chain.Chain, "_dispatch", handle)
+    response = await api.send("GET", path)
+    monkeypatch.undo()
+
+    async def found(name: str) -> list[tuple[str, str, str, float]]:
+        rows = []
+        for key, value in (await _values(api, name)).items():
+            labels = dict(re.findall(r'(\w+)="([^"]*)"', key))
+            if labels["verb"] == "CONNECT":
+                rows.append((labels["verb"], labels["subresource"], labels.get("code", ""), value))
+        return rows
+
+    verb, subresource, code, shown = counted
+    assert not await found("apiserver_request_total")
+    assert await found("apiserver_longrunning_requests") == ([(verb, subresource, "", 1.0)] if shown else [])
+    if upgraded:
+        await response.upgrade(None)
+    else:
+        assert [chunk async for chunk in response.stream] == [b"a"]
+    assert await found("apiserver_request_total") == [(verb, subresource, code, 1.0)]
+    assert await found("apiserver_request_duration_seconds_count") == [(verb, subresource, "", 1.0)]
+    assert await found("apiserver_longrunning_requests") == ([(verb, subresource, "", 0.0)] if shown else [])
 
 
 REQUESTS = "apiserver_request_total"

@@ -27,7 +27,16 @@ from tiphys.apiserver.compression import Compression
 from tiphys.apiserver.filter_times import FilterTimes
 from tiphys.apiserver.flights import BadTimeout, Cut, Flights, is_long_running
 from tiphys.apiserver.flowcontrol.controller import FlowControl, Gate, Rejected
-from tiphys.apiserver.metrics import COUNTED_PATHS, Aside, Metrics, labels_of, settle_all
+from tiphys.apiserver.lasting import follow, lasts
+from tiphys.apiserver.metrics import (
+    CODE_OF_UPGRADES,
+    COUNTED_PATHS,
+    Aside,
+    LongRunning,
+    Metrics,
+    labels_of,
+    settle_all,
+)
 from tiphys.apiserver.nonresource import NonResource
 from tiphys.apiserver.peers.controller import Peers
 from tiphys.apiserver.requestinfo import RequestInfo, parse
@@ -145,6 +154,9 @@ class Chain:
         passage: Passage | None = request.scope.get("passage")
         if (passage is None or response.status >= 400) and not self._is_counted(request, info, response):
             return
+        if passage is None and lasts(response):
+            self._count_later(info, response, started)
+            return
         query = request.raw_query
         dry_run = "dryRun" in query
         if passage is not None and not dry_run and request.method != "PATCH":
@@ -154,9 +166,7 @@ class Chain:
             kind = self._metrics.kind(labels_of(info, dry_run=dry_run, media_type=media_type))
         body = response.body
         size = len(body) if isinstance(body, bytes) and response.stream is None else -1
-        self._counted += 1
-        if self._counted % _SETTLE_EVERY == 0:
-            settle_all()
+        self._settle()
         took_s = self._backend.clock.monotonic() - started
         kind.observe(response.status, took_s, size)
         if request.body:
@@ -165,6 +175,28 @@ class Chain:
             kind.held_up(took_s, request.scope["aside"].total_s)
         if query and "fieldValidation" in query:
             self._metrics.note_validation(query)
+
+    def _settle(self) -> None:
+        self._counted += 1
+        if self._counted % _SETTLE_EVERY == 0:
+            settle_all()
+
+    def _count_later(self, info: RequestInfo, response: Response, started: float) -> None:
+        """Count a request whose answer lasts when that has ended; a watch does so itself."""
+        self._settle()
+        if info.verb == "watch":
+            return
+        monotonic, kind = self._backend.clock.monotonic, self._metrics.kind(labels_of(info))
+        streams_log = info.subresource == "log"  # upstream has it among the plain reads
+        running = LongRunning() if streams_log else self._metrics.long_running(info)
+        code = response.status if response.upgrade is None else CODE_OF_UPGRADES
+
+        def ended() -> None:
+            running.running -= 1
+            kind.observe(code, monotonic() - started, -1)
+
+        running.running += 1
+        follow(response, ended)
 
     def _is_counted(self, request: Request, info: RequestInfo, response: Response) -> bool:
         """Whether upstream counts a request: not who came to no handler, nor most of no resource."""

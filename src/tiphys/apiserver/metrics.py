@@ -51,6 +51,8 @@ _APPLIED = "application/apply-patch+yaml"
 _GONE = re.compile(r"unavailable in v(\d+\.\d+)")
 COUNTED_PATHS = frozenset({"/healthz", "/livez", "/readyz"})
 """All that upstream counts of what is no resource, and it says of no component."""
+CODE_OF_UPGRADES = 0
+"""Upstream knows no status of a connection that was taken over."""
 _CONNECT = frozenset({"attach", "exec", "log", "portforward", "proxy"})
 Labels = tuple[str, ...]
 Source = Callable[[], Iterable[Metric]]

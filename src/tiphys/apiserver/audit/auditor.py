@@ -8,7 +8,7 @@ where auditing is off, since the chain then has no auditor.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -23,9 +23,9 @@ from tiphys.apiserver.audit.sinks import Kept, Sink
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.attributes import Decision
 from tiphys.apiserver.flights import BadTimeout, is_long_running
+from tiphys.apiserver.lasting import follow, lasts
 from tiphys.apiserver.requestinfo import RequestInfo
-from tiphys.wire.message import ByteStream, Request, Response
-from tiphys.wire.outlet import Outlet
+from tiphys.wire.message import Request, Response
 
 _NOBODY = User("")
 _RAW = ("patch", "delete", "deletecollection")
@@ -130,10 +130,8 @@ class Auditor:
             await self._kept(record, COMPLETE)
             return
         await self._kept(record, STARTED)
-        if response.stream is not None:
-            response.stream = _Followed(response.stream, lambda: self._emit(record, COMPLETE))
-        elif response.upgrade is not None:
-            response.upgrade = self._upgraded(record, response.upgrade)
+        if lasts(response):
+            follow(response, lambda: self._emit(record, COMPLETE))
         else:
             await self._kept(record, COMPLETE)
 
@@ -155,15 +153,6 @@ class Auditor:
             event["requestObject"] = events.body_of(request.body, kind, record.verdict)
         if record.verdict.with_response and isinstance(body, dict) and body.get("kind"):
             event["responseObject"] = body
-
-    def _upgraded(self, record: Record, serve: Any) -> Any:
-        async def run(stream: ByteStream) -> None:
-            try:
-                await serve(stream)
-            finally:
-                self._emit(record, COMPLETE)
-
-        return run
 
     async def _kept(self, record: Record, stage: str) -> bool:
         """Hand a stage to every sink, wait for those that block; False where a strict one failed."""
@@ -231,44 +220,6 @@ class Auditor:
             value=self._rejected,
         )
         yield from (total, errors, levels, refused)
-
-
-class _Followed:
-    """A stream as it is, with something to do once when it has ended: events are pushed past it unseen."""
-
-    def __init__(self, stream: AsyncIterator[bytes], ended: Callable[[], object]) -> None:
-        self._stream = stream
-        self._ended: Callable[[], object] | None = ended
-
-    def attach(self, outlet: Outlet) -> None:
-        """Hand ``outlet`` on to a stream that has use for it."""
-        attach = getattr(self._stream, "attach", None)
-        if attach is not None:
-            attach(outlet)
-
-    def __aiter__(self) -> _Followed:
-        return self
-
-    async def __anext__(self) -> bytes:
-        try:
-            return await anext(self._stream)
-        except BaseException:
-            self._end()
-            raise
-
-    async def aclose(self) -> None:
-        """Close the stream, and say that it has ended."""
-        try:
-            close = getattr(self._stream, "aclose", None)
-            if close is not None:
-                await close()
-        finally:
-            self._end()
-
-    def _end(self) -> None:
-        ended, self._ended = self._ended, None
-        if ended is not None:
-            ended()
 
 
 def _annotate_decision(record: Record, *, allowed: bool, reason: str) -> None:

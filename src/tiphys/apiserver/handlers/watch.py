@@ -13,7 +13,7 @@ from tiphys.apimachinery.errors import BadRequest, StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver import machinery, respond
 from tiphys.apiserver.call import Call
-from tiphys.apiserver.metrics import Durations, LongRunning
+from tiphys.apiserver.metrics import CODE_OF_UPGRADES, Durations, Kind, LongRunning, labels_of
 from tiphys.apiserver.negotiation import JSON, PROTOBUF, Format
 from tiphys.apiserver.objects import Change
 from tiphys.apiserver.params import ListOptions, list_options
@@ -49,6 +49,7 @@ async def handle(call: Call) -> Response:
         )
     raw = form.plain_json and resource.storage == resource.gvk
     counted = call.backend.metrics.long_running(call.info)
+    kind = call.backend.metrics.kind(labels_of(call.info))
     encoder = None if raw else _Encoder(call, form)
     stream, lasts_s = WatchStream(counted, encoder), _timeout_s(call, options)
     changes = call.backend.store.watch(
@@ -62,10 +63,10 @@ async def handle(call: Call) -> Response:
     )
     content_type = f"{PROTOBUF};stream=watch" if form.media_type == PROTOBUF else JSON
     if is_websocket(call.request):
-        events = _stream(changes, encoder, lasts_s, counted, joined=False)
+        events = _stream(changes, encoder, lasts_s, counted, kind, joined=False)
         return _over_websocket(call, events, text=form.media_type != PROTOBUF)
     listed = call.backend.metrics.watch_list(call.info) if streamed_list else None
-    stream.chunks = _stream(changes, encoder, lasts_s, counted, listed=listed)
+    stream.chunks = _stream(changes, encoder, lasts_s, counted, kind, listed=listed)
     return Response(200, respond.headers_of(call.warnings, content_type), stream=stream)
 
 
@@ -150,6 +151,7 @@ async def _stream(
     encoder: _Encoder | None,
     timeout_s: float,
     counted: LongRunning,
+    kind: Kind,
     *,
     joined: bool = True,
     listed: Durations | None = None,
@@ -182,6 +184,7 @@ async def _stream(
         yield encoder.failure(error) if encoder is not None else _line("ERROR", error.to_status())
     finally:
         counted.running -= 1
+        kind.observe(200 if joined else CODE_OF_UPGRADES, time() - began, -1)
         close = getattr(changes, "aclose", None)
         if close is not None:
             await close()
