@@ -103,6 +103,24 @@ async def test_a_read_past_its_deadline_is_cut_off_by_a_filter(api: Any) -> None
     assert ended.endswith("} 1.0")
 
 
+async def test_the_most_at_once_are_shown_for_a_second() -> None:
+    flights = Flights(FakeClock(), 60.0)
+
+    def shown() -> dict[str, float]:
+        (family,) = flights.collect()
+        return {sample.labels["request_kind"]: sample.value for sample in family.samples}
+
+    begun = [flights.begin(parse(method, PODS), "", 0.0) for method in ("GET", "GET", "GET", "POST")]
+    for flight in begun[1:]:
+        assert flight is not None
+        flights.end(flight)
+    assert shown() == {"readOnly": 3, "mutating": 1}
+    flights.second()
+    assert shown() == {"readOnly": 3, "mutating": 1}
+    flights.second()
+    assert shown() == {"readOnly": 1, "mutating": 0}
+
+
 @pytest.mark.parametrize(
     ("method", "path", "query", "seconds"),
     [("GET", PODS, "", 60), ("GET", PODS, "timeout=40s", 40), ("GET", PODS, "timeout=0s", 60),

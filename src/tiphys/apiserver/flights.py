@@ -22,7 +22,7 @@ from tiphys.apimachinery.families import GaugeMetricFamily, Metric
 from tiphys.apiserver.requestinfo import RequestInfo
 from tiphys.wire.message import Response
 
-_SWEEP_S = 0.5
+_SWEEPS_A_SECOND = 2
 _LASTING = frozenset({"watch", "proxy"})
 _LONG = frozenset({"attach", "exec", "proxy", "log", "portforward"})
 _READING = frozenset({"get", "list", "watch"})
@@ -107,6 +107,12 @@ class Flights:
         self._clock = clock
         self._timeout_s = timeout_s
         self._flights: dict[Flight, None] = {}
+        self._under_way = [0, 0]
+        """Requests that change things, and those that read."""
+        self._most = [0, 0]
+        """Of these at once since the last second began."""
+        self._most_before = [0, 0]
+        """In the second before it."""
         self._empty: asyncio.Event | None = None
 
     def __len__(self) -> int:
@@ -123,12 +129,17 @@ class Flights:
         writing = verb in _WRITING and info.is_resource
         if writing and seconds > _WRITE_TIMEOUT_S:
             seconds = _WRITE_TIMEOUT_S
-        flight = Flight(now + seconds, asyncio.current_task(), verb in _READING, writing)
+        reading = verb in _READING
+        flight = Flight(now + seconds, asyncio.current_task(), reading, writing)
         self._flights[flight] = None
+        self._under_way[reading] = count = self._under_way[reading] + 1
+        if count > self._most[reading]:
+            self._most[reading] = count
         return flight
 
     def end(self, flight: Flight) -> None:
         del self._flights[flight]
+        self._under_way[flight.reading] -= 1
         if self._empty is not None and not self._flights:
             self._empty.set()
 
@@ -143,9 +154,15 @@ class Flights:
     async def run(self) -> None:
         """Sweep for ever."""
         while True:
-            await asyncio.sleep(_SWEEP_S)
-            if self._flights:
-                self.sweep()
+            for _ in range(_SWEEPS_A_SECOND):
+                await asyncio.sleep(1 / _SWEEPS_A_SECOND)
+                if self._flights:
+                    self.sweep()
+            self.second()
+
+    def second(self) -> None:
+        """Begin another second of which the most requests at once are told."""
+        self._most_before, self._most = self._most, self._under_way[:]
 
     async def landed(self, grace_s: float) -> None:
         """Wait until no request is under way, ``grace_s`` at most."""
@@ -159,11 +176,13 @@ class Flights:
             return
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the gauges of requests in flight."""
-        reading = sum(flight.reading for flight in self._flights)
+        """Yield the gauges of requests in flight: the most at once, of late."""
+        writing, reading = map(max, self._most, self._most_before)
         family = GaugeMetricFamily(
-            "apiserver_current_inflight_requests", "[STABLE] Requests under way.", labels=["request_kind"]
+            "apiserver_current_inflight_requests",
+            "[STABLE] Most requests at once in the last second.",
+            labels=["request_kind"],
         )
-        family.add_metric(["mutating"], len(self._flights) - reading)
+        family.add_metric(["mutating"], writing)
         family.add_metric(["readOnly"], reading)
         yield family
