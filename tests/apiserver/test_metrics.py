@@ -152,6 +152,12 @@ async def test_lists_by_watches_are_timed_up_to_their_bookmark(api: Any) -> None
     assert found == {labels: 1.0}
 
 
+async def test_without_audit_there_are_no_events(api: Any) -> None:
+    assert await _values(api, "apiserver_audit_") == {
+        "apiserver_audit_event_total": 0, "apiserver_audit_requests_rejected_total": 0
+    }  # fmt: skip
+
+
 async def test_versions_are_shown(api: Any) -> None:
     assert values(api.server.backend.metrics, "version_info") == {
         '{binary="1.36.0",component="kube",emulation="1.36",min_compat="1.35"}': 1.0

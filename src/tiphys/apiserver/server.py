@@ -28,7 +28,7 @@ from tiphys.apiserver.admission import configuration
 from tiphys.apiserver.admission.chain import AdmissionChain
 from tiphys.apiserver.aggregation.controller import Aggregation
 from tiphys.apiserver.audit.assembly import assemble
-from tiphys.apiserver.audit.auditor import Auditor
+from tiphys.apiserver.audit.auditor import Auditor, totals
 from tiphys.apiserver.authn import assembly as authentication
 from tiphys.apiserver.authn.attempts import Attempts
 from tiphys.apiserver.authn.external_keys import ExternalTokenKeys
@@ -150,8 +150,7 @@ class ApiServer:
             remotes=self.aggregation.openapi, debug=self.traffic.debug, clock=self._clock,
         )  # fmt: skip
         self.auditor = _auditor(self.options, self._clock)
-        if self.auditor is not None:
-            metrics.sources.append(self.auditor.collect)
+        metrics.sources.append(totals if self.auditor is None else self.auditor.collect)
         make_chain = Chain if self.tracing is None else self.tracing.chain
         self._chain = make_chain(
             self.backend, nonresource, metrics, self.aggregation, self.traffic.traffic,

@@ -189,11 +189,6 @@ class Auditor:
 
     def collect(self) -> Iterator[Metric]:
         """Yield how many events there were, and how many requests of each level."""
-        total = CounterMetricFamily(
-            "apiserver_audit_event",
-            "[ALPHA] Counter of audit events generated and sent to the audit backend.",
-            value=self._count,
-        )
         levels = CounterMetricFamily(
             "apiserver_audit_level",
             "[ALPHA] Counter of policy levels for audit events (1 per request).",
@@ -214,12 +209,21 @@ class Auditor:
         for plugin, count in lost.items():
             if count:
                 errors.add_metric([plugin], count)
-        refused = CounterMetricFamily(
-            "apiserver_audit_requests_rejected",
-            "[ALPHA] Counter of apiserver requests rejected due to an error in audit logging backend.",
-            value=self._rejected,
-        )
-        yield from (total, errors, levels, refused)
+        yield from (*totals(self._count, self._rejected), errors, levels)
+
+
+def totals(events: int = 0, rejected: int = 0) -> Iterator[Metric]:
+    """Yield the counts that are there without an auditor as well: none."""
+    yield CounterMetricFamily(
+        "apiserver_audit_event",
+        "[ALPHA] Counter of audit events generated and sent to the audit backend.",
+        value=events,
+    )
+    yield CounterMetricFamily(
+        "apiserver_audit_requests_rejected",
+        "[ALPHA] Counter of apiserver requests rejected due to an error in audit logging backend.",
+        value=rejected,
+    )
 
 
 def _annotate_decision(record: Record, *, allowed: bool, reason: str) -> None:
