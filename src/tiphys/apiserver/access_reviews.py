@@ -11,8 +11,8 @@ from typing import Any
 
 from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.errors import BadRequest, FieldError, Invalid
-from tiphys.apimachinery.fields import escape
-from tiphys.apimachinery.labels import from_label_selector
+from tiphys.apimachinery.fields import escape, parse_field_selector
+from tiphys.apimachinery.labels import from_label_selector, parse_selector
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.value_validation import label_requirement
 from tiphys.apiserver import bodies, meta_rules, respond
@@ -27,6 +27,7 @@ from tiphys.apiserver.requestinfo import RequestInfo
 from tiphys.wire.message import Response
 
 _GROUP = "authorization.k8s.io"
+_IGNORED = "spec.resourceAttributes.{} {}ignored due to parse error"
 _EXACT = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
 
 
@@ -144,8 +145,9 @@ async def _answer(call: Call, review: Object, user: User) -> Response:
         status["denied"] = True
     if decision.reason:
         status["reason"] = decision.reason
-    if decision.error:
-        status["evaluationError"] = decision.error
+    faults = [*filter(None, (decision.error,)), *_unread(spec.get("resourceAttributes") or {})]
+    if faults:
+        status["evaluationError"] = "; ".join(faults)
     review["status"] = status
     return respond.respond(call, review, 201)
 
@@ -170,17 +172,36 @@ def asked_about(spec: Object) -> RequestInfo:
     return RequestInfo(path=other.get("path", ""), verb=other.get("verb", ""))
 
 
+def _unread(asked: Object) -> Iterator[str]:
+    """Tell of selectors that narrow less than they say, as something in them could not be read."""
+    for name, terms, parse in (
+        ("fieldSelector", _field_terms, parse_field_selector),
+        ("labelSelector", _label_terms, parse_selector),
+    ):
+        selector = asked.get(name) or {}
+        read, said = list(terms(selector)), selector.get("requirements") or ()
+        if selector.get("rawSelector"):
+            try:
+                parse(selector["rawSelector"])
+            except BadRequest:
+                yield _IGNORED.format(name, "")
+        elif len(read) < len(said):
+            yield _IGNORED.format(name, "partially " if read else "")
+
+
 def _fields(selector: Mapping[str, Any]) -> str:
     """Return a field selector as text. A requirement that no text can say is left out: it only narrows."""
     if selector.get("rawSelector"):
         return str(selector["rawSelector"])
-    terms = []
+    return ",".join(_field_terms(selector))
+
+
+def _field_terms(selector: Mapping[str, Any]) -> Iterator[str]:
     for one in selector.get("requirements") or ():
         values = one.get("values") or []
         if one.get("operator") in ("In", "NotIn") and len(values) == 1:
             sign = "=" if one["operator"] == "In" else "!="
-            terms.append(f"{one['key']}{sign}{escape(values[0])}")
-    return ",".join(terms)
+            yield f"{one['key']}{sign}{escape(values[0])}"
 
 
 def _labels(selector: Mapping[str, Any]) -> str:

@@ -145,6 +145,32 @@ async def test_selectors_count(api: Any, selector: Any, allowed: bool) -> None:
         assert status["reason"] == "can only list/watch pods with spec.nodeName field selector"
 
 
+KEY, WRONG = needs("a", "In", "b"), needs("a", "New")
+UNREAD: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "all is read": ({"fieldSelector": {"requirements": [KEY]}, "labelSelector": {"rawSelector": "a in (b, c)"}}, ()),
+    "neither text": (
+        {"fieldSelector": {"rawSelector": "a"}, "labelSelector": {"rawSelector": "a in"}}, ("fieldSelector ", "labelSelector "),
+    ),
+    "nothing of fields": ({"fieldSelector": {"requirements": [needs("a", "In", "b", "c"), needs("a", "Exists")]}}, ("fieldSelector ",)),
+    "some of both": (
+        {"fieldSelector": {"requirements": [KEY, WRONG]}, "labelSelector": {"requirements": [WRONG, KEY]}},
+        ("fieldSelector partially ", "labelSelector partially "),
+    ),
+    "nothing of labels": ({"labelSelector": {"requirements": [WRONG]}}, ("labelSelector ",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", [SAR, SELF, LOCAL])
+@pytest.mark.parametrize("case", UNREAD)
+async def test_selectors_that_are_not_read(api: Any, case: str, path: str) -> None:
+    selectors, told = UNREAD[case]
+    body = asked(**selectors)
+    if path == SELF:
+        del body["spec"]["user"]
+    text = "; ".join(f"spec.resourceAttributes.{one}ignored due to parse error" for one in told)
+    assert (await api.create(path, body))["status"].get("evaluationError", "") == text
+
+
 async def test_rules(api: Any) -> None:
     status = (await api.create(RULES, {"spec": {"namespace": "default"}}, user="alice"))["status"]
     assert status["incomplete"] is False
