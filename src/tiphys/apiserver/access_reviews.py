@@ -19,6 +19,7 @@ from tiphys.apiserver import bodies, meta_rules, respond
 from tiphys.apiserver.admission import subresource as admission
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.authz.attributes import aggregate
 from tiphys.apiserver.authz.node import node_of
 from tiphys.apiserver.authz.webhook import WebhookAuthorizer
 from tiphys.apiserver.call import Call
@@ -126,14 +127,12 @@ def rules_status(call: Call, namespace: str) -> Object:
             for rule in authorizer.rbac.rules_for(user, namespace):
                 shown = rule.to_object()
                 (other_rules if rule.urls else resource_rules).append(shown)
-            missing = authorizer.rbac.faults_for(user, namespace)
-            incomplete = incomplete or bool(missing)
-            faults += missing
+            faults += authorizer.rbac.faults_for(user, namespace)
     status: Object = {
         "resourceRules": resource_rules, "nonResourceRules": other_rules, "incomplete": incomplete
     }  # fmt: skip
     if faults:
-        status["evaluationError"] = ", ".join(faults)
+        status["evaluationError"] = aggregate(faults)
     return status
 
 

@@ -208,7 +208,10 @@ async def test_a_role_that_is_not_there(api: Any) -> None:
         'RBAC: clusterrole.rbac.authorization.k8s.io "missing" not found'
     )
     status = (await api.create(RULES, {"spec": {"namespace": "default"}}, user="alice"))["status"]
-    assert (status["incomplete"], status["evaluationError"]) == (
-        True,
-        'clusterrole.rbac.authorization.k8s.io "missing" not found',
-    )
+    text = 'clusterrole.rbac.authorization.k8s.io "missing" not found'
+    assert (status["incomplete"], status["evaluationError"]) == (False, text)
+    other = {**binding, "metadata": {"name": "c"}, "roleRef": {**binding["roleRef"], "name": "none"}}
+    await api.create(f"{rbac}/clusterrolebindings", other)
+    await api.settle()
+    status = (await api.create(RULES, {"spec": {"namespace": "default"}}, user="alice"))["status"]
+    assert status["evaluationError"] == f"[{text}, {text.replace('missing', 'none')}]"

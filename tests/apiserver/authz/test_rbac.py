@@ -73,6 +73,19 @@ def test_a_service_account_without_namespace_is_of_the_bindings_own(rbac: Rbac) 
     assert not rbac.authorize(user, parse("GET", "/api/v1/namespaces/c/pods")).allowed
 
 
+def test_a_binding_of_several_subjects_that_a_user_is(rbac: Rbac) -> None:
+    """It gives its rules once, as the first of them."""
+    dev, alice = {"kind": "Group", "name": "dev"}, {"kind": "User", "name": "alice"}
+    for first, second, words in ((dev, alice, 'Group "dev"'), (alice, dev, 'User "alice"')):
+        for namespace, named in (("", 'ClusterRoleBinding "all"'), ("z", 'RoleBinding "all/z"')):
+            found = Rbac()
+            found.set_role(role("", "reader", READ_PODS))
+            found.set_binding(binding(namespace, "all", "ClusterRole", "reader", first, second))
+            assert len(list(found.rules_for(ALICE, "z"))) == 1
+            decision = found.authorize(ALICE, parse("GET", "/api/v1/namespaces/z/pods"))
+            assert decision.reason == f'RBAC: allowed by {named} of ClusterRole "reader" to {words}'
+
+
 def test_removing_a_binding_takes_effect(rbac: Rbac) -> None:
     info = parse("GET", "/api/v1/pods")
     assert rbac.authorize(ALICE, info).allowed

@@ -202,6 +202,14 @@ def chain(*modes: Any) -> Authorizer:
     return Authorizer(modes, Rbac(), NodeAuthorizer(NodeGraph()))
 
 
+async def test_what_several_say_that_fail() -> None:
+    fails, _, _ = webhook(None)
+    faulty, _, _ = webhook({}, conditions=(Condition(""),))
+    told = (await chain(fails, faulty, fails).decide(JANE, LIST)).error
+    first, second = [(await chain(one).decide(JANE, LIST)).error for one in (fails, faulty)]
+    assert told == f"[{first}, {second}]"
+
+
 async def test_the_order_of_authorizers() -> None:
     denies, _, _ = webhook({"denied": True, "reason": "because"})
     shrugs, _, _ = webhook({"reason": "who knows"})

@@ -11,6 +11,7 @@ from tiphys.apimachinery.errors import NotFound
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.authz.attributes import aggregate
 from tiphys.apiserver.authz.rbac import is_master
 from tiphys.apiserver.authz.rules import Rule, compact, describe, rules_of, uncovered
 from tiphys.apiserver.requestinfo import RequestInfo
@@ -91,7 +92,7 @@ class RbacEscalation:
         )
         faults = rbac.faults_for(user, attributes.namespace)
         if faults:
-            text += f"; resolution errors: [{' '.join(faults)}]"
+            text += f"; resolution errors: [{aggregate(faults)}]"
         raise attributes.refuse(text)
 
 

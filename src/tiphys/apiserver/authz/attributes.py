@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
 
 from tiphys.apimachinery.dataclass import dataclass
@@ -32,6 +33,12 @@ class Lasting:
 
     decision: Decision
     tally: Tally
+
+
+def aggregate(faults: Iterable[str]) -> str:
+    """Return several faults as one text, each told once."""
+    unique = list(dict.fromkeys(faults))
+    return unique[0] if len(unique) == 1 else f"[{', '.join(unique)}]"
 
 
 class NotAllowed(Forbidden):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from tiphys.apimachinery.errors import InternalError
 from tiphys.apiserver.authn.user import NODES, User
 from tiphys.apiserver.authz.abac import Abac
-from tiphys.apiserver.authz.attributes import NO_OPINION, Decision, Lasting, forbidden
+from tiphys.apiserver.authz.attributes import NO_OPINION, Decision, Lasting, aggregate, forbidden
 from tiphys.apiserver.authz.counts import WEBHOOK, AuthorizerCounts, Tally
 from tiphys.apiserver.authz.node import NodeAuthorizer
 from tiphys.apiserver.authz.rbac import Rbac, is_master
@@ -185,7 +185,8 @@ class _Reasons:
     def decision(self) -> Decision:
         if not self._reasons and not self._errors:
             return NO_OPINION
-        return Decision(reason="\n".join(self._reasons), error=", ".join(self._errors))
+        error = aggregate(self._errors) if self._errors else ""
+        return Decision(reason="\n".join(self._reasons), error=error)
 
 
 def _passes(user: User, info: RequestInfo) -> Decision | None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.authn.user import MASTERS, User, service_account_name
-from tiphys.apiserver.authz.attributes import NO_OPINION, Decision
+from tiphys.apiserver.authz.attributes import NO_OPINION, Decision, aggregate
 from tiphys.apiserver.authz.rules import Rule
 from tiphys.apiserver.requestinfo import RequestInfo
 
@@ -28,11 +28,15 @@ _RoleKey = tuple[str, str]
 class _Bound:
     """A role as one binding gives it to one subject."""
 
-    where: str
-    """The binding's namespace, empty for cluster-wide."""
+    binding: _RoleKey
     role: _RoleKey
     source: str
     """The binding, the role and the subject in words."""
+
+    @property
+    def where(self) -> str:
+        """The binding's namespace, empty for cluster-wide."""
+        return self.binding[0]
 
     @property
     def missing(self) -> str:
@@ -81,7 +85,7 @@ class Rbac:
         for subject in binding.get("subjects") or ():
             who = _subject(subject, namespace)
             subjects.append(who)
-            bound = _Bound(namespace, role, given + _describe(subject, namespace))
+            bound = _Bound(key, role, given + _describe(subject, namespace))
             self._by_subject.setdefault(who, {}).setdefault(key, bound)
 
     def remove_binding(self, namespace: str, name: str) -> None:
@@ -111,14 +115,23 @@ class Rbac:
         return list(dict.fromkeys(missing))
 
     def _bound(self, user: User, namespace: str) -> Iterator[_Bound]:
-        local = []
+        """Yield what binds the user, each binding once, those of the whole cluster first."""
+        local: dict[_RoleKey, _Bound] = {}
+        seen: set[_RoleKey] = set()
         for subject in _subjects_of(user):
-            for bound in self._by_subject.get(subject, {}).values():
-                if not bound.where:
+            for key, bound in self._by_subject.get(subject, {}).items():
+                if not bound.where and key not in seen:
+                    seen.add(key)
                     yield bound
                 elif bound.where == namespace:
-                    local.append(bound)
-        yield from local
+                    local.setdefault(key, bound)
+        yield from local.values()
+
+    def _source(self, bound: _Bound, user: User) -> str:
+        """Say why a binding is the user's: the first of its subjects counts that the user is."""
+        own = set(_subjects_of(user))
+        first = next(one for one in self._bindings[bound.binding] if one in own)
+        return self._by_subject[first][bound.binding].source
 
     def authorize(self, user: User, info: RequestInfo) -> Decision:
         """Return allowed or no opinion: RBAC never denies."""
@@ -150,11 +163,9 @@ class Rbac:
     def _decide(self, user: User, info: RequestInfo, namespace: str) -> Decision:
         for bound in self._bound(user, namespace):
             if any(rule.allows(info) for rule in self.role_rules(*bound.role) or ()):
-                return Decision(allowed=True, reason=f"RBAC: allowed by {bound.source}")
+                return Decision(allowed=True, reason=f"RBAC: allowed by {self._source(bound, user)}")
         faults = self.faults_for(user, namespace)
-        if not faults:
-            return NO_OPINION
-        return Decision(reason=f"RBAC: {faults[0] if len(faults) == 1 else '[' + ', '.join(faults) + ']'}")
+        return Decision(reason=f"RBAC: {aggregate(faults)}") if faults else NO_OPINION
 
 
 def _subject(subject: Object, namespace: str) -> str:
