@@ -16,6 +16,7 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import InternalError, MethodNotAllowed, NotFound, StatusError, Unauthorized
 from tiphys.apiserver import respond
 from tiphys.apiserver.aggregation.controller import Aggregation
+from tiphys.apiserver.audit import latencies
 from tiphys.apiserver.audit.auditor import Auditor, NotStored
 from tiphys.apiserver.authn import impersonation
 from tiphys.apiserver.authn.attempts import Attempts
@@ -27,6 +28,7 @@ from tiphys.apiserver.compression import Compression
 from tiphys.apiserver.filter_times import FilterTimes
 from tiphys.apiserver.flights import BadTimeout, Cut, Flights, is_long_running
 from tiphys.apiserver.flowcontrol.controller import FlowControl, Gate, Rejected
+from tiphys.apiserver.flowcontrol.levels import Flow, Ticket
 from tiphys.apiserver.lasting import follow, lasts
 from tiphys.apiserver.metrics import (
     CODE_OF_UPGRADES,
@@ -113,6 +115,8 @@ class Chain:
         info = parse(request.method, request.path, request.raw_query)
         started = self._backend.clock.monotonic()
         flight = None
+        if self._auditor is not None:
+            self._auditor.arrived(request, started)
         try:
             flight = self._flights.begin(info, request.raw_query, started)
             if flight is not None:
@@ -260,6 +264,8 @@ class Chain:
         took_s = monotonic() - began
         self._attempts.known(user.name, took_s)
         self._filters.identified(took_s)
+        if self._auditor is not None:
+            latencies.took(request, latencies.AUTHENTICATION, took_s)
         if user.is_anonymous:
             self._note_stranger(request)
         return user
@@ -274,19 +280,19 @@ class Chain:
         if self._auditor is not None:
             await self._auditor.begin(request, info, user, self._audit_id(request))
         if impersonation.wanted(request.headers):
+            monotonic = self._backend.clock.monotonic
+            began = monotonic()
             user, bound = await self._impersonation.impersonate(
                 user, request.headers, info, self._backend.authorizer
             )
             if self._auditor is not None:
+                latencies.took(request, latencies.IMPERSONATION, monotonic() - began)
                 self._auditor.impersonated(request, user, bound)
         return user
 
     async def _pass(self, request: Request, info: RequestInfo, user: User, passage: Passage) -> Response:
         """Serve a request that is like an earlier one of the same user."""
-        ticket = await self._gate.enter(info, user, request.raw_query, passage.flow)
-        request.scope["flow"] = ticket.headers
-        if ticket.waited_s:
-            Aside.of(request.scope).waited_s = ticket.waited_s
+        ticket = await self._enter(request, info, user, passage.flow)
         try:
             if passage.allowed is None:
                 await self._authorize(request, info, user)
@@ -300,14 +306,22 @@ class Chain:
         finally:
             ticket.leave()
 
+    async def _enter(
+        self, request: Request, info: RequestInfo, user: User, flow: Flow | None = None
+    ) -> Ticket:
+        """Wait for a request's turn. Raises Rejected."""
+        ticket = await self._gate.enter(info, user, request.raw_query, flow)
+        request.scope["flow"] = ticket.headers
+        if ticket.waited_s:
+            Aside.of(request.scope).waited_s = ticket.waited_s
+            latencies.took(request, latencies.QUEUE, ticket.waited_s)
+        return ticket
+
     async def _ask_all(self, request: Request, info: RequestInfo, user: User) -> Response:
         """Serve a request about which everything is to be found out."""
         if is_long_running(info) and info.verb != "watch":
             return await self._dispatch(request, info, user)
-        ticket = await self._gate.enter(info, user, request.raw_query)
-        request.scope["flow"] = ticket.headers
-        if ticket.waited_s:
-            Aside.of(request.scope).waited_s = ticket.waited_s
+        ticket = await self._enter(request, info, user)
         try:
             return await self._dispatch(request, info, user)
         finally:
@@ -347,8 +361,10 @@ class Chain:
             self._filters.decided(None, monotonic() - began)
             request.scope[_UNCOUNTED] = True
             raise
-        self._filters.decided(decision, monotonic() - began)
+        took_s = monotonic() - began
+        self._filters.decided(decision, took_s)
         if self._auditor is not None:
+            latencies.took(request, latencies.AUTHORIZATION, took_s)
             self._auditor.decided(request, decision)
         if not decision.allowed:
             request.scope[_UNCOUNTED] = True

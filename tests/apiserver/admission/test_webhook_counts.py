@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
+from tiphys.apimachinery.clock import FakeClock
 from tiphys.apimachinery.families import Registry
 from tiphys.apiserver.admission.times import AdmissionTimes
+from tiphys.apiserver.admission.webhooks.dispatch import counting
+from tiphys.apiserver.audit import latencies
+from tiphys.wire.message import Request
 
 NAME = "apiserver_admission_webhook"
 
@@ -39,3 +46,20 @@ def test_what_happened_is_counted() -> None:
     assert value("rejection_count", error_type="apiserver_internal_error", rejection_code="0", **broken) == 1
     assert value("fail_open_count", name="d", type="admit") == 1
     assert value("fail_open_count", name="c", type="validating") is None
+
+
+def test_audited_requests_keep_how_long_webhooks_took() -> None:
+    """Those that change objects one after the other, the others at once."""
+    clock, request = FakeClock(), Request("POST", "/")
+    latencies.follow(request)
+    backend = SimpleNamespace(clock=clock, admission=SimpleNamespace(times=AdmissionTimes()))
+    call = SimpleNamespace(backend=backend, request=request)
+    attributes: Any = SimpleNamespace(call=call, operation="CREATE")
+    hook: Any = SimpleNamespace(name="h")
+    for mutating in (True, False):
+        for seconds in (1.0, 2.0):
+            with counting(hook, attributes, mutating=mutating):
+                clock.advance(seconds)
+    found = latencies.told(request, 9.0)
+    assert found["apiserver.latency.k8s.io/mutating-webhook"] == "3s"
+    assert found["apiserver.latency.k8s.io/validating-webhook"] == "2s"

@@ -11,6 +11,7 @@ import orjson
 import pytest
 import yaml
 
+from tiphys.apimachinery.clock import FakeClock
 from tiphys.apiserver.audit.assembly import AuditOptions
 from tiphys.apiserver.audit.event import source_ips, without_managed_fields
 from tiphys.apiserver.audit.sinks import LogOptions
@@ -27,6 +28,7 @@ RULES: list[dict[str, Any]] = [
     {"level": "Request", "resources": [{"group": "", "resources": ["pods"]}]},
     {"level": "Metadata"},
 ]  # fmt: skip
+HEAD = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy"}
 MAPS = "/api/v1/namespaces/default/configmaps"
 Events = Callable[[], list[dict[str, Any]]]
 
@@ -306,6 +308,56 @@ async def test_admission_adds_annotations(audited: tuple[Any, Events]) -> None:
     await api("POST", MAPS, {"metadata": {"name": "m"}})
     found = events()[-1]["annotations"]
     assert found["pod-security.kubernetes.io/enforce-policy"] == "privileged:latest"
+
+
+async def test_what_takes_long_tells_where_its_time_went(tmp_path: Path, serving: Any) -> None:
+    policy, path, clock = tmp_path / "policy.yaml", tmp_path / "audit.log", FakeClock()
+    policy.write_text(yaml.safe_dump({**HEAD, "rules": [{"level": "Metadata"}]}))
+    async with serving(audit=AuditOptions(policy, LogOptions(str(path))), clock=clock) as api:
+        backend = api.server.backend
+
+        def slow(where: Any, name: str, seconds: float) -> None:
+            quick = getattr(where, name)
+
+            async def wrapped(*args: Any, **more: Any) -> Any:
+                clock.advance(seconds)
+                return await quick(*args, **more)
+
+            setattr(where, name, wrapped)
+
+        async def told(path_: str, **headers: str) -> tuple[dict[str, str], dict[str, Any]]:
+            await api("GET", path_, **headers)
+            event = orjson.loads(path.read_bytes().splitlines()[-1])
+            prefix = "apiserver.latency.k8s.io/"
+            notes = event["annotations"].items()
+            return {key[len(prefix) :]: value for key, value in notes if key.startswith(prefix)}, event
+
+        slow(backend.authorizer, "decide", 0.5)
+        assert (await told(MAPS))[0] == {}, "no longer than half a second"
+        slow(backend.authenticator, "authenticate", 0.25)
+        found, event = await told("/api/v1/pods", x="another client")
+        assert found == {"authentication": "250ms", "authorization": "500ms", "total": "750ms"}
+        times = [event[key] for key in ("requestReceivedTimestamp", "stageTimestamp")]
+        assert [text[17:] for text in times] == ["00.500000Z", "01.250000Z"], "from when it came in"
+        assert (await told(MAPS, impersonate_user="bob"))[0] == {
+            "authentication": "250ms", "authorization": "500ms", "impersonation": "1s", "total": "1.75s"
+        }  # fmt: skip
+
+
+async def test_annotations_of_authentication_stay(audited: tuple[Any, Events]) -> None:
+    api, events = audited
+    authenticator = api.server.backend.authenticator
+    known = authenticator.authenticate
+
+    async def noting(request: Request) -> Any:
+        request.scope["audit_annotations"] = {"authentication.k8s.io/legacy-token": "x"}
+        return await known(request)
+
+    authenticator.authenticate = noting
+    await api("GET", MAPS)
+    found = events()[-1]["annotations"]
+    assert found["authentication.k8s.io/legacy-token"] == "x"
+    assert found["authorization.k8s.io/decision"] == "allow"
 
 
 async def test_counts(audited: tuple[Any, Events]) -> None:

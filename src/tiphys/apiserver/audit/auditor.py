@@ -8,7 +8,8 @@ where auditing is off, since the chain then has no auditor.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -16,7 +17,9 @@ import orjson
 from tiphys.apimachinery.clock import Clock, rfc3339_micro
 from tiphys.apimachinery.errors import InternalError, StatusError, Unauthorized
 from tiphys.apimachinery.families import CounterMetricFamily, Metric
+from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.audit import event as events
+from tiphys.apiserver.audit import latencies
 from tiphys.apiserver.audit.policy import COMPLETE, NONE, PANIC, RECEIVED, STARTED, Policy, Verdict
 from tiphys.apiserver.audit.record import KEY, Record
 from tiphys.apiserver.audit.sinks import Kept, Sink
@@ -28,6 +31,7 @@ from tiphys.apiserver.requestinfo import RequestInfo
 from tiphys.wire.message import Request, Response
 
 _NOBODY = User("")
+_STARTED = "started"
 _RAW = ("patch", "delete", "deletecollection")
 """What brings patches and options, which are shown as they came."""
 
@@ -60,15 +64,31 @@ class Auditor:
         self._rejected = 0
         self._levels: dict[str, int] = {}
 
+    def arrived(self, request: Request, started: float) -> None:
+        """Keep the times of a request, which has just come in."""
+        request.scope[_STARTED] = started
+        latencies.follow(request)
+
+    def _event(
+        self, request: Request, info: RequestInfo, user: User, verdict: Verdict, audit_id: str
+    ) -> Object:
+        """Return what is known of a request, from when it came in."""
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        since_s = monotonic - request.scope.get(_STARTED, monotonic)
+        received = now - timedelta(seconds=since_s)
+        return events.begin(request, info, user, verdict, audit_id=audit_id, now=received)
+
     async def begin(self, request: Request, info: RequestInfo, user: User, audit_id: str) -> None:
         """Note a request whose user is known. Raises NotStored where it may not go on unnoted."""
         verdict = self._judged(user, info)
         if verdict.level == NONE:
             return
-        event = events.begin(request, info, user, verdict, audit_id=audit_id, now=self._clock.now())
-        record = Record(verdict, event, is_long_running(info))
+        record = Record(verdict, self._event(request, info, user, verdict, audit_id), is_long_running(info))
+        if info.verb != "watch":
+            record.request = request
+        event = record.event
         request.scope[KEY] = record
-        request.scope.setdefault("audit_annotations", record.annotations)
+        record.annotations = request.scope.setdefault("audit_annotations", record.annotations)
         request.scope["audit_bodies"] = verdict.with_request
         if not await self._kept(record, RECEIVED):
             self._rejected += 1
@@ -101,7 +121,7 @@ class Auditor:
         verdict = self._judged(None, info)
         if verdict.level == NONE:
             return
-        event = events.begin(request, info, _NOBODY, verdict, audit_id=audit_id, now=self._clock.now())
+        event = self._event(request, info, _NOBODY, verdict, audit_id)
         event["user"] = {}
         status = error.to_status()
         event["responseStatus"] = events.status_of(error.status_code, status)
@@ -167,6 +187,9 @@ class Auditor:
         if stage in record.verdict.omit_stages:
             return []
         self._count += 1
+        if stage == COMPLETE and record.request is not None:
+            total_s = self._clock.monotonic() - record.request.scope.get(_STARTED, float("inf"))
+            record.annotations |= latencies.told(record.request, total_s)
         event = {**record.event, "stage": stage}
         received = stage == RECEIVED
         event["stageTimestamp"] = (

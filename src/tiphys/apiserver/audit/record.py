@@ -15,6 +15,7 @@ from tiphys.apiserver import machinery
 from tiphys.apiserver.audit.event import without_managed_fields
 from tiphys.apiserver.audit.policy import Verdict
 from tiphys.apiserver.call import Call
+from tiphys.wire.message import Request
 
 KEY: Final = "audit"
 """In a request's ``scope``."""
@@ -31,6 +32,8 @@ class Record:
     annotations: dict[str, str] = field(default_factory=dict)
     body: Any = None
     """The object that the request brings, where it is kept."""
+    request: Request | None = None
+    """Whose times are told where they are long: none of a watch."""
 
     def note_object(self, call: Call, obj: Object, gvk: GVK) -> None:
         """Add what the request's object, just decoded, tells."""
