@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from tiphys.apimachinery.clock import FakeClock
+from tiphys.apiserver.audit import sinks
 from tiphys.apiserver.audit.assembly import Sender
 from tiphys.apiserver.audit.sinks import LogFile, LogOptions, render
 from tiphys.wire.message import Request, Response
@@ -86,6 +87,45 @@ def test_a_full_file_is_set_aside(tmp_path: Path) -> None:
         "audit-2026-01-01T00-00-00.000.log", "audit.log"
     ]  # fmt: skip
     assert len(lines(path)) == 1
+
+
+def test_a_file_that_was_full_is_set_aside_at_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "audit.log"
+    for before, after in ((1024 * 1024 - len(render(EVENT, "json")), 2), (1000, 1)):
+        for old in tmp_path.iterdir():
+            old.unlink()
+        path.write_bytes(b"x" * before)
+        LogFile(LogOptions(str(path), max_size_mib=1), FakeClock()).put(EVENT)
+        assert len(list(tmp_path.iterdir())) == after
+
+
+@pytest.mark.parametrize(("size_mib", "room"), [(1, 1), (0, 2)])
+def test_what_no_file_has_room_for_is_lost(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    size_mib: int,
+    room: int,
+) -> None:
+    assert sinks._MAX_SIZE_MIB == 100
+    monkeypatch.setattr(sinks, "_MAX_SIZE_MIB", 2)
+    log = LogFile(LogOptions(str(tmp_path / "audit.log"), max_size_mib=size_mib), FakeClock())
+    most = room * 1024 * 1024
+    assert log.put({**EVENT, "userAgent": "x" * (most - 1000)})
+    assert not log.put({**EVENT, "userAgent": "x" * most})
+    assert (log.failed, len(list(tmp_path.iterdir()))) == (1, 1)
+    assert f"exceeds maximum file size {most}" in caplog.text
+
+
+def test_what_was_set_aside_before_is_tidied_at_the_start(tmp_path: Path) -> None:
+    names = [f"audit-2025-12-0{day}T00-00-00.000.log" for day in (1, 2, 3)]
+    for name in (*names, "audit-notes.log"):
+        (tmp_path / name).write_text("x")
+    options = LogOptions(str(tmp_path / "audit.log"), max_backups=2, compress=True)
+    LogFile(options, FakeClock()).put(EVENT)
+    assert sorted(one.name for one in tmp_path.iterdir()) == [
+        *(f"{name}.gz" for name in names[1:]), "audit-notes.log", "audit.log"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("options", "kept"), [({"max_backups": 2}, 2), ({"max_age_days": 2}, 3), ({}, 5)])

@@ -25,6 +25,8 @@ from tiphys.apiserver.audit.event import encoded
 
 log = logging.getLogger(__name__)
 _MEBIBYTE: Final = 1024 * 1024
+_MAX_SIZE_MIB: Final = 100
+"""Where no size is named."""
 _GZIP: Final = ".gz"
 _SPARE_ZEROS: Final = re.compile(r"\.?0*Z$")
 """Fractions of seconds are no longer than they must be."""
@@ -70,7 +72,7 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LogOptions:
-    """``--audit-log-*``; 0 keeps for ever, or any number."""
+    """``--audit-log-*``; 0 keeps for ever, or any number, but is the usual size."""
 
     path: str
     """``-`` is standard output."""
@@ -154,14 +156,24 @@ class LogFile:
         if self._options.path == "-":
             os.write(1, line)
             return
-        limit = self._options.max_size_mib * _MEBIBYTE
+        limit = (self._options.max_size_mib or _MAX_SIZE_MIB) * _MEBIBYTE
+        if len(line) > limit:
+            raise OSError(f"write length {len(line)} exceeds maximum file size {limit}")
         if self._file is None:
-            self._open()
-        elif limit and self._size + len(line) > limit:
+            self._begin(limit - len(line))
+        if self._size + len(line) > limit:
             self.rotate()
         assert self._file is not None
         os.write(self._file, line)
         self._size += len(line)
+
+    def _begin(self, most: int) -> None:
+        """Go on in a file that is there, unless it is larger already. Raises OSError."""
+        if self._path.exists() and self._path.stat().st_size >= most:
+            self.rotate()
+            return
+        self._open()
+        self._tidy()
 
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -174,16 +186,21 @@ class LogFile:
         self._close()
         stamp = self._clock.now().strftime(_STAMP)[:-3]
         if self._path.exists():
-            aside = self._path.with_name(f"{self._path.stem}-{stamp}{self._path.suffix}")
-            self._path.rename(aside)
-            if self._options.compress:
-                _compress(aside)
+            self._path.rename(self._path.with_name(f"{self._path.stem}-{stamp}{self._path.suffix}"))
         self._open()
-        for path in self._doomed():
-            path.unlink(missing_ok=True)
+        self._tidy()
 
-    def _doomed(self) -> list[Path]:
-        """Return the files set aside that are to go."""
+    def _tidy(self) -> None:
+        """Drop files set aside that are to go, compress the others where that is wanted. Raises OSError."""
+        kept, doomed = self._aside(), self._doomed()
+        for path in doomed:
+            path.unlink(missing_ok=True)
+        for _, path in kept if self._options.compress else ():
+            if path not in doomed and path.suffix != _GZIP:
+                _compress(path)
+
+    def _aside(self) -> list[tuple[datetime, Path]]:
+        """Return the files set aside and when they were, the newest first."""
         kept: list[tuple[datetime, Path]] = []
         for path in self._path.parent.glob(f"{self._path.stem}-*"):
             name = path.name.removesuffix(_GZIP)
@@ -194,8 +211,11 @@ class LogFile:
                 kept.append((datetime.strptime(text, _STAMP).replace(tzinfo=UTC), path))
             except ValueError:
                 continue  # somebody else's file
-        kept.sort(reverse=True)
-        doomed = []
+        return sorted(kept, reverse=True)
+
+    def _doomed(self) -> list[Path]:
+        """Return the files set aside that are to go."""
+        kept, doomed = self._aside(), []
         if self._options.max_backups:
             doomed += [path for _, path in kept[self._options.max_backups :]]
         if self._options.max_age_days:
