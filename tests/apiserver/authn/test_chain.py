@@ -91,6 +91,12 @@ async def test_a_review_without_a_token(api: Any) -> None:
         ("", []),
         ("\nt,u,1,g,other\n", [TokenEntry("t", "u", "1", ("g",))]),
         (",u,1\nt,u,1\n", [TokenEntry("t", "u", "1")]),
+        (" t,u , 1,g,x", [TokenEntry(" t", "u ", " 1", ("g",))]),
+        (
+            't,u,1,"a, b,"\r\ns,v,2,""',
+            [TokenEntry("t", "u", "1", ("a", " b", "")), TokenEntry("s", "v", "2", ("",))],
+        ),
+        ("t,u,1\ns,v,2\nt,w,3\n", [TokenEntry("t", "w", "3"), TokenEntry("s", "v", "2")]),
     ],
 )
 def test_token_file(text: str, want: list[TokenEntry]) -> None:
@@ -102,6 +108,8 @@ def test_bad_token_file(text: str, found: int) -> None:
     wanted = f"token file 'f' must have at least 3 columns (token, user name, user uid), found {found}"
     with pytest.raises(ValueError, match=re.escape(wanted)):
         tokenfile.parse(text, "f")
+    with pytest.raises(ValueError, match="unexpected end of data"):
+        tokenfile.parse('t,u,1,"a,b\n')
 
 
 @pytest.mark.parametrize(
