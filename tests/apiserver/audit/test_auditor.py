@@ -15,6 +15,7 @@ from tiphys.apimachinery.clock import FakeClock
 from tiphys.apiserver.audit.assembly import AuditOptions
 from tiphys.apiserver.audit.event import source_ips, without_managed_fields
 from tiphys.apiserver.audit.sinks import LogOptions
+from tiphys.apiserver.authz.attributes import Decision
 from tiphys.wire.message import Request
 
 RULES: list[dict[str, Any]] = [
@@ -342,6 +343,17 @@ async def test_what_takes_long_tells_where_its_time_went(tmp_path: Path, serving
         assert (await told(MAPS, impersonate_user="bob"))[0] == {
             "authentication": "250ms", "authorization": "500ms", "impersonation": "1s", "total": "1.75s"
         }  # fmt: skip
+
+
+async def test_what_nobody_could_decide(audited: tuple[Any, Events]) -> None:
+    api, events = audited
+
+    async def failing(*_: Any) -> Decision:
+        return Decision(reason="because", error="broken")
+
+    api.server.backend.authorizer.decide = failing
+    assert (await api("GET", MAPS)).status == 500
+    assert events()[-1]["annotations"] == {"authorization.k8s.io/reason": "internal error"}
 
 
 async def test_annotations_of_authentication_stay(audited: tuple[Any, Events]) -> None:

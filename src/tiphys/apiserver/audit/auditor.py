@@ -31,6 +31,7 @@ from tiphys.apiserver.requestinfo import RequestInfo
 from tiphys.wire.message import Request, Response
 
 _NOBODY = User("")
+_DECISION, _REASON = "authorization.k8s.io/decision", "authorization.k8s.io/reason"
 _STARTED = "started"
 _RAW = ("patch", "delete", "deletecollection")
 """What brings patches and options, which are shown as they came."""
@@ -112,7 +113,7 @@ class Auditor:
         """Note what authorization said."""
         record = request.scope.get(KEY)
         if record is not None:
-            _annotate_decision(record, allowed=decision.allowed, reason=decision.reason)
+            record.annotations |= _decided(decision)
 
     async def failed(self, request: Request, info: RequestInfo, error: StatusError, audit_id: str) -> None:
         """Note a request that was refused before its record could begin: its user is not known."""
@@ -249,6 +250,8 @@ def totals(events: int = 0, rejected: int = 0) -> Iterator[Metric]:
     )
 
 
-def _annotate_decision(record: Record, *, allowed: bool, reason: str) -> None:
-    record.annotations["authorization.k8s.io/decision"] = "allow" if allowed else "forbid"
-    record.annotations["authorization.k8s.io/reason"] = reason
+def _decided(decision: Decision) -> dict[str, str]:
+    """Return what is told of a decision; one that nobody could make is none."""
+    if decision.error and not decision.allowed:
+        return {_REASON: "internal error"}
+    return {_DECISION: "allow" if decision.allowed else "forbid", _REASON: decision.reason}
