@@ -53,10 +53,15 @@ class FilterTimes:
         self._who.plus(0, known).add_to(filters, ["authentication"])
         self._whether.plus(0, at_once).add_to(filters, ["authorization"])
         attempts = CounterMetricFamily(
-            "authorization_attempts", "[ALPHA] Requests by how authorization ended.", labels=("result",)
+            "authorization_attempts",
+            "[ALPHA] Counter of authorization attempts broken down by result. It can be either 'allowed', "
+            "'denied', 'no-opinion' or 'error'.",
+            labels=("result",),
         )
         took = HistogramMetricFamily(
-            "authorization_duration_seconds", "[ALPHA] How long deciding took.", labels=("result",)
+            "authorization_duration_seconds",
+            "[ALPHA] Authorization duration in seconds broken out by result.",
+            labels=("result",),
         )
         for result, durations in self._decided.items():
             times = durations.plus(0, at_once) if result == _ALLOWED else durations
@@ -71,4 +76,6 @@ def _result(decision: Decision | None) -> str:
         return "error"
     if decision.allowed:
         return _ALLOWED
+    if decision.error:
+        return "error"
     return "denied" if decision.denied else "no-opinion"
