@@ -129,6 +129,8 @@ class Chain:
         except asyncio.CancelledError:
             late = flight.timed_out() if flight is not None else None
             if late is None:
+                if self._auditor is not None:
+                    self._auditor.closed(request)
                 raise
             response = self._failure(late, request, info)
         except Exception as error:

@@ -345,6 +345,33 @@ async def test_what_takes_long_tells_where_its_time_went(tmp_path: Path, serving
         }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("query", "stages"),
+    [("", ["ResponseComplete"]), ("?watch=1", ["ResponseStarted", "ResponseComplete"])],
+)
+async def test_a_client_that_has_gone(audited: tuple[Any, Events], query: str, stages: list[str]) -> None:
+    api, events = audited
+    asked = asyncio.Event()
+
+    async def waiting(*_: Any) -> Decision:
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    api.server.backend.authorizer.decide = waiting
+    task = asyncio.create_task(api("GET", f"{MAPS}{query}"))
+    await asked.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    received, *later = events()
+    assert (received["stage"], [one["stage"] for one in later]) == ("RequestReceived", stages)
+    for event in later:
+        assert event["responseStatus"] == {
+            "metadata": {}, "status": "Success", "message": "Connection closed early", "code": 200
+        }  # fmt: skip
+
+
 async def test_what_nobody_could_decide(audited: tuple[Any, Events]) -> None:
     api, events = audited
 

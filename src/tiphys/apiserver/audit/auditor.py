@@ -32,6 +32,7 @@ from tiphys.wire.message import Request, Response
 
 _NOBODY = User("")
 _DECISION, _REASON = "authorization.k8s.io/decision", "authorization.k8s.io/reason"
+_CLOSED = {"metadata": {}, "status": "Success", "message": "Connection closed early", "code": 200}
 _STARTED = "started"
 _RAW = ("patch", "delete", "deletecollection")
 """What brings patches and options, which are shown as they came."""
@@ -140,6 +141,15 @@ class Auditor:
         status = InternalError(f"APIServer panic'd: {error}").to_status()
         record.event["responseStatus"] = events.status_of(500, status)
         await self._kept(record, PANIC)
+
+    def closed(self, request: Request) -> None:
+        """Note that a request ended before there was an answer, as its client has gone. Waits for no sink."""
+        record: Record | None = request.scope.pop(KEY, None)
+        if record is None:
+            return
+        record.event["responseStatus"] = _CLOSED
+        for stage in (STARTED, COMPLETE) if record.long else (COMPLETE,):
+            self._emit(record, stage)
 
     async def finish(self, request: Request, response: Response) -> None:
         """Note the answer; of one that streams, its beginning now and its end when it has ended."""
