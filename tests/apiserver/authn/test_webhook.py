@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import Any
 
 import pytest
 
 from tiphys.apimachinery.clock import FakeClock
-from tiphys.apiserver.authn.tokens import Refused
+from tiphys.apiserver.authn.tokens import Authenticated, Refused
 from tiphys.apiserver.authn.webhook import WebhookTokens
 from tiphys.apiserver.remote import RemoteFailed
 
@@ -92,6 +93,46 @@ async def test_answers_are_remembered_for_a_while(status: dict[str, Any]) -> Non
     clock.advance(61)
     await asks.authenticate_token("t", ("api",))
     assert len(service.asked) == 4
+
+
+@pytest.mark.parametrize("status", [{"authenticated": True, "user": JANE}, {"error": "no such token"}, None])
+async def test_the_same_is_asked_once_at_a_time(status: dict[str, Any] | None) -> None:
+    """Whoever comes meanwhile gets the same answer, even if the first one goes."""
+    asks, service, _ = tokens(status, cache_ttl_s=0)
+    answer, let = service.post, asyncio.Event()
+
+    async def slow(body: dict[str, Any]) -> dict[str, Any]:
+        await let.wait()
+        return await answer(body)
+
+    service.post = slow  # type: ignore[method-assign]
+    first, *others = [asyncio.ensure_future(asks.authenticate_token("t", ("api",))) for _ in range(3)]
+    other = asyncio.ensure_future(asks.authenticate_token("u", ("api",)))
+    await asyncio.sleep(0)
+    first.cancel()
+    let.set()
+    found = await asyncio.gather(first, *others, other, return_exceptions=True)
+    assert isinstance(found[0], asyncio.CancelledError)
+    assert len(service.asked) == 2
+    assert {type(one) for one in found[1:]} == {Authenticated if (status or {}).get("user") else Refused}
+    with contextlib.suppress(Refused):
+        await asks.authenticate_token("t", ("api",))
+    assert len(service.asked) == 3
+
+
+async def test_nobody_waits_for_a_service_that_is_closed() -> None:
+    asks, service, _ = tokens(None)
+
+    async def never(_body: dict[str, Any]) -> dict[str, Any]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    service.post = never  # type: ignore[method-assign]
+    waiting = asyncio.ensure_future(asks.authenticate_token("t", ("api",)))
+    await asyncio.sleep(0)
+    await asks.close()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
 
 
 @pytest.mark.parametrize(

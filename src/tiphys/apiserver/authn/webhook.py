@@ -5,6 +5,7 @@ Source: the "Webhook Token Authentication" section; authentication.k8s.io TokenR
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from collections import OrderedDict
@@ -40,6 +41,8 @@ class WebhookTokens:
         self._clock = clock
         self._version = version
         self._ttl_s = cache_ttl_s
+        self._asking: dict[_Asked, asyncio.Future[Authenticated | None]] = {}
+        """What the service is being asked: who asks the same meanwhile waits for the same answer."""
         self._cache: OrderedDict[_Asked, tuple[float, Authenticated | None]] = OrderedDict()
 
     async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Authenticated | None:
@@ -48,15 +51,26 @@ class WebhookTokens:
         kept = self._cache.get(key)
         if kept is not None and kept[0] > now:
             return kept[1]
-        found = await self._ask(token, audiences)
-        if self._ttl_s > 0:
-            self._cache[key] = (now + self._ttl_s, found)
-            self._cache.move_to_end(key)
-            if len(self._cache) > _MAX_CACHED:
-                self._cache.popitem(last=False)
-        return found
+        asking = self._asking.get(key)
+        if asking is None:
+            asking = asyncio.ensure_future(self._ask(token, audiences))  # parent: ends with ``close``
+            self._asking[key] = asking
+            asking.add_done_callback(lambda done: self._asked(key, done))
+        return await asyncio.shield(asking)
+
+    def _asked(self, key: _Asked, done: asyncio.Future[Authenticated | None]) -> None:
+        """Remember an answer; an error is for those alone who wait for it."""
+        del self._asking[key]
+        if done.cancelled() or done.exception() is not None or self._ttl_s <= 0:
+            return
+        self._cache[key] = (self._clock.monotonic() + self._ttl_s, done.result())
+        self._cache.move_to_end(key)
+        if len(self._cache) > _MAX_CACHED:
+            self._cache.popitem(last=False)
 
     async def close(self) -> None:
+        for asking in self._asking.values():
+            asking.cancel()
         await self._remote.close()
 
     async def reload(self) -> None:
