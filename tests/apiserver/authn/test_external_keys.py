@@ -231,6 +231,10 @@ async def test_keys_stay_while_it_is_away(keys: ExternalTokenKeys, signer: Signe
     signer.down = True
     await keys._try_sync()
     assert await keys.check(token)
+    with pytest.raises(InternalError):
+        await keys.issue(ASKED, NOW)
+    signer.down, signer.fetches = False, []
+    await keys._try_sync()
     counted = {
         (sample.name, *sample.labels.values()): sample.value
         for family in keys.collect()
@@ -239,9 +243,11 @@ async def test_keys_stay_while_it_is_away(keys: ExternalTokenKeys, signer: Signe
     }
     prefix = "apiserver_externaljwt_"
     assert counted == {
-        (f"{prefix}fetch_keys_request_total", "success"): 1,
-        (f"{prefix}fetch_keys_request_total", "failure"): 1,
-        (f"{prefix}sign_request_total", "success"): 1,
+        (f"{prefix}fetch_keys_request_total", "OK"): 1,
+        (f"{prefix}fetch_keys_request_total", "FailedPrecondition"): 1,
+        (f"{prefix}fetch_keys_request_total", "unknown-non-grpc"): 1,
+        (f"{prefix}sign_request_total", "OK"): 1,
+        (f"{prefix}sign_request_total", "FailedPrecondition"): 1,
         (f"{prefix}fetch_keys_data_timestamp",): 1_700_000_000.5,
         (f"{prefix}fetch_keys_success_timestamp",): NOW.timestamp(),
     }

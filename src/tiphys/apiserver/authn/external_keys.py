@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -28,6 +29,8 @@ _TIMEOUT_S: Final = 60.0
 _AGAIN_S: Final = 10.0
 MIN_S: Final = 600
 _PREFIX: Final = "apiserver_externaljwt"
+_CODE: Final = re.compile(r"rpc error: code = (\w+)")
+_OK: Final = "OK"
 
 
 class ExternalTokenKeys(TokenKeys):
@@ -77,9 +80,9 @@ class ExternalTokenKeys(TokenKeys):
         try:
             header, signature = await self._sign(middle)
         except SignerFailed as error:
-            self._signed["failure"] += 1
+            self._signed[_code_of(error)] += 1
             raise InternalError(f"Internal error occurred: failed to generate token: {error}") from error
-        self._signed["success"] += 1
+        self._signed[_OK] += 1
         return f"{header}.{middle}.{signature}"
 
     async def _sign(self, middle: str) -> tuple[str, str]:
@@ -127,12 +130,12 @@ class ExternalTokenKeys(TokenKeys):
     async def _fetch(self) -> None:
         try:
             found = await self._signer.fetch_keys(_TIMEOUT_S)
-        except SignerFailed:
-            self._fetches["failure"] += 1
+        except SignerFailed as error:
+            self._fetches[_code_of(error)] += 1
             raise
         finally:
             self._answers += 1
-        self._fetches["success"] += 1
+        self._fetches[_OK] += 1
         self._take(found)
 
     def _take(self, found: FetchedKeys) -> None:
@@ -163,3 +166,9 @@ class ExternalTokenKeys(TokenKeys):
         for code, count in counts.items():
             family.add_metric([code], count)
         yield family
+
+
+def _code_of(error: SignerFailed) -> str:
+    """Return the signer's code of a failure, as metrics show it; of what failed here there is none."""
+    found = _CODE.search(str(error))
+    return found[1] if found else "unknown-non-grpc"
