@@ -62,7 +62,7 @@ class KmsCounts:
             yield
         except KmsFailed as error:
             found = _CODE.search(str(error))
-            code = found[1] if found else "Unknown"
+            code = found[1] if found else "unknown-non-grpc"
             raise
         finally:
             times = self.times.setdefault((method, code), Durations(_BUCKETS))
