@@ -12,8 +12,12 @@ import pytest
 import yaml
 
 from tiphys.apimachinery.clock import RealClock
+from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.remote import Remote, RemoteFailed
+from tiphys.apiserver.server import ApiServer
+from tiphys.client import kubeconfig
 from tiphys.client.transport import Answer, Call, TransportError
+from tiphys.storage.memory import MemoryStore
 from tiphys.wire import pki
 from tiphys.wire.message import Request, Response
 from tiphys.wire.server import serve
@@ -126,3 +130,23 @@ async def test_a_service_of_a_kubeconfig(tmp_path: Path) -> None:
     ((path, certificate),) = asked
     assert path == "/deep/path"
     assert certificate is not None
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        (
+            {
+                "authorization_modes": ("Webhook",), "authorization_webhook_config": Path("none"),
+                "authorization_webhook_version": "v2",
+            },
+            "webhook authorizer",
+        ),
+        ({"token_webhook_config": Path("none"), "token_webhook_version": "v2"}, "authentication webhook"),
+    ],
+)  # fmt: skip
+def test_versions_that_nobody_can_be_asked_in(changed: dict[str, Any], what: str) -> None:
+    text = f'unsupported {what} version "v2", supported versions are "v1", "v1beta1"'
+    with pytest.raises(kubeconfig.ConfigError) as caught:
+        ApiServer(MemoryStore(), ApiServerOptions(**changed))
+    assert str(caught.value) == text

@@ -20,9 +20,18 @@ from tiphys.client import kubeconfig
 from tiphys.client.transport import Call, Transport, TransportError
 from tiphys.wire.dial import Tunnel
 
+_VERSIONS = ("v1", "v1beta1")
 _ATTEMPTS = 5
 _FIRST_WAIT_S = 0.5
 _FACTOR = 1.5
+
+
+def check_version(what: str, version: str) -> None:
+    """Raises kubeconfig.ConfigError for a version in which such a service cannot be asked."""
+    if version not in _VERSIONS:
+        shown = ", ".join(f'"{one}"' for one in _VERSIONS)
+        text = f'unsupported {what} version "{version}", supported versions are {shown}'
+        raise kubeconfig.ConfigError(text)
 
 
 class RemoteFailed(TiphysError):

@@ -29,7 +29,7 @@ from tiphys.apiserver.authn.tokens import AnyAudience, Authenticated, StaticToke
 from tiphys.apiserver.authn.webhook import WebhookTokens
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.reloading import Reloads
-from tiphys.apiserver.remote import Remote
+from tiphys.apiserver.remote import Remote, check_version
 
 log = logging.getLogger(__name__)
 
@@ -133,6 +133,7 @@ def build(
     if issuers or path is not None:
         tokens.append(AnyAudience(JwtIssuers(issuers, clock, path, keys.issuers, options), audiences))
     if options.token_webhook_config is not None:
+        check_version("authentication webhook", options.token_webhook_version)
         tokens.append(
             WebhookTokens(
                 Remote.from_kubeconfig(options.token_webhook_config, through=options.egress.controlplane),

@@ -26,7 +26,7 @@ from tiphys.apiserver.authz.webhook import WebhookAuthorizer, WebhookSettings
 from tiphys.apiserver.config_files import BadConfiguration, Kind, fields, read_file
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.reloading import Reloads
-from tiphys.apiserver.remote import Remote
+from tiphys.apiserver.remote import Remote, check_version
 from tiphys.client.kubeconfig import ConfigError
 
 log = logging.getLogger(__name__)
@@ -335,6 +335,7 @@ class ConfiguredModes:
         options = self._options
         if options.authorization_webhook_config is None:
             raise BadConfiguration("authorization-mode Webhook's authorization config file not passed")
+        check_version("webhook authorizer", options.authorization_webhook_version)
         settings = WebhookSettings(
             version=options.authorization_webhook_version,
             authorized_ttl_s=options.authorization_webhook_authorized_ttl_s,
