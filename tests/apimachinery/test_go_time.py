@@ -56,6 +56,7 @@ REFUSED: dict[str, tuple[str, str, str]] = {
     "a zone of hours": ("2020-01-01T00:00:00+01", RFC3339, unread("+01", "Z07:00")),
     "a zone too far": ("2020-01-01T00:00:00+25:00", RFC3339, ": time zone offset hour out of range"),
     "a zone of minutes": ("2020-01-01T00:00:00+01:61", RFC3339, ": time zone offset minute out of range"),
+    "both": ("2020-01-01T00:00:00+25:61", RFC3339, ": time zone offset minute out of range"),
     "a point alone": ("2020-01-01T00:00:00.Z", RFC3339, unread(".Z", "Z07:00")),
     "more after it": ("2020-01-01T00:00:00Zulu", RFC3339, ': extra text: "ulu"'),
     "quotes": ('a"b\\', RFC3339, ' as "{layout}": cannot parse "a\\"b\\\\" as "2006"'),

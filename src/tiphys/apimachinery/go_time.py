@@ -110,10 +110,10 @@ def _explain_zone(text: str, layout: str, rest: str) -> str:
         found = re.match(r"[+-](\d\d):(\d\d)", rest, re.ASCII)
         if found is None:
             return _unread(text, layout, rest, _ZONE)
-        if int(found[1]) > 24:
-            return _out_of_range(text, "time zone offset hour")
         if int(found[2]) > 60:
             return _out_of_range(text, "time zone offset minute")
+        if int(found[1]) > 24:
+            return _out_of_range(text, "time zone offset hour")
         after = rest[6:]
     return f"parsing time {quoted(text)}: extra text: {quoted(after)}" if after else ""
 

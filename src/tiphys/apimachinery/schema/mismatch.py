@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+_CONVERTIBLE = (("float64", "int32"), ("float64", "int64"), ("int64", "string"))
+"""What Go could make another type of, and its converter does not."""
+
 
 class DecodeError(ValueError):
     """A value that its Go type cannot hold; the message is the decoder's.
@@ -23,11 +26,12 @@ class Mismatch(Exception):
     """On its way up to the field that names it: what was found and the Go type that it should have been.
 
     ``by_itself``: the type reads itself, and so the converter says what a decoder says, without the field.
+    ``fraction``: what was found is a number that Go has as a fraction.
     """
 
-    def __init__(self, found: str, go_type: str, *, by_itself: bool = False) -> None:
+    def __init__(self, found: str, go_type: str, *, by_itself: bool = False, fraction: bool = False) -> None:
         super().__init__(found)
-        self.found = found
+        self.found, self._fraction = found, fraction
         self.go_type = self.kind = go_type
         """The type by its name, and what it is."""
         self.by_itself = by_itself
@@ -57,8 +61,8 @@ class Mismatch(Exception):
     def restoring(self) -> str:
         if self.by_itself:
             return self._bare()
-        word, _, amount = self.found.partition(" ")
-        number = "float64" if "." in amount else "int64"
+        word = self.found.partition(" ")[0]
+        number = "float64" if self._fraction else "int64"
         kind = {"object": "map", "array": "slice", "number": number}.get(word, word)
         if self.kind.startswith("map["):
             return f"cannot restore map from {kind}"
@@ -66,7 +70,7 @@ class Mismatch(Exception):
             return f"cannot restore slice from {kind}"
         if "." in self.kind:
             return f"cannot restore struct from: {kind}"
-        if kind == "float64" or (kind, self.kind) == ("int64", "string"):
+        if (kind, self.kind) in _CONVERTIBLE:
             return f"cannot convert {kind} to {self.go_type}"
         if kind == "int64" and self.kind == "int32":  # too large; the converter lets that wrap around
             return self.text()
@@ -87,3 +91,8 @@ def json_kind(value: Any) -> str:
         case None:
             return "null"
     return "number"
+
+
+def is_fraction(value: Any) -> bool:
+    """Tell whether Go has a number as a fraction: one written as such, or too large for it to be whole."""
+    return json_kind(value) == "number" and not (type(value) is int and -(2**63) <= value < 2**63)

@@ -21,7 +21,7 @@ from tiphys.apimachinery.errors import BadRequest
 from tiphys.apimachinery.memo import Rewritten
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.schema import base64_text
-from tiphys.apimachinery.schema.mismatch import DecodeError, Mismatch, json_kind
+from tiphys.apimachinery.schema.mismatch import DecodeError, Mismatch, is_fraction, json_kind
 from tiphys.apimachinery.schema.node import Schema
 from tiphys.apimachinery.schema.numbers import NumberText, drop_texts, take_texts
 
@@ -87,7 +87,7 @@ def decode_check(
     faults = _Faults(wanted=wanted)
     try:
         if type(obj) is not dict:
-            raise Mismatch(json_kind(obj), plan.go_type)
+            raise _mismatch(obj, plan.go_type)
         try:
             plan.walk(obj, faults, None, known)
         except _TextCounts:
@@ -316,7 +316,7 @@ def _decode(plan: _Plan, value: Any, faults: _Faults, trail: _Trail) -> Any:
     if plan.leaf is not None:
         return plan.leaf(value)
     if type(value) is not plan.container:
-        raise Mismatch(json_kind(value), plan.go_type)
+        raise _mismatch(value, plan.go_type)
     plan.walk(value, faults, trail, None)
     return value
 
@@ -371,9 +371,13 @@ def _list_walker(items: _Plan, keys: tuple[str, ...]) -> _Walk:
 
 def _wrong(go_type: str) -> Callable[[Any], Any]:
     def refuse(value: Any) -> Any:
-        raise Mismatch(json_kind(value), go_type)
+        raise _mismatch(value, go_type)
 
     return refuse
+
+
+def _mismatch(value: Any, go_type: str) -> Mismatch:
+    return Mismatch(json_kind(value), go_type, fraction=is_fraction(value))
 
 
 def _integer(go_type: str) -> Callable[[Any], Any]:
@@ -382,7 +386,7 @@ def _integer(go_type: str) -> Callable[[Any], Any]:
     def check(value: Any) -> Any:
         if type(value) is int and low <= value <= high:
             return value
-        raise Mismatch(_shown(value), go_type)
+        raise Mismatch(_shown(value), go_type, fraction=is_fraction(value))
 
     return check
 
@@ -455,7 +459,7 @@ def _base64(value: Any) -> Any:
     if type(value) is list and all(type(item) is int and 0 <= item < 256 for item in value):
         return base64.b64encode(bytes(value)).decode()  # bytes by their numbers are bytes, too
     if type(value) is not str:
-        raise Mismatch(json_kind(value), "[]uint8")
+        raise _mismatch(value, "[]uint8")
     try:
         return base64_text.canonical(value)
     except ValueError as error:
