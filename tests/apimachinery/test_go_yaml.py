@@ -134,3 +134,16 @@ VALUES = st.recursive(
 @given(VALUES)
 def test_what_is_written_is_read_as_the_same(value: Any) -> None:
     assert go_yaml.load(go_yaml.dump(value)) == (value, [])
+
+
+NUMBERS = [
+    (1e-7, "1e-07"), (1e-5, "1e-05"), (0.0001, "0.0001"), (0.1, "0.1"), (-1.5, "-1.5"), (100000.5, "100000.5"),
+    (123456789.5, "1.234567895e+08"), (2.0, "2"), (1e15, "1000000000000000"), (-0.0, "0"), (1e20, "1e+20"),
+    (1e300, "1e+300"), (2**63 - 1, "9223372036854775807"), (-(2**63), "-9223372036854775808"),
+    (2.0**63, "9223372036854776000"), (2**64, "1.8446744073709552e+19"), (0, "0"), (True, "true"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "text"), NUMBERS)
+def test_numbers_are_written_as_go_writes_them(value: Any, text: str) -> None:
+    assert go_yaml.dump({"a": value}) == f"a: {text}\n"

@@ -16,12 +16,12 @@ def plain(value: object) -> str:
     if value is None:
         return "<nil>"
     if isinstance(value, float):
-        return _float(value)
+        return shortest(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _float(value: float) -> str:
-    """The shortest digits that say the number, with an exponent from a million on."""
+def shortest(value: float) -> str:
+    """Return the shortest digits that say the number, with an exponent from a million on."""
     if value and (abs(value) >= 1e6 or abs(value) < 1e-4):
         for precision in range(17):
             short = f"{value:.{precision}e}"
@@ -78,9 +78,9 @@ def _letter(letter: str) -> str:
 def number(value: float) -> str:
     """Return a number as Go encodes it: with an exponent only where it would be long without."""
     if value and not _LEAST_PLAIN <= abs(value) < _MOST_PLAIN:
-        return _float(value).replace("e-0", "e-")
-    shortest = Decimal(repr(value))
-    return f"{shortest.to_integral_value() if value.is_integer() else shortest:f}"
+        return shortest(value).replace("e-0", "e-")
+    digits = Decimal(repr(value))
+    return f"{digits.to_integral_value() if value.is_integer() else digits:f}"
 
 
 def as_floats(value: object) -> object:

@@ -106,6 +106,18 @@ class _Dumper(yaml.CSafeDumper):
         return tag
 
 
+def _represent_number(dumper: _Dumper, value: float) -> yaml.ScalarNode:
+    """Write a number as Go does, which makes JSON of it, reads that as YAML, and writes what it read."""
+    whole = type(value) is int and -(1 << 63) <= value < 1 << 63
+    number = scalar(str(value) if whole else go_text.number(float(value)))
+    text = go_text.shortest(number) if type(number) is float else str(number)
+    return dumper.represent_scalar(f"{_TAG}{_short_tag(number)}", text)
+
+
+for _type in (int, float):
+    _Dumper.add_representer(_type, _represent_number)
+
+
 def _short_tag(value: Any) -> str:
     if value is None:
         return "null"

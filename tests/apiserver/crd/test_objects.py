@@ -391,3 +391,11 @@ async def test_numbers_are_written_as_go_writes_them(api: Any, crds: Any, sent: 
     assert b'"a": [\n        %b,\n' % FRACTIONS[sent].encode() in pretty
     patched = await api.patch(path, {"metadata": {"labels": {"x": "y"}}})
     assert wanted in patched.raw
+
+
+async def test_numbers_in_yaml(api: Any, crds: Any) -> None:
+    await crds.make()
+    await api("POST", crds.foos, crds.foo(free={"a": [1e-7, 123456789.5, 2.0, 2.0**64]}))
+    answer = await api("GET", f"{crds.foos}/a", accept="application/yaml")
+    written = answer.raw.decode().replace(" ", "")
+    assert "free:\na:\n-1e-07\n-1.234567895e+08\n-2\n-1.8446744073709552e+19\n" in written
