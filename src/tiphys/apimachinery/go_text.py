@@ -15,8 +15,8 @@ def plain(value: object) -> str:
         return f"[{' '.join(map(plain, value))}]"
     if value is None:
         return "<nil>"
-    if isinstance(value, float):
-        return shortest(value)
+    if isinstance(value, float) or (type(value) is int and not -(2**63) <= value < 2**63):
+        return shortest(float(value))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

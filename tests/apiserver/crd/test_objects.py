@@ -399,3 +399,21 @@ async def test_numbers_in_yaml(api: Any, crds: Any) -> None:
     answer = await api("GET", f"{crds.foos}/a", accept="application/yaml")
     written = answer.raw.decode().replace(" ", "")
     assert "free:\na:\n-1e-07\n-1.234567895e+08\n-2\n-1.8446744073709552e+19\n" in written
+
+
+CELLS = {
+    "1e-7": b'1e-7,0,"1e-07"',
+    "123456789.5": b'123456789.5,123456789,"1.234567895e+08"',
+    "1e20": b'100000000000000000000,-9223372036854775808,"1e+20"',
+    "9223372036854775808": b'9223372036854776000,-9223372036854775808,"9.223372036854776e+18"',
+}
+
+
+@pytest.mark.parametrize("sent", CELLS)
+async def test_numbers_in_columns(api: Any, crds: Any, sent: str) -> None:
+    columns = [{"name": type_, "type": type_, "jsonPath": ".spec.free.a"} for type_ in ("number", "integer")]
+    columns.append({"name": "string", "type": "string", "jsonPath": ".spec.free.a"})
+    await crds.make(crds.version(additionalPrinterColumns=columns))
+    await api("POST", crds.foos, orjson.dumps(crds.foo(free={"a": "?"})).replace(b'"?"', sent.encode()))
+    answer = await api("GET", crds.foos, accept="application/json;as=Table;v=v1;g=meta.k8s.io")
+    assert b'"cells":["a",%b]' % CELLS[sent] in answer.raw

@@ -71,7 +71,7 @@ def cell(obj: Object, column: Object, now: datetime) -> Any:
         case "string":
             return _text(value)
         case "integer":
-            return int(value) if type(value) in (int, float) else None
+            return _whole(value) if type(value) in (int, float) else None
         case "number":
             return value if type(value) in (int, float) else None
         case "boolean":
@@ -79,6 +79,12 @@ def cell(obj: Object, column: Object, now: datetime) -> Any:
         case "date":
             return _age(value, now) if isinstance(value, str) else None
     return None
+
+
+def _whole(value: float) -> int:
+    """Cut a number as Go does, which has the least one for all that do not fit."""
+    whole = int(value)
+    return whole if -(2**63) <= whole < 2**63 else -(2**63)
 
 
 def _age(value: str, now: datetime) -> str:
