@@ -291,3 +291,17 @@ async def test_how_an_amount_was_written(api: Any, body: str, media_type: str, s
     made = await api.create(QUOTAS, quota, content_type=media_type)
     assert made["spec"]["hard"]["cpu"] == shown
     assert (await api.get(f"{QUOTAS}/a"))["spec"]["hard"]["cpu"] == shown
+
+
+@pytest.mark.parametrize(
+    ("kind", "patch", "shown"),
+    [
+        ("merge-patch", b'{"spec":{"hard":{"cpu":1e3}}}', "1e3"),
+        ("json-patch", b'[{"op":"add","path":"/spec/hard/cpu","value":1.500}]', "1.500"),
+        ("strategic-merge-patch", b'{"spec":{"hard":{"cpu":1e3}}}', "1k"),
+    ],
+)
+async def test_how_an_amount_was_written_in_a_patch(api: Any, kind: str, patch: bytes, shown: str) -> None:
+    await api.create(QUOTAS, {"metadata": {"name": "a"}, "spec": {"hard": {"pods": "1"}}})
+    answer = await api("PATCH", f"{QUOTAS}/a", patch, content_type=f"application/{kind}+json")
+    assert answer.json["spec"]["hard"] == {"cpu": shown, "pods": "1"}

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, cast
 
 from tiphys.apimachinery import field_errors, go_yaml
 from tiphys.apimachinery.errors import BadRequest, Invalid
 from tiphys.apimachinery.meta import GVK, Object, gvk_of
+from tiphys.apimachinery.schema import strict_json
 from tiphys.apimachinery.schema.mismatch import json_kind
 from tiphys.apimachinery.schema.strict_json import TooLarge
 from tiphys.apimachinery.schema.walk import cannot_be_handled, not_registered
@@ -148,8 +150,8 @@ def decode(call: Call, gvk: GVK, validation: str) -> Object:
             raise _cannot(gvk, gvk, f"json: cannot unmarshal {json_kind(obj['metadata'])} into {where}")
         obj["metadata"] = {}
     try:
-        written = body if typed and not duplicates else None
-        unknown = machinery.decode_in_place(obj, gvk, call.resource, body=written)
+        written = partial(strict_json.exact, body) if typed and not duplicates else None
+        unknown = machinery.decode_in_place(obj, gvk, call.resource, written=written)
     except BadRequest:
         if typed and not duplicates:
             machinery.check_exactly(body, gvk)

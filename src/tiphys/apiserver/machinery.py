@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -118,12 +117,12 @@ def decode_in_place(
     gvk: GVK,
     resource: Resource | None = None,
     known: Object | None = None,
-    body: bytes | None = None,
+    written: Callable[[], object] | None = None,
 ) -> list[str]:
     """Bring a decoded body into the shape of its kind, in place; return the texts of unknown fields.
 
     What a built-in kind's object has from ``known``, the live object, is in shape and stays as it is.
-    ``body`` is the JSON that the object was read from, where there is one.
+    ``written`` returns the object with its fractions as they were written, where that is known.
 
     Raises:
         BadRequest: a value has the wrong type.
@@ -132,7 +131,6 @@ def decode_in_place(
         if resource is not None and resource.definition is not None and resource.gvk == gvk:
             return resource.definition.decode(obj)  # type: ignore[no-any-return]
         forgets = _forgets_managers(obj)
-        written = None if body is None else partial(strict_json.exact, body)
         faults = decode_check(obj, schema_for(gvk), "Strict", known, written)
     except DecodeError as error:
         raise cannot_be_handled(gvk, str(error)) from error

@@ -19,6 +19,7 @@ from tiphys.apimachinery.errors import (
 )
 from tiphys.apimachinery.meta import GVK, Object, copy_object
 from tiphys.apimachinery.patch import json_patch, merge, strategic
+from tiphys.apimachinery.schema import strict_json
 from tiphys.apimachinery.schema.mismatch import DecodeError, json_kind
 from tiphys.apimachinery.schema.node import Schema
 from tiphys.apimachinery.schema.structural import settle_numbers
@@ -175,10 +176,15 @@ def apply_patch(
     if resource.definition is not None:
         live = copy_object(live)  # custom objects are pruned as a whole
     new = _patched(call, kind, patch.value, live)
+
+    def exact() -> Object:
+        return _patched(call, kind, strict_json.exact(call.request.body), live)
+
+    written = None if kind == STRATEGIC_PATCH else exact  # of that one, Go knows the numbers alone
     try:
         bodies.check_kind(new, resource.gvk, call)
         try:
-            faults = machinery.decode_in_place(new, resource.gvk, resource, live)
+            faults = machinery.decode_in_place(new, resource.gvk, resource, live, written)
         except BadRequest:
             if kind != STRATEGIC_PATCH:
                 raise
