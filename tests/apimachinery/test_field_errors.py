@@ -31,6 +31,18 @@ CASES = {
     ),
     "list": (fe.invalid("a", ["x"], "bad"), "FieldValueInvalid", 'a: Invalid value: ["x"]: bad'),
     "whole float": (fe.invalid("a", 2.0, "bad"), "FieldValueInvalid", "a: Invalid value: 2: bad"),
+    "large": (fe.invalid("a", 1e20, "bad"), "FieldValueInvalid", "a: Invalid value: 1e+20: bad"),
+    "fraction": (fe.invalid("a", 1e6 + 0.5, "b"), "FieldValueInvalid", "a: Invalid value: 1.0000005e+06: b"),
+    "beyond 64 bits": (
+        fe.invalid("a", 2**63, "bad"),
+        "FieldValueInvalid",
+        "a: Invalid value: 9.223372036854776e+18: bad",
+    ),
+    "numbers inside": (
+        fe.invalid("a", [1e-7, 1e20, 2.0, "1e-07"], "bad"),
+        "FieldValueInvalid",
+        'a: Invalid value: [1e-7,100000000000000000000,2,"1e-07"]: bad',
+    ),
     "wrong type": (fe.type_invalid("a", 1, "bad"), "FieldValueTypeInvalid", "a: Invalid value: 1: bad"),
     "not supported": (
         fe.not_supported("a", "x", ["A", "B"]),

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from tiphys.apimachinery import go_text
+from tiphys.apimachinery import go_json, go_text
 from tiphys.apimachinery.errors import FieldError
 
 IMMUTABLE = "field is immutable"
@@ -33,7 +33,8 @@ def _ordered(value: Any) -> Any:
 
 
 def _encode(value: Any) -> str:
-    return json.dumps(_ordered(value), ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(_ordered(value), ensure_ascii=False, separators=(",", ":"))
+    return go_json.written(text.encode(errors="surrogatepass")).decode(errors="surrogatepass")
 
 
 def shown_selector(selector: dict[str, Any]) -> Struct:
@@ -46,10 +47,8 @@ def render(value: Any) -> str:
     """Show a value as the API does: strings quoted, numbers bare, the rest as compact JSON."""
     if isinstance(value, str):
         return go_text.quoted(value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
+    if isinstance(value, (bool, int, float)):
+        return go_text.plain(value)
     return go_text.safe_in_html(_encode(value))
 
 

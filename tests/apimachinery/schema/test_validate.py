@@ -33,6 +33,24 @@ CASES: list[tuple[str, dict[str, Any], Any, list[str]]] = [
         ["x: Invalid value: 5: x in body should be less than 5"],
     ),
     (
+        "limit of a whole number",
+        {"type": "number", "maximum": 1000000},
+        1000001,
+        ["x: Invalid value: 1000001: x in body should be less than or equal to 1000000"],
+    ),
+    (
+        "limit of a fraction",
+        {"type": "number", "maximum": 1000000},
+        1000000.5,
+        ["x: Invalid value: 1.0000005e+06: x in body should be less than or equal to 1e+06"],
+    ),
+    (
+        "limit of a number beyond 64 bits",
+        {"type": "number", "maximum": 5},
+        2**63,
+        ["x: Invalid value: 9.223372036854776e+18: x in body should be less than or equal to 5"],
+    ),
+    (
         "multiple",
         {"type": "integer", "multipleOf": 3},
         4,

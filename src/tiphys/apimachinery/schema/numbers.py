@@ -83,19 +83,19 @@ def number_faults(value: float, schema: Schema, path: str) -> Iterable[FieldErro
     if step:
         yield from _misfits(step, schema, "MultipleOf", path)
         if not math.isclose(value / step, round(value / step), abs_tol=1e-12):
-            yield broken(path, value, f"should be a multiple of {_plain(step)}")
+            yield broken(path, value, f"should be a multiple of {_limit(step, value)}")
     if least is not None:
         yield from _misfits(least, schema, "Minimum boundary", path)
         if rules.get("exclusiveMinimum") and value <= least:
-            yield broken(path, value, f"should be greater than {_plain(least)}")
+            yield broken(path, value, f"should be greater than {_limit(least, value)}")
         elif value < least:
-            yield broken(path, value, f"should be greater than or equal to {_plain(least)}")
+            yield broken(path, value, f"should be greater than or equal to {_limit(least, value)}")
     if most is not None:
         yield from _misfits(most, schema, "Maximum boundary", path)
         if rules.get("exclusiveMaximum") and value >= most:
-            yield broken(path, value, f"should be less than {_plain(most)}")
+            yield broken(path, value, f"should be less than {_limit(most, value)}")
         elif value > most:
-            yield broken(path, value, f"should be less than or equal to {_plain(most)}")
+            yield broken(path, value, f"should be less than or equal to {_limit(most, value)}")
 
 
 def _misfits(value: float, schema: Schema, what: str, path: str) -> Iterable[FieldError]:
@@ -111,5 +111,8 @@ def _misfits(value: float, schema: Schema, what: str, path: str) -> Iterable[Fie
         yield field_errors.invalid("<nil>", "", f"{what} value must be of type {kind} {shown} in {path}")
 
 
-def _plain(number: float) -> str:
-    return str(int(number)) if float(number).is_integer() else str(number)
+def _limit(limit: float, value: float) -> str:
+    """Show a limit as the same type of number that the value is."""
+    if type(value) is int and -(2**63) <= value < 2**63 and float(limit).is_integer():
+        return str(int(limit))
+    return go_text.shortest(float(limit))
