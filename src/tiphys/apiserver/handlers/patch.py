@@ -185,8 +185,8 @@ def apply_patch(
         bodies.check_kind(new, resource.gvk, call)
         try:
             faults = machinery.decode_in_place(new, resource.gvk, resource, live, written)
-        except BadRequest:
-            if kind != STRATEGIC_PATCH:
+        except BadRequest as error:
+            if kind != STRATEGIC_PATCH or not _asked_for_whole(error):
                 raise
             new = _patched(call, kind, _settled(patch.value), live)  # there, 2.0 is a whole number
             faults = machinery.decode_in_place(new, resource.gvk, resource, live)
@@ -200,6 +200,12 @@ def apply_patch(
     new.setdefault("metadata", {})
     meta_rules.check_patched(new, resource, live["metadata"]["name"], call.namespace)
     return new
+
+
+def _asked_for_whole(error: BadRequest) -> bool:
+    """Tell whether a value was refused where a whole number belongs."""
+    cause = error.__cause__
+    return isinstance(cause, DecodeError) and cause.restoring.endswith((" int32", " int64"))
 
 
 def _settled(patch: Any) -> Any:
