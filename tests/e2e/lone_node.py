@@ -19,6 +19,7 @@ from images import BUSYBOX, busybox_image
 sys.path.insert(0, str(Path(__file__).parent.parent / "kubelet"))
 from pod_api import PodApi
 
+from tiphys.apimachinery.featuregates import resolve
 from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.kinds import PODS
 from tiphys.client.rest import Client
@@ -134,7 +135,12 @@ class Node:
             resolv_conf="",
             cgroup_root=f"/{machine.name}",
             thresholds=parse_thresholds("memory.available<100Mi,nodefs.available<1%"),  # the disk is not ours
-            server=ServerOptions(address="127.0.0.1", port=0, client_ca=base / "ca.crt"),
+            server=ServerOptions(
+                address="127.0.0.1",
+                port=0,
+                client_ca=base / "ca.crt",
+                gates=resolve({"PodLogsQuerySplitStreams": True}),
+            ),
         )
         self.kubelet = Kubelet(self.client, self.options)
 

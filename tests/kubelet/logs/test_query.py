@@ -6,7 +6,7 @@ import pytest
 
 from tiphys.apimachinery.errors import BadRequest, Invalid
 from tiphys.kubelet.logs.files import LogOptions
-from tiphys.kubelet.logs.query import log_options
+from tiphys.kubelet.logs.query import log_options, unsplit_stream
 from tiphys.wire.message import Request
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -36,6 +36,8 @@ def read(query: str) -> LogOptions:
         ("stream=All&tail=1", LogOptions(tail_lines=1)),
         ("sinceSeconds=3600", LogOptions(since=NOW - HOUR)),
         ("sinceTime=2026-01-01T12:00:00%2B01:00", LogOptions(since=NOW - HOUR)),
+        ("sinceTime=null", LogOptions()),
+        ("limitBytes=%2B5", LogOptions(limit_bytes=5)),
     ],
 )
 def test_asked_for(query: str, expected: LogOptions) -> None:
@@ -54,7 +56,15 @@ def test_what_cannot_be_meant(query: str) -> None:
         read(query)
 
 
-@pytest.mark.parametrize("query", ["tail=x", "limitBytes=1k", "sinceTime=2026-01-01", "sinceSeconds=1.5"])
+def test_a_stream_where_they_cannot_be_had_apart() -> None:
+    for query, refused in (({}, False), ({"stream": ["All"]}, False), ({"stream": ["x"]}, True)):
+        assert log_options(query, NOW, split=False) == LogOptions()
+        assert bool(unsplit_stream(query)) is refused
+
+
+@pytest.mark.parametrize(
+    "query", ["tail=x", "limitBytes=1k", "sinceTime=2026-01-01", "sinceSeconds=1.5", "tail=1_0"]
+)
 def test_what_cannot_be_read(query: str) -> None:
     with pytest.raises(BadRequest, match="Unable to decode query"):
         read(query)

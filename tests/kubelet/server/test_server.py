@@ -9,11 +9,17 @@ from endpoint import Context, Everybody, ask
 from pods import container, ended, have, pod, running
 
 from tiphys.apimachinery.clock import FakeClock, RealClock
+from tiphys.apimachinery.featuregates import resolve
 from tiphys.kubelet.options import AccessOptions, ServerOptions
 from tiphys.kubelet.server.auth import Access
 from tiphys.kubelet.server.server import KubeletServer
 from tiphys.wire import pki, serving_files
 from tiphys.wire.message import Request
+
+UNSPLIT = (
+    'unable to return the given log stream: "{}". '
+    "Please enable PodLogsQuerySplitStreams feature gate in kubelet"
+)
 
 
 def server(tmp_path, runtime_pod, the_pod=None, **rest):
@@ -32,7 +38,11 @@ def server(tmp_path, runtime_pod, the_pod=None, **rest):
         ("/containerLogs/ns/p/c", "tailLines=x", 400, '{"message": "Unable to decode query."}'),
         ("/containerLogs/ns/p/c", "sinceTime=today", 400, '{"message": "Unable to decode query."}'),
         ("/containerLogs/ns/p/c", "tail=-1", 422, '{"message": "Invalid request."}'),
-        ("/containerLogs/ns/p/d", "", 400, 'container "d" in pod "p" is waiting to start: ContainerCreating'),
+        ("/containerLogs/ns/p/d", "", 400, 'container "d" in pod "p" is not available'),
+        ("/containerLogs/ns/p/c", "stream=All", 200, "now\n"),
+        ("/containerLogs/ns/p/c", "stream=Stdout", 400, UNSPLIT.format("Stdout")),
+        ("/containerLogs/ns/p/c", "stream=both", 400, UNSPLIT.format("both")),
+        ("/containerLogs/ns/p/e", "stream=both", 404, 'container "e" not found in pod "p"'),
         ("/containerLogs/ns/p/e", "", 404, 'container "e" not found in pod "p"'),
         ("/containerLogs/ns/q/c", "", 404, 'pod "q" does not exist'),
     ],
@@ -44,6 +54,39 @@ async def test_routes(tmp_path, path, query, status, text):
     (folder / "1.log").write_text("2026-01-01T00:00:00Z stdout F now\n")
     made = server(tmp_path, have(running(attempt=1), ended()))
     assert await ask(made, path, query) == (status, text)
+
+
+@pytest.mark.parametrize(
+    ("status", "why"),
+    [
+        ({"state": {"waiting": {"reason": "ContainerCreating"}}}, "waiting to start: ContainerCreating"),
+        ({"state": {"waiting": {"reason": "ErrImagePull"}}}, "waiting to start: image can't be pulled"),
+        ({"state": {"waiting": {"reason": "ImagePullBackOff"}}},
+         "waiting to start: trying and failing to pull image"),
+        ({"state": {}}, "waiting to start - no logs yet"),
+        ({"state": {"terminated": {"exitCode": 137}}}, "terminated"),
+        ({"state": {"waiting": {}}, "lastState": {"terminated": {"exitCode": 137}}}, "terminated"),
+    ],
+)  # fmt: skip
+async def test_containers_that_have_no_log(tmp_path, status, why):
+    the_pod = pod(container(), container("d"), status={"containerStatuses": [{"name": "d", **status}]})
+    made = server(tmp_path, have(running()), the_pod)
+    answer = await ask(made, "/containerLogs/ns/p/d")
+    assert answer == (400, f'container "d" in pod "p" is {why}')
+
+
+async def test_one_stream_where_that_is_on(tmp_path):
+    folder = tmp_path / "ns_p_uid-1" / "c"
+    folder.mkdir(parents=True)
+    stamp = "2026-01-01T00:00:00Z"
+    (folder / "0.log").write_text(f"{stamp} stdout F out\n{stamp} stderr F err\n")
+    options = ServerOptions(gates=resolve({"PodLogsQuerySplitStreams": True}))
+    context = Context(tmp_path, have(running()))
+    made = KubeletServer(context, options, lambda: [pod(container())], Everybody())
+    assert await ask(made, "/containerLogs/ns/p/c", "stream=Stderr") == (200, "err\n")
+    assert (await ask(made, "/containerLogs/ns/p/c", "stream=both"))[0] == 422
+    response = await made.handle(Request("GET", "/containerLogs/ns/p/c"))
+    assert "content-type" not in {name.lower() for name in response.headers}
 
 
 async def test_files_that_are_written_anew(tmp_path, monkeypatch):

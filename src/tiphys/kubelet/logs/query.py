@@ -10,17 +10,20 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from tiphys.apimachinery.clock import parse_time
+from tiphys.apimachinery import go_time
+from tiphys.apimachinery.atoi import atoi
 from tiphys.apimachinery.errors import BadRequest, Invalid
 from tiphys.kubelet.logs.files import LogOptions
 
-_STREAMS: Final = {"": "", "All": "", "Stdout": "stdout", "Stderr": "stderr"}
+_ALL: Final = "All"
+_NO_TIME: Final = ("", "null")
+_STREAMS: Final = {"": "", _ALL: "", "Stdout": "stdout", "Stderr": "stderr"}
 _LEAST: Final = {"tailLines": 0, "limitBytes": 1, "sinceSeconds": 1}
 _FALSE: Final = ("false", "0")
 
 
-def log_options(query: Mapping[str, Sequence[str]], now: datetime) -> LogOptions:
-    """Read the options.
+def log_options(query: Mapping[str, Sequence[str]], now: datetime, *, split: bool = True) -> LogOptions:
+    """Read the options; where streams cannot be had apart (not ``split``), which one is said is not judged.
 
     Raises:
         BadRequest: a number or a time is none. Invalid: it is one that cannot be meant.
@@ -32,11 +35,12 @@ def log_options(query: Mapping[str, Sequence[str]], now: datetime) -> LogOptions
     elif tail:
         first["tailLines"] = tail
     try:
-        numbers = {name: int(text) for name in _LEAST if (text := first.get(name))}
-        since = parse_time(text) if (text := first.get("sinceTime")) else None
+        numbers = {name: _number(text) for name in _LEAST if (text := first.get(name))}
+        text = first.get("sinceTime", "")
+        since = go_time.parse(text) if text not in _NO_TIME else None
     except ValueError as error:
         raise BadRequest('{"message": "Unable to decode query."}') from error
-    stream = first.get("stream", "")
+    stream = first.get("stream", "") if split else ""
     if (
         stream not in _STREAMS
         or any(number < _LEAST[name] for name, number in numbers.items())
@@ -54,6 +58,22 @@ def log_options(query: Mapping[str, Sequence[str]], now: datetime) -> LogOptions
         limit_bytes=numbers.get("limitBytes"),
         stream=_STREAMS[stream],
     )
+
+
+def _number(text: str) -> int:
+    number = atoi(text)
+    if number is None:
+        raise ValueError(text)
+    return number
+
+
+def unsplit_stream(query: Mapping[str, Sequence[str]]) -> str:
+    """Return what is said of a stream alone where streams cannot be had apart; "" where none is asked for."""
+    stream = (query.get("stream") or [_ALL])[0]
+    if stream in ("", _ALL):
+        return ""
+    enable = "Please enable PodLogsQuerySplitStreams feature gate in kubelet"
+    return f'unable to return the given log stream: "{stream}". {enable}'
 
 
 def is_set(query: Mapping[str, Sequence[str]], name: str) -> bool:

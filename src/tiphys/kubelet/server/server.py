@@ -76,7 +76,8 @@ class KubeletServer:
         self._actions = ContainerActions(node, pods)
         websockets = options.gates.enabled("ExtendWebSocketsToKubelet")
         self._streams = ContainerStreams(node, pods, websockets=websockets)
-        self._logs = ContainerLogs(node, pods)
+        split = options.gates.enabled("PodLogsQuerySplitStreams")
+        self._logs = ContainerLogs(node, pods, split=split)
         folder = options.system_logs_dir
         journal = Journal(folder) if options.handlers.system_log_query else None
         self._system_logs = SystemLogs(folder, journal)
