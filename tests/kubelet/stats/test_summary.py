@@ -4,6 +4,7 @@ import shutil
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
+import orjson
 import pytest
 
 from tiphys.apimachinery.clock import FakeClock, parse_time
@@ -11,7 +12,7 @@ from tiphys.apiserver.usage.samples import parse
 from tiphys.kubelet.options import ServerOptions
 from tiphys.kubelet.runtime import Container, ContainerState, ContainerStats, RuntimePod
 from tiphys.kubelet.server.server import KubeletServer
-from tiphys.kubelet.stats.summary import Stats, cadvisor, render_metrics
+from tiphys.kubelet.stats.summary import Stats, cadvisor, cpu_and_memory, render_metrics
 from tiphys.wire.message import Request
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -111,6 +112,38 @@ async def test_paths(path, text):
     answer = await server.handle_read_only(Request("GET", path))
     assert answer.status == 200
     assert text in answer.body
+
+
+def test_processors_and_memory_alone():
+    used = {"cpu": {"usageNanoCores": 1}, "memory": {"usageBytes": 2}}
+    summary = {
+        "node": {"nodeName": "n1", "startTime": "t", **used, "fs": {}, "runtime": {}, "rlimit": {}},
+        "pods": [
+            {"podRef": {"name": "p"}, "startTime": "t", **used, "network": {}, "volume": [],
+             "ephemeral-storage": {}, "process_stats": {},
+             "containers": [{"name": "c", "startTime": "t", **used, "rootfs": {}, "logs": {}}]},
+        ],
+    }  # fmt: skip
+    pod = {
+        "podRef": {"name": "p"}, "startTime": "t", **used,
+        "containers": [{"name": "c", "startTime": "t", **used}],
+    }  # fmt: skip
+    node = {"nodeName": "n1", "startTime": "t", **used}
+    assert cpu_and_memory(summary) == {"node": node, "pods": [pod]}
+
+
+@pytest.mark.parametrize(
+    ("query", "all_of_it"),
+    [("", True), ("only_cpu_and_memory=true", False), ("only_cpu_and_memory=1", True),
+     ("only_cpu_and_memory=true&only_cpu_and_memory=true", True)],
+)  # fmt: skip
+async def test_how_much_of_the_summary(tmp_path, query, all_of_it):
+    one = node()
+    one.volumes = SimpleNamespace(root=tmp_path)
+    one.settings.logs_dir = str(tmp_path)
+    server = KubeletServer(one, ServerOptions(), list, access=SimpleNamespace())
+    answer = await server.handle_read_only(Request("GET", "/stats/summary", query))
+    assert ("fs" in orjson.loads(answer.body)["node"]) is all_of_it
 
 
 async def test_the_summary_is_written_for_people(tmp_path):

@@ -30,12 +30,13 @@ from tiphys.kubelet.runtime import RuntimeFailure
 from tiphys.kubelet.server.auth import Access
 from tiphys.kubelet.server.container_actions import ContainerActions
 from tiphys.kubelet.server.debugging import debug
+from tiphys.kubelet.server.http_counts import HttpCounts
 from tiphys.kubelet.server.metrics import NodeMetrics
 from tiphys.kubelet.server.replies import JSON, fault, not_found
 from tiphys.kubelet.server.routes import Handlers, Route, find
 from tiphys.kubelet.server.streams import ContainerStreams
 from tiphys.kubelet.server.views import NodeViews
-from tiphys.kubelet.stats.summary import Stats
+from tiphys.kubelet.stats.summary import Stats, cpu_and_memory
 from tiphys.kubelet.tracing import answered
 from tiphys.wire import serving_files
 from tiphys.wire.message import Request, Response
@@ -82,6 +83,7 @@ class KubeletServer:
         journal = Journal(folder) if options.handlers.system_log_query else None
         self._system_logs = SystemLogs(folder, journal)
         self._pages = ZPages("kubelet", node.clock.now(), options.flags, _PATHS, options.gates)
+        self._http = HttpCounts(node.clock)
         self._handlers = self._all_handlers()
         metrics.show_features(options.gates)
 
@@ -159,6 +161,9 @@ class KubeletServer:
 
     async def handle_read_only(self, request: Request) -> Response:
         """Answer one request on the plain port: what the node runs and uses, for everybody."""
+        return await self._http.count(request, self._read_only, server="readonly")
+
+    async def _read_only(self, request: Request) -> Response:
         route = find(request, _READ_ONLY)
         return route.early or route.answer or await self._answered(request, route)
 
@@ -178,6 +183,9 @@ class KubeletServer:
 
     async def handle(self, request: Request) -> Response:
         """Answer one request; errors become plain text with their code."""
+        return await self._http.count(request, self._checked, server="readwrite")
+
+    async def _checked(self, request: Request) -> Response:
         route = find(request, self._options.handlers)
         if route.early is not None:
             return route.early
@@ -207,12 +215,15 @@ class KubeletServer:
 
     async def _summary(self, request: Request, parts: list[str]) -> Response:
         summary = await self._stats.summary()
+        if request.query.get("only_cpu_and_memory") == ["true"]:
+            summary = cpu_and_memory(summary)
         return Response(200, dict(JSON), json.dumps(summary, indent=1, ensure_ascii=False).encode())
 
     async def _metrics(self, request: Request, parts: list[str]) -> Response:
         match parts:
             case []:
-                body = metrics.render() + self._metrics_of_pods.render(self._streams.counts)
+                pods = self._metrics_of_pods.render(self._streams.counts)
+                body = b"".join((metrics.render(), pods, self._http.render()))
             case ["resource"]:
                 body = await self._stats.metrics()
             case ["cadvisor"]:

@@ -28,6 +28,7 @@ from tiphys.kubelet.stats.pod_usage import (
     volume_summaries,
 )
 
+_LIGHT = ("nodeName", "podRef", "name", "startTime", "cpu", "memory", "containers")
 _NANO = 1_000_000_000
 _WHOLE_MACHINE = ("/", "/kubepods")
 """Roots that are a node's of its own machine: what runs beside the pods counts too."""
@@ -187,6 +188,18 @@ class Stats:
         if own is not None:
             return own.cpu_ns, own.working_set_bytes
         return node_cpu_nanoseconds(), self._node.settings.node_memory_bytes - memory_available_bytes()
+
+
+def cpu_and_memory(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return of a summary what it says of processors and memory. Pure."""
+
+    def kept(item: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in item.items() if key in _LIGHT}
+
+    pods = [
+        {**kept(pod), "containers": [kept(item) for item in pod["containers"]]} for pod in summary["pods"]
+    ]
+    return {"node": kept(summary["node"]), "pods": pods}
 
 
 def _sum(containers: Iterable[Mapping[str, Any]], kind: str) -> dict[str, Any]:
