@@ -107,14 +107,19 @@ async def test_a_journal_that_goes_away(folder, journalctl, tmp_path, query, sai
     assert body == (b"\nerror: journal output not available\n" if said else b"")
 
 
-async def test_what_is_left_to_read_is_not_waited_for(folder, tmp_path):
-    script = tmp_path / "endless"
-    script.write_text('#!/bin/sh\n[ "$1" = --field ] && exec echo kubelet.service\nexec yes\n')
+@pytest.mark.parametrize("packing", ["", "gzip"])
+async def test_what_is_left_to_read_is_not_waited_for(folder, tmp_path, packing):
+    script, process_id = tmp_path / "endless", tmp_path / "pid"
+    script.write_text(
+        f'#!/bin/sh\n[ "$1" = --field ] && exec echo kubelet.service\necho $$ > {process_id}\nexec yes\n'
+    )
     script.chmod(0o755)
     logs = SystemLogs(folder, Journal(folder, str(script)))
-    answer = await logs.answer(Request("GET", "/logs/", "query=kubelet"))
-    assert (await anext(answer.stream)).startswith(b"y\n")
+    answer = await logs.answer(Request("GET", "/logs/", "query=kubelet", {"accept-encoding": packing}))
+    assert await anext(answer.stream)
     await answer.stream.aclose()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(process_id.read_text()), 0)
 
 
 @pytest.mark.parametrize(("on", "text"), [(False, b"plain.log"), (True, b"\nlog not found for none\n")])
@@ -141,3 +146,21 @@ def test_no_way_leads_out(tmp_path):
     assert stat_fault(root, "up") == f"stat {root}/secret: no such file or directory"
     assert "too many levels of symbolic links" in stat_fault(root, "loop")
     assert stat_fault(root, "a\0b").endswith("invalid argument")
+
+
+async def test_a_part_of_a_file(folder):
+    answer, body = await asked(SystemLogs(folder), "", "/logs/named", range="bytes=2-3")
+    assert (answer.status, answer.headers["content-range"], body) == (206, "bytes 2-3/6", b"me")
+
+
+@pytest.mark.parametrize(
+    ("path", "where"),
+    [
+        ("/logs/both", "both/?a=b"),
+        ("/logs/named/", "../named?a=b"),
+        ("/logs/both/index.html", "./?a=b"),
+    ],
+)
+async def test_other_ways_to_the_same(folder, path, where):
+    answer, _ = await asked(SystemLogs(folder), "a=b", path)
+    assert (answer.status, answer.headers["location"]) == (301, where)

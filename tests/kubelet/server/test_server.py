@@ -226,6 +226,7 @@ async def test_metrics_of_what_runs(tmp_path):
         ("/logs/containers/", 200, '<a href="link.log">link.log</a>\n'),
         ("/logs/containers/link.log", 200, "hello\n"),
         ("/logs/sys<log", 200, "x" * 100_000),
+        ("/logs/sys<log/", 301, ""),
         ("/logs/nothing", 404, "404 page not found\n"),
         ("/logs/../secret", 404, "404 page not found\n"),
         ("/logs/containers/../../secret", 404, "404 page not found\n"),

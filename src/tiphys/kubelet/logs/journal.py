@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -30,23 +30,25 @@ class Journal:
         self._folder = folder
         self._command = command
 
-    async def read(self, asked: NodeLogQuery) -> AsyncIterator[bytes]:
+    async def read(self, asked: NodeLogQuery) -> AsyncGenerator[bytes, None]:
         """Yield what the services that are asked for wrote."""
         deadline = asyncio.get_running_loop().time() + _ALL_S
         units = await self._units(deadline)
         native = [one for one in asked.services if f"{one}.service".encode() in units]
         others = [one for one in asked.services if one not in native]
         if native:
-            async for piece in self._journal(asked, native, deadline):
-                yield piece
+            async with aclosing(self._journal(asked, native, deadline)) as pieces:
+                async for piece in pieces:
+                    yield piece
         if others and asked.has_options:
             listed = " ".join(others)
             text = f"\noptions present and query resolved to log files for [{listed}]\n"
             yield f"{text}try without specifying options\n".encode()
             return
         for service in others:
-            async for piece in self._file_of(service):
-                yield piece
+            async with aclosing(self._file_of(service)) as pieces:
+                async for piece in pieces:
+                    yield piece
 
     async def _units(self, deadline: float) -> bytes:
         """Return the names that the journal has entries of; nothing where there is no journal."""
@@ -65,7 +67,7 @@ class Journal:
 
     async def _journal(
         self, asked: NodeLogQuery, services: list[str], deadline: float
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         try:
             process = await _started(self._command, *journal_arguments(asked, services))
         except OSError:
@@ -85,7 +87,7 @@ class Journal:
         finally:
             await _ended(process)
 
-    async def _file_of(self, service: str) -> AsyncIterator[bytes]:
+    async def _file_of(self, service: str) -> AsyncGenerator[bytes, None]:
         for name in (service, f"{service}.log", f"{service}/{service}.log"):
             path = within(self._folder, name)
             try:
