@@ -163,11 +163,15 @@ async def _address(backend: Backend, config: Object, timeout_s: int) -> _Address
 
 async def _read(answer: client.Answer) -> bytes:
     parts, size = [], 0
-    async for chunk in answer.body():
-        parts.append(chunk)
-        size += len(chunk)
-        if size > _MAX_ANSWER_BYTES:
-            raise NoAnswer(f"the response is larger than {_MAX_ANSWER_BYTES} bytes")
+    try:
+        async for chunk in answer.body():
+            parts.append(chunk)
+            size += len(chunk)
+            if size > _MAX_ANSWER_BYTES:
+                raise NoAnswer(f"the response is larger than {_MAX_ANSWER_BYTES} bytes")
+    except client.CutOff as error:
+        text = f"unexpected error when reading response body. Please retry. Original error: {error}"
+        raise NoAnswer(text) from error
     body = b"".join(parts)
     if 200 <= answer.status < 300:
         return body

@@ -32,6 +32,10 @@ class NothingSaid(ConnectFailed):
     """The other side has closed the connection before it said anything."""
 
 
+class CutOff(ConnectFailed, ConnectionError):
+    """The other side has closed the connection within its answer."""
+
+
 @dataclass(slots=True)
 class _Parsed:
     """What httptools calls back into."""
@@ -91,7 +95,7 @@ class Answer:
         return next((value for own, value in self.headers if own.lower() == name.lower()), "")
 
     async def body(self) -> AsyncIterator[bytes]:
-        """Yield the body as it arrives. Raises ConnectFailed when it is no HTTP."""
+        """Yield the body as it comes. Raises CutOff where its end is missing, else ConnectFailed."""
         while True:
             chunks, self._parsed.chunks = self._parsed.chunks, []
             for chunk in chunks:
@@ -99,6 +103,8 @@ class Answer:
             if self._parsed.done:
                 return
             data = await self.raw.read()
+            if not data and self._tells_its_end():
+                raise CutOff("unexpected EOF")
             if not data:
                 return
             try:
@@ -106,8 +112,12 @@ class Answer:
             except httptools.HttpParserError as error:
                 raise ConnectFailed(f"malformed response body: {error}") from error
 
+    def _tells_its_end(self) -> bool:
+        """Whether the body has an end other than that of the connection."""
+        return bool(self.header("content-length")) or "chunked" in self.header("transfer-encoding").lower()
+
     async def read(self) -> bytes:
-        """Return the whole body."""
+        """Return the whole body. Raises as ``body`` does."""
         return b"".join([chunk async for chunk in self.body()])
 
     async def close(self) -> None:

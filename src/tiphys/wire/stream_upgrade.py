@@ -19,7 +19,7 @@ import orjson
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import InternalError, StatusError
 from tiphys.wire import exec_bridge
-from tiphys.wire.client import Answer
+from tiphys.wire.client import Answer, CutOff
 from tiphys.wire.exec_bridge import Channels
 from tiphys.wire.message import ByteStream, Request, Response
 from tiphys.wire.relay import first_of, pace
@@ -96,8 +96,12 @@ async def _streams(backend: Backend) -> Answer:
         raise InternalError.of(f'error sending request: Post "{backend.url}": {error.message}') from error
     if answer.status == _SWITCHED:
         return answer
-    body = await answer.read()
-    await answer.close()
+    try:
+        body = await answer.read()
+    except CutOff:
+        body = b"unable to read error from server response"
+    finally:
+        await answer.close()
     if 300 <= answer.status < 400 and (elsewhere := answer.header("location")):
         at = urljoin(backend.url, elsewhere)
         raise InternalError.of(f'error sending request: Post "{at}": redirect not allowed')

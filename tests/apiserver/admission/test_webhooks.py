@@ -282,6 +282,20 @@ async def test_answers_that_are_none(api: Any, webhook: Any, response: Response,
     assert answer.message.endswith(f'failed calling webhook "one.example.com": {message}')
 
 
+async def test_half_an_answer(api: Any, webhook: Any) -> None:
+    async def half() -> AsyncIterator[bytes]:
+        yield b"{"
+        raise ConnectionResetError
+
+    webhook.raw["/"] = Response(200, {}, stream=half())
+    await configure(api, "validating", hook(webhook.url()))
+    answer = await api("POST", MAPS, config_map())
+    assert answer.message.endswith(
+        "failed to call webhook: unexpected error when reading response body. Please retry. "
+        "Original error: unexpected EOF"
+    )
+
+
 async def test_a_webhook_that_hangs(api: Any, webhook: Any) -> None:
     webhook.hang = True
     await configure(api, "validating", hook(webhook.url("/slow"), timeoutSeconds=1))

@@ -53,9 +53,16 @@ async def kubelet(request: Request) -> Response:
     if pod == "status":
         status = {"kind": "Status", "apiVersion": "v1", "message": "so it is", "reason": "Gone", "code": 410}
         return Response(410, {"Content-Type": "application/json"}, orjson.dumps(status))
+    if pod in ("broken", "torn"):
+        return Response(500 if pod == "torn" else 200, {"Content-Type": "text/plain"}, stream=_broken_off())
     if not pod.startswith("s"):
         return Response(200, {"Content-Type": "text/plain"}, b"words")
     return Response(int(pod[1:]), {"Content-Type": "text/plain", "X-Own": "yes"}, b"why it is so\n")
+
+
+async def _broken_off() -> AsyncIterator[bytes]:
+    yield b"words"
+    raise ConnectionResetError("and no more")
 
 
 ANSWERS: dict[str, tuple[int, str, str]] = {
@@ -73,11 +80,14 @@ ANSWERS: dict[str, tuple[int, str, str]] = {
     "s503": (503, "ServiceUnavailable",
              "the server is currently unable to handle the request ( pods/log s503)"),
     "moved": (500, "", 'Get "{kubelet}/elsewhere": redirects forbidden'),
+    "torn": (500, "InternalError", "Internal error occurred: unexpected EOF"),
 }  # fmt: skip
 PASSED = {"s400": 400, "s403": 403, "s404": 404, "s500": 500}
 IN_THE_CHANNEL: dict[str, tuple[int, str, str]] = {
     "s500": (500, "InternalError", "Internal error occurred: unable to upgrade connection: why it is so"),
     "s404": (500, "InternalError", "Internal error occurred: unable to upgrade connection: why it is so"),
+    "torn": (500, "InternalError", "Internal error occurred: unable to upgrade connection: "
+                                   "unable to read error from server response"),
     "status": (410, "Gone", "so it is"),
     "moved": (500, "InternalError",
               'Internal error occurred: error sending request: Post "{kubelet}/elsewhere": '
@@ -110,7 +120,7 @@ async def world(
                 "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
             }
             await api.put(f"/api/v1/nodes/{name}/status", node)
-        for name in {*ANSWERS, *PASSED, *IN_THE_CHANNEL, "good", "nowhere"}:
+        for name in {*ANSWERS, *PASSED, *IN_THE_CHANNEL, "good", "broken", "nowhere"}:
             node_name = {"away": "n2", "nowhere": "n3"}.get(name, "n1")
             pod = make_pod(name, nodeName=node_name)
             pod["spec"]["containers"][0]["name"] = "c"
@@ -147,6 +157,21 @@ async def test_logs_of_nobody(world: World) -> None:
     assert (answer.status, answer.message) == (
         500, "no preferred addresses found; known addresses: [{Other x}]"
     )  # fmt: skip
+
+
+async def test_a_log_that_breaks_off_ends(world: World) -> None:
+    assert await world.words("broken") == (200, b"words")
+    response = await world.api.send("GET", f"{PODS}/broken/log", **WEBSOCKET)
+    pipe = Pipe()
+    async with asyncio.timeout(10):
+        await response.upgrade(pipe)
+    assert bytes(pipe.outward) == b"\x82\x00\x82\x05words\x88\x02\x03\xe8"
+
+
+async def test_what_a_proxy_passes_on_breaks_off_too(world: World) -> None:
+    response = await world.api.send("GET", "/api/v1/nodes/n1/proxy/containerLogs/default/broken/c")
+    with pytest.raises(ConnectionError, match="unexpected EOF"):
+        await read(response)
 
 
 @pytest.mark.parametrize("pod", PASSED)

@@ -6,6 +6,7 @@ Source: PodLogOptions of core/v1; the subprotocols ``binary.k8s.io`` and ``base6
 from __future__ import annotations
 
 import base64
+import logging
 from collections.abc import AsyncIterator, Sequence
 from urllib.parse import urlencode, urljoin
 
@@ -25,7 +26,7 @@ from tiphys.apiserver.subresources.kubelet_link import (
     find_pod,
     node_of,
 )
-from tiphys.wire.client import Answer
+from tiphys.wire.client import Answer, ConnectFailed, CutOff
 from tiphys.wire.message import ByteStream, Response
 from tiphys.wire.relay import first_of
 from tiphys.wire.websocket import (
@@ -34,6 +35,8 @@ from tiphys.wire.websocket import (
     is_websocket,
     offered_protocols,
 )
+
+log = logging.getLogger(__name__)
 
 _FLAGS = ("follow", "previous", "timestamps")
 _NUMBERS = {"tailLines": 0, "limitBytes": 1, "sinceSeconds": 1}
@@ -132,8 +135,12 @@ async def _asked(call: Call, kubelet: Kubelet, target: str) -> Answer:
         raise StatusError(f'Get "{url}": {error.message}') from error
     if 200 <= answer.status <= 206:
         return answer
-    body = (await answer.read())[:_FAULT_BYTES]
-    await answer.close()
+    try:
+        body = (await answer.read())[:_FAULT_BYTES]
+    except CutOff as error:
+        raise InternalError.of(str(error)) from error
+    finally:
+        await answer.close()
     if 300 <= answer.status < 400 and (elsewhere := answer.header("location")):
         raise StatusError(f'Get "{urljoin(url, elsewhere)}": redirects forbidden')
     raise refusal(answer.status, body, call.name)
@@ -170,8 +177,11 @@ async def _send(socket: WebSocket, answer: Answer, *, encoded: bool) -> None:
 
 
 async def _closing(answer: Answer) -> AsyncIterator[bytes]:
+    """Yield what comes of a log; where it breaks off, it ends. Nobody is told."""
     try:
         async for chunk in answer.body():
             yield chunk
+    except (ConnectFailed, OSError) as error:
+        log.info("a log has broken off error=%s", error)
     finally:
         await answer.close()
