@@ -35,6 +35,7 @@ from tiphys.kubelet.server.metrics import NodeMetrics
 from tiphys.kubelet.server.replies import JSON, fault, not_found
 from tiphys.kubelet.server.routes import Handlers, Route, find
 from tiphys.kubelet.server.streams import ContainerStreams
+from tiphys.kubelet.server.time_limit import limited
 from tiphys.kubelet.server.views import NodeViews
 from tiphys.kubelet.stats.summary import Stats, cpu_and_memory
 from tiphys.kubelet.tracing import answered
@@ -161,7 +162,7 @@ class KubeletServer:
 
     async def handle_read_only(self, request: Request) -> Response:
         """Answer one request on the plain port: what the node runs and uses, for everybody."""
-        return await self._http.count(request, self._read_only, server="readonly")
+        return _limited(await self._http.count(request, self._read_only, server="readonly"))
 
     async def _read_only(self, request: Request) -> Response:
         route = find(request, _READ_ONLY)
@@ -183,7 +184,7 @@ class KubeletServer:
 
     async def handle(self, request: Request) -> Response:
         """Answer one request; errors become plain text with their code."""
-        return await self._http.count(request, self._checked, server="readwrite")
+        return _limited(await self._http.count(request, self._checked, server="readwrite"))
 
     async def _checked(self, request: Request) -> Response:
         route = find(request, self._options.handlers)
@@ -233,3 +234,9 @@ class KubeletServer:
             case _:
                 body = self._views.counts.render()
         return Response(200, {"Content-Type": CONTENT_TYPE}, body)
+
+
+def _limited(response: Response) -> Response:
+    if response.stream is not None:
+        response.stream = limited(response.stream)
+    return response
