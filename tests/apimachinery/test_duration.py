@@ -41,16 +41,24 @@ def test_as_go_writes_it(seconds: float, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "seconds", "written"),
     [("0", 0, "0s"), ("60s", 60, "1m0s"), ("1h", 3600, "1h0m0s"), ("-90s", -90, "-1m30s"),
-     ("1.5s", 1.5, "1.5s"), ("250ms", 0.25, "250ms"), ("1m0.5s", 60.5, "1m0.5s"), ("+3us", 3e-6, "3µs")],
+     ("1.5s", 1.5, "1.5s"), ("250ms", 0.25, "250ms"), ("1m0.5s", 60.5, "1m0.5s"), ("+3us", 3e-6, "3µs"),
+     ("3\N{MICRO SIGN}s", 3e-6, "3µs"), ("3\N{GREEK SMALL LETTER MU}s", 3e-6, "3µs"), ("0.9ns", 0, "0s")],
 )  # fmt: skip
 def test_go_durations(text: str, seconds: float, written: str) -> None:
     assert parse_go_duration(text) == pytest.approx(seconds)
     assert go_duration(parse_go_duration(text)) == written
 
 
+def test_the_longest_of_go_durations() -> None:
+    assert parse_go_duration("9223372036854775807ns") == parse_go_duration("2562047h47m16.854775807s")
+    assert parse_go_duration("-9223372036854775808ns") < 0
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
-    [("soon", 'time: invalid duration "soon"'), ("", 'time: invalid duration ""'),
+    [("9223372036854775808ns", 'time: invalid duration "9223372036854775808ns"'),
+     ("-9223372036854775809ns", 'time: invalid duration "-9223372036854775809ns"'),
+     ("soon", 'time: invalid duration "soon"'), ("", 'time: invalid duration ""'),
      ("5", 'time: missing unit in duration "5"'), ("3000000h", 'time: invalid duration "3000000h"'),
      ("1h5", 'time: missing unit in duration "1h5"'), ("5x", 'time: unknown unit "x" in duration "5x"'),
      ("1.5 s", 'time: unknown unit " s" in duration "1.5 s"'), (".", 'time: invalid duration "."'),

@@ -31,7 +31,8 @@ def test_timeouts_that_clients_ask_for(query: str, seconds: float | None) -> Non
     ("text", "why"),
     [("10", "missing unit in duration"), ("s", "invalid duration"), ("ten", "invalid duration"),
      ("1s2", "missing unit in duration"), ("1x", 'unknown unit "x" in duration'), ("-", "invalid duration"),
-     ("1s-", 'unknown unit "s-" in duration')],
+     ("1s-", 'unknown unit "s-" in duration'), ("--1s", "invalid duration"),
+     ("3000000h", "invalid duration")],
 )  # fmt: skip
 def test_no_timeout_at_all(text: str, why: str) -> None:
     with pytest.raises(BadRequest) as caught:

@@ -81,12 +81,15 @@ def go_duration(seconds: float) -> str:
     return f"{minutes}m{rest}" if minutes else rest
 
 
-_UNITS_S: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_PART: Final = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)", re.ASCII)
+_NS: Final = {
+    "ns": 1, "us": 10**3, "\N{MICRO SIGN}s": 10**3, "\N{GREEK SMALL LETTER MU}s": 10**3, "ms": 10**6,
+    "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9,
+}  # fmt: skip
+_PART: Final = re.compile(rf"(\d+\.?\d*|\.\d+)({'|'.join(_NS)})", re.ASCII)
 _WHOLE: Final = re.compile(rf"[-+]?(?:0|(?:{_PART.pattern})+)", re.ASCII)
 _NUMBER: Final = re.compile(r"\d+\.?\d*|\.\d+", re.ASCII)
 _UNIT: Final = re.compile(r"[^.\d]+", re.ASCII)
-_MOST_S: Final = 2.0**63 / 1e9
+_DIGITS_MAX: Final = 30
 
 
 def parse_go_duration(text: object) -> float:
@@ -94,10 +97,18 @@ def parse_go_duration(text: object) -> float:
     if not isinstance(text, str):
         raise ValueError("json: cannot unmarshal number into Go value of type string")
     if _WHOLE.fullmatch(text):
-        size = sum(float(number) * _UNITS_S[unit] for number, unit in _PART.findall(text))
-        if size < _MOST_S:
-            return -size if text.startswith("-") else size
+        size = sum(_nanoseconds(number, unit) for number, unit in _PART.findall(text))
+        if size < 2**63 or (size == 2**63 and text.startswith("-")):
+            return (-size if text.startswith("-") else size) / 10**9
     raise ValueError(f"time: {_misfit(text)} duration {quoted(text)}")
+
+
+def _nanoseconds(number: str, unit: str) -> int:
+    """Return a part of a duration, without what is shorter than a nanosecond."""
+    whole, _, decimals = number.partition(".")
+    decimals = decimals[:_DIGITS_MAX]
+    scale: int = 10 ** len(decimals)
+    return int(whole[:_DIGITS_MAX] or 0) * _NS[unit] + int(decimals or 0) * _NS[unit] // scale
 
 
 def _misfit(text: str) -> str:
@@ -110,7 +121,7 @@ def _misfit(text: str) -> str:
         unit = _UNIT.match(text, number.end())
         if unit is None:
             return "missing unit in"
-        if unit.group() not in _UNITS_S:
+        if unit.group() not in _NS:
             return f"unknown unit {quoted(unit.group())} in"
         at = unit.end()
     return "invalid"

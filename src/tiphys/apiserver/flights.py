@@ -9,7 +9,6 @@ answer before its own patience ends.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterator
 from urllib.parse import parse_qs
 
@@ -17,6 +16,7 @@ import orjson
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.dataclass import dataclass
+from tiphys.apimachinery.duration import parse_go_duration
 from tiphys.apimachinery.errors import BadRequest, Timeout
 from tiphys.apimachinery.families import GaugeMetricFamily, Metric
 from tiphys.apiserver.requestinfo import RequestInfo
@@ -28,8 +28,6 @@ _LONG = frozenset({"attach", "exec", "proxy", "log", "portforward"})
 _READING = frozenset({"get", "list", "watch"})
 _WRITING = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 _WRITE_TIMEOUT_S = 34.0
-_UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)([^\d.]*)")
 
 
 def is_long_running(info: RequestInfo) -> bool:
@@ -44,23 +42,10 @@ def wanted_timeout_s(raw_query: str) -> float | None:
     text = parse_qs(raw_query).get("timeout", [""])[0]
     if not text:
         return None
-    negative, rest = text[:1] == "-", text.lstrip("+-") if text[:1] in "+-" else text
-    if rest == "0":
-        return 0.0
-    parts = _PART.findall(rest)
-    if not parts or "".join(number + unit for number, unit in parts) != rest:
-        raise _no_timeout("invalid duration", text)
-    for _, unit in parts:
-        if not unit:
-            raise _no_timeout("missing unit in duration", text)
-        if unit not in _UNITS_S:
-            raise _no_timeout(f'unknown unit "{unit}" in duration', text)
-    seconds = sum(float(number) * _UNITS_S[unit] for number, unit in parts)
-    return -seconds if negative else seconds
-
-
-def _no_timeout(why: str, text: str) -> BadTimeout:
-    return BadTimeout(f'invalid timeout specified in the request URL - time: {why} "{text}"')
+    try:
+        return parse_go_duration(text)
+    except ValueError as error:
+        raise BadTimeout(f"invalid timeout specified in the request URL - {error}") from None
 
 
 class BadTimeout(BadRequest):
