@@ -66,13 +66,7 @@ def _letter(letter: str) -> str:
     code = ord(letter)
     if named := _NAMED.get(letter):
         return named
-    return (
-        f"\\x{code:02x}"
-        if code < _ASCII
-        else f"\\u{code:04x}"
-        if code < _WIDE
-        else f"\\U{code:08x}"
-    )
+    return f"\\x{code:02x}" if code < _ASCII else f"\\u{code:04x}" if code < _WIDE else f"\\U{code:08x}"
 
 
 def number(value: float) -> str:

@@ -18,16 +18,19 @@ def limited(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 async def _until(stream: AsyncIterator[bytes], end_s: float) -> AsyncIterator[bytes]:
     try:
-        while True:
-            async with asyncio.timeout_at(end_s) as left:
-                piece = await anext(stream, None)
-            if piece is None:
-                return
+        while (piece := await _next(stream, end_s)) is not None:
             yield piece
+    finally:
+        if (close := getattr(stream, "aclose", None)) is not None:
+            await close()
+
+
+async def _next(stream: AsyncIterator[bytes], end_s: float) -> bytes | None:
+    left = asyncio.timeout_at(end_s)
+    try:
+        async with left:
+            return await anext(stream, None)
     except TimeoutError:
         if not left.expired():
             raise
         raise ConnectionAbortedError("write deadline exceeded") from None
-    finally:
-        if (close := getattr(stream, "aclose", None)) is not None:
-            await close()
