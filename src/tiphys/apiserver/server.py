@@ -40,6 +40,7 @@ from tiphys.apiserver.authz.config import ConfiguredModes
 from tiphys.apiserver.authz.defaults import node_rules
 from tiphys.apiserver.authz.feeds import node_feeds, rbac_feeds
 from tiphys.apiserver.authz.graph import NodeGraph
+from tiphys.apiserver.authz.graph_times import GraphTimes
 from tiphys.apiserver.authz.node import NodeAuthorizer
 from tiphys.apiserver.authz.rbac import Rbac
 from tiphys.apiserver.bootstrap import bootstrap
@@ -112,7 +113,7 @@ class ApiServer:
         self.table.hide(hidden(self.table, self.options.runtime_config) | off)
         self.objects: Any = objects if objects is not None else _cached_store(self._store, self._clock)
         self.keys = _token_keys(self.options, self._clock)
-        self.rbac, self._graph = Rbac(), NodeGraph()
+        self.rbac, self._graph, self._graph_times = Rbac(), NodeGraph(), GraphTimes(self._clock)
         self._modes = ConfiguredModes(self.options, self._clock)
         node = NodeAuthorizer(self._graph, node_rules())
         authorizer = Authorizer(self._modes.modes(), self.rbac, node, self._modes.counts, self._modes.abac)
@@ -175,7 +176,7 @@ class ApiServer:
         found: list[MetricSource] = [self.traffic.collect, admission.collect, self.attempts.collect, stored]
         found += [self.keys.collect, self.backend.streams.collect, self.backend.certificates.collect]
         found += [build_info, declarative_validation, self._features, self.aggregation.collect]
-        found += [self.backend.authenticator.collect, self._modes.collect]
+        found += [self.backend.authenticator.collect, self._modes.collect, self._graph_times.collect]
         found += [self.backend.services.collect, self._repair.counts.collect]
         if self._encrypted is not None:
             found.append(self._encrypted.collect)
@@ -341,7 +342,7 @@ class ApiServer:
         if self.peers is not None:
             feeds += self.peers.feeds()
         if "Node" in self.backend.authorizer.modes:
-            feeds += node_feeds(self.objects, self.table, self._graph)
+            feeds += node_feeds(self.objects, self.table, self._graph, self._graph_times)
         return feeds
 
     async def _follow(self, feeds: list[Feed], started: asyncio.Event) -> None:
