@@ -108,7 +108,7 @@ def test_bad_token_file(text: str, found: int) -> None:
     wanted = f"token file 'f' must have at least 3 columns (token, user name, user uid), found {found}"
     with pytest.raises(ValueError, match=re.escape(wanted)):
         tokenfile.parse(text, "f")
-    with pytest.raises(ValueError, match="unexpected end of data"):
+    with pytest.raises(ValueError, match="parse error on line 1, column 12: extraneous"):
         tokenfile.parse('t,u,1,"a,b\n')
 
 

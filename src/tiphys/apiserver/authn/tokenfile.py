@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
-from collections.abc import Iterator
 
+from tiphys.apimachinery import go_csv
 from tiphys.apiserver.options import TokenEntry
 
 log = logging.getLogger(__name__)
@@ -18,10 +16,10 @@ def parse(text: str, path: str = "") -> tuple[TokenEntry, ...]:
     White space is part of what it stands in.
 
     Raises:
-        ValueError: a line has fewer than three columns, or quotes that do not end.
+        ValueError: a line has fewer than three columns, or quotes where there must be none.
     """
     entries: dict[str, TokenEntry] = {}
-    for number, row in enumerate(_rows(text), 1):
+    for number, row in enumerate(go_csv.records(text), 1):
         if len(row) < 3:
             raise ValueError(
                 f"token file '{path}' must have at least 3 columns (token, user name, user uid), "
@@ -36,10 +34,3 @@ def parse(text: str, path: str = "") -> tuple[TokenEntry, ...]:
         groups = tuple(row[3].split(",")) if len(row) > 3 else ()
         entries[token] = TokenEntry(token, user, uid, groups)
     return tuple(entries.values())
-
-
-def _rows(text: str) -> Iterator[list[str]]:
-    try:
-        yield from filter(None, csv.reader(io.StringIO(text, newline=""), strict=True))
-    except csv.Error as error:
-        raise ValueError(str(error)) from error
