@@ -16,7 +16,7 @@ from tiphys.apiserver.audit.assembly import AuditOptions
 from tiphys.apiserver.audit.event import source_ips, without_managed_fields
 from tiphys.apiserver.audit.sinks import LogOptions
 from tiphys.apiserver.authz.attributes import Decision
-from tiphys.wire.message import Request
+from tiphys.wire.message import Request, Response
 
 RULES: list[dict[str, Any]] = [
     {"level": "Metadata", "resources": [{"group": "", "resources": ["secrets"]}]},
@@ -117,6 +117,27 @@ async def test_a_status_is_told_of_successes_too(audited: tuple[Any, Events]) ->
             "metadata": {}, "status": "Success", "details": details, "code": 200
         }  # fmt: skip
         made = await api.create("/api/v1/namespaces/default/secrets", {"metadata": {"name": "s"}})
+
+
+async def test_lists_are_put_together_only_to_be_shown(audited: tuple[Any, Events]) -> None:
+    api, events = audited
+
+    class Pieces(tuple[bytes, ...]):
+        looked = 0
+
+        def __iter__(self) -> Any:
+            Pieces.looked += 1
+            return super().__iter__()
+
+    async def listing(_call: Any) -> Any:
+        return Response(200, {"content-type": "application/json"}, Pieces((b'{"kind":', b'"List"}')))
+
+    table = api.server._chain._nonresource
+    table.answer = listing
+    for path, looks in (("/healthz", 0), ("/api", 1)):
+        await api.server._chain(Request("GET", path, headers={"authorization": "Bearer admin"}))
+        assert Pieces.looked == looks
+    assert events()[-1]["responseObject"] == {"kind": "List"}
 
 
 async def test_documents_are_shown(audited: tuple[Any, Events]) -> None:

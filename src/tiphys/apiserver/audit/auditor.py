@@ -171,10 +171,12 @@ class Auditor:
         streams = response.stream is not None or response.upgrade is not None
         failed = code >= 400
         body: Any = None
-        if not streams and "content-encoding" not in response.headers:
+        shown = failed or record.verdict.with_response
+        # What comes in pieces is a list, which is put together only where it is shown.
+        tells = shown or (isinstance(response.body, bytes) and events.is_status(response.body))
+        if tells and not streams and "content-encoding" not in response.headers:
             data = response.body if isinstance(response.body, bytes) else b"".join(response.body)
-            if failed or record.verdict.with_response or events.is_status(data):
-                body = events.body_of(data, response.headers.get("content-type", ""), record.verdict)
+            body = events.body_of(data, response.headers.get("content-type", ""), record.verdict)
         event = record.event
         event["responseStatus"] = events.status_of(code, body)
         if record.body is not None:
