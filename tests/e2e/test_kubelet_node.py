@@ -379,3 +379,22 @@ async def test_resize_in_place(node):
     container_id = node.status("size")["containerStatuses"][0]["containerID"].rpartition("/")[2]
     assert memory_limit(container_id) == 128 * 2**20
     await node.delete("size")
+
+
+async def test_resize_of_a_whole_pod(node):
+    """The kernel holds the pod to its new limit, and the container, which has none but that."""
+
+    def amounts(memory):
+        return {"requests": {"memory": memory}, "limits": {"memory": memory}}
+
+    await node.create("whole", "sleep 1000", spec={"resources": amounts("64Mi")})
+    await node.until(lambda: node.status("whole").get("phase") == "Running")
+    container_id = node.status("whole")["containerStatuses"][0]["containerID"].rpartition("/")[2]
+    assert memory_limit(container_id) == 64 * 2**20
+    pod = json.loads(json.dumps(node.api.get(PODS, "whole", "default")))
+    pod["spec"]["resources"] = amounts("128Mi")
+    node.api.put(PODS, pod)
+    await node.until(lambda: node.status("whole").get("resources") == amounts("128Mi"))
+    assert node.status("whole")["allocatedResources"] == {"memory": "128Mi"}
+    assert memory_limit(container_id) == memory_limit(f"pod{pod['metadata']['uid']}") == 128 * 2**20
+    await node.delete("whole")

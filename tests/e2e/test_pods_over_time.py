@@ -375,6 +375,16 @@ def test_a_new_size_by_replacing(newest: RunningCluster) -> None:
     assert parts[0] == parts[1]
 
 
+def test_a_new_size_for_a_whole_pod(newest: RunningCluster) -> None:
+    newest.apply(pod("shared", resources=fixed("20m", "20Mi")))
+    newest.ready("shared")
+    patch = json.dumps({"spec": {"resources": fixed("25m", "25Mi")}})
+    newest.kubectl("patch", "pod", "shared", "--subresource=resize", "-p", patch)
+    eventually(lambda: newest.json("get", "pod", "shared")["status"].get("resources") == fixed("25m", "25Mi"))
+    status = newest.json("get", "pod", "shared")["status"]
+    assert status["allocatedResources"] == fixed("25m", "25Mi")["requests"]
+
+
 def test_a_deadline_set_later(cluster: RunningCluster) -> None:
     cluster.apply(pod("hurried"))
     cluster.ready("hurried")

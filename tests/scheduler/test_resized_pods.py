@@ -68,3 +68,33 @@ def test_sidecars_count_as_they_are() -> None:
 )
 def test_when_it_is_counted_anew(old: dict[str, Any], new: dict[str, Any], expected: bool) -> None:
     assert is_resized(old, new) is expected
+
+
+def whole(asked: str, promised: str, actual: str, reason: str = "") -> dict[str, Any]:
+    made = pod("100m", "100m", "100m", reason)
+    made["spec"] |= {"resources": {"requests": {"cpu": asked}}, "overhead": {"cpu": "10m"}}
+    made["status"] |= {
+        "allocatedResources": {"cpu": promised, "memory": "1Gi"},
+        "resources": {"requests": {"cpu": actual}},
+    }
+    return made
+
+
+@pytest.mark.parametrize(
+    ("made", "milli"),
+    [
+        (whole("1", "1", "1"), 1010),
+        (whole("2", "1", "1"), 2010),
+        (whole("64", "1", "1", "Infeasible"), 1010),
+        (whole("1", "1", "2"), 2010),
+        (whole("1", "2", "2"), 2010),
+    ],
+)
+def test_a_pod_as_a_whole(made: dict[str, Any], milli: int) -> None:
+    assert occupied(made) == {"cpu": milli}
+
+
+def test_a_pod_as_a_whole_is_counted_anew() -> None:
+    assert is_resized(whole("1", "1", "1"), whole("2", "1", "1"))
+    assert is_resized(whole("1", "1", "2"), whole("1", "1", "1"))
+    assert not is_resized(pod("1"), whole("1", "1", "1") | {"spec": pod("1")["spec"]})

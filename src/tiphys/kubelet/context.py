@@ -76,6 +76,8 @@ class NodeContext:
     node_hosts: str = "/etc/hosts"
     host_ips: tuple[str, ...] = ()
     tracing: Tracing | None = None
+    whole_pods: bool = True
+    """Whether statuses tell what pods have as a whole."""
 
     def addresses(self, pod: Object, runtime: RuntimePod) -> PodAddresses:
         """Return the pod's addresses as far as they are known."""

@@ -242,6 +242,7 @@ class Kubelet:
             ),
             on_gone=self._on_gone,
             host_ips=options.node_ips,
+            whole_pods=options.gates.enabled("InPlacePodLevelResourcesVerticalScaling"),
         )
 
     def _amount(self, name: str) -> int:

@@ -18,7 +18,7 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.kubelet.admission import Rejection, finished
 from tiphys.kubelet.allocation.plan import ResizeState
-from tiphys.kubelet.allocation.resize import Resize, Resources, plan_resizes
+from tiphys.kubelet.allocation.resize import Resize, Resources, plan_resizes, whole_pod_differs
 from tiphys.kubelet.cm.resources import is_sidecar
 from tiphys.kubelet.kuberuntime.containers import container_hash
 from tiphys.kubelet.kuberuntime.security import pod_text
@@ -87,6 +87,8 @@ class PodState:
     retry_at: Mapping[str, datetime] = field(default_factory=dict)
     """Earliest next try by container name, after a failed pull or start; START for the sandbox."""
     applied: Mapping[str, Resources] = field(default_factory=dict)
+    pod_applied: Resources | None = None
+    """What the whole pod was given last, in its own cgroup."""
     """Resources changed in place since a container's start, by its id."""
     resize: ResizeState = field(default_factory=ResizeState)
     """How far a change of the pod's resources has come."""
@@ -139,6 +141,8 @@ class Plan:
     """Dead containers that nobody needs any more."""
     resizes: tuple[Resize, ...] = ()
     """Containers to be changed in place."""
+    resize_pod: bool = False
+    """The pod's own cgroup is to be changed."""
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
     wake_after_s: float | None = None
     stopped: bool = False
@@ -277,9 +281,11 @@ class _Planner:
                 grace = grace_period_s(self.pod)
                 self.kills.append(Kill(item.container_id, item.name, message, grace, renew=True))
         in_place = [item for item in resizes if not item.restart and item.container_id not in doomed]
-        if in_place and self._held_back(RESIZE):
-            in_place = []
+        whole = whole_pod_differs(self.pod, self.state.pod_applied)
+        if (in_place or whole) and self._held_back(RESIZE):
+            in_place, whole = [], False
         return Plan(
+            resize_pod=whole,
             resizes=tuple(in_place),
             kills=tuple(self.kills),
             starts=tuple(self.starts),

@@ -109,3 +109,8 @@ class KubeletOptions:
     log_max_files: int = 5
     tracing: TracingOptions | None = None
     """Where spans go; None: there are none."""
+
+    @property
+    def gates(self) -> FeatureGates:
+        """Which features are on."""
+        return self.server.gates if self.server else DEFAULTS

@@ -21,7 +21,7 @@ from tiphys.client.kinds import PODS
 from tiphys.client.transport import TransportError
 from tiphys.kubelet.admission import Rejection, finished
 from tiphys.kubelet.allocation.pod_resize import PodResizer
-from tiphys.kubelet.allocation.resize import Resize, plan_resizes
+from tiphys.kubelet.allocation.resize import Resize, plan_resizes, whole_pod_differs
 from tiphys.kubelet.cm.resources import is_sidecar
 from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.kuberuntime.hooks import HookFailure, run_hook
@@ -214,6 +214,7 @@ class PodWorker:
             ready=self._probes.ready(),
             unhealthy=self._probes.unhealthy(),
             applied=self._node.allocator.applied(self.uid),
+            pod_applied=self._node.allocator.pod_applied(self.uid),
             renewed=frozenset(self._renewed),
         )
         now = self._node.clock.now()
@@ -246,7 +247,8 @@ class PodWorker:
         state = allocator.state(self.uid)
         progress = state.progress
         if progress is not None and RESIZE not in self._busy:
-            if not plan_resizes(view, runtime, allocator.applied(self.uid)):
+            whole = whole_pod_differs(view, allocator.pod_applied(self.uid))
+            if not whole and not plan_resizes(view, runtime, allocator.applied(self.uid)):
                 allocator.finish(pod)
                 state = allocator.state(self.uid)
             elif progress != self._state.resize.progress and not progress.error:
@@ -310,7 +312,13 @@ class PodWorker:
                     pod, "Warning", "BackOff", _backoff_text(pod, name), field_path=path
                 )
         self._state = replace(self._state, waiting=state.waiting)
-        given = StatusInputs(state, self._node.host_ips, self._node.clock.now(), stopped=chosen.stop)
+        given = StatusInputs(
+            state,
+            self._node.host_ips,
+            self._node.clock.now(),
+            stopped=chosen.stop,
+            whole_pods=self._node.whole_pods,
+        )
         self._writer.set(make_status(pod, runtime, given))
 
     def _carry_out(self, group: asyncio.TaskGroup, pod: Object, chosen: Plan) -> None:
@@ -326,7 +334,7 @@ class PodWorker:
             self._spawn(group, sandbox_id, self._stop_sandbox(sandbox_id))
         for container_id in chosen.remove:
             self._spawn(group, container_id, self._remove(container_id))
-        if chosen.resizes:
+        if chosen.resizes or chosen.resize_pod:
             self._spawn(group, RESIZE, self._resize(pod, chosen.resizes))
         if chosen.new_sandbox or chosen.starts:
             self._spawn(group, START, self._start(pod, chosen))

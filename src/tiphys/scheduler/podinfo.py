@@ -184,18 +184,29 @@ def pod_requests(spec: dict[str, Any]) -> dict[str, int]:
 
 
 Held = tuple[tuple[str, Any, Any], ...]
-"""By container: what its node has promised it, and what it runs with."""
+"""By container: what its node has promised it, and what it runs with. The pod as a whole has no name."""
 
 
 def held_resources(pod: Object) -> Held:
-    """Return what the node says that the pod's containers have."""
+    """Return what the node says that the pod and its containers have."""
     status = pod.get("status") or {}
-    return tuple(
+    return _held_whole(pod["spec"], status) + tuple(
         (item["name"], item.get("allocatedResources"), item["resources"].get("requests"))
         for key in ("initContainerStatuses", "containerStatuses")
         for item in status.get(key) or ()
         if item.get("resources") is not None
     )
+
+
+def _held_whole(spec: dict[str, Any], status: dict[str, Any]) -> Held:
+    names = ((spec.get("resources") or {}).get("requests") or {}).keys()
+    if not names or status.get("resources") is None:
+        return ()
+    promised, actual = (
+        kind and {name: kind[name] for name in names if name in kind}
+        for kind in (status.get("allocatedResources"), status["resources"].get("requests"))
+    )
+    return (("", promised, actual),)
 
 
 def resize_is_infeasible(pod: Object) -> bool:
@@ -226,7 +237,7 @@ def is_resized(old: Object, new: Object) -> bool:
     """Say whether a pod asks for other amounts than before, or has others, or began to end."""
     before, after = old["metadata"], new["metadata"]
     ends = bool(before.get("deletionTimestamp")) != bool(after.get("deletionTimestamp"))
-    if ends or old["spec"].get("containers") != new["spec"].get("containers"):
+    if ends or any(old["spec"].get(key) != new["spec"].get(key) for key in ("containers", "resources")):
         return True
     has = held_resources(new)
     # What a container is said to have first is what it asked for: nothing to count again.
@@ -236,22 +247,21 @@ def is_resized(old: Object, new: Object) -> bool:
 
 def _differs(spec: dict[str, Any], held: dict[str, tuple[Any, Any]], index: int) -> bool:
     return any(
-        (found := held.get(item["name"], (None, None))[index]) is not None
+        (found := held.get(item.get("name", ""), (None, None))[index]) is not None
         and found != ((item.get("resources") or {}).get("requests") or {})
-        for key in ("initContainers", "containers")
-        for item in spec.get(key) or ()
+        for item in (spec, *(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
     )
 
 
 def _as_held(spec: dict[str, Any], held: dict[str, tuple[Any, Any]], index: int) -> dict[str, Any]:
-    """Return a spec whose containers ask for what they have; others, and what is not said, as written."""
+    """Return a spec that asks for what pod and containers have; others, and what is not said, as written."""
 
     def view(item: dict[str, Any]) -> dict[str, Any]:
-        found = held.get(item["name"], (None, None))[index]
+        found = held.get(item.get("name", ""), (None, None))[index]
         return item if found is None else {**item, "resources": {"requests": found}}
 
     keys = ("initContainers", "containers")
-    return {**spec, **{key: [view(item) for item in spec.get(key) or ()] for key in keys}}
+    return {**view(spec), **{key: [view(item) for item in spec.get(key) or ()] for key in keys}}
 
 
 def _term(

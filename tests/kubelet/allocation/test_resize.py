@@ -1,13 +1,14 @@
 """Which running containers must change."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import orjson
 import pytest
 from pods import NOW, container, have, pod, running
 
 from tiphys.kubelet.allocation.resize import changed_resources, plan_resizes
-from tiphys.kubelet.lifecycle import PodState, plan
+from tiphys.kubelet.lifecycle import RESIZE, PodState, plan
 from tiphys.kubelet.runtime import CONTAINER_RESOURCES
 
 
@@ -67,3 +68,27 @@ def test_containers_before_the_others(more):
 def test_containers_of_unknown_make_are_left_alone():
     the_pod = pod(container(resources={"requests": {"cpu": "2"}}))
     assert plan(the_pod, have(running()), NOW, PodState()).resizes == ()
+
+
+def whole(memory, *containers):
+    return pod(*containers, resources={"limits": {"memory": memory}})
+
+
+def test_the_pod_as_a_whole():
+    the_pod = whole("64Mi", container(resources={"limits": {"memory": "32Mi"}}))
+    runtime = have(made_with({"limits": {"memory": "32Mi"}}))
+    for applied, due in (("128Mi", True), ("64Mi", False), ("65536Ki", False)):
+        state = PodState(pod_applied={"limits": {"memory": applied}})
+        assert plan(the_pod, runtime, NOW, state).resize_pod is due
+        assert plan(the_pod, runtime, NOW, state).resizes == ()
+    assert plan(the_pod, runtime, NOW, PodState()).resize_pod is False
+    later = {RESIZE: NOW + timedelta(seconds=1)}
+    state = PodState(pod_applied={"limits": {"memory": "128Mi"}}, retry_at=later)
+    assert plan(the_pod, runtime, NOW, state).resize_pod is False
+
+
+def test_containers_that_have_the_limits_of_the_pod():
+    runtime = have(made_with({"inherited": {"memory": "128Mi"}}))
+    (resize,) = plan(whole("64Mi", container()), runtime, NOW, PodState()).resizes
+    assert resize.linux["memory_limit_in_bytes"] == 64 * 2**20
+    assert plan_resizes(whole("64Mi", container()), runtime, {"c0": resize.resources}) == []

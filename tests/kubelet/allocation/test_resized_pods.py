@@ -1,7 +1,7 @@
 """Resizes on a whole node: when they wait, are carried out, fail, and what is told of them."""
 
 import pytest
-from fake_node import Node
+from fake_node import NoCgroups, Node
 
 from tiphys.apimachinery.meta import copy_object
 from tiphys.client.kinds import PODS
@@ -187,3 +187,62 @@ async def test_liveness_restarts_what_ends_well(node):
             containers=[{"name": "c", "image": "img:1", "livenessProbe": probe}], restartPolicy="OnFailure"
         )
         await node.until(lambda: node.container().get("restartCount") == 1)
+
+
+def resize_whole(node, memory, generation):
+    pod = copy_object(node.api.get(PODS, "p", "default"))
+    pod["metadata"]["generation"] = generation
+    pod["spec"]["resources"] = whole(memory)
+    node.api.put(PODS, pod)
+
+
+def whole(memory):
+    return {"requests": {"memory": memory}, "limits": {"memory": memory}}
+
+
+def told_of_whole(node):
+    status = node.status()
+    return status.get("allocatedResources"), status.get("resources")
+
+
+async def test_the_pod_as_a_whole(node, monkeypatch):
+    """Its own cgroup, and the containers that have no limit but the pod's, are changed; it is kept."""
+    sizes = []
+    monkeypatch.setattr(NoCgroups, "apply", lambda _, pod: sizes.append(pod["spec"].get("resources")))
+
+    changed = []
+
+    async def update(container_id, linux):
+        changed.append(linux["memory_limit_in_bytes"])
+
+    monkeypatch.setattr(node.runtime, "update_resources", update)
+    own = {"name": "own", "image": "img:1", "resources": {"limits": {"memory": "10Mi"}}}
+    async with node.running():
+        await node.create(containers=[{"name": "c", "image": "img:1"}, own], resources=whole("64Mi"))
+        await node.until(node.ready)
+        assert told_of_whole(node) == ({"memory": "64Mi"}, whole("64Mi"))
+        resize_whole(node, "96Mi", 2)
+        await node.until(lambda: told_of_whole(node) == ({"memory": "96Mi"}, whole("96Mi")) and settled(node))
+        assert node.container()["resources"] == {}
+        assert changed == [96 * MIB]
+        assert sizes[-2:] == [whole("96Mi")] * 2
+    async with node.running():
+        await node.until(lambda: node.kubelet.workers)
+        await node.create("late")
+        await node.until(lambda: node.ready("late"))
+        assert changed == [96 * MIB]
+        assert told_of_whole(node) == ({"memory": "96Mi"}, whole("96Mi"))
+
+
+async def test_the_pod_as_a_whole_keeps_what_it_uses(node, monkeypatch):
+    monkeypatch.setattr(NoCgroups, "memory_usage", lambda _, pod: 80 * MIB)
+    async with node.running():
+        await node.create(resources=whole("96Mi"))
+        await node.until(node.ready)
+        resize_whole(node, "64Mi", 2)
+        await node.until(lambda: (condition(node, "PodResizeInProgress") or {}).get("reason") == "Error")
+        text = "attempting to set pod memory limit (67108864) below current usage (83886080)"
+        found = condition(node, "PodResizeInProgress")
+        assert found["message"] == f"cannot decrease memory limits: {text}"
+        assert told_of_whole(node) == ({"memory": "64Mi"}, whole("96Mi"))
+        assert node.runtime.names("update_resources") == []

@@ -10,6 +10,8 @@ from tiphys.kubelet.cm.resources import (
     linux_resources,
     pod_amount,
     pod_linux_resources,
+    pod_requests,
+    with_pod_limits,
 )
 
 
@@ -41,6 +43,45 @@ def test_quota(milli, quota):
 )
 def test_linux_resources(resources, expected):
     assert linux_resources(resources) == expected
+
+
+def test_limits_of_the_whole_pod_are_those_of_containers_without():
+    the_pod = pod(resources=res(cpu="1", limit_cpu="2", limit_memory="128Mi"))
+    own = res(cpu="100m", limit_memory="64Mi")
+    found = with_pod_limits(the_pod, container(resources=own))
+    assert found == {**own, "inherited": {"cpu": "2"}}
+    assert linux_resources(found) == {
+        "cpu_shares": 102, "cpu_period": 100000, "cpu_quota": 200000, "memory_limit_in_bytes": 64 * 2**20,
+    }  # fmt: skip
+    assert linux_resources(with_pod_limits(the_pod, container())) == {
+        "cpu_shares": 2048, "cpu_period": 100000, "cpu_quota": 200000, "memory_limit_in_bytes": 128 * 2**20,
+    }  # fmt: skip
+    assert with_pod_limits(pod(), container(resources=own)) == own
+
+
+@pytest.mark.parametrize(
+    ("the_pod", "expected"),
+    [
+        (pod(), {}),
+        (
+            pod(
+                container(resources=res(cpu="500m", memory="64Mi")),
+                container("d", resources={"requests": {"cpu": "1", "memory": "1Gi", "example.com/x": "2"}}),
+                init=[container("i", resources=res(cpu="100m", memory="2G"))],
+            ),
+            {"cpu": "1500m", "example.com/x": "2", "memory": "1953125Ki"},
+        ),
+        (
+            pod(
+                container(resources=res(cpu="500m", memory="64Mi")), resources=res(cpu="2"),
+                overhead={"cpu": "250m", "memory": "1Mi"},
+            ),
+            {"cpu": "2", "memory": "64Mi"},
+        ),
+    ],
+)  # fmt: skip
+def test_all_that_a_pod_asks_for(the_pod, expected):
+    assert pod_requests(the_pod) == expected
 
 
 SIDECAR = container("s", restartPolicy="Always", resources=res(cpu="100m"))

@@ -65,11 +65,15 @@ def test_status():
     assert not {"runtimeHandlers", "features"} & set(made)
 
 
+WHOLE = "InPlacePodLevelResourcesVerticalScaling"
+
+
 def test_what_others_may_count_on():
-    off = ServerOptions(gates=resolve({"ExtendWebSocketsToKubelet": False}))
+    off = ServerOptions(gates=resolve(dict.fromkeys(("ExtendWebSocketsToKubelet", WHOLE), False)))
     always = ["GuaranteedQoSPodCPUResize", "RestartAllContainersOnContainerExits"]
+    usual = sorted(["ExtendWebSocketsToKubelet", WHOLE, *always])
     for options, declared in (
-        (OPTIONS, ["ExtendWebSocketsToKubelet", *always]), (replace(OPTIONS, server=off), always),
+        (OPTIONS, usual), (replace(OPTIONS, server=off), always),
     ):  # fmt: skip
         made = node_status(MACHINE, options, NodeFindings(GOOD), {}, NOW)
         assert made["declaredFeatures"] == declared

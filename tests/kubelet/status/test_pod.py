@@ -284,3 +284,18 @@ def test_what_others_say_of_a_pod_stays():
     the_pod = {**pod(), "status": said}
     made = status(the_pod, have(running()), ALL)
     assert {key: made[key] for key in said} == said
+
+
+def test_what_the_whole_pod_has():
+    resources = {"requests": {"cpu": "100m"}}
+    usual = status(pod(container(resources=resources)), have(running()))
+    assert (usual["allocatedResources"], "resources" in usual) == ({"cpu": "100m"}, False)
+    assert "allocatedResources" not in status(pod(), have(running()))
+    asked = pod(container(resources=resources), resources={"requests": {"cpu": "2"}, "limits": {"cpu": "2"}})
+    for applied, shown in (("2000m", "2"), ("1", "1")):
+        amounts = {"requests": {"cpu": applied}, "limits": {"cpu": applied}}
+        made = status(asked, have(running()), PodState(pod_applied=amounts))
+        assert made["allocatedResources"] == {"cpu": "2"}
+        assert made["resources"] == {"requests": {"cpu": shown}, "limits": {"cpu": shown}}
+    off = make_status(asked, have(running()), StatusInputs(PodState(), (), NOW, whole_pods=False))
+    assert not {"resources", "allocatedResources"} & set(off)

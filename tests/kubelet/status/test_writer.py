@@ -32,6 +32,15 @@ READY = {"type": "Ready", "status": "True", "lastTransitionTime": "t"}
             {"conditions": [READY]},
             {"conditions": [{"reason": None, **READY}]},
         ),
+        (
+            {"resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1"}}},
+            {"resources": {"limits": {"cpu": "2"}}, "allocatedResources": {"cpu": "1"}},
+            {
+                "resources": {"limits": {"cpu": "2", "memory": None}, "requests": None},
+                "allocatedResources": {"cpu": "1"},
+            },
+        ),
+        ({"allocatedResources": {"cpu": "1"}}, {}, {"allocatedResources": None}),
         ({}, {"conditions": [{"type": "theirs", "status": "True"}]}, {}),
         (
             {"conditions": [READY, {"type": "theirs", "status": "True"}, {"type": "DisruptionTarget"}]},

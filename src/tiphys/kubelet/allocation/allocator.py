@@ -40,6 +40,8 @@ class _Entry:
     allocation: Allocation
     applied: dict[str, Resources] = field(default_factory=dict)
     """Resources changed in place since a container's start, by its id."""
+    pod_applied: Resources = field(default_factory=dict)
+    """What the pod's own cgroup was given."""
     state: ResizeState = field(default_factory=ResizeState)
 
 
@@ -66,13 +68,13 @@ class Allocator:
     def adopt(self, pod: Object) -> None:
         """Take up a pod that runs already: with what an earlier kubelet promised it."""
         uid = _uid(pod)
-        self._entries[uid] = self._load(uid) or _Entry(allocation_of(pod))
+        self._entries[uid] = self._load(uid) or _new(pod)
 
     def admit(self, pod: Object) -> Rejection | None:
         """Promise a new pod what it asks for, or say why it cannot be."""
         rejection = admit(pod, self._others(pod), self._capacity())
         if rejection is None:
-            self._entries[_uid(pod)] = _Entry(allocation_of(pod))
+            self._entries[_uid(pod)] = _new(pod)
             self._save(_uid(pod))
         return rejection
 
@@ -90,6 +92,17 @@ class Allocator:
         """Return the resources changed in place, by container id."""
         entry = self._entries.get(uid)
         return {} if entry is None else entry.applied
+
+    def pod_applied(self, uid: str) -> Resources | None:
+        """Return what the whole pod was given; None for a pod that is not known."""
+        entry = self._entries.get(uid)
+        return None if entry is None else entry.pod_applied
+
+    def note_pod_applied(self, uid: str, resources: Resources) -> None:
+        """The cgroup of a pod has been changed."""
+        if (entry := self._entries.get(uid)) is not None and entry.pod_applied != resources:
+            entry.pod_applied = resources
+            self._save(uid)
 
     def note_applied(self, uid: str, container_id: str, resources: Resources, alive: set[str]) -> None:
         """A running container has been changed; of those not ``alive`` nothing need be known."""
@@ -193,6 +206,7 @@ class Allocator:
             "containers": entry.allocation.containers,
             "pod": entry.allocation.pod,
             "applied": entry.applied,
+            "podApplied": entry.pod_applied,
         }
         made = self._folder / f"{uid}.tmp"
         try:
@@ -204,12 +218,19 @@ class Allocator:
     def _load(self, uid: str) -> _Entry | None:
         try:
             found: dict[str, Any] = orjson.loads((self._folder / f"{uid}.json").read_bytes())
-            return _Entry(Allocation(found["containers"], found["pod"]), dict(found["applied"]))
+            allocation = Allocation(found["containers"], found["pod"])
+            given = found.get("podApplied", found["pod"])
+            return _Entry(allocation, dict(found["applied"]), dict(given or {}))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
             log.warning("allocation not read pod=%s error=%s", uid, error)
             return None
+
+
+def _new(pod: Object) -> _Entry:
+    allocation = allocation_of(pod)
+    return _Entry(allocation, pod_applied=allocation.pod or {})
 
 
 def _uid(pod: Object) -> str:

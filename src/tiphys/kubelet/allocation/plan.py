@@ -19,7 +19,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.kubelet.admission import NodeCapacity, admit
 from tiphys.kubelet.allocation.resize import Resources, changed_resources
 from tiphys.kubelet.cm.qos import GUARANTEED, qos_class, spec_containers
-from tiphys.kubelet.cm.resources import pod_amount
+from tiphys.kubelet.cm.resources import pod_amount, pod_limits_known
 
 DEFERRED, INFEASIBLE, ERROR = "Deferred", "Infeasible", "Error"
 RESIZE_PENDING, RESIZE_IN_PROGRESS = "PodResizePending", "PodResizeInProgress"
@@ -141,33 +141,41 @@ def _sorted(resources: Resources) -> dict[str, Any]:
 
 
 def memory_faults(
-    pod: Object, usage: Mapping[str, int], running: Mapping[str, Resources], pod_usage: int | None
+    pod: Object,
+    usage: Mapping[str, int],
+    running: Mapping[str, Resources],
+    pod_usage: int | None,
+    given: Resources | None = None,
 ) -> str:
     """Return why memory limits may not shrink as the allocation says, or "".
 
     ``running`` has the resources that containers to be changed in place run with, by name; ``usage`` the
-    memory they use. The pod's own limit is looked at when any of them shrinks.
+    memory they use, ``given`` what the whole pod has. The pod's own limit is looked at when any shrinks.
     """
-    faults, shrinks = [], False
+    whole, before = (_memory_limit(item) for item in (pod["spec"].get("resources") or {}, given or {}))
+    faults, shrinks = [], given is not None and _shrinks(whole, before)
     for container in spec_containers(pod):
         name = container["name"]
         if name not in running:
             continue
         new, old = (_memory_limit(item) for item in (container.get("resources") or {}, running[name]))
-        if new is None or (old is not None and new >= old):
+        if new is None or not _shrinks(new, old):
             continue
         shrinks = True
         if name in usage and new < usage[name]:
             limit = f'container "{name}" memory limit ({new})'
             faults.append(f"attempting to set {limit} below current usage ({usage[name]})")
-    limits = [_memory_limit(item.get("resources") or {}) for item in spec_containers(pod)]
-    most = pod_amount(pod, "limits", "memory")
-    if shrinks and pod_usage is not None and None not in limits and most < pod_usage:
+    most = pod_amount(pod, "limits", "memory") if pod_limits_known(pod, "memory") else None
+    if shrinks and pod_usage is not None and most is not None and most < pod_usage:
         faults.insert(0, f"attempting to set pod memory limit ({most}) below current usage ({pod_usage})")
     if not faults:
         return ""
     told = faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]"
     return f"cannot decrease memory limits: {told}"
+
+
+def _shrinks(new: int | None, old: int | None) -> bool:
+    return new is not None and (old is None or new < old)
 
 
 def _memory_limit(resources: Resources) -> int | None:

@@ -25,7 +25,8 @@ class PodResizer:
         """Make the changes; returns what stands against them, or "". Raises RuntimeUnavailable."""
         node, uid = self._node, pod["metadata"]["uid"]
         running = self._running(uid, resizes)
-        fault = await self._memory_fault(pod, running)
+        given = node.allocator.pod_applied(uid)
+        fault = await self._memory_fault(pod, running, given)
         if fault:
             return fault
         # The pod's own cgroup makes room first, and is fitted again when the containers have shrunk.
@@ -40,6 +41,7 @@ class PodResizer:
             alive = {container.id for container in node.cache.get(uid).containers}
             node.allocator.note_applied(uid, item.container_id, item.resources, alive)
         await asyncio.to_thread(node.cgroups.apply, pod)
+        node.allocator.note_pod_applied(uid, pod["spec"].get("resources") or {})
         return ""
 
     def _running(self, uid: str, resizes: Sequence[Resize]) -> dict[str, Resources]:
@@ -49,9 +51,11 @@ class PodResizer:
         containers = self._node.cache.get(uid).containers
         return {item.name: resources_of(item, applied) for item in containers if item.id in ids}
 
-    async def _memory_fault(self, pod: Object, running: Mapping[str, Resources]) -> str:
+    async def _memory_fault(
+        self, pod: Object, running: Mapping[str, Resources], given: Resources | None
+    ) -> str:
         """A limit below what is used would have the kernel kill what was to be kept."""
-        if not memory_faults(pod, dict.fromkeys(running, _ALL), running, _ALL):
+        if not memory_faults(pod, dict.fromkeys(running, _ALL), running, _ALL, given):
             return ""  # nothing shrinks
         try:
             stats = await self._node.runtime.container_stats()
@@ -66,7 +70,7 @@ class PodResizer:
             if item.pod_uid == pod["metadata"]["uid"] and used is not None:
                 usage[item.name] = used
         pod_usage = await asyncio.to_thread(self._node.cgroups.memory_usage, pod)
-        return memory_faults(pod, usage, running, pod_usage)
+        return memory_faults(pod, usage, running, pod_usage, given)
 
 
 _ALL = 2**63

@@ -14,7 +14,7 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.quantity import parse
 from tiphys.kubelet.cm.qos import spec_containers
-from tiphys.kubelet.cm.resources import is_sidecar, linux_resources
+from tiphys.kubelet.cm.resources import is_sidecar, linux_resources, with_pod_limits
 from tiphys.kubelet.runtime import CONTAINER_RESOURCES, Container, RuntimePod
 
 Resources = Mapping[str, Any]
@@ -44,7 +44,7 @@ def resources_of(container: Container, applied: Mapping[str, Resources]) -> Reso
 def changed_resources(have: Resources, want: Resources) -> set[str]:
     """Return which of cpu and memory differ in amount; other spellings of an amount are no change."""
     changed = set()
-    for kind in ("requests", "limits"):
+    for kind in ("requests", "limits", "inherited"):
         before, after = have.get(kind) or {}, want.get(kind) or {}
         for name in _RESIZABLE:
             old, new = before.get(name), after.get(name)
@@ -53,6 +53,11 @@ def changed_resources(have: Resources, want: Resources) -> set[str]:
             ):
                 changed.add(name)
     return changed
+
+
+def whole_pod_differs(pod: Object, applied: Resources | None) -> bool:
+    """Whether the whole pod has other resources than it asks for; None: nobody knows what it has."""
+    return applied is not None and bool(changed_resources(applied, pod["spec"].get("resources") or {}))
 
 
 def plan_resizes(pod: Object, runtime: RuntimePod, applied: Mapping[str, Resources]) -> list[Resize]:
@@ -65,7 +70,7 @@ def plan_resizes(pod: Object, runtime: RuntimePod, applied: Mapping[str, Resourc
             continue
         if CONTAINER_RESOURCES not in running.annotations and running.id not in applied:
             continue
-        wanted = container.get("resources") or {}
+        wanted = with_pod_limits(pod, container)
         changed = changed_resources(resources_of(running, applied), wanted)
         if not changed:
             continue

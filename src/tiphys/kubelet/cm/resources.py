@@ -5,10 +5,11 @@ Source: cgroups' cpu.shares, cpu.cfs_quota_us, memory.limit_in_bytes; KEP-753 fo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tiphys.apimachinery.meta import Object
-from tiphys.apimachinery.quantity import parse
+from tiphys.apimachinery.quantity import from_milli, from_value, parse
 
 _PERIOD_US = 100_000
 _MIN_QUOTA_US = 1000
@@ -38,9 +39,19 @@ def cpu_quota(milli: int) -> int:
     return max(_MIN_QUOTA_US, milli * _PERIOD_US // 1000) if milli > 0 else 0
 
 
-def linux_resources(resources: dict[str, Any] | None, *, cfs_quota: bool = True) -> dict[str, int]:
-    """Return CRI's LinuxContainerResources for one container's ``resources``."""
-    requests, limits = (resources or {}).get("requests"), (resources or {}).get("limits")
+def with_pod_limits(pod: Object, container: dict[str, Any]) -> dict[str, Any]:
+    """Return a container's resources; limits that the whole pod has and it has not are ``inherited``."""
+    own: dict[str, Any] = container.get("resources") or {}
+    limits = own.get("limits") or {}
+    whole = (pod["spec"].get("resources") or {}).get("limits") or {}
+    inherited = {name: whole[name] for name in ("cpu", "memory") if name in whole and name not in limits}
+    return {**own, "inherited": inherited} if inherited else own
+
+
+def linux_resources(resources: Mapping[str, Any] | None, *, cfs_quota: bool = True) -> dict[str, int]:
+    """Return CRI's LinuxContainerResources for one container's ``resources``, its pod's limits included."""
+    told = resources or {}
+    requests, limits = told.get("requests"), {**(told.get("inherited") or {}), **(told.get("limits") or {})}
     limit_milli = cpu_milli(limits)
     request_milli = cpu_milli(requests)
     if request_milli is None:
@@ -73,8 +84,9 @@ def pod_amount(pod: Object, kind: str, name: str) -> int:
         return int(quantity.milli() if name == "cpu" else quantity.value())
 
     spec = pod["spec"]
+    overhead = amount({kind: spec.get("overhead") or {}})
     if name in ((spec.get("resources") or {}).get(kind) or {}):
-        return amount(spec["resources"])
+        return amount(spec["resources"]) + overhead
     total = sum(amount(item.get("resources")) for item in spec.get("containers") or ())
     sidecars = peak = 0
     for item in spec.get("initContainers") or ():
@@ -84,8 +96,25 @@ def pod_amount(pod: Object, kind: str, name: str) -> int:
             peak = max(peak, sidecars)
         else:
             peak = max(peak, sidecars + own)
-    overhead = amount({kind: spec.get("overhead") or {}})
     return max(total + sidecars, peak) + overhead
+
+
+def pod_requests(pod: Object) -> dict[str, str]:
+    """Return all that a pod asks for without overhead, as text in the family of suffixes used first."""
+    spec = pod["spec"]
+    items = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ()), spec]
+    asked = [(item.get("resources") or {}).get("requests") or {} for item in items]
+    bare = {"spec": {**spec, "overhead": None}}
+    texts: dict[str, str] = {}
+    for amounts in asked:
+        for name, text in amounts.items():
+            texts.setdefault(name, str(text))
+    found = {}
+    for name in sorted(texts):
+        amount = pod_amount(bare, "requests", name)
+        made = from_milli(amount) if name == "cpu" else from_value(amount, parse(texts[name]).format)
+        found[name] = str(made)
+    return found
 
 
 def pod_limits_known(pod: Object, name: str) -> bool:

@@ -17,7 +17,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.kubelet import runtime
 from tiphys.kubelet.cm.devices import Extras
 from tiphys.kubelet.cm.qos import oom_score_adj
-from tiphys.kubelet.cm.resources import linux_resources
+from tiphys.kubelet.cm.resources import linux_resources, with_pod_limits
 from tiphys.kubelet.kuberuntime.env import expand
 from tiphys.kubelet.kuberuntime.sandbox import NodeSettings, pod_labels
 from tiphys.kubelet.kuberuntime.security import container_security
@@ -59,7 +59,7 @@ def container_annotations(pod: Object, container: dict[str, Any], attempt: int) 
         runtime.TERMINATION_PATH: container.get("terminationMessagePath") or DEFAULT_TERMINATION_PATH,
         runtime.TERMINATION_POLICY: container.get("terminationMessagePolicy") or "File",
         runtime.GRACE_PERIOD: str(grace),
-        runtime.CONTAINER_RESOURCES: orjson.dumps(container.get("resources") or {}).decode(),
+        runtime.CONTAINER_RESOURCES: orjson.dumps(with_pod_limits(pod, container)).decode(),
     }
 
 
@@ -72,7 +72,7 @@ def container_config(
     pod: Object, container: dict[str, Any], given: ContainerInputs, node: NodeSettings
 ) -> Config:
     """Return ``ContainerConfig``."""
-    resources: Config = dict(linux_resources(container.get("resources")))
+    resources: Config = dict(linux_resources(with_pod_limits(pod, container)))
     resources["oom_score_adj"] = oom_score_adj(pod, container, node.node_memory_bytes)
     env = {**given.extras.env, **given.env}
     # For command and arguments unknown names stay as written, as in variables.

@@ -12,7 +12,6 @@ from typing import Any
 
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.dataclass import dataclass
-from tiphys.apimachinery.featuregates import DEFAULTS
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.quantity import Quantity, parse
 from tiphys.apimachinery.release import RELEASE
@@ -22,7 +21,7 @@ from tiphys.kubelet.runtime import Image, RuntimeInfo
 
 _FEATURES = ("GuaranteedQoSPodCPUResize", "RestartAllContainersOnContainerExits")
 """What not every kubelet can: no container has processors of its own here, so all may be resized."""
-_GATED_FEATURES = ("ExtendWebSocketsToKubelet",)
+_GATED_FEATURES = ("ExtendWebSocketsToKubelet", "InPlacePodLevelResourcesVerticalScaling")
 _MAX_IMAGES = 50
 _MAX_NAMES = 5
 _PRESSURES = (
@@ -173,8 +172,7 @@ def node_status(
 
 def _declared(options: KubeletOptions) -> list[str]:
     """Return what others may count on, in the order of names."""
-    gates = options.server.gates if options.server else DEFAULTS
-    return sorted([*_FEATURES, *(gate for gate in _GATED_FEATURES if gates.enabled(gate))])
+    return sorted([*_FEATURES, *(gate for gate in _GATED_FEATURES if options.gates.enabled(gate))])
 
 
 def _abilities(runtime: RuntimeInfo | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.meta import Object
 from tiphys.kubelet.allocation.resize import changed_resources, resources_of
-from tiphys.kubelet.cm.resources import is_sidecar
+from tiphys.kubelet.cm.resources import is_sidecar, with_pod_limits
 from tiphys.kubelet.lifecycle import PodState, Waiting
 from tiphys.kubelet.restarts import is_past, restart_epoch
 from tiphys.kubelet.runtime import Container, ContainerState, RuntimePod
@@ -198,8 +198,9 @@ class ContainerStatuses:
         applied = wanted
         if latest is not None and latest.running:
             running_with = resources_of(latest, self._state.applied)
+            intended = with_pod_limits(self._pod, container)
             # Another spelling of the same amounts is shown as it is written now.
-            applied = dict(running_with) if changed_resources(running_with, wanted) else wanted
+            applied = dict(running_with) if changed_resources(running_with, intended) else wanted
         shown = {key: applied[key] for key in ("limits", "requests") if applied.get(key)}
         if shown or latest is not None:
             status["resources"] = shown

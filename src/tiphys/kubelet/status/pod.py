@@ -14,8 +14,9 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.kubelet.admission import Rejection, finished
 from tiphys.kubelet.allocation.plan import ERROR, RESIZE_IN_PROGRESS, RESIZE_PENDING, ResizeState
+from tiphys.kubelet.allocation.resize import Resources, changed_resources
 from tiphys.kubelet.cm.qos import qos_class
-from tiphys.kubelet.cm.resources import is_sidecar
+from tiphys.kubelet.cm.resources import is_sidecar, pod_requests
 from tiphys.kubelet.lifecycle import PodState
 from tiphys.kubelet.restarts import may_restart_all, restart_epoch, restarting_all, should_restart
 from tiphys.kubelet.runtime import ContainerState, RuntimePod
@@ -221,6 +222,8 @@ class StatusInputs:
     now: datetime
     stopped: bool = False
     """Nothing will be started any more."""
+    whole_pods: bool = True
+    """Whether it is told what the pod as a whole has."""
 
 
 def make_status(pod: Object, runtime: RuntimePod, given: StatusInputs) -> dict[str, Any]:
@@ -250,6 +253,8 @@ def make_status(pod: Object, runtime: RuntimePod, given: StatusInputs) -> dict[s
     status: dict[str, Any] = {"phase": phase, "conditions": _conditions(pod, wanted, given.now)}
     status.update(_told(pod, given))
     status.update(_addresses(pod, runtime, old, given.host_ips))
+    if given.whole_pods:
+        status.update(_amounts(pod, state.pod_applied))
     for key, items in (
         ("initContainerStatuses", init),
         ("containerStatuses", main),
@@ -279,6 +284,19 @@ def _told(pod: Object, given: StatusInputs) -> dict[str, Any]:
         told["observedGeneration"] = generation
     told["startTime"] = old.get("startTime") or rfc3339(given.now)
     told["qosClass"] = old.get("qosClass") or qos_class(pod)
+    return told
+
+
+def _amounts(pod: Object, applied: Resources | None) -> dict[str, Any]:
+    """Return what the pod was promised, and what it has where it asks for something as a whole."""
+    told: dict[str, Any] = {}
+    if requests := pod_requests(pod):
+        told["allocatedResources"] = requests
+    wanted = pod["spec"].get("resources") or {}
+    # Another spelling of the same amounts is shown as it is written now.
+    shown = wanted if applied is None or not changed_resources(applied, wanted) else applied
+    if has := {key: dict(shown[key]) for key in ("limits", "requests") if shown.get(key)}:
+        told["resources"] = has
     return told
 
 

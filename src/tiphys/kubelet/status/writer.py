@@ -23,7 +23,9 @@ _REPLACED = ("podIPs", "hostIPs")
 _OWN = (
     "phase", "reason", "message", "podIP", "podIPs", "hostIP", "hostIPs", "startTime", "qosClass",
     "initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses", "observedGeneration",
+    "allocatedResources", "resources",
 )  # fmt: skip
+_AMOUNTS = ("allocatedResources", "resources")
 
 
 def status_patch(current: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
@@ -35,6 +37,8 @@ def status_patch(current: dict[str, Any], wanted: dict[str, Any]) -> dict[str, A
             continue
         if key in _REPLACED and want and have:
             patch[key] = [*want, {"$patch": "replace"}]
+        elif key in _AMOUNTS and want and have:
+            patch[key] = _turned(have, want)
         else:
             patch[key] = want
     have_conditions = {item.get("type"): item for item in current.get("conditions") or ()}
@@ -50,6 +54,15 @@ def status_patch(current: dict[str, Any], wanted: dict[str, Any]) -> dict[str, A
             {**{key: None for key in have_conditions.get(item["type"], {}) if key not in item}, **item}
             for item in own
         ] + gone
+    return patch
+
+
+def _turned(have: dict[str, Any], want: dict[str, Any]) -> dict[str, Any]:
+    """Return the merge patch that turns one map into the other: what is not wanted must be said to go."""
+    patch: dict[str, Any] = {key: None for key in have if key not in want}
+    for key, value in want.items():
+        before = have.get(key)
+        patch[key] = _turned(before, value) if isinstance(before, dict) else value
     return patch
 
 
