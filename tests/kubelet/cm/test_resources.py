@@ -140,13 +140,44 @@ def test_qos(resources, expected):
     [
         ({}, 0, 1000),
         (res("1", "1Mi", "1", "1Mi"), 0, -997),
-        ({}, 2_000_001_000, -997),
+        ({}, 2_000_001_000, 1000),
         (res(memory="250"), 0, 750),
         (res(cpu="1"), 0, 999),
         (res(memory="999"), 0, 3),
     ],
-    ids=["best effort", "guaranteed", "critical", "burstable", "no memory", "nearly all"],
+    ids=["best effort", "guaranteed", "of high priority", "burstable", "no memory", "nearly all"],
 )
 def test_oom_scores(resources, priority, score):
     spec = container(resources=resources)
     assert oom_score_adj(pod(spec, priority=priority), spec, 1000) == score
+
+
+def test_what_the_node_needs_survives():
+    def score(**spec):
+        return oom_score_adj(pod(container(), **spec), container(), 1000)
+
+    assert score(priorityClassName="system-node-critical", priority=2_000_001_000) == -997
+    assert score(priorityClassName="system-cluster-critical", priority=2_000_000_000) == 1000
+    assert score(priorityClassName="system-node-critical") == 1000
+    static = pod(container(), priorityClassName="system-node-critical")
+    static["metadata"]["annotations"] = {"kubernetes.io/config.source": "file"}
+    assert oom_score_adj(static, container(), 1000) == -997
+
+
+def test_sidecars_survive_as_long_as_the_first_to_die():
+    small, big = (container(name, resources=res(memory=name)) for name in ("200", "500"))
+    low, high = (
+        container("s", restartPolicy="Always", resources=res(memory=memory)) for memory in ("1", "300")
+    )
+    assert oom_score_adj(pod(small, big, init=[low]), low, 1000) == 800
+    assert oom_score_adj(pod(small, big, init=[high]), high, 1000) == 700
+    assert oom_score_adj(pod(small, big, init=[low]), big, 1000) == 500
+    once = container("s", resources=res(memory="1"))
+    assert oom_score_adj(pod(small, big, init=[once]), once, 1000) == 999
+
+
+def test_what_only_the_whole_pod_asks_for_is_everybodys():
+    one, other = container("a", resources=res(memory="100")), container("b")
+    shared = pod(one, other, resources=res(memory="300", limit_memory="600"))
+    assert oom_score_adj(shared, one, 1000) == 800
+    assert oom_score_adj(shared, other, 1000) == 900

@@ -3,6 +3,7 @@ from datetime import timedelta
 import pytest
 from pods import NOW, ago, container, pod
 
+from tiphys.kubelet.cm.qos import is_critical
 from tiphys.kubelet.eviction.plan import (
     DEFAULT_HARD,
     Observation,
@@ -10,7 +11,6 @@ from tiphys.kubelet.eviction.plan import (
     Pressure,
     Threshold,
     choose,
-    critical,
     due,
     observe_pressure,
     over_own_limits,
@@ -142,8 +142,8 @@ def test_processes_are_not_asked_for():
 
 
 def test_static_pods_stay():
-    assert critical(pod(meta={"annotations": {"kubernetes.io/config.source": "file"}}))
-    assert not critical(pod())
+    assert is_critical(pod(meta={"annotations": {"kubernetes.io/config.source": "file"}}))
+    assert not is_critical(pod())
 
 
 def test_victim_of_memory():

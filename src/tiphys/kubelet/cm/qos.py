@@ -10,6 +10,7 @@ from typing import Any
 
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.quantity import parse
+from tiphys.kubelet.cm.resources import is_sidecar, pod_amount
 
 GUARANTEED = "Guaranteed"
 BURSTABLE = "Burstable"
@@ -17,6 +18,8 @@ BEST_EFFORT = "BestEffort"
 
 _COMPUTE = ("cpu", "memory")
 CRITICAL_PRIORITY = 2_000_000_000
+_NODE_CRITICAL = "system-node-critical"
+_CONFIG_SOURCE = "kubernetes.io/config.source"
 _GUARANTEED_SCORE = -997
 _BEST_EFFORT_SCORE = 1000
 
@@ -60,17 +63,37 @@ def qos_class(pod: Object) -> str:
 
 def oom_score_adj(pod: Object, container: dict[str, Any], node_memory_bytes: int) -> int:
     """Return the score for a container's processes: lower survives longer."""
-    if (pod["spec"].get("priority") or 0) >= CRITICAL_PRIORITY:
-        return _GUARANTEED_SCORE
+    spec = pod["spec"]
     kind = qos_class(pod)
-    if kind == GUARANTEED:
+    if kind == GUARANTEED or (spec.get("priorityClassName") == _NODE_CRITICAL and is_critical(pod)):
         return _GUARANTEED_SCORE
     if kind == BEST_EFFORT:
         return _BEST_EFFORT_SCORE
-    resources = container.get("resources") or {}
-    text = (resources.get("requests") or {}).get("memory", "0")
-    request = parse(str(text)).value()
-    score = 1000 - (1000 * request) // max(node_memory_bytes, 1)
-    if score < 1000 + _GUARANTEED_SCORE:
-        return 1000 + _GUARANTEED_SCORE
-    return _BEST_EFFORT_SCORE - 1 if score == _BEST_EFFORT_SCORE else int(score)
+    request = _memory(container)
+    if any(
+        item["name"] == container["name"] and is_sidecar(item) for item in spec.get("initContainers") or ()
+    ):
+        # It lives as long as the one that dies first without it.
+        request = max(request, min(map(_memory, spec["containers"])))
+    score = 1000 - 1000 * (request + _share_of_rest(pod)) // max(node_memory_bytes, 1)
+    return max(1000 + _GUARANTEED_SCORE, min(_BEST_EFFORT_SCORE - 1, score))
+
+
+def is_critical(pod: Object) -> bool:
+    """Whether the node itself needs a pod: static ones, and those of system priority."""
+    source = (pod["metadata"].get("annotations") or {}).get(_CONFIG_SOURCE, "api")
+    return source != "api" or (pod["spec"].get("priority") or 0) >= CRITICAL_PRIORITY
+
+
+def _memory(item: dict[str, Any]) -> int:
+    return int(parse(str(((item.get("resources") or {}).get("requests") or {}).get("memory", "0"))).value())
+
+
+def _share_of_rest(pod: Object) -> int:
+    """Return each container's part of what the pod as a whole asks for and none of them does."""
+    spec = pod["spec"]
+    whole = _memory(spec)
+    if not whole:
+        return 0
+    own = pod_amount({"spec": {**spec, "resources": None, "overhead": None}}, "requests", "memory")
+    return (whole - own) // len(list(spec_containers(pod)))

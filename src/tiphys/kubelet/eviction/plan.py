@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.quantity import BINARY_SI, QuantityError, from_value, parse
-from tiphys.kubelet.cm.qos import CRITICAL_PRIORITY
+from tiphys.kubelet.cm.qos import is_critical
 from tiphys.kubelet.cm.resources import pod_amount
 
 MEMORY, DISK, PIDS = "MemoryPressure", "DiskPressure", "PIDPressure"
@@ -177,13 +177,7 @@ def rank(uses: Iterable[PodUse], resource: str) -> list[PodUse]:
         over = resource not in ("inodes", "pids") and used > asked
         return (not over, item.pod["spec"].get("priority") or 0, asked - used)
 
-    return sorted((item for item in uses if not critical(item.pod)), key=key)
-
-
-def critical(pod: Object) -> bool:
-    """Whether the node itself needs the pod: static ones and those of system priority are never evicted."""
-    source = (pod["metadata"].get("annotations") or {}).get("kubernetes.io/config.source")
-    return source == "file" or (pod["spec"].get("priority") or 0) >= CRITICAL_PRIORITY
+    return sorted((item for item in uses if not is_critical(item.pod)), key=key)
 
 
 def choose(
@@ -264,7 +258,7 @@ def refused_under(pod: Object, conditions: Iterable[str], qos: str, tolerated: S
 
     Short memory keeps away only who asked for none; ``tolerated`` are keys of taints that the pod tolerates.
     """
-    if critical(pod):
+    if is_critical(pod):
         return []
     held = sorted(conditions)
     if held == [MEMORY] and (qos != "BestEffort" or "node.kubernetes.io/memory-pressure" in tolerated):
