@@ -188,13 +188,26 @@ async def test_health(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("path", "status"),
-    [("/healthz", 200), ("/healthz/ping", 200), ("/healthz/no", 404), ("/pods", 404), ("/", 404)],
+    ("path", "status", "body"),
+    [
+        ("/healthz", 200, b"ok"),
+        ("/healthz?verbose", 200, b"[+]ping ok\nhealthz check passed\n"),
+        ("/healthz/ping", 200, b"ok"),
+        ("/healthz/syncloop", 404, b"404 page not found\n"),
+        ("/healthz/log", 404, b"404 page not found\n"),
+        ("/pods", 404, b"404 page not found\n"),
+        ("/", 404, b"404 page not found\n"),
+    ],
 )
-async def test_the_plain_port_has_health_alone(tmp_path, path, status):
-    made = server(tmp_path, have())
-    made._node.clock = FakeClock()
-    assert (await made.handle_health(Request("GET", path))).status == status
+async def test_the_plain_port_tells_whether_anybody_is_there(tmp_path, path, status, body):
+    clock = FakeClock()
+    began = clock.monotonic()
+    made = server(tmp_path, have(), looked=lambda: began)
+    made._node.clock = clock
+    clock.advance(1000)
+    path, _, query = path.partition("?")
+    answer = await made.handle_health(Request("GET", path, query))
+    assert (answer.status, answer.body) == (status, body)
 
 
 async def test_configz(tmp_path):

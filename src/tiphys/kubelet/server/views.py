@@ -56,7 +56,13 @@ class NodeViews:
 
     async def health(self, request: Request, parts: list[str]) -> Response:
         """Answer for all checks, or for the one that is named."""
-        faults = {"ping": "", "log": _log_fault(), "syncloop": self._loop_fault()}
+        return self._health(request, parts, {"ping": "", "log": _log_fault(), "syncloop": self._loop_fault()})
+
+    def ping(self, request: Request, parts: list[str]) -> Response:
+        """Answer on the port that has health alone: whether anybody is there."""
+        return self._health(request, parts, {"ping": ""})
+
+    def _health(self, request: Request, parts: list[str], faults: dict[str, str]) -> Response:
         excluded = () if parts else request.query.get("exclude") or ()
         for name in parts or faults:
             if name not in excluded:
