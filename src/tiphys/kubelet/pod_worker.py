@@ -198,7 +198,7 @@ class PodWorker:
         """One round. Returns whether all is over, and when to look again."""
         pod = self._writer.latest(self._pod)
         runtime = self._node.cache.get(self.uid)
-        self._admit(pod)
+        await self._admit(pod)
         deleted = self._removed or "deletionTimestamp" in pod["metadata"]
         self._state = replace(self._state, deleted=deleted)
         stopping = deleted or self._state.rejection is not None or finished(pod)
@@ -286,11 +286,11 @@ class PodWorker:
         soon = min(_LOOK_MAX_S, max(_LOOK_MIN_S, min(ages) / 4))
         return soon if wake_after_s is None else min(soon, wake_after_s)
 
-    def _admit(self, pod: Object) -> None:
+    async def _admit(self, pod: Object) -> None:
         if self._admitted or self._removed or "deletionTimestamp" in pod["metadata"] or finished(pod):
             return
         self._admitted = True
-        rejection = self._node.allocator.admit(pod) or self._node.devices.assign(pod)
+        rejection = self._node.allocator.admit(pod) or await self._node.devices.assign(pod)
         if rejection is not None:
             self._reject(pod, rejection)
             told = f"Pod was rejected: {rejection.message}"

@@ -11,6 +11,7 @@ from device_plugin import GPU, Plugin
 from fake_node import Node
 
 from tiphys.client.kinds import NODES, PODS
+from tiphys.kubelet.runtime import RuntimeFailure
 
 pytestmark = pytest.mark.usefixtures("no_cgroups")
 
@@ -98,6 +99,22 @@ async def test_a_restarted_kubelet_knows_who_has_what(node):
     ]
 
 
+async def test_what_comes_with_devices_is_kept(node):
+    async with node.running():
+        await offer(node)
+        await node.create(containers=wants(1))
+        await node.until(node.ready)
+    await node.plugin.server.stop(None)
+    async with node.running():
+        await node.until(lambda: node.kubelet.workers)
+        node.runtime.exit("c", 1)
+        await node.until(lambda: node.container().get("restartCount") == 1 and node.ready())
+    given = [config["envs"] for config in node.runtime.configs.values() if config.get("devices")]
+    assert len(given) == 2
+    assert all({"key": "GPUS", "value": b"g0"} in variables for variables in given)
+    assert node.plugin.calls == [("Allocate", ["g0"])]
+
+
 async def test_a_plugin_that_goes_away_leaves_nothing_healthy(node):
     async with node.running():
         await offer(node)
@@ -105,14 +122,31 @@ async def test_a_plugin_that_goes_away_leaves_nothing_healthy(node):
         await node.until(lambda: amounts(node) == ["3", "0"])
 
 
+async def test_devices_are_made_ready_before_anything_starts(node):
+    """Also those of containers that come later."""
+    async with node.running():
+        await offer(node)
+        node.runtime.fail["run_sandbox"] = RuntimeFailure("UNKNOWN", "no network")
+        first, second = wants(1)[0], wants(1)[0]
+        await node.create(containers=[second], initContainers=[{**first, "name": "i"}])
+        await node.until(lambda: len(node.plugin.calls) == 2)
+        assert node.plugin.calls == [("Allocate", ["g0"])] * 2
+
+
 async def test_a_plugin_that_fails_is_told(node):
     async with node.running():
         await offer(node)
         node.plugin.fail = True
         await node.create(containers=wants(1))
-        await node.until(lambda: "no driver" in node.waiting().get("message", ""))
-        assert node.waiting()["reason"] == "CreateContainerConfigError"
-        assert node.waiting()["message"] == "rpc error: code = Internal desc = no driver"
+        await node.until(lambda: node.phase() == "Failed")
+        assert node.status()["reason"] == "UnexpectedAdmissionError"
+        assert node.status()["message"] == (
+            "Pod was rejected: Allocate failed due to rpc error: code = Internal desc = no driver, "
+            "which is unexpected"
+        )
+        node.plugin.fail = False
+        await node.create("other", wants(2))
+        await node.until(lambda: node.ready("other"))
 
 
 @pytest.mark.parametrize(

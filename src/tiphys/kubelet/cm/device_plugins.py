@@ -1,6 +1,7 @@
 """Device plugins: they register at the kubelet's socket, say what devices there are, and hand them out.
 
-Owns ``<root>/device-plugins``: the socket, and which container has which device, which outlives the kubelet.
+Owns ``<root>/device-plugins``: the socket, and which container has which device and what comes with it, which
+outlives the kubelet.
 Choices are ``devices``'. A plugin that goes away leaves its devices unhealthy: nobody gets them.
 Source: "Device Plugins"; the gRPC API v1beta1.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Set
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +23,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.names import is_qualified_name
 from tiphys.kubelet.admission import Rejection
 from tiphys.kubelet.cm.device_messages import PLUGIN, REGISTRATION, message
-from tiphys.kubelet.cm.devices import Assignment, DeviceProblem, Extras, assign, counted
+from tiphys.kubelet.cm.devices import Assignment, DeviceProblem, Extras, assign, counted, refused
 from tiphys.kubelet.runtime import RuntimeFailure
 
 log = logging.getLogger(__name__)
@@ -42,8 +44,9 @@ class DeviceManager:
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._options: dict[str, Any] = {}
         self._followers: dict[str, asyncio.Task[None]] = {}
-        self._assigned: dict[str, Assignment] = self._load()
+        self._assigned: dict[str, Assignment] = {}
         self._extras: dict[tuple[str, str, str], Extras] = {}
+        self._load()
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -122,17 +125,25 @@ class DeviceManager:
         """Return of each resource how many devices there are, and how many are healthy."""
         return counted(self._pools)
 
-    def assign(self, pod: Object) -> Rejection | None:
-        """Choose the devices of a new pod, or say why it cannot be."""
+    async def assign(self, pod: Object) -> Rejection | None:
+        """Choose the devices of a new pod and have them made ready, or say why it cannot be."""
         uid = str(pod["metadata"]["uid"])
         if not self._pools or uid in self._assigned:
             return None
         chosen = assign(pod, self._pools, self._taken())
         if isinstance(chosen, Rejection):
             return chosen
-        if chosen:
-            self._assigned[uid] = chosen
-            self._save()
+        if not chosen:
+            return None
+        self._assigned[uid] = chosen
+        try:
+            for container, devices in chosen.items():
+                for name, ids in devices.items():
+                    self._extras[uid, container, name] = await self._allocate(name, list(ids))
+        except DeviceProblem as problem:
+            self.release(uid)
+            return refused(str(problem))
+        self._save()
         return None
 
     def release(self, uid: str) -> None:
@@ -155,11 +166,11 @@ class DeviceManager:
         return taken
 
     async def extras(self, uid: str, container: str) -> Extras:
-        """Have a container's devices made ready; return what comes with them. Raises DeviceProblem."""
+        """Return what comes with a container's devices. Raises DeviceProblem."""
         found = Extras()
         for name, ids in (self._assigned.get(uid, {}).get(container) or {}).items():
             key = (uid, container, name)
-            if key not in self._extras:
+            if key not in self._extras:  # an older kubelet kept no more than who has what
                 self._extras[key] = await self._allocate(name, list(ids))
             if self._options.get(name) is not None and self._options[name].pre_start_required:
                 await self._call(name, "PreStartContainer", {"devices_ids": list(ids)})
@@ -210,18 +221,20 @@ class DeviceManager:
     def _path(self) -> Path:
         return self._folder / "assignments.json"
 
-    def _load(self) -> dict[str, Assignment]:
+    def _load(self) -> None:
         try:
-            found: dict[str, Assignment] = orjson.loads(self._path.read_bytes())
-            return found
+            found = orjson.loads(self._path.read_bytes())
+            self._assigned = found.get("assigned", found)
+            self._extras = {(uid, container, name): Extras(**extras)
+                            for uid, container, name, extras in found.get("extras") or ()}  # fmt: skip
         except FileNotFoundError:
-            return {}
-        except (OSError, ValueError) as error:
+            return
+        except (OSError, ValueError, TypeError) as error:
             log.warning("device assignments not read path=%s error=%s", self._path, error)
-            return {}
 
     def _save(self) -> None:
         made = self._path.with_suffix(".tmp")
         made.parent.mkdir(parents=True, exist_ok=True)
-        made.write_bytes(orjson.dumps(self._assigned))
+        extras = [[*key, asdict(value)] for key, value in self._extras.items()]
+        made.write_bytes(orjson.dumps({"assigned": self._assigned, "extras": extras}))
         made.rename(self._path)

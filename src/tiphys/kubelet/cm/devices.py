@@ -68,12 +68,12 @@ def assign(pod: Object, pools: Pools, taken: Mapping[str, set[str]]) -> Assignme
             own = reusable.get(name, [])[:amount]
             healthy = sorted(key for key, good in pools[name].items() if good)
             if not healthy:
-                return _refused(f"no healthy devices present; cannot allocate unhealthy devices {name}")
+                return refused(f"no healthy devices present; cannot allocate unhealthy devices {name}")
             free = [key for key in healthy if key not in used.get(name, set())]
             missing = amount - len(own)
             if missing > len(free):
                 counts = f"Requested: {missing}, Available: {len(free)}"
-                return _refused(f"requested number of devices unavailable for {name}. {counts}")
+                return refused(f"requested number of devices unavailable for {name}. {counts}")
             own = own + free[:missing]
             used.setdefault(name, set()).update(own)
             result.setdefault(container["name"], {})[name] = own
@@ -85,7 +85,8 @@ def assign(pod: Object, pools: Pools, taken: Mapping[str, set[str]]) -> Assignme
     return result
 
 
-def _refused(why: str) -> Rejection:
+def refused(why: str) -> Rejection:
+    """Return what becomes of a pod whose devices cannot be had."""
     return Rejection("UnexpectedAdmissionError", f"Allocate failed due to {why}, which is unexpected")
 
 
