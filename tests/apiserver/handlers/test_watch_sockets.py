@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
-from tests.apiserver.subresources.test_streams import WEBSOCKET, Pipe, masked
+from tests.apiserver.subresources.streaming_kubelet import WEBSOCKET, Pipe, masked
 
 from tiphys.apis.protobuf import codec
 from tiphys.wire.websocket import BINARY, CLOSE, TEXT

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 import pytest_asyncio
-from tests.apiserver.subresources.test_streams import WEBSOCKET, Pipe, read
+from tests.apiserver.subresources.streaming_kubelet import WEBSOCKET, Pipe, read
 
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apiserver.subresources import proxy

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
-from tests.apiserver.subresources.test_streams import read
+from tests.apiserver.subresources.streaming_kubelet import read
 
 from tiphys.apiserver.subresources import proxy
 from tiphys.apiserver.subresources.proxy import passed_path, split_path

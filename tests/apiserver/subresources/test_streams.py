@@ -1,149 +1,32 @@
-"""Log, exec, port-forward and proxy, against a kubelet of ours that speaks HTTP and SPDY on loopback."""
+"""Exec, attach, port-forward and proxy, against a kubelet of ours that speaks HTTP and SPDY on loopback."""
 
 from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from tests.apiserver.subresources.streaming_kubelet import (
+    POD,
+    WEBSOCKET,
+    Kubelet,
+    Pipe,
+    declare,
+    kubelet_of,
+    left_at_once,
+    masked,
+    read,
+)
 
-from tiphys.apimachinery.clock import RealClock
 from tiphys.apimachinery.errors import BadRequest
 from tiphys.apimachinery.featuregates import resolve
 from tiphys.apiserver.subresources import proxy
 from tiphys.apiserver.subresources.kubelet_link import choose_container
-from tiphys.apiserver.subresources.log import chosen
 from tiphys.apiserver.subresources.streams import ports_of
-from tiphys.wire import pki, relay
+from tiphys.wire import relay
 from tiphys.wire.client import ConnectFailed, send
-from tiphys.wire.message import ByteStream, Request, Response
 from tiphys.wire.server import serve
-from tiphys.wire.spdy import SYN_REPLY, SYN_STREAM, FrameReader, HeaderCodec, encode_control, encode_data
-
-POD = "/api/v1/namespaces/default/pods/p"
-
-
-class Kubelet:
-    """Remembers what it was asked; answers as kubelets do."""
-
-    def __init__(self) -> None:
-        self.asked: list[Request] = []
-        self.speaks = "SPDY/3.1"
-
-    async def __call__(self, request: Request) -> Response:
-        self.asked.append(request)
-        if request.path.startswith("/containerLogs/"):
-            return Response(200, {"Content-Type": "text/plain"}, stream=self._lines())
-        if request.path.startswith(("/exec/", "/attach/")):
-            return Response(101, {"Connection": "Upgrade", "Upgrade": "SPDY/3.1"}, upgrade=self._exec)
-        if request.path == "/portForward/default/p":
-            chosen = request.headers.get("x-stream-protocol-version", "").partition(",")[0]
-            headers = {"Connection": "Upgrade", "Upgrade": self.speaks, "X-Stream-Protocol-Version": chosen}
-            return Response(101, headers, upgrade=self._echo)
-        if request.path == "/moved":
-            return Response(302, {"Location": "/elsewhere"})
-        return Response(200, {"X-Seen": request.raw_query}, request.body or b"pong")
-
-    async def _lines(self) -> AsyncIterator[bytes]:
-        yield b"one\n"
-        yield b"two\n"
-
-    async def _echo(self, stream: ByteStream) -> None:
-        while data := await stream.read():
-            await stream.write(data)
-
-    async def _exec(self, stream: ByteStream) -> None:
-        """Accept streams; say stdin's bytes in upper case, then success, once stdin has ended."""
-        reader, headers, kinds = FrameReader(), HeaderCodec(), {}
-        while data := await stream.read():
-            for frame in reader.feed(data):
-                if frame.type == SYN_STREAM:
-                    kinds[headers.decode(frame.payload[10:])["streamtype"]] = frame.stream_id
-                    await stream.write(
-                        encode_control(SYN_REPLY, 0, struct.pack(">I", frame.stream_id) + headers.encode({}))
-                    )
-                elif frame.type == 0 and frame.stream_id == kinds.get("stdin"):
-                    await stream.write(encode_data(kinds["stdout"], frame.payload.upper()))
-                    if frame.payload.endswith(b"\n"):
-                        await stream.write(encode_data(kinds["error"], b'{"status":"Success"}', fin=True))
-                        await stream.write(encode_data(kinds["stdout"], b"", fin=True))
-                        await stream.write(encode_data(kinds["stderr"], b"", fin=True))
-
-
-@pytest.fixture
-async def kubelet(api: Any, make_pod: Any) -> AsyncIterator[Kubelet]:
-    async with kubelet_of(api, make_pod) as own:
-        yield own
-
-
-@asynccontextmanager
-async def kubelet_of(api: Any, make_pod: Any) -> AsyncIterator[Kubelet]:
-    """A kubelet, the node that leads to it, and a pod bound there."""
-    own = Kubelet()
-    now = RealClock().now()
-    authority = pki.make_ca("nodes", now)
-    pair = pki.issue_server(authority, "n1", ["127.0.0.1"], now)
-    context = pki.server_context(pair, authority.certificate)
-    async with serve(own, ssl_context=context, grace_s=0.1) as server:
-        node = await api.create("/api/v1/nodes", {"metadata": {"name": "n1"}})
-        node["status"] = {
-            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
-            "daemonEndpoints": {"kubeletEndpoint": {"Port": server.port}},
-        }
-        await api.put("/api/v1/nodes/n1/status", node)
-        await api.create("/api/v1/namespaces/default/pods", make_pod("p", nodeName="n1"))
-        yield own
-
-
-async def read(response: Response) -> bytes:
-    if response.stream is None:
-        return response.body if isinstance(response.body, bytes) else b"".join(response.body)
-    return b"".join([chunk async for chunk in response.stream])
-
-
-async def test_log(api: Any, kubelet: Kubelet) -> None:
-    response = await api.send("GET", POD + "/log?tailLines=2&timestamps=yes&follow=false&previous")
-    assert (response.status, await read(response)) == (200, b"one\ntwo\n")
-    (asked,) = kubelet.asked
-    container = (await api.get(POD))["spec"]["containers"][0]["name"]
-    assert asked.path == f"/containerLogs/default/p/{container}"
-    assert asked.query == {"tailLines": ["2"], "timestamps": ["true"], "previous": ["true"]}
-    assert "authorization" not in asked.headers
-
-
-@pytest.mark.parametrize(
-    ("query", "status", "text"),
-    [
-        ("container=none", 400, "container none is not valid for pod p"),
-        ("tailLines=-1", 422, "tailLines: Invalid value: -1: must be greater than or equal to 0"),
-        ("sinceSeconds=0", 422, "sinceSeconds: Invalid value: 0: must be greater than 0"),
-        ("tailLines=abc", 400, 'strconv.ParseInt: parsing "abc": invalid syntax'),
-        (
-            "limitBytes=0&tailLines=-1",
-            422,
-            "[tailLines: Invalid value: -1: must be greater than or equal to 0, "
-            "limitBytes: Invalid value: 0: must be greater than 0]",
-        ),
-        (
-            "sinceSeconds=0&sinceTime=2020-01-01T00:00:00Z",
-            422,
-            "is invalid: : Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified",
-        ),
-        ("stream=All", 422, "stream: Forbidden: may not be specified"),
-        (
-            "sinceTime=yesterday",
-            400,
-            'parsing time "yesterday" as "2006-01-02T15:04:05Z07:00": cannot parse "yesterday" as "2006"',
-        ),
-    ],
-)
-async def test_log_refusals(api: Any, kubelet: Kubelet, query: str, status: int, text: str) -> None:
-    answer = await api("GET", f"{POD}/log?{query}")
-    assert (answer.status, text in answer.message) == (status, True), answer.message
-    assert kubelet.asked == []
 
 
 async def test_a_pod_without_node(api: Any, kubelet: Kubelet, make_pod: Any) -> None:
@@ -179,49 +62,9 @@ def test_which_container(containers: dict[str, list[str]], named: str, chosen: s
     assert found.endswith(chosen)
 
 
-@pytest.mark.parametrize(
-    ("query", "text"),
-    [
-        ("stream=Both", 'stream: Unsupported value: "Both"'),
-        ("stream=Stdout&tailLines=1", "Forbidden: `tailLines` and specific `stream` are mutually exclusive"),
-    ],
-)
-async def test_one_stream_of_a_log(serving: Any, make_pod: Any, query: str, text: str) -> None:
-    gates = resolve({"PodLogsQuerySplitStreams": True})
-    async with serving(feature_gates=gates) as api:
-        await api.create("/api/v1/namespaces/default/pods", make_pod("p"))
-        answer = await api("GET", f"{POD}/log?{query}")
-        assert (answer.status, text in answer.message) == (422, True), answer.message
-
-
 async def test_exec_needs_an_upgrade(api: Any, kubelet: Kubelet) -> None:
     answer = await api("POST", POD + "/exec?command=ls&stdout=1")
     assert (answer.status, answer.message) == (400, "Upgrade request required")
-
-
-class Pipe:
-    """The client's end of an upgraded connection: what to read is put in, what is written piles up."""
-
-    def __init__(self) -> None:
-        self.inward: asyncio.Queue[bytes] = asyncio.Queue()
-        self.outward = bytearray()
-        self.wrote = asyncio.Event()
-
-    async def read(self) -> bytes:
-        return await self.inward.get()
-
-    async def write(self, data: bytes) -> None:
-        self.outward += data
-        self.wrote.set()
-
-    async def close(self) -> None:
-        self.inward.put_nowait(b"")
-
-    async def until(self, text: bytes) -> None:
-        async with asyncio.timeout(10):
-            while text not in self.outward:
-                self.wrote.clear()
-                await self.wrote.wait()
 
 
 async def test_spdy_is_passed_on_as_it_is(api: Any, kubelet: Kubelet) -> None:
@@ -252,18 +95,6 @@ async def test_bytes_take_their_time_where_there_is_a_limit(monkeypatch: pytest.
         assert (bytes(target.outward), slept) == (b"any bytesx", pauses)
 
 
-def masked(payload: bytes, opcode: int = 2) -> bytes:
-    return bytes((0x80 | opcode, 0x80 | len(payload), 0, 0, 0, 0)) + payload
-
-
-WEBSOCKET = {
-    "upgrade": "websocket",
-    "connection": "Upgrade",
-    "sec_websocket_key": "dGhlIHNhbXBsZSBub25jZQ==",
-    "sec_websocket_version": "13",
-}
-
-
 async def test_websocket_v5_becomes_spdy(api: Any, kubelet: Kubelet) -> None:
     response = await api.send(
         "GET", POD + "/exec?command=cat&stdin=1&stdout=1&stderr=1", **WEBSOCKET,
@@ -286,54 +117,6 @@ async def test_websocket_v5_becomes_spdy(api: Any, kubelet: Kubelet) -> None:
     assert b"\x01HELLO\n" in pipe.outward
     assert b'\x03{"metadata":{},"status":"Success"}' in pipe.outward
     assert api.server.backend.streams.translated == {200: 1}
-
-
-@pytest.mark.parametrize(
-    ("offered", "accepted", "frame"),
-    [
-        ({}, None, b"\x82\x00\x82\x04one\n\x82\x04two\n"),
-        ({"sec_websocket_protocol": "binary.k8s.io"}, "binary.k8s.io", b"\x82\x00\x82\x04one\n\x82\x04two\n"),
-        (
-            {"sec_websocket_protocol": "base64.binary.k8s.io"},
-            "base64.binary.k8s.io",
-            b"\x81\x00\x81\x08b25lCg==\x81\x08dHdvCg==",
-        ),
-    ],
-    ids=["no name", "binary", "base64"],
-)
-async def test_log_over_a_websocket(
-    api: Any, kubelet: Kubelet, offered: dict[str, str], accepted: str | None, frame: bytes
-) -> None:
-    response = await api.send("GET", POD + "/log", **WEBSOCKET, **offered)
-    assert (response.status, response.headers.get("Sec-WebSocket-Protocol")) == (101, accepted)
-    pipe = Pipe()
-    sending = asyncio.create_task(response.upgrade(pipe))
-    await pipe.until(frame)
-    pipe.inward.put_nowait(b"")
-    async with asyncio.timeout(10):
-        await sending
-
-
-async def test_log_over_an_unknown_websocket_protocol(api: Any, kubelet: Kubelet) -> None:
-    response = await api.send("GET", POD + "/log", **WEBSOCKET, sec_websocket_protocol="v9.channel.k8s.io")
-    assert (response.status, response.body, response.upgrade) == (403, b"", None)
-    gone = await api(
-        "GET", "/api/v1/namespaces/default/pods/none/log", **WEBSOCKET, sec_websocket_protocol="v9"
-    )
-    assert gone.status == 404
-
-
-@pytest.mark.parametrize(
-    ("offered", "protocol"),
-    [
-        ([], ""),
-        (["base64.binary.k8s.io", "binary.k8s.io"], "base64.binary.k8s.io"),
-        (["v4.channel.k8s.io", "binary.k8s.io"], "binary.k8s.io"),
-        (["channel.k8s.io"], None),
-    ],
-)
-def test_protocols_of_logs(offered: list[str], protocol: str | None) -> None:
-    assert chosen(offered) == protocol
 
 
 @pytest.mark.parametrize(
@@ -361,22 +144,6 @@ async def test_portforward_tunnel(api: Any, kubelet: Kubelet, offered: str, aske
     async with asyncio.timeout(10):
         await tunnel
     assert api.server.backend.streams.tunneled == {101: 1}
-
-
-async def declare(api: Any, *features: str) -> None:
-    node = await api.get("/api/v1/nodes/n1")
-    node["status"]["declaredFeatures"] = list(features)
-    await api.put("/api/v1/nodes/n1/status", node)
-
-
-async def left_at_once(response: Response) -> None:
-    """Be a client that takes the upgrade, and goes."""
-    assert response.upgrade is not None
-    pipe = Pipe()
-    pipe.inward.put_nowait(masked(struct.pack(">H", 1000), opcode=8))
-    pipe.inward.put_nowait(b"")
-    async with asyncio.timeout(10):
-        await response.upgrade(pipe)
 
 
 ROUTED = "apiserver_websocket_streaming_requests_total"
