@@ -24,18 +24,17 @@ from tiphys.kubelet.allocation.pod_resize import PodResizer
 from tiphys.kubelet.allocation.resize import Resize, plan_resizes, whole_pod_differs
 from tiphys.kubelet.cm.resources import is_sidecar
 from tiphys.kubelet.context import NodeContext
-from tiphys.kubelet.kuberuntime.hooks import HookFailure, run_hook
 from tiphys.kubelet.lifecycle import (
     RESIZE,
     START,
-    Kill,
     Plan,
     PodState,
     Termination,
     grace_period_s,
     plan,
 )
-from tiphys.kubelet.pod_start import PodStarter, find_container, hook_target
+from tiphys.kubelet.pod_start import PodStarter, find_container
+from tiphys.kubelet.pod_stop import MIN_KILL_S, kill_container, remove_sandboxes
 from tiphys.kubelet.probes.manager import PodProbes
 from tiphys.kubelet.runtime import RUNTIME_ERRORS, RuntimeFailure, RuntimePod, RuntimeUnavailable
 from tiphys.kubelet.status.pod import StatusInputs, make_status
@@ -47,7 +46,6 @@ log = logging.getLogger(__name__)
 _RUNTIME_RETRY_S = 1.0
 _API_RETRY_S = 1.0
 _RESIZE_RETRY_S = 10.0
-_MIN_KILL_S = 2.0
 _LOOK_MIN_S, _LOOK_MAX_S = 0.1, 1.0
 _VOLUMES = "volumes"
 """Key of ``busy`` while content is brought up to date; a change meanwhile waits for the end of it."""
@@ -107,7 +105,7 @@ class PodWorker:
         self._removed = True
         self._writer.gone = True
         if self._state.termination is not None:
-            self._shorten(min(self._state.termination.grace_s, _MIN_KILL_S))
+            self._shorten(min(self._state.termination.grace_s, MIN_KILL_S))
         self.poke()
 
     def poke(self) -> None:
@@ -222,7 +220,7 @@ class PodWorker:
         if chosen.rejection is not None and self._state.rejection is None:
             self._reject(pod, chosen.rejection)
         if chosen.stop and self._state.termination is None and not chosen.stopped:
-            grace = _MIN_KILL_S if self._removed else grace_period_s(pod)
+            grace = MIN_KILL_S if self._removed else grace_period_s(pod)
             rejection = self._state.rejection
             if rejection is not None and rejection.grace_s is not None:
                 grace = min(grace, rejection.grace_s)
@@ -329,11 +327,11 @@ class PodWorker:
                 self._replaced.add(kill.name)
             if kill.renew:
                 self._renewed.add(kill.container_id)
-            self._spawn(group, kill.container_id, self._kill(pod, kill))
+            self._spawn(group, kill.container_id, kill_container(self._node, pod, kill))
         for sandbox_id in chosen.stop_sandboxes:
-            self._spawn(group, sandbox_id, self._stop_sandbox(sandbox_id))
+            self._spawn(group, sandbox_id, self._node.runtime.stop_sandbox(sandbox_id))
         for container_id in chosen.remove:
-            self._spawn(group, container_id, self._remove(container_id))
+            self._spawn(group, container_id, self._node.runtime.remove_container(container_id))
         if chosen.resizes or chosen.resize_pod:
             self._spawn(group, RESIZE, self._resize(pod, chosen.resizes))
         if chosen.new_sandbox or chosen.starts:
@@ -383,45 +381,12 @@ class PodWorker:
             backoffs={**self._state.backoffs, **outcome.backoffs},
         )
 
-    async def _kill(self, pod: Object, kill: Kill) -> None:
-        """Run preStop, then stop within what is left of the grace period."""
-        node = self._node
-        container, path = find_container(pod, kill.name)
-        node.recorder.record(pod, "Normal", "Killing", kill.message, field_path=path)
-        left = kill.grace_s
-        handler = (container.get("lifecycle") or {}).get("preStop")
-        if handler and left > 0 and kill.hook:
-            began = node.clock.monotonic()
-            target = hook_target(node, pod, container, kill.container_id, node.cache.get(self.uid))
-            try:
-                async with asyncio.timeout(left):
-                    await run_hook(handler, target)
-            except TimeoutError:
-                pass  # the grace period covers hook and stop alike
-            except HookFailure as failure:
-                node.recorder.record(
-                    pod, "Warning", "FailedPreStopHook", f"PreStopHook failed: {failure}", field_path=path
-                )
-            left -= node.clock.monotonic() - began
-        try:
-            grace = int(max(left, _MIN_KILL_S)) if kill.hook else 0
-            await node.runtime.stop_container(kill.container_id, grace)
-        except RuntimeFailure as error:
-            if error.code != "NOT_FOUND":
-                raise
-
     async def _resize(self, pod: Object, resizes: Sequence[Resize]) -> None:
         fault = await self._resizer.run(pod, resizes)
         if fault:
             self._node.allocator.fail(pod, fault)
             until = self._node.clock.now() + timedelta(seconds=_RESIZE_RETRY_S)
             self._state = replace(self._state, retry_at={**self._state.retry_at, RESIZE: until})
-
-    async def _stop_sandbox(self, sandbox_id: str) -> None:
-        await self._node.runtime.stop_sandbox(sandbox_id)
-
-    async def _remove(self, container_id: str) -> None:
-        await self._node.runtime.remove_container(container_id)
 
     async def _bring_up_to_date(self, pod: Object) -> None:
         runtime = self._node.cache.get(self.uid)
@@ -448,11 +413,7 @@ class PodWorker:
         await self._writer.flush()
         if not await self._delete(pod):
             return False
-        for sandbox in self._node.cache.get(self.uid).sandboxes:
-            try:
-                await self._node.runtime.remove_sandbox(sandbox.id)
-            except RuntimeFailure as error:
-                log.warning("sandbox stays for now id=%s error=%s", sandbox.id[:12], error)
+        await remove_sandboxes(self._node, self.uid)
         await self._look()
         return True
 
