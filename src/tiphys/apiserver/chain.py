@@ -29,7 +29,6 @@ from tiphys.apiserver.filter_times import FilterTimes
 from tiphys.apiserver.flights import BadTimeout, Cut, Flights, is_long_running
 from tiphys.apiserver.flowcontrol.controller import FlowControl, Gate, Rejected
 from tiphys.apiserver.flowcontrol.levels import Flow, Ticket
-from tiphys.apiserver.lasting import follow, lasts
 from tiphys.apiserver.metrics import (
     CODE_OF_UPGRADES,
     COUNTED_PATHS,
@@ -45,6 +44,7 @@ from tiphys.apiserver.requestinfo import RequestInfo, parse
 from tiphys.apiserver.router import find_resource, make_call, serve
 from tiphys.apiserver.shortcuts.quickreads import QuickReads
 from tiphys.apiserver.shortcuts.regulars import Passage, Regulars
+from tiphys.wire.lasting import follow, lasts
 from tiphys.wire.message import AtOnce, Request, Response
 
 log = logging.getLogger(__name__)

@@ -26,8 +26,8 @@ from tiphys.apiserver.audit.sinks import Kept, Sink
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.attributes import Decision
 from tiphys.apiserver.flights import BadTimeout, is_long_running
-from tiphys.apiserver.lasting import follow, lasts
 from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.wire.lasting import follow, lasts
 from tiphys.wire.message import Request, Response
 
 _NOBODY = User("")

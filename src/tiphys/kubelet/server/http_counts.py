@@ -6,13 +6,14 @@ where HTTP knows them.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.families import Registry, text_of
 from tiphys.client.counting import Counts, Levels, Spreads
-from tiphys.wire.message import ByteStream, Request, Response
+from tiphys.wire.lasting import follow, lasts
+from tiphys.wire.message import Request, Response
 
 _LABELS: Final = ("method", "path", "server_type", "long_running")
 _METHODS: Final = frozenset({"OPTIONS", "GET", "HEAD", "POST", "PUT", "DELETE", "TRACE", "CONNECT"})
@@ -77,10 +78,8 @@ class HttpCounts:
         except BaseException:
             done()
             raise
-        if response.upgrade is not None:
-            response.upgrade = _followed(response.upgrade, done)
-        elif response.stream is not None:
-            response.stream = _Counted(response.stream, done)
+        if lasts(response):
+            follow(response, done)
         else:
             done()
         return response
@@ -88,43 +87,3 @@ class HttpCounts:
     def render(self) -> bytes:
         """Return the text that Prometheus scrapes."""
         return text_of(self._registry.collect())
-
-
-def _followed(
-    upgrade: Callable[[ByteStream], Awaitable[None]], done: Callable[[], None]
-) -> Callable[[ByteStream], Awaitable[None]]:
-    async def run(stream: ByteStream) -> None:
-        try:
-            await upgrade(stream)
-        finally:
-            done()
-
-    return run
-
-
-class _Counted:
-    """A stream that says when it has ended, or is closed: once."""
-
-    def __init__(self, stream: AsyncIterator[bytes], done: Callable[[], None]) -> None:
-        self._stream = stream
-        self._done: Callable[[], None] | None = done
-
-    def __aiter__(self) -> _Counted:
-        return self
-
-    async def __anext__(self) -> bytes:
-        try:
-            return await anext(self._stream)
-        except BaseException:
-            self._end()
-            raise
-
-    async def aclose(self) -> None:
-        self._end()
-        if (close := getattr(self._stream, "aclose", None)) is not None:
-            await close()
-
-    def _end(self) -> None:
-        done, self._done = self._done, None
-        if done is not None:
-            done()

@@ -1,4 +1,7 @@
-"""Answers that last, and what is to be done once they have ended."""
+"""Answers that last, and what is to be done once they have ended.
+
+Owns: being told of that end, once, however it comes. Refuses: what is done then.
+"""
 
 from __future__ import annotations
 
