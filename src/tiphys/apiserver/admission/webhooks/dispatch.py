@@ -21,7 +21,6 @@ from tiphys.apiserver.admission.versions import Shown
 from tiphys.apiserver.admission.webhooks import review
 from tiphys.apiserver.admission.webhooks.credentials import Credentials
 from tiphys.apiserver.admission.webhooks.hook import Hook
-from tiphys.apiserver.audit import latencies
 from tiphys.apiserver.metrics import Aside
 from tiphys.apiserver.webhook_call import NoAnswer, post
 
@@ -76,14 +75,11 @@ def counting(hook: Hook, attributes: Attributes, *, mutating: bool) -> Iterator[
 
 def _set_aside(attributes: Attributes, took_s: float, *, mutating: bool) -> None:
     """Note how long a request was in others' hands."""
-    request = attributes.call.request
-    aside = Aside.of(request.scope)
+    aside = Aside.of(attributes.call.request.scope)
     if mutating:
         aside.mutating_s += took_s
-        latencies.took(request, "mutating-webhook", took_s)
     else:
         aside.validating_s = max(aside.validating_s, took_s)
-        latencies.longest(request, "validating-webhook", took_s)
 
 
 async def ask(
