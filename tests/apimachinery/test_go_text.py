@@ -47,6 +47,16 @@ def test_types() -> None:
     assert found == ["string", "bool", "[]interface {}", "map[string]interface {}"]
 
 
+def test_markup() -> None:
+    assert go_text.without_markup(b'{"<a>":"b&c"}') == b'{"\\u003ca\\u003e":"b\\u0026c"}'
+    assert go_text.without_markup(b"[1]") == b"[1]"
+
+
+def test_lists_of_texts() -> None:
+    assert go_text.quoted_list(["a", "b c"]) == '["a" "b c"]'
+    assert go_text.quoted_list(()) == "[]"
+
+
 SELECTORS = {
     "none": (None, "nil"),
     "empty": (

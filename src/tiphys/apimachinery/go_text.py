@@ -1,8 +1,9 @@
-"""How Go prints JSON values, where they are shown so: as ``%v``, as ``%#v``, and as JSON."""
+"""How Go prints JSON values, where they are shown so: as ``%v``, as ``%#v``, as ``%q``, and as JSON."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -30,7 +31,9 @@ def shortest(value: float) -> str:
     return str(int(value)) if value.is_integer() else repr(value)
 
 
-_ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+_MARKUP = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
+_MARKUP_BYTES = [(letter.encode(), escaped.encode()) for letter, escaped in _MARKUP.items()]
+_ESCAPED = {**_MARKUP, "\u2028": "\\u2028", "\u2029": "\\u2029"}
 _NAMED = dict(zip("\a\b\f\n\r\t\v", ("\\a", "\\b", "\\f", "\\n", "\\r", "\\t", "\\v"), strict=True))
 _ASCII, _WIDE = 0x80, 0x10000
 _LEAST_PLAIN, _MOST_PLAIN = 1e-6, 1e21
@@ -54,10 +57,23 @@ def safe_in_html(text: str) -> str:
     return text
 
 
+def without_markup(data: bytes) -> bytes:
+    """Return JSON with the letters of markup escaped: bytes that some clients compare with their own."""
+    for letter, escaped in _MARKUP_BYTES:
+        if letter in data:
+            data = data.replace(letter, escaped)
+    return data
+
+
 def quoted(text: str) -> str:
     """Return a text as ``%q`` prints it: what cannot be shown is told by its number."""
     shown = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{shown if shown.isprintable() else "".join(map(_letter, shown))}"'
+
+
+def quoted_list(values: Iterable[str]) -> str:
+    """Return ``["a" "b"]``, as ``%q`` prints texts; what is in them stays as it is."""
+    return "[" + " ".join(f'"{value}"' for value in values) + "]"
 
 
 def _letter(letter: str) -> str:

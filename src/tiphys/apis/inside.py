@@ -18,11 +18,11 @@ from typing import Any
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import IMMUTABLE, Struct, invalid
+from tiphys.apimachinery.go_text import safe_in_html
 from tiphys.apimachinery.meta import Object
 
 _EMPTY = {"s": "", "i": 0, "b": False, "q": "0", "l": None, "m": None, "*": None}
 _FIRST = re.compile(r"^(?:[A-Z]+(?![a-z])|[A-Z])")
-_ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"})
 _HOST = ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "hostUsers")
 
 
@@ -130,7 +130,7 @@ def _sorted_maps(value: Any) -> Any:
 def _lines(type_: str, value: Object | list[Object]) -> list[str]:
     shown = inside_all(type_, value) if isinstance(value, list) else inside(type_, value)
     text = json.dumps(_sorted_maps(shown), indent=1, ensure_ascii=False)
-    return [line + "\n" for line in text.translate(_ESCAPES).split("\n")]
+    return [line + "\n" for line in safe_in_html(text).split("\n")]
 
 
 def difference(type_: str, old: Object | list[Object], new: Object | list[Object]) -> str:

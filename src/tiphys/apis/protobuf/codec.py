@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import orjson
 
+from tiphys.apimachinery.go_text import without_markup
 from tiphys.apimachinery.meta import GVK, Object, gvk_of, split_api_version
 from tiphys.apimachinery.protowire import (
     BYTES,
@@ -127,16 +128,8 @@ def _schema_and_items(data: bytes, at: int, end: int, fields: Fields) -> tuple[b
     return schema, items
 
 
-_ESCAPED = ((b"&", b"\\u0026"), (b"<", b"\\u003c"), (b">", b"\\u003e"))
-"""What Go writes escaped in JSON. Some clients compare these bytes with their own."""
-
-
 def _encode_embedded(value: Any) -> bytes:
-    text = orjson.dumps(value)
-    for character, escaped in _ESCAPED:
-        if character in text:
-            text = text.replace(character, escaped)
-    return delimited(_ONE, text)
+    return delimited(_ONE, without_markup(orjson.dumps(value)))
 
 
 def _decode_embedded(data: bytes, at: int, end: int, _depth: int) -> Any:

@@ -15,6 +15,7 @@ import orjson
 from tiphys.apimachinery import go_yaml
 from tiphys.apimachinery.clock import rfc3339_micro
 from tiphys.apimachinery.errors import StatusError
+from tiphys.apimachinery.go_text import without_markup
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver import machinery
 from tiphys.apiserver.audit.policy import API_VERSION, Verdict
@@ -26,7 +27,6 @@ _ZEROS = re.compile(r"(?<![0-9a-fA-F:])0+(?=[0-9])")
 _STATUS = re.compile(
     rb'\s*\{\s*"kind":\s*"Status"|k8s\0.{0,16}Status|(apiVersion: v1\n)?kind: Status\n', re.DOTALL
 )
-_ESCAPES = ((b"&", b"\\u0026"), (b"<", b"\\u003c"), (b">", b"\\u003e"))
 _AGENT_LENGTH = 1024
 _CUT = "...TRUNCATED"
 
@@ -62,10 +62,7 @@ def _sender(request: Request) -> tuple[tuple[str, Any], ...]:
 
 def encoded(value: Object) -> bytes:
     """Return an event, or a list of them, as Go's encoder writes it: fit for HTML, a newline behind."""
-    data = orjson.dumps(value)
-    for sign, escape in _ESCAPES:
-        data = data.replace(sign, escape)
-    return data + b"\n"
+    return without_markup(orjson.dumps(value)) + b"\n"
 
 
 def source_ips(request: Request) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 import jwt
 import orjson
 
+from tiphys.apimachinery.go_text import quoted_list
 from tiphys.apiserver.authn.jwks import KeysUnavailable
 
 _GOOGLE: Final = "accounts.google.com"
@@ -63,7 +64,7 @@ class Verifier:
         if header.get("alg") not in self._algorithms:
             raise NotVerified(
                 "oidc: id token signed with unsupported algorithm, expected "
-                f'{_quoted(self._algorithms)} got "{header.get("alg")}"'
+                f'{quoted_list(self._algorithms)} got "{header.get("alg")}"'
             )
         if not await self._is_signed(token, header):
             raise NotVerified("failed to verify signature: failed to verify id token signature")
@@ -88,8 +89,8 @@ class Verifier:
         if set(audiences) & set(self._audiences):
             return
         several = len(self._audiences) > 1
-        want = f"in {_quoted(sorted(self._audiences))}" if several else f'"{self._audiences[0]}"'
-        raise NotVerified(f"oidc: expected audience {want} got {_quoted(audiences)}")
+        want = f"in {quoted_list(sorted(self._audiences))}" if several else f'"{self._audiences[0]}"'
+        raise NotVerified(f"oidc: expected audience {want} got {quoted_list(audiences)}")
 
 
 def issuer_of(token: str) -> str:
@@ -202,7 +203,3 @@ def json_kind(value: Any) -> str:
     """Return what Go calls a JSON value."""
     names = {bool: "bool", str: "string", int: "number", float: "number", list: "array", dict: "object"}
     return names.get(type(value), "null")
-
-
-def _quoted(values: Sequence[str]) -> str:
-    return "[" + " ".join(f'"{value}"' for value in values) + "]"

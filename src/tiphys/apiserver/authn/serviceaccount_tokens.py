@@ -13,6 +13,7 @@ from typing import Any
 
 from tiphys.apimachinery.clock import Clock, parse_time
 from tiphys.apimachinery.families import Metric
+from tiphys.apimachinery.go_text import quoted_list
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.authn.legacy_tokens import INVALIDATED, LEGACY, MarkUsed, SecretTokens
 from tiphys.apiserver.authn.lookup import Lookup
@@ -67,7 +68,8 @@ class ServiceAccountTokens:
         common = tuple(audience for audience in named if audience in audiences)
         if not common:
             raise Refused(
-                f"token audiences {_quoted(named)} is invalid for the target audiences {_quoted(audiences)}"
+                f"token audiences {quoted_list(named)} is invalid for the target audiences "
+                f"{quoted_list(audiences)}"
             )
         if verified.legacy:
             verified.check_legacy()
@@ -132,7 +134,3 @@ class ServiceAccountTokens:
     def _is_gone(self, obj: Object) -> bool:
         deleted = obj["metadata"].get("deletionTimestamp")
         return bool(deleted) and parse_time(deleted) < self._clock.now() - _LEEWAY
-
-
-def _quoted(values: tuple[str, ...]) -> str:
-    return "[" + " ".join(f'"{value}"' for value in values) + "]"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import BadRequest, StatusError
+from tiphys.apimachinery.go_text import plain
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.authn.credentials import without_credentials
 from tiphys.apiserver.authn.requestheader import RequestHeader
@@ -137,11 +138,7 @@ def choose_container(pod: Object, wanted: str) -> str:
     regular = spec.get("containers") or []
     if len(regular) == 1:
         return str(regular[0]["name"])
-    raise BadRequest(f"a container name must be specified for pod {name}, choose one of: {_go_list(names)}")
-
-
-def _go_list(names: list[str]) -> str:
-    return f"[{' '.join(names)}]"
+    raise BadRequest(f"a container name must be specified for pod {name}, choose one of: {plain(names)}")
 
 
 def forwarded_headers(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from tiphys.apimachinery import field_errors, go_time
+from tiphys.apimachinery import field_errors, go_text, go_time
 from tiphys.apimachinery.atoi import atoi, atoi_fault
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError
@@ -116,7 +116,7 @@ def _which(asked: NodeLogQuery, stat: Callable[[str], str]) -> list[FieldError]:
     if not files and not asked.services:
         return [field_errors.required("query", "cannot be empty with options")]
     if files and asked.services:
-        shown = f"{_go_list(files)}, {_go_list(asked.services)}"
+        shown = f"{go_text.plain(files)}, {go_text.plain(list(asked.services))}"
         return [field_errors.invalid("query", shown, "cannot specify a file and service")]
     if len(files) > 1:
         return [field_errors.invalid("query", files, "cannot specify more than one file")]
@@ -125,10 +125,6 @@ def _which(asked: NodeLogQuery, stat: Callable[[str], str]) -> list[FieldError]:
     if files and (why := stat(files[0])):
         return [field_errors.invalid("query", files, why)]
     return []
-
-
-def _go_list(words: Sequence[str]) -> str:
-    return f"[{' '.join(words)}]"
 
 
 def _name_fault(service: str) -> str:
