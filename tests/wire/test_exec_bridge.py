@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
+from tests.wire.pipe import Pipe
 
 from tiphys.testing.simulation import VirtualLoop
 from tiphys.wire import exec_bridge, spdy
@@ -20,35 +21,7 @@ STREAMS = Channels(stdin=True, stdout=True, stderr=True, tty=False)
 CLOSE = struct.pack(">BBH", 0x88, 2, 1000)
 
 
-class End:
-    """One end of a connection: its reader gets what the other side puts in; what is written piles up."""
-
-    def __init__(self) -> None:
-        self.inward: asyncio.Queue[bytes] = asyncio.Queue()
-        self.outward = bytearray()
-        self.wrote = asyncio.Event()
-        self.broken = False
-
-    async def read(self) -> bytes:
-        return await self.inward.get()
-
-    async def write(self, data: bytes) -> None:
-        if self.broken:
-            raise ConnectionResetError("gone")
-        self.outward += data
-        self.wrote.set()
-
-    async def close(self) -> None:
-        self.inward.put_nowait(b"")
-
-    async def until(self, text: bytes) -> None:
-        async with asyncio.timeout(10):
-            while text not in self.outward:
-                self.wrote.clear()
-                await self.wrote.wait()
-
-
-class Runtime(End):
+class Runtime(Pipe):
     """What runs commands: accepts every stream, or none; notes what comes on them."""
 
     def __init__(self, *, refuses: bool = False) -> None:
@@ -88,7 +61,7 @@ def masked(payload: bytes, opcode: int = 2) -> bytes:
 
 class Bridge:
     def __init__(self, channels: Channels = STREAMS, *, refuses: bool = False) -> None:
-        self.client, self.runtime = End(), Runtime(refuses=refuses)
+        self.client, self.runtime = Pipe(), Runtime(refuses=refuses)
         running = exec_bridge.run(WebSocket(self.client), self.runtime, channels)
         self.task = asyncio.create_task(running)
         self.count = len(channels.wanted())
@@ -240,7 +213,7 @@ def test_who_is_silent_for_hours_is_left(said_s: tuple[float, ...], by: str, end
     ],
 )
 async def test_greeting(wanted: tuple[bool, bool, bool, bool], greeting: bytes) -> None:
-    client = End()
+    client = Pipe()
     names = ("stdin", "stdout", "stderr", "tty")
     await exec_bridge.greet(WebSocket(client), Channels(**dict(zip(names, wanted, strict=True))))
     assert client.outward == greeting

@@ -9,7 +9,8 @@ from typing import Any
 
 import orjson
 import pytest
-from tests.apiserver.subresources.streaming_kubelet import WEBSOCKET, Pipe, masked
+from tests.apiserver.subresources.streaming_kubelet import WEBSOCKET, masked
+from tests.wire.pipe import Pipe
 
 from tiphys.apis.protobuf import codec
 from tiphys.wire.websocket import BINARY, CLOSE, TEXT

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from tests.wire.pipe import Pipe
+
 from tiphys.apimachinery.clock import RealClock
 from tiphys.wire import pki
 from tiphys.wire.message import ByteStream, Request, Response
@@ -87,31 +89,6 @@ async def read(response: Response) -> bytes:
     if response.stream is None:
         return response.body if isinstance(response.body, bytes) else b"".join(response.body)
     return b"".join([chunk async for chunk in response.stream])
-
-
-class Pipe:
-    """The client's end of an upgraded connection: what to read is put in, what is written piles up."""
-
-    def __init__(self) -> None:
-        self.inward: asyncio.Queue[bytes] = asyncio.Queue()
-        self.outward = bytearray()
-        self.wrote = asyncio.Event()
-
-    async def read(self) -> bytes:
-        return await self.inward.get()
-
-    async def write(self, data: bytes) -> None:
-        self.outward += data
-        self.wrote.set()
-
-    async def close(self) -> None:
-        self.inward.put_nowait(b"")
-
-    async def until(self, text: bytes) -> None:
-        async with asyncio.timeout(10):
-            while text not in self.outward:
-                self.wrote.clear()
-                await self.wrote.wait()
 
 
 def masked(payload: bytes, opcode: int = 2) -> bytes:

@@ -11,7 +11,8 @@ from typing import Any
 import orjson
 import pytest
 import pytest_asyncio
-from tests.apiserver.subresources.streaming_kubelet import WEBSOCKET, Pipe, read
+from tests.apiserver.subresources.streaming_kubelet import WEBSOCKET, read
+from tests.wire.pipe import Pipe
 
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apiserver.subresources import proxy

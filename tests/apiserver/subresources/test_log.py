@@ -6,7 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.apiserver.subresources.streaming_kubelet import POD, WEBSOCKET, Kubelet, Pipe, read
+from tests.apiserver.subresources.streaming_kubelet import POD, WEBSOCKET, Kubelet, read
+from tests.wire.pipe import Pipe
 
 from tiphys.apimachinery.featuregates import resolve
 from tiphys.apiserver.subresources.log import chosen

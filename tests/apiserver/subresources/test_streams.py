@@ -11,13 +11,13 @@ from tests.apiserver.subresources.streaming_kubelet import (
     POD,
     WEBSOCKET,
     Kubelet,
-    Pipe,
     declare,
     kubelet_of,
     left_at_once,
     masked,
     read,
 )
+from tests.wire.pipe import Pipe
 
 from tiphys.apimachinery.errors import BadRequest
 from tiphys.apimachinery.featuregates import resolve
