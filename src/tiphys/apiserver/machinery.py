@@ -16,7 +16,7 @@ from tiphys.apimachinery.errors import BadRequest, FieldError, NotAcceptable
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.protowire import ProtobufError
 from tiphys.apimachinery.resource import Resource
-from tiphys.apimachinery.schema import strict_json
+from tiphys.apimachinery.schema import semantic, strict_json
 from tiphys.apimachinery.schema.mismatch import DecodeError
 from tiphys.apimachinery.schema.node import Schema
 from tiphys.apimachinery.schema.shown import filled
@@ -83,6 +83,16 @@ def scale_paths(resource: Resource) -> ScalePaths:
 def convert(obj: Object, to: GVK) -> Object:
     """Return an object at another version of its kind; the object itself where it is there already."""
     return conversion.convert(obj, to)
+
+
+def respelled(old: Object, new: Object, resource: Resource) -> Object:
+    """Return an old object in which what means the same as in the new one is written as it is there.
+
+    So they compare plainly by what they mean. Both are in the storage version; custom kinds have no amounts.
+    """
+    if resource.definition is not None:
+        return old
+    return semantic.respelled(old, new, schemas.schema_for(resource.storage))
 
 
 def parse_json(body: bytes) -> tuple[Any, list[str]]:

@@ -165,12 +165,12 @@ async def _attempt(call: Call, name: str, change: Change) -> Cached | Object:
         await backend.admission.admit(attributes)
     owners.keep_once(call, new, after_admission=True)
     _check_version(call, new, old, unconditional=strategy.unconditional_update)
-    _prepare(call, strategy, new, old, change)
+    before = _prepare(call, strategy, new, old, change)
     if allocates(resource) and not change.subresource:
         async with backend.services.allocate(new, old, dry_run=change.options.dry_run):
-            await _check(call, attributes, change)
+            await _check(call, attributes, before, change)
             return await _write(call, cached, new, change)
-    await _check(call, attributes, change)
+    await _check(call, attributes, before, change)
     return await _write(call, cached, new, change)
 
 
@@ -201,10 +201,10 @@ def _own(call: Call, strategy: Strategy, wanted: Object, subresource: str) -> Ob
     return new
 
 
-async def _check(call: Call, attributes: Attributes, change: Change) -> None:
-    resource, backend, new, old = call.resource, call.backend, attributes.obj, attributes.old
+async def _check(call: Call, attributes: Attributes, old: Object, change: Change) -> None:
+    """Judge the new object against the old one as ``_prepare`` returned it; admission sees the live one."""
+    resource, backend, new = call.resource, call.backend, attributes.obj
     assert new is not None
-    assert old is not None
     strategy = machinery.strategy_for(resource)
     check = machinery.update_check(
         strategy, change.subresource, namespaced=resource.namespaced, fields=change.field_validation
@@ -271,23 +271,29 @@ def _default(strategy: Strategy, new: Object, change: Change) -> None:
         strategy.default(new)
 
 
-def _prepare(call: Call, strategy: Strategy, new: Object, old: Object, change: Change) -> None:
-    """Restore what this update may not touch, count generations."""
+def _prepare(call: Call, strategy: Strategy, new: Object, old: Object, change: Change) -> Object:
+    """Restore what this update may not touch, count generations.
+
+    Returns the old object as the new one is to be judged against: what is written in another way alone is
+    written in the new one's.
+    """
     resource = call.resource
     meta_rules.check_namespace(new, resource, call.namespace)
     meta_rules.keep_server_fields(new, old)
     if change.subresource:
         _restore(new["metadata"], old["metadata"], "deletionTimestamp")
     _keep_rest(call, strategy, new, old, change)
+    old = machinery.respelled(old, new, resource)
     call.backend.field_gates.drop((resource.group, resource.kind), new, old)
     if change.subresource == "status":
         strategy.prepare_status_update(new, old)
         strategy.stamp(new, old, rfc3339(call.backend.clock.now()))
-        return
+        return old
     if not change.subresource:
         strategy.prepare_update(new, old)
     if strategy.has_generation and not strategy.keeps_generation:
         meta_rules.bump_generation(new, old, strategy.status_fields)
+    return old
 
 
 def _keep_rest(call: Call, strategy: Strategy, new: Object, old: Object, change: Change) -> None:
