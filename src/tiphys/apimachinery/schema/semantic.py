@@ -38,7 +38,8 @@ class _Plan:
         """Of fields that are worth a look: the plan, and whether nothing is the same there as empty."""
 
     def respell(self, old: Any, new: Any) -> Any:
-        if type(old) is not type(new) or old == new:
+        """Return ``respelled`` of two values that are not equal."""
+        if type(old) is not type(new):
             return old
         schema = self._schema
         if isinstance(old, str):
@@ -55,7 +56,7 @@ class _Plan:
         result = old
         for key, (plan, may_lack) in self._children.items():
             before, after = old.get(key), new.get(key)
-            if before is after:
+            if before is after or before == after:
                 continue
             if before and after:
                 kept = before if plan is None else plan.respell(before, after)
@@ -73,17 +74,28 @@ class _Plan:
         plan = None if values is None else _plan_for(values)
         if plan is None:
             return old
-        kept = {key: plan.respell(value, new[key]) if key in new else value for key, value in old.items()}
-        return kept if any(kept[key] is not value for key, value in old.items()) else old
+        result = old
+        for key, value in old.items():
+            if key in new and value != new[key]:
+                kept = plan.respell(value, new[key])
+                if kept is not value:
+                    result = dict(old) if result is old else result
+                    result[key] = kept
+        return result
 
     def _list(self, old: list[Any], new: list[Any]) -> list[Any]:
         items = self._schema.items
         plan = None if items is None else _plan_for(items)
         if plan is None:
             return old
-        kept = [plan.respell(*pair) for pair in zip(old, new, strict=False)]
-        same = all(one is other for one, other in zip(kept, old, strict=False))
-        return old if same else [*kept, *old[len(kept) :]]
+        result = old
+        for index, (value, other) in enumerate(zip(old, new, strict=False)):
+            if value != other:
+                kept = plan.respell(value, other)
+                if kept is not value:
+                    result = list(old) if result is old else result
+                    result[index] = kept
+        return result
 
 
 def _as_much(old: str, new: str) -> bool:
