@@ -212,6 +212,8 @@ FAULTS: dict[str, list[tuple[int, str]]] = {
     "null + 1": [(6, "found no matching overload for '_+_' applied to '(null, int)'")],
     # literals that cannot be right
     "duration('x') == duration('1s')": [(10, "invalid duration argument")],
+    "duration('-9223372036854775809ns') == duration('1s')": [(10, "invalid duration argument")],
+    "duration('9223372036854775808ns') == duration('1s')": [(10, "invalid duration argument")],
     "timestamp('x') == timestamp(1)": [(11, "invalid timestamp argument")],
     "s.matches('(')": [(11, "invalid matches argument")],
     r"s.matches('(a)\\1')": [(11, "invalid matches argument")],

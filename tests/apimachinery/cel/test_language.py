@@ -277,6 +277,8 @@ GIVES: dict[str, Any] = {
     "duration('1ms2us3ns')": Duration(1002003),
     "duration('1.5h')": Duration(5400 * 10**9),
     "duration('-0.5s')": Duration(-5 * 10**8),
+    "duration('-9223372036854775808ns')": Duration(-(2**63)),
+    "duration('9223372036854775807ns')": Duration(2**63 - 1),
     # times
     "timestamp('2009-02-13T23:31:30Z').getFullYear()": 2009,
     "timestamp('2009-02-13T23:31:30Z').getMonth()": 1,

@@ -160,9 +160,10 @@ def parse_duration(text: str) -> Duration:
         unit = _UNITS[match[3]]
         total += int(match[1][:30] or 0) * unit + int(digits[:30] or 0) * unit // 10 ** len(digits[:30])
         at = match.end()
-    if not body or total > MAX_INT:
+    nanoseconds = -total if text[:1] == "-" else total
+    if not body or not MIN_INT <= nanoseconds <= MAX_INT:
         raise ValueError(text)
-    return Duration(-total if text[0] == "-" else total)
+    return Duration(nanoseconds)
 
 
 def decimal_seconds(nanoseconds: int) -> str:
