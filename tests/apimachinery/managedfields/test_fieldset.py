@@ -128,6 +128,25 @@ def test_elements_come_back_in_one_form() -> None:
 
 
 @pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (1, "1"),
+        (1.0, "1"),
+        (-0.5, "-0.5"),
+        (1e20, "1" + 20 * "0"),
+        (1e21, "1e+21"),
+        (1e-7, "1e-7"),
+        (1e-6, "0.000001"),
+    ],
+)
+def test_numbers_in_elements_are_written_as_go_does(number: float, text: str) -> None:
+    assert fieldset.value_element(number) == f"v:{text}"
+    assert fieldset.key_element({"b": "x", "a": number}) == f'k:{{"a":{text},"b":"x"}}'
+    written: dict[str, Any] = {f"v:{number!r}": {}, f'k:{{"a": {{"b": [{number!r}, "c"]}}}}': {}}
+    assert check(written) == {f"v:{text}": {}, f'k:{{"a":{{"b":[{text},"c"]}}}}': {}}
+
+
+@pytest.mark.parametrize(
     "fields",
     [
         {"i:5": {"f:i": {}}, "v:3": {"f:alsoPi": {}}, "v:3.1415": {"f:pi": {}}, "v:false": {"f:notTrue": {}}},

@@ -13,11 +13,14 @@ Source: meta/v1 FieldsV1.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from typing import Any, Final, TypeAlias
 
 import orjson
+
+from tiphys.apimachinery import go_text
 
 Node: TypeAlias = dict[str, Any]
 
@@ -79,7 +82,7 @@ def _element(name: str) -> str | None:
         raise FieldsError(f"invalid path element {name!r}: {error}") from error
     if kind == "k:" and not isinstance(value, dict):
         raise FieldsError(f"the keys of {name!r} must be an object")
-    return kind + orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    return kind + _as_go_writes(value)
 
 
 def is_member(node: Node) -> bool:
@@ -277,11 +280,28 @@ def _scalar_text(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
+def _as_go_writes(value: Any) -> str:
+    return orjson.dumps(_with_go_numbers(value), option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _with_go_numbers(value: Any) -> Any:
+    """Return a value whose fractions are written as Go does: 1 for 1.0."""
+    if type(value) is float and math.isfinite(value):
+        return orjson.Fragment(go_text.number(value))
+    if type(value) is dict:
+        for item in value.values():
+            if type(item) is float or isinstance(item, (dict, list)):
+                return {name: _with_go_numbers(one) for name, one in value.items()}
+    if type(value) is list:
+        return list(map(_with_go_numbers, value))
+    return value
+
+
 def value_element(value: Any) -> str:
     """Name an item of a set."""
-    return "v:" + orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    return f"v:{_as_go_writes(value)}"
 
 
 def key_element(keys: dict[str, Any]) -> str:
     """Name an item of a list that is a map."""
-    return "k:" + orjson.dumps(keys, option=orjson.OPT_SORT_KEYS).decode()
+    return f"k:{_as_go_writes(keys)}"
