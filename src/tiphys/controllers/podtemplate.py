@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+from tiphys.apimachinery import quantity
 from tiphys.apimachinery.meta import Object, copy_object, owner_reference
+from tiphys.apimachinery.schema import semantic
 
 TEMPLATE_HASH = "pod-template-hash"
+_TYPE = "io.k8s.api.core.v1.PodTemplateSpec"
 _SAFE = "bcdfghjklmnpqrstvwxz2456789"
 _FNV_OFFSET = 2166136261
 _FNV_PRIME = 16777619
@@ -60,3 +64,30 @@ def without_hash(template: Object) -> Object:
     metadata.pop("creationTimestamp", None)
     copy["metadata"] = {key: value for key, value in metadata.items() if value}
     return copy
+
+
+def same_template(one: Object, other: Object) -> bool:
+    """Tell whether two templates ``without_hash`` mean the same, however their amounts are written."""
+    if one == other:
+        return True
+    if not _may_mean_the_same(one, other):
+        return False
+    from tiphys.apis import schemas  # seldom needed, and large
+
+    respelled = semantic.respelled(one, other, schemas.definition(_TYPE))
+    return bool(respelled == other)
+
+
+def _may_mean_the_same(one: Any, other: Any) -> bool:
+    """Tell whether two values differ in texts alone that are as much, should they be amounts."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        same_keys = one.keys() == other.keys()
+        return same_keys and all(_may_mean_the_same(value, other[key]) for key, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_may_mean_the_same, one, other))
+    if one == other or not (isinstance(one, str) and isinstance(other, str)):
+        return bool(one == other)
+    try:
+        return quantity.parse(one).amount == quantity.parse(other).amount
+    except quantity.QuantityError:
+        return False

@@ -9,7 +9,7 @@ from tiphys.apimachinery.meta import copy_object
 from tiphys.controllers.conditions import find
 from tiphys.controllers.deployment import plan as module
 from tiphys.controllers.deployment.plan import plan
-from tiphys.controllers.deployment.revisions import REVISION, REVISION_HISTORY, set_annotations
+from tiphys.controllers.deployment.revisions import REVISION, REVISION_HISTORY, set_annotations, split
 from tiphys.controllers.deployment.scaling import bounds
 
 SERIAL = itertools.count(1)
@@ -138,6 +138,27 @@ def test_rolling_back_reuses_the_old_set_with_a_new_revision():
     (live,) = [rs for rs in sets if rs["spec"]["replicas"]]
     assert live["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "3"
     assert live["metadata"]["annotations"]["deployment.kubernetes.io/revision-history"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("where", "amount", "same"),
+    [
+        ("sizeLimit", "1.500", True),
+        ("sizeLimit", "1.501", False),
+        ("sizeLimit", "no amount", False),
+        ("medium", "1.500", False),
+    ],
+)
+def test_a_template_that_is_written_in_another_way_is_no_other(where, amount, same):
+    def asked(text):
+        volumes = [{"name": "v", "emptyDir": {where: text}}]
+        d = deployment()
+        d["spec"]["template"]["spec"]["volumes"] = volumes
+        return d
+
+    sets = finish(asked("1500m"), [])[1]
+    new, olds = split(asked(amount), sets)
+    assert (new is not None, len(olds)) == (same, not same)
 
 
 def test_history_is_limited():

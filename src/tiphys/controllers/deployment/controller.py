@@ -14,7 +14,7 @@ from tiphys.controllers.owned import (
     BY_CONTROLLER,
     index_owned,
 )
-from tiphys.controllers.podtemplate import without_hash
+from tiphys.controllers.podtemplate import same_template, without_hash
 from tiphys.controllers.workload import WorkloadController, is_namespace_leaving
 
 
@@ -103,7 +103,8 @@ class DeploymentController(WorkloadController):
         meta = wanted["metadata"]
         found = await self._client.get(REPLICA_SETS, meta["name"], meta["namespace"])
         ref = controller_of(found)
-        same = without_hash(found["spec"]["template"]) == without_hash(wanted["spec"]["template"])
+        templates = [without_hash(rs["spec"]["template"]) for rs in (found, wanted)]
+        same = same_template(*templates)
         if ref is not None and ref["uid"] == deployment["metadata"]["uid"] and same:
             self._writes.wrote(key, found)
             return

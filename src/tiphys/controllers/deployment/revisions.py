@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from tiphys.apimachinery.atoi import atoi
 from tiphys.apimachinery.meta import Object, copy_object, owner_reference
-from tiphys.controllers.podtemplate import TEMPLATE_HASH, template_hash, without_hash
+from tiphys.controllers.podtemplate import TEMPLATE_HASH, same_template, template_hash, without_hash
 
 REVISION = "deployment.kubernetes.io/revision"
 REVISION_HISTORY = "deployment.kubernetes.io/revision-history"
@@ -51,7 +51,9 @@ def by_age(sets: Sequence[Object]) -> list[Object]:
 def split(deployment: Object, sets: Sequence[Object]) -> tuple[Object | None, list[Object]]:
     """Return the replica set with the deployment's template (the oldest, of several) and the others."""
     wanted = without_hash(deployment["spec"]["template"])
-    new = next((rs for rs in by_age(sets) if without_hash(rs["spec"]["template"]) == wanted), None)
+    new = next(
+        (rs for rs in by_age(sets) if same_template(without_hash(rs["spec"]["template"]), wanted)), None
+    )
     return new, [rs for rs in sets if new is None or rs["metadata"]["uid"] != new["metadata"]["uid"]]
 
 
