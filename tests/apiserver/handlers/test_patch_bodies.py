@@ -128,3 +128,30 @@ async def test_patches_of_a_scale_are_read_the_same_way(api: Any) -> None:
     answer = await api.patch(f"{path}/d/scale", {"metadata": {"uid": "other"}, "spec": {"replicas": 2}})
     assert answer.status == 422
     assert (await api.patch(f"{path}/d/scale", {"spec": {"replicas": 2}})).json["spec"]["replicas"] == 2
+
+
+DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
+DEPLOYMENT: dict[str, Any] = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "a"},
+    "spec": {
+        "selector": {"matchLabels": {"a": "b"}},
+        "template": {
+            "metadata": {"labels": {"a": "b"}},
+            "spec": {"containers": [{"name": "c", "image": "i"}]},
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("number", [2**31, 4294967299, -(2**31) - 1])
+@pytest.mark.parametrize(("kind", "status"), [("strategic", 422), ("apply", 400)])
+async def test_numbers_of_32_bits_do_not_wrap_around(api: Any, kind: str, status: int, number: int) -> None:
+    """They do upstream, where 4294967299 replicas are 3: nobody can have meant that."""
+    made = await api.create(DEPLOYMENTS, DEPLOYMENT)
+    wanted = {**DEPLOYMENT, "spec": {**DEPLOYMENT["spec"], "replicas": number}}
+    refused = await api.patch(f"{DEPLOYMENTS}/a?fieldManager=m", wanted, kind)
+    said = f"cannot unmarshal number {number} into Go struct field DeploymentSpec.spec.replicas of type int32"
+    assert (refused.status, said in refused.message) == (status, True), refused.raw
+    assert await api.get(f"{DEPLOYMENTS}/a") == made

@@ -15,11 +15,12 @@ class DecodeError(ValueError):
     """A value that its Go type cannot hold; the message is the decoder's.
 
     ``restoring`` is the same in the words of the converter that puts strategic merge patches into effect.
+    ``wraps``: that one would take the value for another number, and nobody here does.
     """
 
-    def __init__(self, message: str, restoring: str = "") -> None:
+    def __init__(self, message: str, restoring: str = "", *, wraps: bool = False) -> None:
         super().__init__(message)
-        self.restoring = restoring or message
+        self.restoring, self.wraps = restoring or message, wraps
 
 
 class Mismatch(Exception):
@@ -58,9 +59,16 @@ class Mismatch(Exception):
     def _bare(self) -> str:
         return f"json: cannot unmarshal {self.found} into Go value of type {self.go_type}"
 
+    def wraps(self) -> bool:
+        """Tell whether Go's converter lets a whole number that is too large wrap around."""
+        whole = self.found.startswith("number") and not self._fraction
+        return whole and self.kind == "int32" and not self.by_itself
+
     def restoring(self) -> str:
         if self.by_itself:
             return self._bare()
+        if self.wraps():
+            return self.text()
         word = self.found.partition(" ")[0]
         number = "float64" if self._fraction else "int64"
         kind = {"object": "map", "array": "slice", "number": number}.get(word, word)
@@ -72,8 +80,6 @@ class Mismatch(Exception):
             return f"cannot restore struct from: {kind}"
         if (kind, self.kind) in _CONVERTIBLE:
             return f"cannot convert {kind} to {self.go_type}"
-        if kind == "int64" and self.kind == "int32":  # too large; the converter lets that wrap around
-            return self.text()
         return f"unrecognized type: {self.kind}"
 
 

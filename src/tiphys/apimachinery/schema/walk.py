@@ -96,7 +96,7 @@ def decode_check(
             plan.walk(obj, faults, None, None)
             drop_texts(obj)
     except Mismatch as error:
-        raise DecodeError(error.text(), error.restoring()) from None
+        raise DecodeError(error.text(), error.restoring(), wraps=error.wraps()) from None
     return faults.texts or []
 
 

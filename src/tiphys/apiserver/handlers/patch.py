@@ -291,7 +291,7 @@ def _decoded(call: Call, applied: Object, gvk: GVK) -> list[str]:
     try:
         return machinery.decode_in_place(applied, gvk, call.resource if gvk == call.resource.gvk else None)
     except BadRequest as error:
-        if not isinstance(error.__cause__, DecodeError):
+        if not isinstance(error.__cause__, DecodeError) or error.__cause__.wraps:
             raise
         kind = f"{gvk.group}/{gvk.version}, Kind={gvk.kind}"
         raise StatusError(
