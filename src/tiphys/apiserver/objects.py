@@ -216,17 +216,24 @@ class ObjectStore(Protocol):
     ) -> Cached:
         """Write a new object (complete, without resourceVersion). Raises AlreadyExists.
 
-        ``value`` is what ``cache.entry.encode`` would write, where the caller has that already; then the
-        object is as ``cache.entry.ordered`` would make it.
+        ``value`` is what ``cache.entry.encode`` would write, where the caller has that already, but for the
+        texts of numbers; then the object is as ``cache.entry.ordered`` would make it.
         """
         ...
 
     async def update(
-        self, resource: Resource, obj: Object, expect_revision: int, *, ttl_s: int = 0
+        self,
+        resource: Resource,
+        obj: Object,
+        expect_revision: int,
+        *,
+        ttl_s: int = 0,
+        value: bytes | None = None,
     ) -> Cached:
         """Replace. Raises Conflict when the live revision differs, NotFound when it is gone.
 
         ``ttl_s`` begins the object's time to live anew; without it an object keeps the one that it has.
+        ``value`` is as in ``create``.
         """
         ...
 

@@ -239,10 +239,16 @@ class CustomStore:
         return await self._view(await self._objects.create(resource, stored, ttl_s=ttl_s), resource)
 
     async def update(
-        self, resource: Resource, obj: Object, expect_revision: int, *, ttl_s: int = 0
+        self,
+        resource: Resource,
+        obj: Object,
+        expect_revision: int,
+        *,
+        ttl_s: int = 0,
+        value: bytes | None = None,
     ) -> Cached:
         if resource.definition is None:
-            return await self._objects.update(resource, obj, expect_revision, ttl_s=ttl_s)
+            return await self._objects.update(resource, obj, expect_revision, ttl_s=ttl_s, value=value)
         stored = await self._stored(obj, resource)
         written = await self._objects.update(resource, stored, expect_revision, ttl_s=ttl_s)
         return await self._view(written, resource)

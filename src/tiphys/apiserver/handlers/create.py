@@ -17,7 +17,7 @@ from tiphys.apimachinery.errors import (
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.warnings import collecting
-from tiphys.apiserver import bodies, machinery, meta_rules, owners, ownership, respond
+from tiphys.apiserver import bodies, machinery, meta_rules, owners, ownership, raw_values, respond
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.cache import versions
 from tiphys.apiserver.call import Call
@@ -221,4 +221,6 @@ async def _must_not_exist(call: Call, obj: Object) -> None:
 async def _store(call: Call, obj: Object, value: bytes | None = None) -> Cached:
     backend = call.backend
     resource = backend.table.stored(call.resource)
+    if value is None:
+        obj, value = raw_values.stored(call, obj)
     return await backend.store.create(resource, obj, ttl_s=backend.ttl_s(resource), value=value)

@@ -10,7 +10,7 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import Conflict, NotFound, StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.returned import RETURNED
-from tiphys.apiserver import bodies, machinery, respond
+from tiphys.apiserver import bodies, machinery, raw_values, respond
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.handlers import unsafe_deletion
@@ -103,7 +103,8 @@ async def _apply(call: Call, cached: Cached, planned: Plan, namespace: str) -> D
     store, stored = call.backend.store, call.backend.table.stored(call.resource)
     if planned.write is not None:
         planned.write["metadata"].pop("resourceVersion", None)
-        cached = await store.update(stored, planned.write, cached.revision)
+        made, value = raw_values.stored(call, planned.write, cached)
+        cached = await store.update(stored, made, cached.revision, value=value)
     if not planned.remove:
         return Deleted(cached.object, gone=False)
     try:

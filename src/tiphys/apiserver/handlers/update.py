@@ -18,7 +18,7 @@ from tiphys.apimachinery.errors import BadRequest, Conflict, FieldError, Interna
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.strategy import Strategy
-from tiphys.apiserver import bodies, machinery, managers, meta_rules, owners, ownership, respond
+from tiphys.apiserver import bodies, machinery, managers, meta_rules, owners, ownership, raw_values, respond
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.cache import versions
 from tiphys.apiserver.call import Call
@@ -367,7 +367,8 @@ async def _write(call: Call, cached: Cached, new: Object, change: Change) -> Cac
         return machinery.convert(new, resource.gvk)
     meta.pop("resourceVersion", None)
     ttl_s = backend.ttl_s(stored)
-    return await _lossless(backend.store.update(stored, new, cached.revision, ttl_s=ttl_s))
+    made, value = raw_values.stored(call, new, cached)
+    return await _lossless(backend.store.update(stored, made, cached.revision, ttl_s=ttl_s, value=value))
 
 
 def _holds_namespace(obj: Object) -> bool:
