@@ -309,3 +309,12 @@ async def test_how_an_amount_was_written_in_a_patch(api: Any, kind: str, patch: 
     await api.create(QUOTAS, {"metadata": {"name": "a"}, "spec": {"hard": {"pods": "1"}}})
     answer = await api("PATCH", f"{QUOTAS}/a", patch, content_type=f"application/{kind}+json")
     assert answer.json["spec"]["hard"] == {"cpu": shown, "pods": "1"}
+
+
+async def test_an_amount_is_copied_as_it_was_written(api: Any) -> None:
+    await api.create(QUOTAS, {"metadata": {"name": "a"}, "spec": {"hard": {"pods": "1"}}})
+    patch = b"""[{"op": "add", "path": "/spec/hard/cpu", "value": 1.500},
+        {"op": "copy", "from": "/spec/hard/cpu", "path": "/spec/hard/limits.cpu"},
+        {"op": "copy", "from": "/spec/hard", "path": "/spec/hard"}]"""
+    answer = await api("PATCH", f"{QUOTAS}/a", patch, content_type="application/json-patch+json")
+    assert answer.json["spec"]["hard"] == {"cpu": "1.500", "limits.cpu": "1.500", "pods": "1"}

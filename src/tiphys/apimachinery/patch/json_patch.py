@@ -148,7 +148,7 @@ class _Run:
         where = f"copy operation does not apply: doc is missing destination path: {path}"
         holder, key = self._find(path, where)
         value = None if value is _ABSENT else copy_object(value)
-        self._copied_bytes += len(orjson.dumps(value))
+        self._copied_bytes += len(orjson.dumps(value, default=float))
         if self._copied_bytes > COPY_LIMIT_BYTES:
             raise PatchFailed(
                 f"Unable to complete the copy, the accumulated size increase of copy is "
