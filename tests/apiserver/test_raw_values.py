@@ -58,6 +58,20 @@ async def test_other_writes_leave_them_alone(api: Any, made: Any) -> None:
     assert b'"data":' + DATA in await shown(api)
 
 
+async def test_of_operations_on_an_object(api: Any) -> None:
+    first = b'{"driver":"d.x","parameters":{"a":1e3}}'
+    body = b'{"metadata":{"name":"c"},"spec":{"config":[{"opaque":%b}]}}' % first
+    assert (await api("POST", CLASSES, body)).status == 201
+    new = first.replace(b"1e3", b"2.50")
+    patch = (
+        b"""[{"op":"copy","from":"/spec/config/0","path":"/spec/config/-"},
+        {"op":"add","path":"/spec/config/0","value":{"opaque":%b}}]"""
+        % new
+    )
+    answer = await api("PATCH", f"{CLASSES}/c", patch, content_type="application/json-patch+json")
+    assert b'"config":[{"opaque":%b},{"opaque":%b},{"opaque":%b}]' % (new, first, first) in answer.raw
+
+
 @pytest.mark.usefixtures("made")
 async def test_of_a_strategic_patch_the_numbers_are_known_alone(api: Any) -> None:
     answer = await api.patch(f"{REVISIONS}/a", {"metadata": {"labels": {"a": "b"}}}, "strategic")

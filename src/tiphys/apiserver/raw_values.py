@@ -18,7 +18,9 @@ from typing import Any, Final
 import orjson
 
 from tiphys.apimachinery import go_text
+from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.patch import json_patch
 from tiphys.apimachinery.schema import strict_json
 from tiphys.apimachinery.schema.node import Schema
 from tiphys.apimachinery.schema.numbers import NumberText
@@ -30,6 +32,7 @@ from tiphys.apiserver.objects import Cached
 _RAW: Final = "io.k8s.apimachinery.pkg.runtime.RawExtension"
 _BODIES: Final = ("application/json", "application/merge-patch+json")
 """What has its values where the object has them, and keeps their texts."""
+_OPERATIONS: Final = "application/json-patch+json"
 _NUMBERS_ALONE: Final = ("application/strategic-merge-patch+json", "application/apply-patch+yaml")
 
 
@@ -53,13 +56,14 @@ def _texts(call: Call, before: Cached | None) -> list[Any]:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower() or _BODIES[0]
     if request.method == "PATCH" and media_type in _NUMBERS_ALONE:
         return []
-    bodies = [request.body] if request.method != "DELETE" and media_type in _BODIES else []
-    if before is not None:
-        bodies.append(before.raw)
     found = []
-    for body in filter(None, bodies):
-        with suppress(RecursionError):  # of so deep a one, only the numbers are known
-            found.append(strict_json.exact(body))
+    with suppress(RecursionError, StatusError):  # of so deep a body, only the numbers are known
+        if request.method != "DELETE" and request.body and media_type in (*_BODIES, _OPERATIONS):
+            found.append(strict_json.exact(request.body))
+        if before is not None:
+            found.append(strict_json.exact(before.raw))
+            if request.method == "PATCH" and media_type == _OPERATIONS:
+                found[0] = json_patch.apply(found[1], found[0])
     return found
 
 
