@@ -101,12 +101,11 @@ def sign(
         .not_valid_before(now - _BACKDATE)
         .not_valid_after(until)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(usages), critical=True)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key()),  # type: ignore[arg-type]
-            critical=False,
-        )
+        .add_extension(_key_of(issuer), critical=False)
     )
+    basic = {_BASIC[usage] for usage in usages if usage in _BASIC}
+    if basic:  # one that says nothing makes the certificate invalid
+        builder = builder.add_extension(_key_usage(basic), critical=True)
     extended = [_EXTENDED[usage] for usage in usages if usage in _EXTENDED]
     if extended:
         builder = builder.add_extension(x509.ExtendedKeyUsage(extended), critical=False)
@@ -124,8 +123,16 @@ def _alternative_names(parsed: x509.CertificateSigningRequest) -> x509.SubjectAl
         return None
 
 
-def _key_usage(usages: list[str]) -> x509.KeyUsage:
-    chosen = {_BASIC[usage] for usage in usages if usage in _BASIC}
+def _key_of(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    """Return how the authority's certificate calls its key, or else what keys are commonly called."""
+    try:
+        named = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key())  # type: ignore[arg-type]
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(named)
+
+
+def _key_usage(chosen: set[str]) -> x509.KeyUsage:
     flags = {name: name in chosen for name in _ALL_BASIC}
     if not flags["key_agreement"]:
         flags["encipher_only"] = flags["decipher_only"] = False
