@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import field
 
 from tiphys.apimachinery.dataclass import dataclass
@@ -23,6 +24,9 @@ from tiphys.apiserver.usage.samples import Container, Sample, Usage, parse, usag
 log = logging.getLogger(__name__)
 _AT_ONCE = 16
 _PATIENCE_S = 10.0
+_SOON_S = 2.0
+_TRIES = 10
+"""So often a new node is asked soon again: two answers tell what it uses, and it may not listen yet."""
 
 Source = Callable[[Object], Awaitable[str]]
 """Returns the text of a node's ``/metrics/resource``. Raises StatusError, OSError."""
@@ -45,6 +49,9 @@ class Scraper:
         self._source = source or self._ask_kubelet
         self._objects: dict[str, Object] = {}
         self._faults: dict[str, str] = {}
+        self._tries: dict[str, int] = {}
+        """Of nodes of which it is not known yet what they use."""
+        self._arrived = asyncio.Event()
         self.nodes: dict[str, NodeUsage] = {}
 
     def feeds(self) -> list[Feed]:
@@ -53,16 +60,23 @@ class Scraper:
 
     def _observe(self, old: Cached | None, new: Cached | None) -> None:
         if new is not None:
+            if new.name not in self._objects:
+                self._tries[new.name] = 0
+                self._arrived.set()
             self._objects[new.name] = new.object
         elif old is not None:
-            for known in (self._objects, self.nodes, self._faults):
+            for known in (self._objects, self.nodes, self._faults, self._tries):
                 known.pop(old.name, None)
 
     async def run(self) -> None:
         """Scrape for ever."""
         while True:
+            self._arrived.clear()
             await self.scrape()
-            await asyncio.sleep(self._backend.options.metric_resolution_s)
+            resolution_s = self._backend.options.metric_resolution_s
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(_SOON_S, resolution_s) if self._tries else resolution_s):
+                    await self._arrived.wait()
 
     async def scrape(self) -> None:
         """Ask every node once."""
@@ -73,6 +87,7 @@ class Scraper:
 
     async def _scrape_one(self, node: Object, turns: asyncio.Semaphore) -> None:
         name = node["metadata"]["name"]
+        self._count(name)
         try:
             async with turns, asyncio.timeout(_PATIENCE_S):
                 text = await self._source(node)
@@ -88,6 +103,14 @@ class Scraper:
             self.nodes[name] = NodeUsage(sample)
         elif sample.node.at_s > before.sample.node.at_s:
             self.nodes[name] = NodeUsage(sample, *usages(before.sample, sample))
+            self._tries.pop(name, None)
+
+    def _count(self, name: str) -> None:
+        """Note that a node is asked; one that was asked often in vain is new no more."""
+        if name in self._tries:
+            self._tries[name] += 1
+            if self._tries[name] >= _TRIES:
+                del self._tries[name]
 
     def _failed(self, name: str, fault: str) -> None:
         """Forget what was known: a number that is too old is worse than none."""
