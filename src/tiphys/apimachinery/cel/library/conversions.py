@@ -187,7 +187,7 @@ OVERLOADS: tuple[Overload, ...] = (
     _one("string_to_bytes", "bytes", STRING, BYTES, str.encode, price=prices.TEXT_TO_BYTES),
     _one("string_to_string", "string", STRING, STRING, _same),
     *(
-        _one(f"{label}_to_string", "string", kind, STRING, to_text)
+        _one(f"{label}_to_string", "string", kind, STRING, to_text, price=prices.SCALAR_TO_TEXT)
         for label, kind in (
             ("bool", BOOL), ("double", DOUBLE), ("duration", DURATION), ("int64", INT),
             ("timestamp", TIMESTAMP), ("uint64", UINT),
