@@ -1,10 +1,11 @@
-"""Families and their text, held against that of Prometheus' own library."""
+"""Families and their text: as Prometheus' own library reads it, as that for Go writes it."""
 
 import math
 
 import prometheus_client as prometheus
 import pytest
 from prometheus_client import core
+from prometheus_client.parser import text_string_to_metric_families
 
 from tiphys.apimachinery import families
 from tiphys.apimachinery.families import (
@@ -27,8 +28,14 @@ CASES = {
     "text to escape": ("GaugeMetricFamily", ("a", "a\nb\\c\"d"), {"labels": ["x"]}, (["a\nb\\c\"d,é"], 1)),
     "nothing counted": ("HistogramMetricFamily", ("a", "text"), {"labels": ["x"]}, None),
 }  # fmt: skip
-NUMBERS = (0, -1, 0.1, 1, 12345.678, 999999, 1000000, 1e6 + 0.5, 123456789, 1.5e15, 1e16, 1e21, 3e-7, -1e9,
-           math.inf, -math.inf, math.nan)  # fmt: skip
+NUMBERS = (
+    (0, "0"), (-0.0, "0"), (1.0, "1"), (-1, "-1"), (True, "1"), (10.0, "10"), (0.1, "0.1"),
+    (0.0001, "0.0001"), (0.00001, "1e-05"), (3e-7, "3e-07"), (-1.25e-9, "-1.25e-09"), (12345.678, "12345.678"),
+    (100000, "100000"), (999999, "999999"), (999999.5, "999999.5"), (1000000, "1e+06"),
+    (1000000.5, "1.0000005e+06"), (1234000, "1.234e+06"), (123456789, "1.23456789e+08"), (-1e9, "-1e+09"),
+    (-1234567.25, "-1.23456725e+06"), (1.5e15, "1.5e+15"), (1e16, "1e+16"), (1.25e21, "1.25e+21"),
+    (1e100, "1e+100"), (math.inf, "+Inf"), (-math.inf, "-Inf"), (math.nan, "NaN"),
+)  # fmt: skip
 
 
 class Given:
@@ -39,8 +46,17 @@ class Given:
         return [self.metric]
 
 
+def said(text: bytes) -> list[object]:
+    """What a scraper makes of a text."""
+    found: list[object] = []
+    for family in text_string_to_metric_families(text.decode()):
+        samples = sorted((one.name, sorted(one.labels.items()), one.value) for one in family.samples)
+        found.append((family.name, family.documentation, family.type, samples))
+    return found
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_the_text_is_that_of_prometheus(case) -> None:
+def test_the_text_reads_as_that_of_prometheus(case) -> None:
     kind, told, named, sample = case
     made = []
     for module in (families, core):
@@ -50,12 +66,29 @@ def test_the_text_is_that_of_prometheus(case) -> None:
         made.append(family)
     registry = prometheus.CollectorRegistry()
     registry.register(Given(made[1]))
-    assert text_of([made[0]]) == prometheus.generate_latest(registry)
+    assert said(text_of([made[0]])) == said(prometheus.generate_latest(registry))
 
 
-@pytest.mark.parametrize("number", NUMBERS)
-def test_numbers_are_written_as_prometheus_does(number) -> None:
-    assert number_text(number) == prometheus.utils.floatToGoString(number)
+@pytest.mark.parametrize(("number", "text"), NUMBERS)
+def test_numbers_are_written_as_go_does(number, text) -> None:
+    assert number_text(number) == text
+    assert math.isnan(number) or float(number_text(number)) == number
+
+
+def test_lines_are_those_of_go() -> None:
+    family = HistogramMetricFamily("a", "text", labels=["z", "b"])
+    bounds = (0.5, 1.0, 10.0, 1e6, math.inf)
+    family.add_metric(["1", "2"], [(number_text(bound), 1234567.0) for bound in bounds], 7.0)
+    assert text_of([family]).decode() == (
+        "# HELP a text\n# TYPE a histogram\n"
+        'a_bucket{b="2",z="1",le="0.5"} 1.234567e+06\n'
+        'a_bucket{b="2",z="1",le="1"} 1.234567e+06\n'
+        'a_bucket{b="2",z="1",le="10"} 1.234567e+06\n'
+        'a_bucket{b="2",z="1",le="1e+06"} 1.234567e+06\n'
+        'a_bucket{b="2",z="1",le="+Inf"} 1.234567e+06\n'
+        'a_sum{b="2",z="1"} 7\n'
+        'a_count{b="2",z="1"} 1.234567e+06\n'
+    )
 
 
 def test_the_kind_of_text_is_told_as_prometheus_does() -> None:

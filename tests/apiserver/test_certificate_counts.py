@@ -85,8 +85,8 @@ async def test_an_aggregated_server(api: Any, *, insecure: bool) -> None:
             assert (status, text.decode()) == (503, f"error trying to reach service: {LEGACY}\n")
         assert noted == {f"missing-san.invalid-cert.kubernetes.io/{ADDRESS}": REASON}
         assert await counts(api, "kube_aggregator") == [
-            "apiserver_kube_aggregator_x509_missing_san_total 1.0",
-            "apiserver_kube_aggregator_x509_insecure_sha1_total 0.0",
+            "apiserver_kube_aggregator_x509_missing_san_total 1",
+            "apiserver_kube_aggregator_x509_insecure_sha1_total 0",
         ]
 
 
@@ -106,8 +106,8 @@ async def test_a_webhook(api: Any) -> None:
         assert (status, LEGACY in orjson.loads(text)["message"]) == (500, True)
         assert noted == {"missing-san.invalid-cert.kubernetes.io/localhost": REASON}
         assert await counts(api, "webhooks") == [
-            "apiserver_webhooks_x509_missing_san_total 1.0",
-            "apiserver_webhooks_x509_insecure_sha1_total 0.0",
+            "apiserver_webhooks_x509_missing_san_total 1",
+            "apiserver_webhooks_x509_insecure_sha1_total 0",
         ]
 
 

@@ -12,9 +12,9 @@ from tiphys.apiserver.expression_times import Conditioned, ExpressionTimes, erro
 GROUP = "/apis/admissionregistration.k8s.io/v1"
 MAPS = "/api/v1/namespaces/default/configmaps"
 RULE = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}
-CHECKS = ["5e-07", "0.001", "0.01", "0.1", "1.0", "+Inf"]
-CONDITIONS = ["0.005", "0.025", "0.1", "0.5", "1.0", "2.5", "+Inf"]
-DEFAULT = ["0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "+Inf"]
+CHECKS = ["5e-07", "0.001", "0.01", "0.1", "1", "+Inf"]
+CONDITIONS = ["0.005", "0.025", "0.1", "0.5", "1", "2.5", "+Inf"]
+DEFAULT = ["0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf"]
 
 
 def registry_of(times: ExpressionTimes) -> Registry:

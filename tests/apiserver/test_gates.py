@@ -123,15 +123,15 @@ async def test_pages(serving: Any, status: int, *, on: bool) -> None:
 async def test_gates_are_counted(serving: Any) -> None:
     async with serving(feature_gates=gates(HPAScaleToZero=True)) as api:
         raw = (await api("GET", "/metrics")).raw
-        assert b'kubernetes_feature_enabled{name="HPAScaleToZero",stage="ALPHA"} 1.0' in raw
-        assert b'kubernetes_feature_enabled{name="SidecarContainers",stage=""} 1.0' in raw
-        assert b'kubernetes_feature_enabled{name="KMSv1",stage="DEPRECATED"} 0.0' in raw
+        assert b'kubernetes_feature_enabled{name="HPAScaleToZero",stage="ALPHA"} 1' in raw
+        assert b'kubernetes_feature_enabled{name="SidecarContainers",stage=""} 1' in raw
+        assert b'kubernetes_feature_enabled{name="KMSv1",stage="DEPRECATED"} 0' in raw
 
 
 async def test_health_by_itself(api: Any) -> None:
     await api("GET", "/livez/ping")
     raw = (await api("GET", "/metrics/slis")).raw
-    assert b'kubernetes_healthcheck{name="ping",type="livez"} 1.0' in raw
+    assert b'kubernetes_healthcheck{name="ping",type="livez"} 1' in raw
     assert b"apiserver_request_total" not in raw
 
 
@@ -189,7 +189,7 @@ async def test_a_server_that_behaves_as_an_older_version(serving: Any) -> None:
         assert (await api("GET", f"{admission}/v1/mutatingadmissionpolicies")).status == 404
         assert (await api("GET", f"{admission}/v1beta1/mutatingadmissionpolicies")).status == 200
         text = (await api("GET", "/metrics")).raw.decode()
-        assert 'kubernetes_feature_enabled{name="MutatingAdmissionPolicy",stage="BETA"} 0.0' in text
+        assert 'kubernetes_feature_enabled{name="MutatingAdmissionPolicy",stage="BETA"} 0' in text
         assert b"storage-readiness" not in (await api("GET", "/readyz?verbose")).raw
         assert (await api("GET", "/flagz")).status == 404
 

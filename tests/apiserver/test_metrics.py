@@ -86,7 +86,7 @@ def test_time_that_others_took_is_left_out() -> None:
             kind.held_up(seconds, aside_s)
     found = values(metrics, "apiserver_request_sli_duration_seconds_")
     labels = (
-        'component="apiserver",group="",{}resource="pods",scope="resource",subresource="",verb="POST",'
+        'component="apiserver",group="",resource="pods",scope="resource",subresource="",verb="POST",'
         'version="v1"'
     )
     for bound, count in (
@@ -94,13 +94,13 @@ def test_time_that_others_took_is_left_out() -> None:
         ("0.1", 3.0),
         ("0.4", 3.0),
         ("0.6", 4.0),
-        ("60.0", 4.0),
+        ("60", 4.0),
         ("+Inf", 4.0),
     ):
-        assert found["bucket{" + labels.format(f'le="{bound}",') + "}"] == count
+        assert found["bucket{" + labels + f',le="{bound}"}}'] == count
     assert not any('le="0.025"' in one for one in found)
-    assert found["sum{" + labels.format("") + "}"] == pytest.approx(0.03 + 0.5 + 0.07)
-    assert found["count{" + labels.format("") + "}"] == 4.0
+    assert found["sum{" + labels + "}"] == pytest.approx(0.03 + 0.5 + 0.07)
+    assert found["count{" + labels + "}"] == 4.0
 
 
 async def test_bodies_and_validations_are_counted(api: Any) -> None:
@@ -110,8 +110,8 @@ async def test_bodies_and_validations_are_counted(api: Any) -> None:
     await api("POST", f"{path}?fieldValidation=Never", body)
     metrics = api.server.backend.metrics
     sizes = values(metrics, "apiserver_request_body_size_bytes_bucket")
-    assert sizes['{group="",le="50000.0",resource="configmaps",verb="create"}'] == 0.0
-    assert sizes['{group="",le="150000.0",resource="configmaps",verb="create"}'] == 2.0
+    assert sizes['{group="",resource="configmaps",verb="create",le="50000"}'] == 0.0
+    assert sizes['{group="",resource="configmaps",verb="create",le="150000"}'] == 2.0
     validations = values(metrics, "field_validation_request_duration_seconds_count")
     assert validations == {f'{{field_validation="{one}"}}': 0.0 for one in ("", "Strict", "invalid")}
 
@@ -170,7 +170,7 @@ def test_requests_are_counted_by_what_they_asked_and_how_they_ended() -> None:
         metrics.observe(POD_GETS, code, 0.001)
     text = metrics.render().decode()
     for code, count in ((200, 2), (404, 1)):
-        assert f'apiserver_request_total{{code="{code}",{TEXT}}} {count}.0' in text
+        assert f'apiserver_request_total{{code="{code}",{TEXT}}} {count}' in text
 
 
 def test_durations_fall_into_cumulative_buckets() -> None:
@@ -183,15 +183,15 @@ def test_durations_fall_into_cumulative_buckets() -> None:
         return next(line.rsplit(" ", 1)[1] for line in lines if line.startswith(family) and part in line)
 
     name = "apiserver_request_duration_seconds_"
-    assert value(name, 'le="0.005"') == "2.0"
-    assert value(name, 'le="0.025"') == "2.0"
-    assert value(name, 'le="0.05"') == "3.0"
-    assert value(name, 'le="60.0"') == "3.0"
-    assert value(name, 'le="+Inf"') == "4.0"
-    assert value(f"{name}count", "") == "4.0"
+    assert value(name, 'le="0.005"') == "2"
+    assert value(name, 'le="0.025"') == "2"
+    assert value(name, 'le="0.05"') == "3"
+    assert value(name, 'le="60"') == "3"
+    assert value(name, 'le="+Inf"') == "4"
+    assert value(f"{name}count", "") == "4"
     assert value(f"{name}sum", "") == "100.036"
-    assert value("apiserver_response_sizes_bucket", 'le="1000.0"') == "0.0"
-    assert value("apiserver_response_sizes_bucket", 'le="10000.0"') == "4.0"
+    assert value("apiserver_response_sizes_bucket", 'le="1000"') == "0"
+    assert value("apiserver_response_sizes_bucket", 'le="10000"') == "4"
 
 
 @pytest.mark.parametrize("bounds", [(0.5, 1.0, float("inf")), (0.0, 5.0, 10.0, float("inf"))])
@@ -238,15 +238,15 @@ async def test_watches_are_counted_while_they_last(api: Any) -> None:
         return [line for line in text.splitlines() if line.startswith(name) and '"namespaces"' in line]
 
     (running,) = await lines("apiserver_longrunning_requests")
-    assert running.endswith("} 1.0")
+    assert running.endswith("} 1")
     (sent,) = await lines("apiserver_watch_events_total")
     assert float(sent.rsplit(" ", 1)[1]) >= 4
     assert not [line for line in await lines("apiserver_request_") if "WATCH" in line], "it is not over"
     await response.stream.aclose()
     (running,) = await lines("apiserver_longrunning_requests")
-    assert running.endswith("} 0.0")
+    assert running.endswith("} 0")
     watched = [line for line in await lines("apiserver_request_total") if "WATCH" in line]
-    assert [line.rpartition(" ")[2] for line in watched] == ["1.0"]
+    assert [line.rpartition(" ")[2] for line in watched] == ["1"]
 
 
 @pytest.mark.parametrize(
@@ -496,4 +496,4 @@ async def test_rules_that_are_told_twice_are_none(api: Any) -> None:
     ):
         whole = f"apiserver_validation_{name}_total"
         assert f"# TYPE {whole} counter" in raw
-        assert f"\n{whole} 0.0\n" in raw
+        assert f"\n{whole} 0\n" in raw

@@ -108,10 +108,10 @@ async def test_what_the_server_tells(serving: Any, tmp_path: Path) -> None:
         for name, status in (("authentication", "success"), ("authorization", "failure")):
             family = f"apiserver_{name}_config_controller"
             labels = f'{{apiserver_id_hash="{SERVER}",status="{status}"}}'
-            assert f"{family}_automatic_reloads_total{labels} 1.0\n" in text
+            assert f"{family}_automatic_reloads_total{labels} 1\n" in text
             assert f"{family}_automatic_reload_last_timestamp_seconds{labels} " in text
         held = sha256(authorization(RBAC))
-        assert f'_config_info{{apiserver_id_hash="{SERVER}",hash="{held}"}} 1.0\n' in text
+        assert f'_config_info{{apiserver_id_hash="{SERVER}",hash="{held}"}} 1\n' in text
 
 
 async def test_without_files_nothing_is_told(api: Any) -> None:

@@ -30,12 +30,12 @@ def lines(registry: Registry) -> list[str]:
 
 def test_families_are_counted_by_stability(registry: Registry) -> None:
     found = lines(registry)
-    assert "one 1.0" in found
+    assert "one 1" in found
     for stability, count in (("STABLE", 2), ("BETA", 1), ("ALPHA", 1)):
         labels = f'deprecated_version="",stability_level="{stability}"'
-        assert f"registered_metrics_total{{{labels}}} {count}.0" in found
-    assert "disabled_metrics_total 0.0" in found
-    assert "hidden_metrics_total 0.0" in found
+        assert f"registered_metrics_total{{{labels}}} {count}" in found
+    assert "disabled_metrics_total 0" in found
+    assert "hidden_metrics_total 0" in found
 
 
 @pytest.mark.parametrize("name", ["three", "three_total"])
@@ -43,8 +43,8 @@ def test_families_that_were_disabled_are_not_shown(registry: Registry, name: str
     exposition.disable([name, "none"])
     found = lines(registry)
     assert not any(line.startswith("three") for line in found)
-    assert 'registered_metrics_total{deprecated_version="",stability_level="STABLE"} 1.0' in found
-    assert "disabled_metrics_total 2.0" in found
+    assert 'registered_metrics_total{deprecated_version="",stability_level="STABLE"} 1' in found
+    assert "disabled_metrics_total 2" in found
 
 
 def test_help_says_how_stable_a_family_is(registry: Registry) -> None:
@@ -53,7 +53,7 @@ def test_help_says_how_stable_a_family_is(registry: Registry) -> None:
     assert "# HELP four [ALPHA] says nothing" in text
     assert "# HELP two [BETA] b" in text
     assert "# HELP process_things Of every process." in text
-    assert 'registered_metrics_total{deprecated_version="",stability_level="ALPHA"} 1.0' in text
+    assert 'registered_metrics_total{deprecated_version="",stability_level="ALPHA"} 1' in text
 
 
 def test_values_of_labels_that_are_not_allowed_are_added_up(registry: Registry) -> None:
@@ -68,20 +68,20 @@ def test_values_of_labels_that_are_not_allowed_are_added_up(registry: Registry) 
     exposition.constrain({"asked_total": verbs, "took_seconds": verbs, "running": verbs, "one": verbs})
     found = lines(registry)
     assert [line for line in found if line.startswith(("asked", "running", "took_seconds"))] == [
-        'asked_total{code="200",verb="GET"} 3.0',
-        'asked_total{code="200",verb="unexpected"} 2.0',
-        'asked_total{code="500",verb="GET"} 1.0',
-        'took_seconds_bucket{le="1.0",verb="GET"} 1.0',
-        'took_seconds_bucket{le="+Inf",verb="GET"} 1.0',
-        'took_seconds_count{verb="GET"} 1.0',
+        'asked_total{code="200",verb="GET"} 3',
+        'asked_total{code="200",verb="unexpected"} 2',
+        'asked_total{code="500",verb="GET"} 1',
+        'took_seconds_bucket{verb="GET",le="1"} 1',
+        'took_seconds_bucket{verb="GET",le="+Inf"} 1',
         'took_seconds_sum{verb="GET"} 0.5',
-        'took_seconds_bucket{le="1.0",verb="unexpected"} 1.0',
-        'took_seconds_bucket{le="+Inf",verb="unexpected"} 2.0',
-        'took_seconds_count{verb="unexpected"} 2.0',
+        'took_seconds_count{verb="GET"} 1',
+        'took_seconds_bucket{verb="unexpected",le="1"} 1',
+        'took_seconds_bucket{verb="unexpected",le="+Inf"} 2',
         'took_seconds_sum{verb="unexpected"} 2.5',
-        'running{verb="unexpected"} 4.0',
+        'took_seconds_count{verb="unexpected"} 2',
+        'running{verb="unexpected"} 4',
     ]
-    assert "cardinality_enforcement_unexpected_categorizations_total 4.0" in found
+    assert "cardinality_enforcement_unexpected_categorizations_total 4" in found
 
 
 def test_older_names_are_hidden_unless_they_are_asked_for(registry: Registry) -> None:
@@ -89,20 +89,20 @@ def test_older_names_are_hidden_unless_they_are_asked_for(registry: Registry) ->
     older = "kube_apiserver_pod_logs_pods_logs_insecure_backend_total"
     found = lines(registry)
     assert not any(line.startswith(older) for line in found)
-    assert "hidden_metrics_total 1.0" in found
+    assert "hidden_metrics_total 1" in found
     exposition.show_hidden(shown=True)
     text = exposition.render(registry).decode()
     assert f"# HELP {older} [ALPHA] (Deprecated since 1.27.0) i\n# TYPE {older} counter\n" in text
     found = lines(registry)
-    assert f'{older}{{usage="x"}} 2.0' in found
-    assert 'kube_apiserver_pod_logs_insecure_backend_total{usage="x"} 2.0' in found
-    assert "hidden_metrics_total 0.0" in found
-    assert 'registered_metrics_total{deprecated_version="1.27.0",stability_level="ALPHA"} 1.0' in found
+    assert f'{older}{{usage="x"}} 2' in found
+    assert 'kube_apiserver_pod_logs_insecure_backend_total{usage="x"} 2' in found
+    assert "hidden_metrics_total 0" in found
+    assert 'registered_metrics_total{deprecated_version="1.27.0",stability_level="ALPHA"} 1' in found
     exposition.disable([older])
     assert not any(line.startswith(older) for line in lines(registry)), "what is disabled stays so"
 
 
 def test_families_alone_are_not_counted() -> None:
     family = GaugeMetricFamily("five", "[STABLE] e", value=5)
-    assert text_of([family]) == b"# HELP five [STABLE] e\n# TYPE five gauge\nfive 5.0\n"
+    assert text_of([family]) == b"# HELP five [STABLE] e\n# TYPE five gauge\nfive 5\n"
     assert text_of([]) == b""

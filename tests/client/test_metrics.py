@@ -36,12 +36,12 @@ async def test_work_that_takes_long_is_seen_while_it_lasts() -> None:
 
 
 FAMILIES = [
-    ("workqueue_queue_duration_seconds", "1e-08 1e-07 1e-06 1e-05 0.0001 0.001 0.01 0.1 1.0 10.0"),
-    ("workqueue_work_duration_seconds", "1e-08 1e-07 1e-06 1e-05 0.0001 0.001 0.01 0.1 1.0 10.0"),
-    ("rest_client_request_duration_seconds", "0.005 0.025 0.1 0.25 0.5 1.0 2.0 4.0 8.0 15.0 30.0 60.0"),
+    ("workqueue_queue_duration_seconds", "1e-08 1e-07 1e-06 1e-05 0.0001 0.001 0.01 0.1 1 10"),
+    ("workqueue_work_duration_seconds", "1e-08 1e-07 1e-06 1e-05 0.0001 0.001 0.01 0.1 1 10"),
+    ("rest_client_request_duration_seconds", "0.005 0.025 0.1 0.25 0.5 1 2 4 8 15 30 60"),
     (
         "rest_client_request_size_bytes",
-        "64.0 256.0 512.0 1024.0 4096.0 16384.0 65536.0 262144.0 1.048576e+06 4.194304e+06 1.6777216e+07",
+        "64 256 512 1024 4096 16384 65536 262144 1.048576e+06 4.194304e+06 1.6777216e+07",
     ),
 ]
 

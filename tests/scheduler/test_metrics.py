@@ -85,10 +85,10 @@ def test_tries_are_counted_by_how_they_ended() -> None:
     assert added('scheduler_schedule_attempts_total{profile="mine",result="scheduled"}') == 1
     assert added('scheduler_schedule_attempts_total{profile="mine",result="error"}') == 1
     name = "scheduler_scheduling_attempt_duration_seconds_bucket"
-    assert added(f'{name}{{le="0.002",profile="mine",result="scheduled"}}') == 0
-    assert added(f'{name}{{le="0.004",profile="mine",result="scheduled"}}') == 1
-    assert added('scheduler_pod_scheduling_attempts_bucket{le="2.0"}') == 0
-    assert added('scheduler_pod_scheduling_attempts_bucket{le="4.0"}') == 1
+    assert added(f'{name}{{profile="mine",result="scheduled",le="0.002"}}') == 0
+    assert added(f'{name}{{profile="mine",result="scheduled",le="0.004"}}') == 1
+    assert added('scheduler_pod_scheduling_attempts_bucket{le="2"}') == 0
+    assert added('scheduler_pod_scheduling_attempts_bucket{le="4"}') == 1
     assert added('scheduler_pod_scheduling_attempts_bucket{le="+Inf"}') == 2
     sli = "scheduler_pod_scheduling_sli_duration_seconds"
     assert added(f'{sli}_bucket{{attempts="3",le="0.32"}}') == 0
@@ -135,7 +135,7 @@ def test_parts_of_a_decision_are_timed_as_it_goes_on() -> None:
         labels = f'{{extension_point="{name}",profile="timed",status="{status}"}}'
         assert round(found[f"{point}_sum{labels}"], 6) == seconds
         assert found[f"{point}_count{labels}"] == 1
-    labels = '{extension_point="Filter",le="0.0032",profile="timed",status="Success"}'
+    labels = '{extension_point="Filter",profile="timed",status="Success",le="0.0032"}'
     assert found[f"{point}_bucket{labels}"] == 1
     labels = '{extension_point="Filter",plugin="B",status="Success"}'
     assert found[f"scheduler_plugin_execution_duration_seconds_sum{labels}"] >= 0.001

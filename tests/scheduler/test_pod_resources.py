@@ -87,7 +87,7 @@ def test_labels() -> None:
     text = text_of(families([pod(container({"cpu": "1"}), nodeName="n", priority=0)])).decode()
     assert (
         'kube_pod_resource_request{namespace="test",node="n",pod="foo",priority="0",resource="cpu",'
-        'scheduler="mine",unit="cores"} 1.0' in text
+        'scheduler="mine",unit="cores"} 1' in text
     )
     assert "# TYPE kube_pod_resource_limit gauge" in text
     text = text_of(families([pod(container({"cpu": "1"}))])).decode()

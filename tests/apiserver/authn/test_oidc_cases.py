@@ -189,7 +189,7 @@ async def test_a_file_that_changes(world: World, serving: Any, signed: Any, case
         shown = await counted(api, "apiserver_authentication_config_controller_")
         digest = hashlib.sha256(texts[result == "success"].encode()).hexdigest()
         assert next(line for line in shown if "automatic_reloads_total" in line).endswith(
-            f'status="{result}"}} 1.0'
+            f'status="{result}"}} 1'
         )
         assert f'hash="sha256:{digest}"' in next(line for line in shown if "last_config_info" in line)
 
@@ -216,7 +216,7 @@ async def test_what_is_counted_of_issuers(world: World, serving: Any, signed: An
             assert (await api("POST", WHOAMI, {}, user=text)).status == status
         times = await counted(api, f"{prefix}latency_seconds_count")
         assert times == [
-            f'{prefix}latency_seconds_count{{jwt_issuer_hash="{hashed(world.issuer(name))}",result="{result}"}} 1.0'
+            f'{prefix}latency_seconds_count{{jwt_issuer_hash="{hashed(world.issuer(name))}",result="{result}"}} 1'
             for name, result in (("first", "success"), ("second", "failure"))
         ]
         shown = "\n".join(await counted(api, f"{prefix}jwks_fetch"))

@@ -177,9 +177,9 @@ async def test_a_level_of_no_seats_turns_requests_away(api: Any) -> None:
     text = (await api("GET", "/metrics")).raw.decode()
     assert (
         'apiserver_flowcontrol_rejected_requests_total{flow_schema="shut",priority_level="shut",'
-        'reason="concurrency-limit"} 1.0' in text
+        'reason="concurrency-limit"} 1' in text
     )
-    assert 'apiserver_flowcontrol_nominal_limit_seats{priority_level="workload-low"} 245.0' in text
+    assert 'apiserver_flowcontrol_nominal_limit_seats{priority_level="workload-low"} 245' in text
     dump = await api("GET", "/debug/api_priority_and_fairness/dump_priority_levels")
     assert b"workload-low," in dump.raw
 

@@ -64,10 +64,10 @@ async def test_what_was_mended_is_counted(api: Api) -> None:
         await api.settle()
     await api.server._repair.run_once()
     lines = api.server.backend.metrics.render().decode().splitlines()
-    assert 'apiserver_clusterip_repair_ip_errors_total{type="repair"} 1.0' in lines
-    assert 'apiserver_nodeport_repair_port_errors_total{type="repair"} 1.0' in lines
-    assert "apiserver_clusterip_repair_reconcile_errors_total 0.0" in lines
-    assert "apiserver_nodeport_repair_reconcile_errors_total 0.0" in lines
+    assert 'apiserver_clusterip_repair_ip_errors_total{type="repair"} 1' in lines
+    assert 'apiserver_nodeport_repair_port_errors_total{type="repair"} 1' in lines
+    assert "apiserver_clusterip_repair_reconcile_errors_total 0" in lines
+    assert "apiserver_nodeport_repair_reconcile_errors_total 0" in lines
 
 
 def test_faults_are_counted_by_upstreams_words() -> None:

@@ -226,7 +226,7 @@ async def test_a_refused_tunnel(world: World) -> None:
     )
     assert (response.status, await read(response)) == (404, b"why it is so\n")
     assert await world.counted("apiserver_stream_tunnel_requests_total") == [
-        'apiserver_stream_tunnel_requests_total{code="404"} 1.0'
+        'apiserver_stream_tunnel_requests_total{code="404"} 1'
     ]
 
 
@@ -249,9 +249,9 @@ async def test_a_kubelet_that_is_not_believed(world: World) -> None:
         world.authority.write_bytes(good)
         os.utime(world.authority)
     assert await world.words("good") == (200, b"words")
-    assert (await world.counted("kube_apiserver_pod_logs_backend_tls_failure_total"))[0].endswith(" 2.0")
+    assert (await world.counted("kube_apiserver_pod_logs_backend_tls_failure_total"))[0].endswith(" 2")
     used = "\n".join(await world.counted("kube_apiserver_pod_logs_insecure_backend_total"))
-    assert 'usage="skip_tls_allowed"} 1.0' in used
+    assert 'usage="skip_tls_allowed"} 1' in used
     assert 'usage="enforce_tls"}' in used
 
 

@@ -182,7 +182,7 @@ async def test_two_levels_of_one_share_have_a_seat_each(serving: Any) -> None:
         await api.get("/version")
         lines = await metrics(api)
         for name in ("noxu1", "noxu2"):
-            assert f'apiserver_flowcontrol_nominal_limit_seats{{priority_level="{name}"}} 1.0' in lines
+            assert f'apiserver_flowcontrol_nominal_limit_seats{{priority_level="{name}"}} 1' in lines
 
 
 async def test_conditions_of_others_stay_beside_ours(api: Any) -> None:

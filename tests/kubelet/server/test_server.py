@@ -221,11 +221,11 @@ async def test_metrics_of_what_runs(tmp_path):
     lines = text.splitlines()
     assert status == 200
     for line in (
-        'kubelet_node_name{node="n1"} 1.0',
-        "kubelet_running_pods 1.0",
-        'kubelet_running_containers{container_state="running"} 1.0',
-        'kubelet_running_containers{container_state="exited"} 2.0',
-        'kubelet_desired_pods{static=""} 1.0',
+        'kubelet_node_name{node="n1"} 1',
+        "kubelet_running_pods 1",
+        'kubelet_running_containers{container_state="running"} 1',
+        'kubelet_running_containers{container_state="exited"} 2',
+        'kubelet_desired_pods{static=""} 1',
     ):
         assert line in lines
 

@@ -50,7 +50,7 @@ def test_probe_counts_come_and_go():
     counts.count(pod, "c", "liveness", ok=False)
     labels = 'container="c",namespace="ns",pod="p",pod_uid="u-counts",probe_type="Liveness"'
     text = counts.render_probes().decode()
-    assert f'prober_probe_total{{{labels},result="successful"}} 2.0' in text
-    assert f'prober_probe_total{{{labels},result="failed"}} 1.0' in text
+    assert f'prober_probe_total{{{labels},result="successful"}} 2' in text
+    assert f'prober_probe_total{{{labels},result="failed"}} 1' in text
     counts.forget(pod, "c", "liveness")
     assert "u-counts" not in counts.render_probes().decode()

@@ -139,8 +139,8 @@ def test_cadvisor_of_a_pod():
     assert list(dropped.values()) == ["4"]
     working = samples(body, "container_memory_working_set_bytes")
     assert sorted(working.values()) == ["10", "30"]
-    assert set(samples(body, "container_cpu_cfs_throttled_seconds_total").values()) == {"2.0"}
-    assert set(samples(body, "container_cpu_usage_seconds_total").values()) == {"1.0", "1.5"}
+    assert set(samples(body, "container_cpu_cfs_throttled_seconds_total").values()) == {"2"}
+    assert set(samples(body, "container_cpu_usage_seconds_total").values()) == {"1", "1.5"}
     assert samples(body, "container_spec_cpu_quota") == {}
     assert set(samples(body, "container_spec_memory_limit_bytes").values()) == {"0"}
     faults = samples(body, "container_memory_failures_total")

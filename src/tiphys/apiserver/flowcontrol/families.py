@@ -10,7 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from tiphys.apimachinery.families import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+    number_text,
+)
 from tiphys.apiserver.flowcontrol.controller import FlowControl
 from tiphys.apiserver.flowcontrol.demand import Held, State
 from tiphys.apiserver.flowcontrol.levels import Counts, Level, Waiting
@@ -235,7 +241,7 @@ def _put(
     total: float,
 ) -> None:  # fmt: skip
     running, buckets = 0, []
-    for bound, count in zip((*map(str, bounds), "+Inf"), counts, strict=True):
+    for bound, count in zip((*map(number_text, bounds), "+Inf"), counts, strict=True):
         running += count
         buckets.append((bound, running))
     family.add_metric(labels, buckets, total)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from tiphys.apimachinery.dataclass import dataclass
+from tiphys.apimachinery.families import number_text
 from tiphys.kubelet.runtime import Container, ContainerStats, RuntimePod
 from tiphys.kubelet.stats.cgroup_counters import Counters, Interface
 from tiphys.kubelet.stats.pod_usage import PodUsage
@@ -74,8 +75,9 @@ class _Text:
             return
         inner = ",".join(f'{name}="{_escaped(text)}"' for name, text in sorted(labels.items()))
         stamp = f" {stamp_ms}" if stamp_ms else ""
+        number = number_text(value)
         self._lines[family].append(
-            f"{family}{{{inner}}} {value}{stamp}" if inner else f"{family} {value}{stamp}"
+            f"{family}{{{inner}}} {number}{stamp}" if inner else f"{family} {number}{stamp}"
         )
 
     def render(self) -> bytes:

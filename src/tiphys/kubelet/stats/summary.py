@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tiphys.apimachinery.clock import Clock, rfc3339
+from tiphys.apimachinery.families import number_text
 from tiphys.apimachinery.meta import Object
 from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.nodestatus.machine import booted_at_s, memory_available_bytes, processes
@@ -254,9 +255,11 @@ def render_metrics(
         ),
     }
     node_cpu, node_memory = node[0] / _NANO, node[1]
-    families["node_cpu_usage_seconds_total"][2].append(f"node_cpu_usage_seconds_total {node_cpu} {now_ms}")
+    families["node_cpu_usage_seconds_total"][2].append(
+        f"node_cpu_usage_seconds_total {number_text(node_cpu)} {now_ms}"
+    )
     families["node_memory_working_set_bytes"][2].append(
-        f"node_memory_working_set_bytes {node_memory} {now_ms}"
+        f"node_memory_working_set_bytes {number_text(node_memory)} {now_ms}"
     )
     for pod, items in collected:
         where = f'namespace="{pod.namespace}",pod="{pod.name}"'
@@ -269,15 +272,16 @@ def render_metrics(
             }
             for name, value in values.items():
                 totals[name] += value
-                line = f'container_{name}{{container="{item.name}",{where}}} {value} {stamp}'
+                line = f'container_{name}{{container="{item.name}",{where}}} {number_text(value)} {stamp}'
                 families[f"container_{name}"][2].append(line)
             running = pod.latest(item.name)
             if running is not None and running.started_at is not None:
                 labels = f'container="{item.name}",{where}'
-                line = f"container_start_time_seconds{{{labels}}} {running.started_at.timestamp()}"
+                started = number_text(running.started_at.timestamp())
+                line = f"container_start_time_seconds{{{labels}}} {started}"
                 families["container_start_time_seconds"][2].append(line)
         for name, total in totals.items():
-            families[f"pod_{name}"][2].append(f"pod_{name}{{{where}}} {total} {now_ms}")
+            families[f"pod_{name}"][2].append(f"pod_{name}{{{where}}} {number_text(total)} {now_ms}")
     lines = []
     for name, (kind, text, samples) in families.items():
         lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}", *samples]
