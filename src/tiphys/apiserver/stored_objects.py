@@ -5,18 +5,18 @@ Counted when somebody scrapes, from the cache's own counts: nothing on the path 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Protocol, runtime_checkable
 
 from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.cache.bucket import RING_EVENTS
 from tiphys.apiserver.cache.counts import KindCounts
+from tiphys.apiserver.list_families import Counted, list_families
 from tiphys.apiserver.objects import ObjectStore
 
 _KIND: Final = ("group", "resource")
 _LAST_DIGITS: Final = 10**15
-Counted: TypeAlias = Sequence[tuple[tuple[str, str], KindCounts]]
 
 
 @runtime_checkable
@@ -53,6 +53,7 @@ def stored_objects(store: ObjectStore, table: Any) -> Callable[[], Iterator[Metr
         yield from (older, newer, sizes)
         yield from _asked(counted)
         yield from _heard(counted, store.revision)
+        yield from list_families(counted, alone=store.alone)
 
     return collect
 

@@ -14,6 +14,7 @@ CREATE: Final = "create"
 UPDATE: Final = "update"
 DELETE: Final = "delete"
 LIST: Final = "list"
+_WAITS: Final = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, float("inf"))
 
 
 class Requests:
@@ -30,12 +31,37 @@ class Requests:
         return sum(self.durations.buckets)
 
 
+class Lists:
+    """Lists of one sort: how many, what was looked at for them, what came out."""
+
+    __slots__ = ("count", "fetched", "returned")
+
+    def __init__(self) -> None:
+        self.count = self.fetched = self.returned = 0
+
+    def add(self, fetched: int, returned: int) -> None:
+        """Count one; in objects."""
+        self.count += 1
+        self.fetched += fetched
+        self.returned += returned
+
+
 class KindCounts:
     """The counts of one kind."""
 
-    __slots__ = ("cut", "initial", "loads", "received", "requests", "told")
+    __slots__ = (
+        "consistent", "cut", "initial", "lists", "loads", "received", "requests", "stored", "told", "waits",
+    )  # fmt: skip
 
     def __init__(self) -> None:
+        self.lists: dict[str, Lists] = {}
+        """Answered from memory, by the index that was used."""
+        self.stored = Lists()
+        """Answered by the store."""
+        self.consistent = 0
+        """Lists that were to show the newest there is, and did."""
+        self.waits = Durations(_WAITS)
+        """Until the cache knew what a list was to show, where others write to the store as well."""
         self.requests: dict[str, Requests] = {}
         self.received = 0
         """Events from the store."""
@@ -47,6 +73,13 @@ class KindCounts:
         """Objects that watches began with."""
         self.cut = 0
         """Watches that ended because their readers were too slow."""
+
+    def listed(self, index: str = "") -> Lists:
+        """Return where a list from memory is counted; ``index``: by which it was narrowed, if any."""
+        found = self.lists.get(index)
+        if found is None:
+            found = self.lists[index] = Lists()
+        return found
 
     def requested(self, operation: str, seconds: float) -> None:
         """Count a request that was answered or failed."""

@@ -205,6 +205,7 @@ class Feed:
                 if self.buckets.get(prefix) is not bucket:  # forgotten meanwhile: no events would reach it
                     raise ServiceUnavailable("the cache begins anew; try again")
                 bucket.load(found.records, found.revision)
+                bucket.counts.stored.add(len(found.records), len(found.records))
             self.known[id(resource)] = (resource, bucket)
             return bucket
 

@@ -22,6 +22,13 @@ def select(entries: Iterable[Entry], selection: Selection, limit: int) -> list[E
     return list(islice(found, limit + 1)) if limit else list(found)
 
 
+def index_of(selection: Selection) -> str:
+    """Return how upstream names the index that narrows a selection; empty: none does."""
+    if selection.name or selection.field_equals is None:
+        return ""
+    return f"f:{selection.field_equals[0]}"
+
+
 def page_of(bucket: Bucket, root: str, start: str, limit: int, *, revision: int, begun: int) -> Page:
     """Return a page of what is there now, narrowed by nothing. ``begun``: when its list began."""
     found = bucket.page(root, start, limit)

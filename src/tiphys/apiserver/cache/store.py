@@ -32,7 +32,7 @@ from tiphys.apiserver.cache.entry import Entry, bookmark, change
 from tiphys.apiserver.cache.feed import Feed, hint_of
 from tiphys.apiserver.cache.lanes import Outbox, Watcher
 from tiphys.apiserver.cache.leases import SharedLeases
-from tiphys.apiserver.cache.listing import page_of, readable, refuse_closed, select
+from tiphys.apiserver.cache.listing import index_of, page_of, readable, refuse_closed, select
 from tiphys.apiserver.cache.watchers import Ticker, told_of
 from tiphys.apiserver.objects import Cached, Change, EventOutlet, Page, Selection
 from tiphys.storage.base import (
@@ -172,9 +172,15 @@ class CachedStore:
         """Read a consistent page. Raises Expired, BadRequest, Timeout (a revision yet to come)."""
         known = self._feed.known.get(id(resource))
         bucket = known[1] if known is not None else await self._feed.load(resource)
+        counts = bucket.counts
         if not self._feed.alone:
+            began = self._clock.monotonic()
             await self._feed.confirm(bucket)
+            counts.waits.observe(self._clock.monotonic() - began)
+        if not (continue_token or resource_version):
+            counts.consistent += 1
         if not (bucket.entries or continue_token or resource_version):
+            counts.listed().add(0, 0)
             return Page([], self.revision)  # admission asks on every write for kinds that few clusters have
         if resource_version == "0" and not continue_token:
             limit = 0  # what is in memory anyway is told at once: upstream's cache knows no pages of it
@@ -206,10 +212,14 @@ class CachedStore:
             past = bucket.past(revision, selection, start)
             entries, total = past, len(past)
         elif selection.matches is None and not selection.name and selection.field_equals is None:
-            return page_of(bucket, root, start, limit, revision=revision, begun=begun)
+            page = page_of(bucket, root, start, limit, revision=revision, begun=begun)
+            counts.listed().add(len(page.items), len(page.items))
+            return page
         else:
-            entries = bucket.candidates(selection, start)
+            entries = past = [*bucket.candidates(selection, start)]
         items: builtins.list[Cached] = [*select(entries, selection, limit)]
+        lists = counts.stored if on_disk else counts.listed(index_of(selection))
+        lists.add(len(past), min(len(items), limit or len(items)))
         if not limit or len(items) <= limit:
             return Page(items, revision)
         items.pop()
