@@ -79,9 +79,11 @@ class Chain:
         )
         metrics.sources.append(self._impersonation.collect)
         self._attempts = attempts or Attempts()
-        self._filters = FilterTimes(self._attempts)
-        metrics.sources.append(self._filters.collect)
         self._gate, self._flights = traffic.gate, traffic.flights
+        self._filters = FilterTimes(
+            self._attempts, audits=auditor is not None, queues=isinstance(self._gate, FlowControl)
+        )
+        metrics.sources.append(self._filters.collect)
         self._nonresource = nonresource
         self._metrics = metrics
         self._counted = 0
@@ -228,7 +230,7 @@ class Chain:
         else:
             regular.seen.count += 1
             if self._auditor is not None:
-                await self._auditor.begin(request, info, regular.user, self._audit_id(request))
+                await self._note(self._auditor, request, info, regular.user)
         passage = self._regulars.passage(regular, info)
         if passage is not None:
             request.scope["passage"] = passage
@@ -277,19 +279,30 @@ class Chain:
         if self._sends_strangers_away and request.protocol == "HTTP/2.0":
             request.scope["stranger"] = True
 
+    async def _note(self, auditor: Auditor, request: Request, info: RequestInfo, user: User) -> None:
+        """Let the audit hear of a request. Raises NotStored."""
+        monotonic = self._backend.clock.monotonic
+        began = monotonic()
+        await auditor.begin(request, info, user, self._audit_id(request))
+        self._filters.noted(monotonic() - began)
+
     async def _speaks_for(self, request: Request, info: RequestInfo, user: User) -> User:
         """Return as whom a user wants to be taken, mostly as itself. Raises Forbidden."""
         if self._auditor is not None:
-            await self._auditor.begin(request, info, user, self._audit_id(request))
+            await self._note(self._auditor, request, info, user)
         if impersonation.wanted(request.headers):
             monotonic = self._backend.clock.monotonic
             began = monotonic()
             user, bound = await self._impersonation.impersonate(
                 user, request.headers, info, self._backend.authorizer
             )
+            took_s = monotonic() - began
+            self._filters.spoke_for(took_s)
             if self._auditor is not None:
-                latencies.took(request, latencies.IMPERSONATION, monotonic() - began)
+                latencies.took(request, latencies.IMPERSONATION, took_s)
                 self._auditor.impersonated(request, user, bound)
+        else:
+            self._filters.as_themselves += 1
         return user
 
     async def _pass(self, request: Request, info: RequestInfo, user: User, passage: Passage) -> Response:
@@ -316,12 +329,16 @@ class Chain:
         request.scope["flow"] = ticket.headers
         if ticket.waited_s:
             Aside.of(request.scope).waited_s = ticket.waited_s
+            self._filters.waited(ticket.waited_s)
             latencies.took(request, latencies.QUEUE, ticket.waited_s)
+        else:
+            self._filters.entered += 1
         return ticket
 
     async def _ask_all(self, request: Request, info: RequestInfo, user: User) -> Response:
         """Serve a request about which everything is to be found out."""
         if is_long_running(info) and info.verb != "watch":
+            self._filters.entered += 1
             return await self._dispatch(request, info, user)
         ticket = await self._enter(request, info, user)
         try:

@@ -56,6 +56,11 @@ class Attempts:
         return sum(seen.count for seen in self._seen.values())
 
     @property
+    def at_once(self) -> int:
+        """How many requests came of users who were known from before."""
+        return self.succeeded - sum(self._times["success"].buckets)
+
+    @property
     def total(self) -> int:
         """How many requests there were, whether anybody knew whose or not."""
         refused = sum(sum(self._times[result].buckets) for result in ("failure", "error"))
@@ -73,8 +78,7 @@ class Attempts:
     def collect(self) -> Iterator[Metric]:
         """Yield the families as they stand."""
         times = dict(self._times)
-        at_once = self.succeeded - sum(times["success"].buckets)
-        times["success"] = times["success"].plus(0, at_once)
+        times["success"] = times["success"].plus(0, self.at_once)
         attempts = BareCounterMetricFamily(
             "authentication_attempts", "[ALPHA] Counter of authenticated attempts.", labels=["result"]
         )

@@ -106,7 +106,7 @@ class QuickReads:
             return None
         reader.seen.count += 1
         plan.tally.count += 1
-        self._filters.allowed_at_once += 1
+        self._filters.quick += 1
         plan.kind.observe(200, monotonic() - started, size)
         return plan.head, self._next_id().encode(), body
 
