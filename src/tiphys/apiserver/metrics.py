@@ -31,6 +31,9 @@ _WATCH_LISTS = (
     0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, float("inf"),
 )  # fmt: skip
 _SIZES = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, float("inf"))
+_SMALLEST_BITS = 10
+_EVENT_SIZES = (*(float(1 << bits) for bits in range(_SMALLEST_BITS, _SMALLEST_BITS + 8)), float("inf"))
+_BUCKET_OF_BITS = [min(max(bits - _SMALLEST_BITS, 0), len(_EVENT_SIZES) - 1) for bits in range(65)]
 _LABELS = ("verb", "dry_run", "group", "version", "resource", "subresource", "scope", "component")
 _LONG_LABELS = ("verb", "group", "version", "resource", "subresource", "scope", "component")
 _COMPONENT = "apiserver"
@@ -204,11 +207,22 @@ class Kind:
 class LongRunning:
     """The watches (or other long requests) of one kind and scope: how many there are, what they sent."""
 
-    __slots__ = ("events", "running")
+    __slots__ = ("events", "running", "sizes")
 
     def __init__(self) -> None:
         self.running = 0
         self.events = 0
+        self.sizes = Durations(_EVENT_SIZES)
+        """Bytes of the events, each as its watch shows it."""
+
+    def sent(self, frames: Sequence[bytes], watchers: int = 1) -> None:
+        """Note the sizes of events that go to so many watchers."""
+        buckets, total = self.sizes._buckets, 0
+        for frame in frames:
+            size = len(frame)
+            total += size
+            buckets[_BUCKET_OF_BITS[(size - 1).bit_length()]] += watchers
+        self.sizes._total_s += watchers * total
 
 
 def labels_of(info: RequestInfo, *, dry_run: bool = False, media_type: str = "") -> Labels:
@@ -399,11 +413,13 @@ class Metrics:
             "apiserver_longrunning_requests", "[STABLE] Long-running requests under way.", labels=_LONG_LABELS
         )
         events: dict[tuple[str, str, str], int] = {}
+        sizes: dict[tuple[str, str, str], Durations] = {}
         for labels, one in self._long.items():
             running.add_metric(labels, one.running)
             if labels[0] == "WATCH":
                 key = (labels[1], labels[2], labels[3])
                 events[key] = events.get(key, 0) + one.events
+                sizes.setdefault(key, Durations(_EVENT_SIZES)).add_all(one.sizes)
         sent = CounterMetricFamily(
             "apiserver_watch_events", "Events sent to watchers.", labels=("group", "version", "resource")
         )
@@ -411,6 +427,13 @@ class Metrics:
             sent.add_metric(key, count)
         yield running
         yield sent
+        spread = HistogramMetricFamily(
+            "apiserver_watch_events_sizes", "[ALPHA] Bytes of events sent to watchers.",
+            labels=("group", "version", "resource"),
+        )  # fmt: skip
+        for key, found in sizes.items():
+            found.add_to(spread, key)
+        yield spread
         lists = HistogramMetricFamily(
             "apiserver_watch_list_duration_seconds", "[BETA] Time until watches had told what there was.",
             labels=("group", "version", "resource", "scope"),

@@ -113,8 +113,8 @@ class EventOutlet(Protocol):
         """Whether its writer may be called on another thread, while the loop's own waits."""
         ...
 
-    def chunk(self, changes: Sequence[Change]) -> bytes:
-        """Encode and frame changes as the connection sends them."""
+    def chunk(self, changes: Sequence[Change], watchers: int) -> bytes:
+        """Encode and frame changes as the connection of each of so many sends them."""
         ...
 
     def writer(self, gone: Callable[[], None]) -> Writer | None:

@@ -35,7 +35,7 @@ class Reader:
         self.watcher = Watcher(Selection(), self if has_outlet else None)
         self.watcher.live = True
 
-    def chunk(self, changes: Sequence[Change]) -> bytes:
+    def chunk(self, changes: Sequence[Change], _: int) -> bytes:
         self.framed.append(len(changes))
         return b"".join([change.frame for change in changes])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ import pytest
 
 from tiphys.apis.protobuf import codec
 from tiphys.apiserver import machinery, respond
+from tiphys.apiserver.metrics import LongRunning
 
 CMS = "/api/v1/namespaces/default/configmaps"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
@@ -170,3 +172,35 @@ async def test_events_past_the_reader_are_counted(api: Any) -> None:
         before = await sent()
         await create(api, "a")
         assert await sent() - before == 5
+
+
+async def test_sizes_of_events_are_counted_however_they_go(api: Any) -> None:
+    registry = api.server.backend.metrics._registry
+    kind = {"group": "", "version": "v1", "resource": "configmaps"}
+
+    def sizes(ending: str) -> float:
+        return registry.sample_value(f"apiserver_watch_events_sizes_{ending}", kind) or 0.0
+
+    bytes_before, count_before = sizes("sum"), sizes("count")
+    await create(api, "first")
+    async with (
+        watching(api, 3, "&resourceVersion=0&labelSelector=x%3Dx", PROTOBUF) as packed,
+        watching(api, 2, "&resourceVersion=0") as plain,
+        watching(api, 1, accept=TABLE) as tables,
+    ):
+        await create(api, "second", x="x")
+        connections = [*packed, *plain, *tables]
+        assert all(one.pushed for one in (*packed, *plain))
+        assert any(one.read for one in plain)
+        told = [chunk for one in connections for chunk in (*one.read, *one.pushed)]
+        assert sizes("sum") - bytes_before == sum(map(len, told))
+        assert sizes("count") - count_before >= 7
+
+
+def test_sizes_of_events_double_from_bucket_to_bucket() -> None:
+    running = LongRunning()
+    running.sent([b"", b"x" * 1024, b"x" * 1025, b"x" * 2048], 3)
+    running.sent([b"x" * 131072, b"x" * 131073])
+    assert running.sizes.bounds == (*(1024.0 * 2**power for power in range(8)), math.inf)
+    assert running.sizes.buckets == [6, 6, 0, 0, 0, 0, 0, 1, 1]
+    assert running.sizes.total_s == 3 * (1024 + 1025 + 2048) + 131072 + 131073

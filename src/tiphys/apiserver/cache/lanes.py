@@ -238,7 +238,7 @@ class Lane:
         outlet = next(iter(resting)).outlet
         assert outlet is not None
         try:
-            return _Round(changes, outlet.chunk(changes), resting)
+            return _Round(changes, outlet.chunk(changes, len(resting)), resting)
         except Exception:  # each reader runs into the same, and ends its watch with it
             self._resting = {}
             for watcher in resting:

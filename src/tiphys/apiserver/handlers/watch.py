@@ -116,10 +116,12 @@ class WatchStream:
         self.form = (self.form, outlet.framing)
         self.anywhere = outlet.anywhere
 
-    def chunk(self, changes: Sequence[Change]) -> bytes:
+    def chunk(self, changes: Sequence[Change], watchers: int) -> bytes:
         """Encode and frame changes. Raises StatusError."""
         assert self._outlet is not None
-        return self._outlet.framed(_joined(changes, self._encoder))
+        frames = _frames(changes, self._encoder)
+        self._counted.sent(frames, watchers)
+        return self._outlet.framed(b"".join(frames))
 
     def writer(self, gone: Callable[[], None]) -> Writer | None:
         """Return what sends such chunks at once, until ``gone`` is called; None: not now."""
@@ -175,11 +177,13 @@ async def _stream(
             if listed is not None and batch[-1].type == "BOOKMARK":
                 listed.observe(time() - began)
                 listed = None
+            frames = _frames(batch, encoder)
+            counted.sent(frames)
             if not joined:
-                for change in batch:
-                    yield change.frame if encoder is None else encoder.encode(change)
+                for frame in frames:
+                    yield frame
             else:
-                yield _joined(batch, encoder)
+                yield b"".join(frames)
     except StatusError as error:
         yield encoder.failure(error) if encoder is not None else _line("ERROR", error.to_status())
     finally:
@@ -190,10 +194,10 @@ async def _stream(
             await close()
 
 
-def _joined(changes: Sequence[Change], encoder: _Encoder | None) -> bytes:
+def _frames(changes: Sequence[Change], encoder: _Encoder | None) -> list[bytes]:
     if encoder is not None:
-        return b"".join([encoder.encode(change) for change in changes])
-    return changes[0].frame if len(changes) == 1 else b"".join([change.frame for change in changes])
+        return [encoder.encode(change) for change in changes]
+    return [change.frame for change in changes]
 
 
 class _Encoder:
