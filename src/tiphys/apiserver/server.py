@@ -177,7 +177,9 @@ class ApiServer:
         found += [self.keys.collect, self.backend.streams.collect, self.backend.certificates.collect]
         found += [build_info, declarative_validation, self._features, self.aggregation.collect]
         found += [self.backend.authenticator.collect, self._modes.collect, self._graph_times.collect]
-        found += [self.backend.services.collect, self._repair.counts.collect]
+        found += [self.backend.services.collect, self._repair.counts.collect, self.custom.regenerated.collect]
+        if hasattr(self.objects, "collect"):
+            found.append(self.objects.collect)
         if self._encrypted is not None:
             found.append(self._encrypted.collect)
         if self.options.egress.collect is not None:

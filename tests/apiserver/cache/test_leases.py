@@ -65,3 +65,23 @@ async def test_a_store_that_is_away() -> None:
     store: Any = Away()
     with pytest.raises(ServiceUnavailable, match="etcd is away"):
         await SharedLeases(store, FakeClock()).of(60)
+
+
+async def test_objects_of_leases_are_counted_when_these_are_given_to_no_more() -> None:
+    store: Any = Store()
+    clock = FakeClock()
+    leases = SharedLeases(store, clock)
+
+    def counted() -> dict[str, float]:
+        (family,) = leases.collect()
+        assert family.name == "etcd_lease_object_counts"
+        return {one.labels.get("le", one.name[-6:]): one.value for one in family.samples}
+
+    await take(leases, 3600, 60)
+    assert set(counted().values()) == {0}
+    clock.advance(61)
+    await take(leases, 3600)
+    assert counted() == {
+        "10": 0, "50": 0, "100": 1, "500": 1, "1000": 1, "2500": 1, "5000": 1, "+Inf": 1,
+        "ts_sum": 60, "_count": 1,
+    }  # fmt: skip

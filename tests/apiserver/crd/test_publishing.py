@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import orjson
 import pytest
 
 V2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+
+
+async def regenerated(api: Any) -> dict[str, float]:
+    """Return how often the document was made anew for the definition of foos, by reason."""
+    name = "apiextensions_openapi_v2_regeneration_count"
+    (family,) = (one for one in api.server.backend.metrics._registry.collect() if one.name == name)
+    assert all(set(one.labels) == {"crd", "reason"} for one in family.samples)
+    return {
+        one.labels["reason"]: one.value for one in family.samples if one.labels["crd"] == "foos.example.com"
+    }
 
 
 async def published(api: Any) -> set[str]:
@@ -190,3 +201,26 @@ async def test_valid_objects_are_applied(api: Any, crds: Any) -> None:
         f"{crds.foos}/a?fieldManager=m&fieldValidation=Strict", orjson.dumps(crds.foo(replicas=2)), "apply"
     )
     assert (answer.status, answer.json["spec"]) == (201, {"image": "x", "replicas": 2})
+
+
+async def test_documents_made_anew_are_counted_by_reason(api: Any, crds: Any) -> None:
+    before = await regenerated(api)
+
+    async def added() -> dict[str, float]:
+        return {key: value - before.get(key, 0) for key, value in (await regenerated(api)).items()
+                if value != before.get(key, 0)}  # fmt: skip
+
+    await crds.make()
+    assert await added() == {"add": 1}
+    await crds.change({"metadata": {"labels": {"a": "b"}}})
+    assert await added() == {"add": 1}
+    changed = crds.version()
+    changed["schema"]["openAPIV3Schema"]["properties"]["more"] = {"type": "string"}
+    await crds.change({"spec": {"versions": [changed]}})
+    assert await added() == {"add": 1, "update": 1}
+    assert (await api("DELETE", f"{crds.path}/foos.example.com")).status == 200
+    async with asyncio.timeout(20):
+        while (await api("GET", f"{crds.path}/foos.example.com")).status == 200:
+            await api.settle()
+    await api.settle()
+    assert await added() == {"add": 1, "update": 1, "remove": 1}

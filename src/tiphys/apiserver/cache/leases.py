@@ -1,15 +1,22 @@
-"""Leases of a store, shared by objects that live equally long: each lease costs a write of its own."""
+"""Leases of a store, shared by objects that live equally long: each lease costs a write of its own.
+
+Owns: ``etcd_lease_object_counts``, which is called so whatever the store is.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.errors import ServiceUnavailable
+from tiphys.apimachinery.families import HistogramMetricFamily, Metric
+from tiphys.apiserver.metrics import Durations
 from tiphys.storage.base import Store, StoreUnavailable
 
 _REUSE_S: Final = 60.0
 _MOST_KEYS: Final = 1000
+_COUNTS: Final = (10.0, 50.0, 100.0, 500.0, 1000.0, 2500.0, 5000.0, float("inf"))
 
 
 class SharedLeases:
@@ -18,6 +25,8 @@ class SharedLeases:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store, self._clock = store, clock
         self._known: dict[int, tuple[int, float, int]] = {}
+        self._objects = Durations(_COUNTS)
+        """How many objects leases had that are given to no more."""
 
     async def of(self, ttl_s: int) -> int:
         """Raises ServiceUnavailable."""
@@ -30,6 +39,14 @@ class SharedLeases:
                 lease = await self._store.grant_lease(ttl_s + int(shared_s))
             except StoreUnavailable as error:
                 raise ServiceUnavailable(str(error)) from error
+            if keys:
+                self._objects.observe(keys)
             granted, keys = now, 0
         self._known[ttl_s] = (lease, granted, keys + 1)
         return lease
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield how many objects leases had."""
+        family = HistogramMetricFamily("etcd_lease_object_counts", "[ALPHA] Objects of one lease.")
+        self._objects.add_to(family, ())
+        yield family

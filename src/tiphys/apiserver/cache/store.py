@@ -68,6 +68,8 @@ class CachedStore:
         self._feed = Feed(store, read_fields, self._clock, self._outbox)
         self._bookmark_s = bookmark_s
         self._leases = SharedLeases(store, self._clock)
+        self.collect = self._leases.collect
+        """Yields what is counted that is of no kind."""
 
     # -- life
 

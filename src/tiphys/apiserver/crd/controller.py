@@ -22,6 +22,7 @@ from tiphys.apiserver.call import Backend
 from tiphys.apiserver.crd import names
 from tiphys.apiserver.crd.cleanup import remove_objects
 from tiphys.apiserver.crd.conversion import Conversion
+from tiphys.apiserver.crd.counts import Regenerations
 from tiphys.apiserver.crd.rows import is_true, rows_of
 from tiphys.apiserver.crd.store import CustomStore
 from tiphys.apiserver.crd.text import Text, outline
@@ -52,6 +53,7 @@ class CustomResources:
         """The same by group."""
         self._rows: dict[str, list[Resource]] = {}
         self._served: dict[str, Object] = {}
+        self.regenerated = Regenerations()
         self._pending: asyncio.Queue[str] = asyncio.Queue()
         self._waiting: set[str] = set()
         """What is in the queue: once is enough."""
@@ -117,6 +119,9 @@ class CustomResources:
             table.add(row)
         if rows:
             self._rows[name] = rows
+        self.regenerated.changed(
+            name, _published(self._served.get(name) if before else None), _published(shown if rows else None)
+        )
         if shown is None:
             self._served.pop(name, None)
         else:
@@ -133,6 +138,7 @@ class CustomResources:
 
     async def run(self) -> None:
         """Write what definitions need, one at a time, for ever."""
+        self.regenerated.open = True
         async with asyncio.TaskGroup() as group:
             while True:
                 name = await self._pending.get()
@@ -246,6 +252,11 @@ def _with_status(crd: Object, status: Any) -> Object:
     if status is not None:
         new["status"] = status
     return new
+
+
+def _published(shown: Object | None) -> object:
+    """Return what of a definition its part of OpenAPI documents depends on; None: there is none."""
+    return None if shown is None else (shown["spec"], shown["names"])
 
 
 def _shown(crd: Object, text: Text) -> Object:
