@@ -144,3 +144,58 @@ async def test_errors_are_not(status: dict[str, Any] | None, ttl_s: float) -> No
         with contextlib.suppress(Refused):
             await asks.authenticate_token("t", ("api",))
     assert len(service.asked) == 2
+
+
+def counted(asks: WebhookTokens) -> dict[str, float]:
+    """Return what is counted of the cache, but sums and buckets, by name and status."""
+    return {
+        f"{one.name.removeprefix('authentication_token_cache_')} {one.labels['status']}": one.value
+        for family in asks.collect()
+        for one in family.samples
+        if not one.name.endswith(("_sum", "_bucket"))
+    }
+
+
+async def test_what_is_remembered_is_told_from_what_is_asked() -> None:
+    asks, service, clock = tokens({"authenticated": True, "user": JANE})
+    assert counted(asks) == {}
+    for _ in range(3):
+        await asks.authenticate_token("t", ("api",))
+    clock.advance(121)
+    service.status = None
+    with pytest.raises(Refused):
+        await asks.authenticate_token("t", ("api",))
+    await asyncio.sleep(0)
+    assert counted(asks) == {
+        "request_total hit": 2, "request_total miss": 2,
+        "request_duration_seconds_count hit": 2, "request_duration_seconds_count miss": 2,
+        "fetch_total ok": 1, "fetch_total error": 1,
+        "active_fetch_count in_flight": 0, "active_fetch_count blocked": 0,
+    }  # fmt: skip
+
+
+async def test_who_waits_for_an_answer_is_counted_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    asks, service, clock = tokens({"authenticated": True, "user": JANE})
+    answered = asyncio.Event()
+    post = service.post
+
+    async def slowly(body: dict[str, Any]) -> dict[str, Any]:
+        await answered.wait()
+        return await post(body)
+
+    monkeypatch.setattr(service, "post", slowly)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(asks.authenticate_token("t", ("api",)))
+        await asyncio.sleep(0)
+        assert counted(asks) == {"active_fetch_count in_flight": 1, "active_fetch_count blocked": 3}
+        clock.advance(0.3)
+        answered.set()
+    buckets = {
+        one.labels["le"]: one.value
+        for family in asks.collect()
+        for one in family.samples
+        if one.labels.get("status") == "miss" and "le" in one.labels
+    }
+    assert " ".join(buckets) == "0.005 0.01 0.025 0.05 0.1 0.25 0.5 1 2.5 5 10 +Inf"
+    assert (buckets["0.25"], buckets["0.5"]) == (0, 3)

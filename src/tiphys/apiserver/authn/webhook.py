@@ -14,6 +14,7 @@ from typing import Any
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.families import Metric
+from tiphys.apiserver.authn.token_cache import TokenCacheCounts
 from tiphys.apiserver.authn.tokens import Authenticated, Refused
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.remote import Remote, RemoteFailed
@@ -41,6 +42,7 @@ class WebhookTokens:
         self._clock = clock
         self._version = version
         self._ttl_s = cache_ttl_s
+        self._counts = TokenCacheCounts()
         self._asking: dict[_Asked, asyncio.Future[Authenticated | None]] = {}
         """What the service is being asked: who asks the same meanwhile waits for the same answer."""
         self._cache: OrderedDict[_Asked, tuple[float, Authenticated | None]] = OrderedDict()
@@ -49,19 +51,29 @@ class WebhookTokens:
         key = (hashlib.sha256(token.encode()).digest(), audiences)
         now = self._clock.monotonic()
         kept = self._cache.get(key)
+        counts = self._counts
         if kept is not None and kept[0] > now:
+            counts.hits.observe(self._clock.monotonic() - now)
             return kept[1]
         asking = self._asking.get(key)
         if asking is None:
             asking = asyncio.ensure_future(self._ask(token, audiences))  # parent: ends with ``close``
             self._asking[key] = asking
+            counts.fetching += 1
             asking.add_done_callback(lambda done: self._asked(key, done))
-        return await asyncio.shield(asking)
+        counts.blocked += 1
+        try:
+            return await asyncio.shield(asking)
+        finally:
+            counts.blocked -= 1
+            counts.misses.observe(self._clock.monotonic() - now)
 
     def _asked(self, key: _Asked, done: asyncio.Future[Authenticated | None]) -> None:
         """Remember an answer; an error is for those alone who wait for it."""
         del self._asking[key]
-        if done.cancelled() or done.exception() is not None or self._ttl_s <= 0:
+        good = not done.cancelled() and done.exception() is None
+        self._counts.fetched(good=good)
+        if not good or self._ttl_s <= 0:
             return
         self._cache[key] = (self._clock.monotonic() + self._ttl_s, done.result())
         self._cache.move_to_end(key)
@@ -77,7 +89,7 @@ class WebhookTokens:
         return
 
     def collect(self) -> Iterable[Metric]:
-        return ()
+        return self._counts.collect()
 
     async def _ask(self, token: str, audiences: tuple[str, ...]) -> Authenticated | None:
         review = {
