@@ -59,6 +59,7 @@ async def passed(api: Any) -> dict[str, float]:
         ({"impersonate_user": "someone", "impersonate_group": "system:masters"}, 200, ""),
         ({"user": "alice", "impersonate_user": "someone"}, 403, "impersonation"),
         ({"user": "nobody"}, 401, "audit"),
+        ({"user": "alice"}, 403, "authorization"),
     ],
 )
 async def test_what_passes_each_filter(

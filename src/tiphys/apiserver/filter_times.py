@@ -61,7 +61,8 @@ class FilterTimes:
 
     def decided(self, decision: Decision | None, seconds: float) -> None:
         """Note that authorizers were asked; None: they could not tell."""
-        self._whether.observe(seconds)
+        if decision is not None and decision.allowed:
+            self._whether.observe(seconds)
         self._decided[_result(decision)].observe(seconds)
 
     def collect(self) -> Iterator[Metric]:
