@@ -26,7 +26,6 @@ CASES = {
     "counter alone": ("CounterMetricFamily", ("a", "text"), {"value": 3}, None),
     "gauge alone": ("GaugeMetricFamily", ("a", "text"), {"value": 0}, None),
     "text to escape": ("GaugeMetricFamily", ("a", "a\nb\\c\"d"), {"labels": ["x"]}, (["a\nb\\c\"d,é"], 1)),
-    "nothing counted": ("HistogramMetricFamily", ("a", "text"), {"labels": ["x"]}, None),
 }  # fmt: skip
 NUMBERS = (
     (0, "0"), (-0.0, "0"), (1.0, "1"), (-1, "-1"), (True, "1"), (10.0, "10"), (0.1, "0.1"),
@@ -74,6 +73,10 @@ def test_the_text_reads_as_that_of_prometheus(case) -> None:
 def test_numbers_are_written_as_go_does(number, text) -> None:
     assert number_text(number) == text
     assert math.isnan(number) or float(number_text(number)) == number
+
+
+def test_a_family_without_samples_is_not_told_of() -> None:
+    assert text_of([HistogramMetricFamily("a", "text", labels=["x"])]) == b""
 
 
 def test_lines_are_those_of_go() -> None:

@@ -84,7 +84,8 @@ def test_what_is_shown(name: str) -> None:
 
 
 def test_labels() -> None:
-    text = text_of(families([pod(container({"cpu": "1"}), nodeName="n", priority=0)])).decode()
+    asks = container({"cpu": "1"}, {"cpu": "1"})
+    text = text_of(families([pod(asks, nodeName="n", priority=0)])).decode()
     assert (
         'kube_pod_resource_request{namespace="test",node="n",pod="foo",priority="0",resource="cpu",'
         'scheduler="mine",unit="cores"} 1' in text

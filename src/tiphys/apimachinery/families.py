@@ -137,8 +137,8 @@ class Registry:
 
 
 def text_of(families: Iterable[Metric]) -> bytes:
-    """Return what Prometheus scrapes of these."""
-    return "".join(line for family in families for line in _lines(family)).encode()
+    """Return what Prometheus scrapes of these; a family that has nothing to show is not told of."""
+    return "".join(line for family in families if family.samples for line in _lines(family)).encode()
 
 
 def _lines(family: Metric) -> Iterator[str]:
