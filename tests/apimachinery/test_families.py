@@ -79,6 +79,21 @@ def test_a_family_without_samples_is_not_told_of() -> None:
     assert text_of([HistogramMetricFamily("a", "text", labels=["x"])]) == b""
 
 
+def test_samples_are_written_as_the_family_is() -> None:
+    made = []
+    for labels, values in (((), ()), (("z", "b"), ("1", "2"))):
+        family = HistogramMetricFamily("a", "text", labels=labels)
+        family.add_metric(values, BUCKETS, 7)
+        unread = text_of([family])
+        assert [one.name for one in family.samples] == ["a_bucket", "a_bucket", "a_sum", "a_count"]
+        assert text_of([family]) == unread, "once somebody has looked at its samples"
+        family.add_metric(values, BUCKETS, 8)
+        assert text_of([family]).count(b"a_sum") == 2
+        made.append(family)
+    made[0].samples = [made[1].samples[2]]
+    assert text_of(made[:1]).splitlines()[2:] == [b'a_sum{b="2",z="1"} 7']
+
+
 def test_lines_are_those_of_go() -> None:
     family = HistogramMetricFamily("a", "text", labels=["z", "b"])
     bounds = (0.5, 1.0, 10.0, 1e6, math.inf)

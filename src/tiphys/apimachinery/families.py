@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Final, NamedTuple, Protocol
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"
@@ -39,11 +40,26 @@ class Metric:
     def __init__(self, name: str, documentation: str, labels: Sequence[str] | None = None) -> None:
         self.name = name
         self.documentation = documentation
-        self.samples: list[Sample] = []
+        self._samples: list[Sample] = []
         self._label_names = tuple(labels or ())
 
+    @property
+    def samples(self) -> list[Sample]:
+        """The numbers, each with its labels."""
+        return self._samples
+
+    @samples.setter
+    def samples(self, samples: list[Sample]) -> None:
+        self._samples = samples
+
+    def lines(self) -> Iterator[str]:
+        """Yield the text of the samples."""
+        for name, labels, value in self.samples:
+            shown = f"{{{_labels_text(labels)}}}" if labels else ""
+            yield f"{name}{shown} {number_text(value)}\n"
+
     def _add(self, ending: str, labels: Mapping[str, str], value: float) -> None:
-        self.samples.append(Sample(self.name + ending, labels, value))
+        self._samples.append(Sample(self.name + ending, labels, value))
 
     def _labelled(self, values: Sequence[str]) -> dict[str, str]:
         return dict(zip(self._label_names, values, strict=True))
@@ -92,15 +108,46 @@ class HistogramMetricFamily(Metric):
 
     type = "histogram"
 
+    def __init__(self, name: str, documentation: str, labels: Sequence[str] | None = None) -> None:
+        super().__init__(name, documentation, labels)
+        self._rows: list[tuple[Mapping[str, str], Sequence[tuple[str, float]], float]] = []
+        """What has come and is no samples yet: a scrape does without."""
+
     def add_metric(
         self, labels: Sequence[str], buckets: Sequence[tuple[str, float]], sum_value: float
     ) -> None:
         """Add what these labels' values came to: bounds and how many were within each, ``+Inf`` last."""
-        own = self._labelled(labels)
-        for bound, count in buckets:
-            self._add("_bucket", {**own, _BOUND: bound}, count)
-        self._add("_sum", own, sum_value)
-        self._add("_count", own, buckets[-1][1])
+        self._rows.append((self._labelled(labels), buckets, sum_value))
+
+    @property
+    def samples(self) -> list[Sample]:
+        """The numbers, each with its labels."""
+        rows, self._rows = self._rows, []
+        for own, buckets, sum_value in rows:
+            for bound, count in buckets:
+                self._add("_bucket", {**own, _BOUND: bound}, count)
+            self._add("_sum", own, sum_value)
+            self._add("_count", own, buckets[-1][1])
+        return self._samples
+
+    @samples.setter
+    def samples(self, samples: list[Sample]) -> None:
+        self._samples, self._rows = samples, []
+
+    def lines(self) -> Iterator[str]:
+        """Yield the text of the samples."""
+        if self._samples:
+            yield from super().lines()
+            return
+        for own, buckets, sum_value in self._rows:
+            text = _labels_text(own)
+            shown, begun = (f"{{{text}}}", f"{text},") if text else ("", "")
+            bucket = f'{self.name}_bucket{{{begun}{_BOUND}="'
+            yield "".join([f'{bucket}{bound}"}} {number_text(count)}\n' for bound, count in buckets])
+            yield (
+                f"{self.name}_sum{shown} {number_text(sum_value)}\n"
+                f"{self.name}_count{shown} {number_text(buckets[-1][1])}\n"
+            )
 
 
 class Collector(Protocol):
@@ -138,16 +185,16 @@ class Registry:
 
 def text_of(families: Iterable[Metric]) -> bytes:
     """Return what Prometheus scrapes of these; a family that has nothing to show is not told of."""
-    return "".join(line for family in families if family.samples for line in _lines(family)).encode()
+    return "".join([_text(family) for family in families]).encode()
 
 
-def _lines(family: Metric) -> Iterator[str]:
+def _text(family: Metric) -> str:
+    lines = "".join(family.lines())
+    if not lines:
+        return ""
     name = family.name + family.ending
     text = family.documentation.replace("\\", r"\\").replace("\n", r"\n")
-    yield f"# HELP {name} {text}\n# TYPE {name} {family.type}\n"
-    for sample in family.samples:
-        labels = _labels_text(sample.labels) if sample.labels else ""
-        yield f"{sample.name}{labels} {number_text(sample.value)}\n"
+    return f"# HELP {name} {text}\n# TYPE {name} {family.type}\n{lines}"
 
 
 def _labels_text(labels: Mapping[str, str]) -> str:
@@ -156,7 +203,13 @@ def _labels_text(labels: Mapping[str, str]) -> str:
     pairs = [f'{key}="{_escaped(labels[key])}"' for key in sorted(labels) if key != _BOUND]
     if bound is not None:
         pairs.append(f'{_BOUND}="{bound}"')
-    return f"{{{','.join(pairs)}}}"
+    return ",".join(pairs)
+
+
+@cache
+def bound_texts(bounds: tuple[float, ...]) -> tuple[str, ...]:
+    """Return how the bounds of buckets are written; for bounds that stay."""
+    return tuple(map(number_text, bounds))
 
 
 def _escaped(value: str) -> str:
@@ -165,6 +218,8 @@ def _escaped(value: str) -> str:
 
 def number_text(value: float) -> str:
     """Return a number as Go writes it: with as few digits as tell it, large ones with an exponent."""
+    if type(value) is int and -_EXPONENT_FROM < value < _EXPONENT_FROM:
+        return str(value)
     value = float(value)
     if -_EXPONENT_FROM < value < _EXPONENT_FROM:
         return str(int(value)) if value.is_integer() else repr(value)

@@ -135,9 +135,9 @@ class Durations:
     def add_to(self, family: HistogramMetricFamily, labels: Sequence[str]) -> None:
         """Put these numbers into a family, cumulative as Prometheus wants them."""
         running, buckets = 0, []
-        for bound, count in zip(self.bounds, self.buckets, strict=True):
+        for bound, count in zip(families.bound_texts(tuple(self.bounds)), self.buckets, strict=True):
             running += count
-            buckets.append((families.number_text(bound), running))
+            buckets.append((bound, running))
         family.add_metric(labels, buckets, self.total_s)
 
 

@@ -17,7 +17,7 @@ from tiphys.apimachinery.families import (
     HistogramMetricFamily,
     Metric,
     Registry,
-    number_text,
+    bound_texts,
 )
 
 _INFINITE = float("inf")
@@ -136,8 +136,8 @@ class Spreads(_Labelled[Spread]):
         family = HistogramMetricFamily(self.name, self._text, labels=self.label_names)
         for values, spread in self._all.items():
             running, buckets = 0, []
-            for bound, count in zip(self._all_bounds, spread.buckets, strict=True):
+            for bound, count in zip(bound_texts(self._all_bounds), spread.buckets, strict=True):
                 running += count
-                buckets.append((number_text(bound), running))
+                buckets.append((bound, running))
             family.add_metric(values, buckets, spread.total)
         yield family
