@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 
 from tiphys.apimachinery.errors import StatusError
 from tiphys.wire import http1
+from tiphys.wire.measured import Measured
 from tiphys.wire.message import Request, RequestLine, Response
 from tiphys.wire.outlet import Outlet
 from tiphys.wire.pieces import pieces
@@ -305,17 +306,21 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
             await self.drain()
 
     async def _send_stream(self, response: Response, stream: AsyncIterator[bytes], job: Job) -> None:
-        chunked = not job.http10
-        job.keep_alive = job.keep_alive and chunked
+        measured = None
+        if response.length is not None:
+            measured = stream = Measured(stream, response.length, job.request.path)
+        bodiless = job.request.method == "HEAD" or response.status in BODILESS
+        chunked = not (job.http10 or bodiless or measured is not None)
+        job.keep_alive = job.keep_alive and (chunked or bodiless or measured is not None)
         whole = False
         self._streaming = True
         self._owner.timed.discard(self)
         try:
             if self._lost or self._ending:
                 return
-            self._transport.write(self._head(response, job, None, chunked=chunked))
-            if job.request.method == "HEAD":
-                whole, chunked = True, False
+            self._transport.write(self._head(response, job, response.length, chunked=chunked))
+            if bodiless:
+                whole = True
                 return
             attach = getattr(stream, "attach", None)
             if attach is not None and chunked:
@@ -332,7 +337,7 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
             if not (self._lost or self._ending):
                 raise
             self._runner.task.uncancel()
-            whole = True
+            whole = measured is None or measured.is_whole
         except ConnectionError:
             pass
         except Exception:
@@ -343,7 +348,7 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
             if not self._lost:
                 self._owner.timed.add(self)
                 if not whole:
-                    self._transport.abort()  # no last chunk: the client must see that it was cut
+                    self._transport.abort()  # not as if it were whole: the client sees that it was cut
                 elif chunked:
                     self._transport.write(http1.LAST_CHUNK)
 

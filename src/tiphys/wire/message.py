@@ -129,8 +129,15 @@ class Response:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes | Sequence[bytes] = b""
     stream: AsyncIterator[bytes] | None = None
-    """Sent chunked, each item flushed at once; closed (``aclose``) when the client goes away."""
+    """Sent chunked unless there is a ``length``, each item flushed at once.
+
+    It is closed (``aclose``) when all is sent or the client goes away."""
     upgrade: UpgradeHandler | None = None
+    length: int | None = None
+    """Bytes of ``stream``, where they are known: then it is sent under its length, not chunked.
+
+    One that turns out longer is cut, one that turns out shorter breaks the connection off. Who asks by HEAD
+    is told of it, and the stream is only closed."""
 
 
 Handler = Callable[[Request], Awaitable[Response]]

@@ -26,6 +26,7 @@ from tiphys.wire.http2.outlet import StreamOutlet
 from tiphys.wire.http2.receiver import Receiver
 from tiphys.wire.http2.sender import Sender, whole
 from tiphys.wire.http2.stream import Stream
+from tiphys.wire.measured import Measured
 from tiphys.wire.message import Request, Response
 from tiphys.wire.stepping import Runner, resume
 
@@ -340,12 +341,15 @@ class Http2Connection(Receiver, asyncio.BufferedProtocol):
 
     async def _send_stream(self, response: Response, source: AsyncIterator[bytes], stream: Stream) -> None:
         sender, code = self._sender, ErrorCode.REFUSED_STREAM
+        measured = None
+        if response.length is not None:
+            measured = source = Measured(source, response.length, stream.head.line[1])
         try:
             if stream.closed or self._ending:
                 return
             code = ErrorCode.INTERNAL_ERROR
-            head_only = stream.head.line[0] == "HEAD"
-            sender.head(stream, self._block_of(response, None), end=head_only)
+            head_only = stream.head.line[0] == "HEAD" or response.status in BODILESS
+            sender.head(stream, self._block_of(response, response.length), end=head_only)
             self._after_head(response.headers)
             if head_only:
                 return
@@ -364,7 +368,8 @@ class Http2Connection(Receiver, asyncio.BufferedProtocol):
             if not (stream.closed or stream.ending):
                 raise
             cast("asyncio.Task[None]", asyncio.current_task()).uncancel()
-            code = ErrorCode.NO_ERROR
+            if measured is None or measured.is_whole:
+                code = ErrorCode.NO_ERROR
         except ConnectionError:
             pass
         except Exception:
