@@ -7,7 +7,7 @@ body as it comes, or after ``101`` the bare connection. Components' own API call
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import field
 
 import httptools
@@ -44,6 +44,8 @@ class _Parsed:
     chunks: list[bytes] = field(default_factory=list)
     head_done: bool = False
     done: bool = False
+    bodiless: bool = False
+    """The kind of answer that has no body, whatever its head says of one."""
     goes_on: bool = False
     """The other side waits for another request behind this answer."""
     parser: httptools.HttpResponseParser | None = None
@@ -94,7 +96,20 @@ class Answer:
         """Return a header's first value, empty without it."""
         return next((value for own, value in self.headers if own.lower() == name.lower()), "")
 
-    async def body(self) -> AsyncIterator[bytes]:
+    @property
+    def is_bodiless(self) -> bool:
+        """Tell whether there is no body, whatever the head says of one."""
+        return self._parsed.bodiless
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of the body (to a HEAD: of what a GET's would be) as declared; None: nobody knows."""
+        declared = self.header("content-length")
+        if not (declared.isascii() and declared.isdigit()) or self.header("transfer-encoding"):
+            return None
+        return int(declared)
+
+    async def body(self) -> AsyncGenerator[bytes, None]:
         """Yield the body as it comes. Raises CutOff where its end is missing, else ConnectFailed."""
         while True:
             chunks, self._parsed.chunks = self._parsed.chunks, []
@@ -225,5 +240,5 @@ async def _answer(stream: RawStream, method: str) -> Answer:
         return Answer(status, parsed, parser, stream)
     parser.feed_data(bytes(head))
     if method == "HEAD" or status in (204, 304):
-        parsed.done = True
+        parsed.done = parsed.bodiless = True
     return Answer(status, parsed, parser, stream)

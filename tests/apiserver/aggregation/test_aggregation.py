@@ -133,6 +133,16 @@ async def test_watches_are_streamed(api: Any, extension: Extension) -> None:
     response = await api.send("GET", f"{GROUP_VERSION}/pods?watch=true")
     body = b"".join([chunk async for chunk in response.stream])
     assert body == b'{"type":"ADDED"}\n{"type":"DELETED"}\n'
+    assert response.length is None
+
+
+async def test_answers_keep_the_length_that_they_declare(api: Any, extension: Extension) -> None:
+    await available(api, extension)
+    for method in ("GET", "HEAD"):
+        response = await api.send(method, f"{GROUP_VERSION}/pods")
+        assert response.length == len(b'{"kind":"PodMetricsList","items":[]}')
+        body = b"".join([chunk async for chunk in response.stream])
+        assert len(body) == (0 if method == "HEAD" else response.length)
 
 
 class Pipe:

@@ -22,6 +22,10 @@ PODS, SERVICES = "/api/v1/namespaces/default/pods", "/api/v1/namespaces/default/
 LINK = b'<a href="/rewriteme">test</a>'
 
 
+async def _unsized() -> AsyncIterator[bytes]:
+    yield b"four"
+
+
 async def echo(request: Request) -> Response:
     """Say what was asked; ``/page`` is a page, ``/away`` redirects."""
     if request.path == "/page":
@@ -31,6 +35,14 @@ async def echo(request: Request) -> Response:
         return Response(200, headers, gzip.compress(LINK))
     if request.path == "/away":
         return Response(302, {"Location": f"/there?from={request.raw_query}"})
+    if request.path == "/sized":
+        return Response(200, {"Content-Type": "text/plain"}, b"four")
+    if request.path == "/unsized":
+        return Response(200, {"Content-Type": "text/plain"}, stream=_unsized())
+    if request.path == "/strange":
+        return Response(200, {"Content-Type": "text/html", "Content-Encoding": "br"}, LINK)
+    if request.path == "/empty":
+        return Response(204)
     said = {
         "method": request.method,
         "path": request.path,
@@ -98,15 +110,16 @@ async def test_methods_with_a_path(api: Any, ports: Ports, method: str) -> None:
     for road in roads(ports):
         response = await api.send(method, f"{road}/some/path?x=1", body, content_type="text/plain")
         assert response.status == 200, road
-        if method != "HEAD":
-            assert orjson.loads(await read(response)) == {
-                "method": method,
-                "path": "/some/path",
-                "query": "x=1",
-                "body": body.decode(),
-                "uri": f"{road}/some/path",
-                "token": "",
-            }
+        said = {
+            "method": method,
+            "path": "/some/path",
+            "query": "x=1",
+            "body": body.decode(),
+            "uri": f"{road}/some/path",
+            "token": "",
+        }
+        assert response.length == len(orjson.dumps(said))
+        assert await read(response) == (b"" if method == "HEAD" else orjson.dumps(said))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -128,6 +141,34 @@ async def test_redirects_and_pages_lead_through_the_proxy(api: Any, ports: Ports
         expected = f'<a href="{road}/rewriteme">test</a>'.encode()
         assert await read(await api.send("GET", f"{road}/page")) == expected
         assert gzip.decompress(await read(await api.send("GET", f"{road}/packed"))) == expected
+
+
+async def test_lengths_hold_for_what_is_passed_on_as_it_is(api: Any, ports: Ports) -> None:
+    road = roads(ports)[0]
+    for method, path, length in (
+        ("GET", "/away", 0),
+        ("GET", "/sized", 4),
+        ("HEAD", "/sized", 4),
+        ("GET", "/unsized", None),
+        ("GET", "/page", None),
+        ("HEAD", "/page", None),
+        ("GET", "/packed", None),
+        ("GET", "/strange", len(LINK)),
+        ("GET", "/empty", None),
+    ):
+        response = await api.send(method, road + path)
+        assert response.length == length, (method, path)
+        assert "content-length" not in {name.lower() for name in response.headers}
+        await read(response)
+
+
+async def test_answers_that_nobody_reads_are_closed(api: Any, ports: Ports) -> None:
+    """Else warnings of connections left open fail the test."""
+    for method, path in (("HEAD", "/sized"), ("HEAD", "/page"), ("GET", "/empty"), ("GET", "/unsized")):
+        response = await api.send(method, roads(ports)[0] + path)
+        await response.stream.aclose()
+        with pytest.raises(StopAsyncIteration):
+            await anext(response.stream)
 
 
 SPLIT = {

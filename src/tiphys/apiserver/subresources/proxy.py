@@ -202,11 +202,7 @@ async def handle(call: Call) -> Response:
     if upgrade:
         return await passed_upgrade(answer, call.backend.options.max_connection_bytes_per_s)
     own = (f"{target.host}:{target.port}", request.headers.get("host", ""))
-    passed = pass_on(answer, Origin(prefix, frozenset(host for host in own if host)))
-    if request.method == "HEAD":  # nobody will read the body that is not there
-        await answer.close()
-        return Response(passed.status, passed.headers)
-    return passed
+    return pass_on(answer, Origin(prefix, frozenset(host for host in own if host)))
 
 
 async def passed_upgrade(answer: client.Answer, bytes_per_s: int = 0) -> Response:
@@ -228,28 +224,52 @@ async def passed_upgrade(answer: client.Answer, bytes_per_s: int = 0) -> Respons
 
 
 def pass_on(answer: client.Answer, origin: Origin | None = None) -> Response:
-    """Return another server's answer as this one's; with ``origin``, its links lead through the proxy."""
+    """Return another server's answer as this one's; with ``origin``, its links lead through the proxy.
+
+    A length that it declares holds for this one too, unless the body is written anew.
+    """
     headers = {name: value for name, value in answer.headers if name.lower() not in _ANSWER_HOP}
     location = answer.header("location")
-    if origin is None:
-        return Response(answer.status, headers, stream=_closing(answer))
-    if location:
+    if origin is not None and location:
         headers = {name: value for name, value in headers.items() if name.lower() != "location"}
         headers["Location"] = rewrite_url(location, origin)
-        return Response(answer.status, headers, stream=_closing(answer))
-    kind = answer.header("content-type").partition(";")[0].strip()
+    if origin is None or location or not _has_links(answer):
+        return Response(answer.status, headers, stream=_Passed(answer), length=answer.length)
+    if answer.is_bodiless:  # of a page: its length would be another one
+        return Response(answer.status, headers, stream=_Passed(answer))
     encoding = answer.header("content-encoding").lower()
-    if kind != "text/html" or encoding not in ("", "identity", "gzip", "deflate"):
-        return Response(answer.status, headers, stream=_closing(answer))
     return Response(answer.status, headers, stream=_relinked(answer, origin, encoding))
 
 
-async def _closing(answer: client.Answer) -> AsyncIterator[bytes]:
-    try:
-        async for chunk in answer.body():
-            yield chunk
-    finally:
-        await answer.close()
+def _has_links(answer: client.Answer) -> bool:
+    """Tell whether an answer is a page, in an encoding that can be taken off."""
+    kind = answer.header("content-type").partition(";")[0].strip()
+    encoding = answer.header("content-encoding").lower()
+    return kind == "text/html" and encoding in ("", "identity", "gzip", "deflate")
+
+
+class _Passed:
+    """A body as it comes. It is closed with its answer, also where nobody has read any of it."""
+
+    def __init__(self, answer: client.Answer) -> None:
+        self._answer = answer
+        self._chunks = answer.body()
+
+    def __aiter__(self) -> _Passed:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await anext(self._chunks)
+        except BaseException:
+            await self._answer.close()
+            raise
+
+    async def aclose(self) -> None:
+        try:
+            await self._chunks.aclose()
+        finally:
+            await self._answer.close()
 
 
 async def _relinked(answer: client.Answer, origin: Origin, encoding: str) -> AsyncIterator[bytes]:
