@@ -103,12 +103,64 @@ async def test_a_file(folder: Path) -> None:
         ("bytes=8-99", 206, b"89", "bytes 8-9/10"),
         ("bytes=10-", 416, b"invalid range: failed to overlap\n", "bytes */10"),
         ("lines=1-2", 416, b"invalid range\n", None),
-        ("bytes=0-1,4-5", 200, b"0123456789", None),
+        ("bytes=0-8,4-5", 200, b"0123456789", None),
     ],
 )
 async def test_parts(folder: Path, wanted: str, status: int, body: bytes, told: str | None) -> None:
     found = await get(folder, "/logs/syslog", range=wanted)
     assert (found.status, found.body, found.headers.get("content-range")) == (status, body, told)
+
+
+async def test_several_parts(folder: Path) -> None:
+    found = await get(folder, "/logs/syslog", range="bytes=0-1, 4-5,-1")
+    assert found.status == 206
+    assert "content-range" not in found.headers
+    kind, _, boundary = found.headers["content-type"].partition("; boundary=")
+    assert (kind, len(boundary)) == ("multipart/byteranges", 60)
+    plain = "Content-Type: text/plain; charset=utf-8"
+    parts = [
+        f"--{boundary}\r\nContent-Range: bytes {told}/10\r\n{plain}\r\n\r\n{text}"
+        for told, text in (("0-1", "01"), ("4-5", "45"), ("9-9", "9"))
+    ]
+    assert found.body == "\r\n".join([*parts, f"--{boundary}--\r\n"]).encode()
+    other = await get(folder, "/logs/syslog", range="bytes=0-1,4-5")
+    assert other.headers["content-type"] != found.headers["content-type"]
+
+
+async def test_several_long_parts(folder: Path) -> None:
+    text = os.urandom(1024) * 3000
+    (folder / "long").write_bytes(text)
+    found = await get(folder, "/logs/long", range="bytes=5-1000004,2000000-2999999")
+    assert found.stream is not None
+    body = b"".join([piece async for piece in found.stream])
+    assert len(body) == found.length
+    boundary = found.headers["content-type"].partition("; boundary=")[2]
+    told = b"\r\nContent-Type: application/octet-stream\r\n\r\n"
+    assert body == b"".join(
+        [
+            f"--{boundary}\r\nContent-Range: bytes 5-1000004/3072000".encode(), told, text[5:1000005],
+            f"\r\n--{boundary}\r\nContent-Range: bytes 2000000-2999999/3072000".encode(), told,
+            text[2000000:3000000], f"\r\n--{boundary}--\r\n".encode(),
+        ]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [10, 1_500_000])
+async def test_heads_tell_of_the_length(folder: Path, size: int) -> None:
+    (folder / "a").write_bytes(b"x" * size)
+    found = await serve_file(Request("HEAD", "/logs/a"), folder / "a")
+    assert (found.status, found.length) == (200, size)
+    assert found.stream is not None
+    assert [piece async for piece in found.stream] == []
+
+
+async def test_what_is_cut_off_meanwhile_is_missing(folder: Path) -> None:
+    (folder / "long").write_bytes(b"x" * 1_500_000)
+    found = await get(folder, "/logs/long")
+    os.truncate(folder / "long", 10)
+    assert found.stream is not None
+    assert b"".join([piece async for piece in found.stream]) != b"x" * 1_500_000
+    assert found.length == 1_500_000  # the connection sees that something is missing
 
 
 async def test_long_files_come_in_pieces(folder: Path) -> None:
@@ -117,9 +169,11 @@ async def test_long_files_come_in_pieces(folder: Path) -> None:
     found = await get(folder, "/logs/long")
     assert found.stream is not None
     assert b"".join([piece async for piece in found.stream]) == text
+    assert found.length == len(text)
     part = await get(folder, "/logs/long", range="bytes=10-1200000")
     assert part.stream is not None
     assert b"".join([piece async for piece in part.stream]) == text[10:1200001]
+    assert part.length == 1199991
 
 
 @pytest.mark.parametrize(

@@ -9,20 +9,31 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import secrets
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, Final
 from urllib.parse import quote
 
 from tiphys.wire.message import Request, Response
-from tiphys.wire.sent_file import SNIFFED_BYTES, Part, asked_part, is_known, kind_of, last_modified
+from tiphys.wire.sent_file import (
+    SNIFFED_BYTES,
+    Part,
+    asked_part,
+    is_known,
+    kind_of,
+    last_modified,
+    multipart,
+    told_range,
+)
 
 _INDEX: Final = "/index.html"
 _PIECE_BYTES: Final = 256 * 1024
 _WHOLE_BYTES: Final = 1024 * 1024
 """Longer answers are streams."""
+_BOUNDARY_BYTES: Final = 30
 _TEXT: Final = "text/plain; charset=utf-8"
 _HEAD: Final = '<!doctype html>\n<meta name="viewport" content="width=device-width">\n<pre>\n'
 _ESCAPED: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&#34;", "'": "&#39;"})
@@ -109,18 +120,22 @@ def _file(request: Request, target: Path, found: os.stat_result) -> Response:
         return Response(part.status, headers)
     with ExitStack() as cleanup:
         opened = cleanup.enter_context(target.open("rb"))
-        headers |= {
-            "content-type": kind_of(target.name, opened.read(SNIFFED_BYTES)),
-            "accept-ranges": "bytes",
-        }
-        if part.status == 206:
-            headers["content-range"] = f"bytes {part.span.start}-{part.span.stop - 1}/{size}"
-        opened.seek(part.span.start)
-        length = len(part.span)
+        kind = kind_of(target.name, opened.read(SNIFFED_BYTES))
+        headers |= {"content-type": kind, "accept-ranges": "bytes"}
+        pieces: list[bytes | range] = list(part.spans)
+        if len(pieces) > 1:
+            boundary = secrets.token_hex(_BOUNDARY_BYTES)
+            headers["content-type"] = f"multipart/byteranges; boundary={boundary}"
+            pieces = multipart(part.spans, kind, size, boundary)
+        elif part.status == 206:
+            headers["content-range"] = told_range(part.spans[0], size)
+        length = sum(map(len, pieces))
+        if request.method == "HEAD":
+            return Response(part.status, headers, stream=_nothing(), length=length)
         if length <= _WHOLE_BYTES:
-            return Response(part.status, headers, opened.read(length))
+            return Response(part.status, headers, _read(opened, pieces))
         cleanup.pop_all()
-    return Response(part.status, headers, stream=_pieces(opened, length))
+    return Response(part.status, headers, stream=_streamed(opened, pieces), length=length)
 
 
 def _beyond(part: Part, size: int) -> Response:
@@ -130,11 +145,35 @@ def _beyond(part: Part, size: int) -> Response:
     return answer
 
 
-async def _pieces(opened: BinaryIO, length: int) -> AsyncIterator[bytes]:
-    """Read what was there when the file was opened."""
-    try:
-        while piece := await asyncio.to_thread(opened.read, min(_PIECE_BYTES, length)):
-            length -= len(piece)
-            yield piece
-    finally:
-        opened.close()
+def _read(opened: BinaryIO, pieces: Sequence[bytes | range]) -> bytes:
+    found = bytearray()
+    for piece in pieces:
+        if isinstance(piece, range):
+            opened.seek(piece.start)
+            found += opened.read(len(piece))
+        else:
+            found += piece
+    return bytes(found)
+
+
+async def _streamed(opened: BinaryIO, pieces: Sequence[bytes | range]) -> AsyncIterator[bytes]:
+    """Read what was there when the file was opened, up to where some of it is gone."""
+    with opened:
+        for piece in pieces:
+            if not isinstance(piece, range):
+                yield piece
+                continue
+            opened.seek(piece.start)
+            left = len(piece)
+            while left:
+                data = await asyncio.to_thread(opened.read, min(_PIECE_BYTES, left))
+                if not data:
+                    return
+                left -= len(data)
+                yield data
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    no_pieces: Sequence[bytes] = ()
+    for piece in no_pieces:
+        yield piece

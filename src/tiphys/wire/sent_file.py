@@ -1,14 +1,14 @@
 """What of a file an HTTP request gets, and under which type: as upstream's file server decides it. Pure.
 
-Owns preconditions, ranges and types. Files have no tags here, so that tags asked for never match. Of several
-ranges nothing is cut out: who asks for them gets the whole file.
+Owns preconditions, ranges and types. Files have no tags here, so that tags asked for never match. Who asks
+for ranges that are longer together than the file gets it whole.
 """
 
 from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate, parsedate_to_datetime
 from typing import Final
@@ -55,7 +55,7 @@ class Part:
     """The answer's status, and what goes with it: bytes of a file, or why there are none."""
 
     status: int
-    span: range = range(0)
+    spans: tuple[range, ...] = ()
     why: str = ""
 
     @property
@@ -77,9 +77,25 @@ def asked_part(headers: Mapping[str, str], modified: int, size: int) -> Part:
         if str(fault) != _NO_OVERLAP or size:
             return Part(416, why=str(fault))
         spans = []
-    if len(spans) != 1:
-        return Part(200, range(size))
-    return Part(206, spans[0])
+    if not spans or sum(map(len, spans)) > size:
+        return Part(200, (range(size),))
+    return Part(206, tuple(spans))
+
+
+def told_range(span: range, size: int) -> str:
+    """Return the ``Content-Range`` of a part of a file."""
+    return f"bytes {span.start}-{span.stop - 1}/{size}"
+
+
+def multipart(spans: Sequence[range], kind: str, size: int, boundary: str) -> list[bytes | range]:
+    """Return what a ``multipart/byteranges`` body consists of: text, and ranges of the file in it."""
+    found: list[bytes | range] = []
+    line = f"--{boundary}"
+    for span in spans:
+        head = f"{line}\r\nContent-Range: {told_range(span, size)}\r\nContent-Type: {kind}\r\n\r\n"
+        found += [head.encode(), span]
+        line = f"\r\n--{boundary}"
+    return [*found, f"{line}--\r\n".encode()]
 
 
 def is_known(headers: Mapping[str, str], modified: int) -> bool:
