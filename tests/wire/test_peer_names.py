@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from typing import Any
 
@@ -97,3 +98,53 @@ async def test_who_is_somebody_else_hears_nothing(name: str, fault: str, *, inse
             assert isinstance(caught.value.__cause__, NameRefused)
             assert str(caught.value.__cause__) == fault
     assert heard == ([] if fault else ["/"])
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+@pytest.mark.parametrize(
+    ("name", "fault"), [("a.svc", ""), ("b.svc", "x509: certificate is valid for a.svc, not b.svc")]
+)
+async def test_nobody_can_leave_the_question_out(name: str, fault: str, *, blocking: bool) -> None:
+    """Neither asyncio's own TLS nor a blocking socket goes on with who is somebody else."""
+
+    async def app(request: Request) -> Response:
+        return Response(200)
+
+    ca = pki.make_ca("ca", NOW)
+    pair = pki.issue_server(ca, "server", ["a.svc"], NOW)
+    context = NamedContext()
+    context.trust(ca.certificate.decode())
+
+    async def connected(port: int) -> None:
+        if blocking:
+            await asyncio.to_thread(_connected, context, port, name)
+            return
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname=name)
+        writer.transport.abort()
+
+    async with asyncio.timeout(60), serve(app, ssl_context=pki.server_context(pair, None)) as server:
+        if not fault:
+            await connected(server.port)
+            return
+        with pytest.raises(NameRefused) as caught:
+            await connected(server.port)
+        assert str(caught.value) == fault
+
+
+def _connected(context: ssl.SSLContext, port: int, name: str | None) -> None:
+    plain = socket.create_connection(("127.0.0.1", port), timeout=30)
+    with plain, context.wrap_socket(plain, server_hostname=name):
+        pass
+
+
+async def test_who_is_called_by_no_name_is_nobody() -> None:
+    async def app(request: Request) -> Response:
+        return Response(200)
+
+    ca = pki.make_ca("ca", NOW)
+    context = NamedContext()
+    context.trust(ca.certificate.decode())
+    shown = pki.server_context(pki.issue_server(ca, "server", ["a.svc"], NOW), None)
+    async with asyncio.timeout(60), serve(app, ssl_context=shown) as server:
+        with pytest.raises(NameRefused, match="either ServerName or InsecureSkipVerify must be specified"):
+            await asyncio.to_thread(_connected, context, server.port, None)

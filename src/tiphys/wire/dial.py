@@ -12,7 +12,6 @@ import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 
-from tiphys.wire.peer_names import NamedContext
 from tiphys.wire.tls import TlsTransport
 from tiphys.wire.tls_handshake import Handshake
 from tiphys.wire.upgrade import RawStream
@@ -115,12 +114,6 @@ async def _shake_hands(
         elif done.exception() is None:
             done.result().close()  # told to stop in the very turn in which it succeeded
         raise
-    if isinstance(context, NamedContext):
-        try:
-            context.verify_name(shaken, server_name)
-        except ssl.SSLError:
-            shaken.close()
-            raise
     protocol = _Dialed(loop)
     TlsTransport(loop, shaken, protocol, peer).start()
     return protocol.stream

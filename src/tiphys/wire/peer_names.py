@@ -1,6 +1,6 @@
 """For whom a server's certificate is, asked as Go's clients ask: alternative names alone count.
 
-Owns: the comparison, its words, and a TLS context that asks after the handshake, when the certificate can be
+Owns: the comparison, its words, and a TLS context whose handshakes end with it, when the certificate can be
 looked at, before anything is said. Refuses: whose certificates are believed; that is OpenSSL's.
 """
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 _LEGACY: Final = "x509: certificate relies on legacy Common Name field, use SANs instead"
+_NAMELESS: Final = "tls: either ServerName or InsecureSkipVerify must be specified in the tls.Config"
 
 
 class NameRefused(ssl.SSLError):
@@ -20,6 +21,7 @@ class NameRefused(ssl.SSLError):
 
     def __init__(self, text: str) -> None:
         super().__init__(0, text)
+        self.library = self.reason = ""  # those that OpenSSL raises have them
 
     @property
     def is_legacy(self) -> bool:
@@ -27,8 +29,36 @@ class NameRefused(ssl.SSLError):
         return self.strerror == _LEGACY
 
 
+class _NamedSocket(ssl.SSLSocket):
+    def do_handshake(self, *args: Any, **how: Any) -> None:
+        super().do_handshake(*args, **how)
+        _verify(self)
+
+
+class _NamedObject(ssl.SSLObject):
+    def do_handshake(self) -> None:
+        super().do_handshake()
+        _verify(self)
+
+
+def _verify(shaken: ssl.SSLSocket | ssl.SSLObject) -> None:
+    """Raises NameRefused."""
+    if shaken.context.verify_mode is ssl.CERT_NONE:
+        return
+    if shaken.server_hostname is None:
+        raise NameRefused(_NAMELESS)
+    if fault := name_fault(shaken.getpeercert() or {}, shaken.server_hostname):
+        raise NameRefused(fault)
+
+
 class NamedContext(ssl.SSLContext):
-    """A context for clients whose servers must bear the name that they are called by."""
+    """A context for clients whose servers must bear the name that they are called by.
+
+    No handshake of its sockets and objects succeeds with another one: it may be handed to asyncio too.
+    """
+
+    sslsocket_class = _NamedSocket
+    sslobject_class = _NamedObject
 
     def __new__(cls) -> NamedContext:
         context = super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
@@ -45,13 +75,6 @@ class NamedContext(ssl.SSLContext):
             self.load_verify_locations(cafile=file, cadata=bundle or None)
         else:
             self.load_default_certs()
-
-    def verify_name(self, sock: ssl.SSLSocket, server_name: str) -> None:
-        """Raises NameRefused."""
-        if self.verify_mode is ssl.CERT_NONE:
-            return
-        if fault := name_fault(sock.getpeercert() or {}, server_name):
-            raise NameRefused(fault)
 
 
 def name_fault(certificate: Mapping[str, Any], server_name: str) -> str:

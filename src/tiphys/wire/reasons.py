@@ -16,6 +16,13 @@ _EXPIRED: Final = 10
 def reason_of(error: ConnectFailed) -> str:
     """Return a failed connection's reason in the words of Go's TLS where it is the certificate's fault."""
     cause = error.__cause__
+    if isinstance(cause, ConnectionRefusedError):
+        return f"{str(error).split(': ', 1)[0]}: connect: connection refused"
+    return certificate_reason(cause) or str(error)
+
+
+def certificate_reason(cause: BaseException | None) -> str:
+    """Return what is wrong with a certificate in the words of Go's TLS; empty where it is something else."""
     if isinstance(cause, NameRefused):
         return f"tls: failed to verify certificate: {cause}"
     if isinstance(cause, ssl.SSLCertVerificationError):
@@ -25,6 +32,4 @@ def reason_of(error: ConnectFailed) -> str:
         if cause.verify_code == _EXPIRED:
             return f"{prefix} has expired or is not yet valid"
         return f"tls: failed to verify certificate: {cause.verify_message}"
-    if isinstance(cause, ConnectionRefusedError):
-        return f"{str(error).split(': ', 1)[0]}: connect: connection refused"
-    return str(error)
+    return ""
