@@ -6,16 +6,24 @@ import base64
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
+import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from tests.apiserver.aggregation.behind import ADDRESS, GROUP_VERSION, Extension, available
 
 from tiphys.apimachinery.clock import RealClock
+from tiphys.apimachinery.errors import Forbidden
+from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.admission.image_policy import ImagePolicyWebhook
+from tiphys.apiserver.audit.assembly import Sender
 from tiphys.apiserver.certificate_counts import WEBHOOKS, CertificateCounts
+from tiphys.apiserver.requestinfo import RequestInfo
 from tiphys.wire import pki
 from tiphys.wire.client import ConnectFailed
 from tiphys.wire.message import Request
@@ -109,6 +117,69 @@ async def test_a_webhook(api: Any) -> None:
             "apiserver_webhooks_x509_missing_san_total 1",
             "apiserver_webhooks_x509_insecure_sha1_total 0",
         ]
+
+
+def kubeconfig(folder: Path, url: str) -> Path:
+    bundle = base64.b64encode(CA.certificate).decode()
+    path = folder / "config"
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "clusters": [{"name": "a", "cluster": {"server": url, "certificate-authority-data": bundle}}],
+                "contexts": [{"name": "a", "context": {"cluster": "a"}}],
+                "current-context": "a",
+            }
+        )
+    )
+    return path
+
+
+@pytest.mark.parametrize("asked", ["who it is", "whether it may"])
+async def test_services_of_kubeconfigs(serving: Any, tmp_path: Path, asked: str) -> None:
+    async with old_server("localhost") as server:
+        path = kubeconfig(tmp_path, f"https://localhost:{server.port}/")
+        options: dict[str, Any] = {"token_webhook_config": path}
+        if asked == "whether it may":
+            options = {"authorization_modes": ("RBAC", "Webhook"), "authorization_webhook_config": path}
+        async with serving(**options) as api:
+            if asked == "whether it may":
+                answer = await api("GET", "/api/v1/namespaces/default/pods", user="alice")
+                assert (answer.status, LEGACY in answer.raw.decode()) == (500, True)
+            else:
+                headers = {"authorization": "Bearer unknown"}
+                request = Request("GET", "/api/v1/namespaces/default/pods", "", headers)
+                assert (await api.server.handler(request)).status == 401
+            assert await counts(api, "webhooks") == [
+                "apiserver_webhooks_x509_missing_san_total 1.0",
+                "apiserver_webhooks_x509_insecure_sha1_total 0.0",
+            ]
+        assert server.asked == []
+
+
+async def test_the_service_of_an_image_policy(api: Any, tmp_path: Path) -> None:
+    async with old_server("localhost") as server:
+        path = kubeconfig(tmp_path, f"https://localhost:{server.port}/")
+        plugin = ImagePolicyWebhook.configured({"imagePolicy": {"kubeConfigFile": str(path)}})
+        call: Any = SimpleNamespace(
+            resource=api.server.table.by_path("", "v1", "pods"), backend=api.server.backend,
+            info=RequestInfo("", "create", is_resource=True, resource="pods", namespace="ns"),
+        )  # fmt: skip
+        pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"image": "a"}]}}
+        with pytest.raises(Forbidden, match=LEGACY):
+            await plugin.validate(Attributes(call, "CREATE", pod, None))
+        await plugin.close()
+        assert (await counts(api, "webhooks"))[0] == "apiserver_webhooks_x509_missing_san_total 1.0"
+
+
+async def test_the_server_of_audit_events(tmp_path: Path) -> None:
+    async with old_server("localhost") as server:
+        url, found = f"https://localhost:{server.port}/events", CertificateCounts()
+        sender = Sender(kubeconfig(tmp_path, url), None, found)
+        with pytest.raises(OSError, match=f'^Post "{url}": {LEGACY}$'):
+            await sender(b"{}")
+        await sender.close()
+        assert [family.samples[0].value for family in found.collect()] == [1.0, 0.0, 0.0, 0.0]
+        assert server.asked == []
 
 
 def test_signatures_that_are_too_weak() -> None:

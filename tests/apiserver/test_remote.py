@@ -132,6 +132,34 @@ async def test_a_service_of_a_kubeconfig(tmp_path: Path) -> None:
     assert certificate is not None
 
 
+async def test_a_service_that_is_somebody_else_hears_nothing(tmp_path: Path) -> None:
+    now = RealClock().now()
+    ca = pki.make_ca("ca", now)
+    heard: list[Request] = []
+
+    async def handle(request: Request) -> Response:
+        heard.append(request)
+        return Response(200, {"content-type": "application/json"}, b"{}")
+
+    (tmp_path / "ca.crt").write_bytes(ca.certificate)
+    context = pki.server_context(pki.issue_server(ca, "s", ["other.example"], now), None)
+    async with serve(handle, ssl_context=context, grace_s=0.1) as server:
+        url = f"https://localhost:{server.port}/path"
+        config = {
+            "clusters": [{"name": "a", "cluster": {"server": url, "certificate-authority": "ca.crt"}}],
+            "contexts": [{"name": "a", "context": {"cluster": "a"}}],
+            "current-context": "a",
+        }
+        (tmp_path / "config").write_text(yaml.safe_dump(config))
+        remote = Remote.from_kubeconfig(tmp_path / "config")
+        with pytest.raises(RemoteFailed) as caught:
+            await remote.post({})
+        await remote.close()
+    why = "x509: certificate is valid for other.example, not localhost"
+    assert str(caught.value) == f'Post "{url}": tls: failed to verify certificate: {why}'
+    assert heard == []
+
+
 @pytest.mark.parametrize(
     ("changed", "what"),
     [

@@ -15,10 +15,12 @@ from urllib.parse import urlsplit
 import orjson
 
 from tiphys.apimachinery.errors import TiphysError
+from tiphys.apiserver.certificate_counts import WEBHOOKS, CertificateCounts
 from tiphys.apiserver.foreign_answers import explain, is_passing
 from tiphys.client import kubeconfig
 from tiphys.client.transport import Call, Transport, TransportError
 from tiphys.wire.dial import Tunnel
+from tiphys.wire.reasons import certificate_reason
 
 _VERSIONS = ("v1", "v1beta1")
 _ATTEMPTS = 5
@@ -43,7 +45,10 @@ class RemoteFailed(TiphysError):
 
 
 class Remote:
-    """One service. ``timeout_s`` is for one attempt; a failure that soon passes is tried again."""
+    """One service. ``timeout_s`` is for one attempt; a failure that soon passes is tried again.
+
+    In ``certificates`` those are counted that go by old rules.
+    """
 
     def __init__(
         self,
@@ -53,12 +58,14 @@ class Remote:
         timeout_s: float = 30.0,
         attempts: int = _ATTEMPTS,
         first_wait_s: float = _FIRST_WAIT_S,
+        certificates: CertificateCounts | None = None,
     ) -> None:
         self._transport = transport
         self._url = url
         self._timeout_s = timeout_s
         self._attempts = attempts
         self._first_wait_s = first_wait_s
+        self._certificates = certificates
 
     @classmethod
     def from_kubeconfig(
@@ -68,10 +75,14 @@ class Remote:
         timeout_s: float = 30.0,
         first_wait_s: float = _FIRST_WAIT_S,
         through: Tunnel | None = None,
+        certificates: CertificateCounts | None = None,
     ) -> Remote:
         """Raises kubeconfig.ConfigError."""
         config = replace(kubeconfig.load(path), through=through)
-        return cls(config.transport(), url=config.server, timeout_s=timeout_s, first_wait_s=first_wait_s)
+        return cls(
+            config.transport(), url=config.server, timeout_s=timeout_s, first_wait_s=first_wait_s,
+            certificates=certificates,
+        )  # fmt: skip
 
     async def post(self, body: dict[str, Any]) -> dict[str, Any]:
         """Send an object and return the answer. Raises RemoteFailed."""
@@ -101,9 +112,11 @@ class Remote:
             answer = await self._transport.send(call)
         except TransportError as error:
             cause = error.__cause__ or error
+            if self._certificates is not None:
+                self._certificates.refused(WEBHOOKS, error)
             # Who is away or slow is not waited for again: somebody waits for the answer meanwhile.
             failure = _Passing if isinstance(cause, ConnectionResetError) else RemoteFailed
-            text = f'Post "{self._url}": {cause}'
+            text = f'Post "{self._url}": {certificate_reason(cause) or cause}'
             raise failure(text, timed_out=isinstance(cause, TimeoutError)) from error
         if not 200 <= answer.status < 300:
             passing = is_passing(answer.status, answer.headers)

@@ -46,6 +46,7 @@ from tiphys.apiserver.authz.rbac import Rbac
 from tiphys.apiserver.bootstrap import bootstrap
 from tiphys.apiserver.browsers import Browsers
 from tiphys.apiserver.call import Backend
+from tiphys.apiserver.certificate_counts import CertificateCounts
 from tiphys.apiserver.chain import Chain
 from tiphys.apiserver.crd.controller import CustomResources
 from tiphys.apiserver.endpoint_reconciler import EndpointReconciler
@@ -114,8 +115,8 @@ class ApiServer:
         self.objects: Any = objects if objects is not None else _cached_store(self._store, self._clock)
         self.keys = _token_keys(self.options, self._clock)
         self.rbac, self._graph, self._graph_times = Rbac(), NodeGraph(), GraphTimes(self._clock)
-        self._modes = ConfiguredModes(self.options, self._clock)
-        node = NodeAuthorizer(self._graph, node_rules())
+        certificates, node = CertificateCounts(), NodeAuthorizer(self._graph, node_rules())
+        self._modes = ConfiguredModes(self.options, self._clock, certificates)
         authorizer = Authorizer(self._modes.modes(), self.rbac, node, self._modes.counts, self._modes.abac)
         admission = _admission(self.options)
         self.tracing = _tracing(self.options, self._clock)
@@ -126,7 +127,7 @@ class ApiServer:
             table=self.table,
             keys=self.keys,
             authenticator=authentication.build(
-                self.options, self.keys, self._lookup, self._mark_used, self._clock
+                self.options, self.keys, self._lookup, self._mark_used, self._clock, certificates=certificates
             ),
             authorizer=authorizer,
             admission=admission,
@@ -134,6 +135,7 @@ class ApiServer:
             services=self._allocator(),
             metrics=Metrics(),
             field_gates=FieldGates(gates),
+            certificates=certificates,
         )
         self._repair = ServiceRepair(self.backend)
         self._identity, self.published = self._shown()
@@ -150,7 +152,7 @@ class ApiServer:
             self.table, self.options, self.keys, metrics, health, custom=self.custom.source_of,
             remotes=self.aggregation.openapi, debug=self.traffic.debug, clock=self._clock,
         )  # fmt: skip
-        self.auditor = _auditor(self.options, self._clock)
+        self.auditor = _auditor(self.options, self._clock, certificates)
         metrics.sources.append(totals if self.auditor is None else self.auditor.collect)
         make_chain = Chain if self.tracing is None else self.tracing.chain
         self._chain = make_chain(
@@ -425,9 +427,11 @@ def _admission(options: ApiServerOptions) -> AdmissionChain:
     )
 
 
-def _auditor(options: ApiServerOptions, clock: Clock) -> Auditor | None:
+def _auditor(options: ApiServerOptions, clock: Clock, certificates: CertificateCounts) -> Auditor | None:
     """Return what notes requests, if anybody wants that. Raises BadPolicy, OSError, ConfigError."""
-    return assemble(options.audit, clock, options.egress.controlplane) if options.audit is not None else None
+    if options.audit is None:
+        return None
+    return assemble(options.audit, clock, options.egress.controlplane, certificates)
 
 
 def _token_keys(options: ApiServerOptions, clock: Clock) -> TokenKeys:

@@ -18,6 +18,7 @@ from tiphys.apimachinery.errors import TiphysError
 from tiphys.client.tls_files import TlsFiles
 from tiphys.client.transport import Credentials, HttpTransport, load_chain
 from tiphys.wire.dial import Tunnel
+from tiphys.wire.peer_names import NamedContext
 
 SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -80,10 +81,9 @@ class ClientConfig:
         if not self.server.startswith("https:"):
             return None
         try:
-            context = ssl.create_default_context(cadata=self.ca_pem.decode() if self.ca_pem else None)
-            context.hostname_checks_common_name = False
+            context = NamedContext()
+            context.trust(self.ca_pem.decode())
             if self.insecure:
-                context.check_hostname = False
                 context.verify_mode = ssl.CERT_NONE
             if self.cert_pem:
                 load_chain(context, self.cert_pem, self.key_pem)

@@ -18,6 +18,7 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.defaulting import each, peek
 from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.certificate_counts import WEBHOOKS
 from tiphys.apiserver.config_files import BadConfiguration
 from tiphys.apiserver.remote import Remote, RemoteFailed
 from tiphys.client.kubeconfig import ConfigError
@@ -128,6 +129,8 @@ class ImagePolicyWebhook:
         try:
             answer = await self._remote.post({**review, "metadata": {}, "status": {"allowed": False}})
         except RemoteFailed as error:
+            if error.__cause__ is not None:
+                attributes.call.backend.certificates.refused(WEBHOOKS, error.__cause__)
             log.warning("error contacting webhook backend: %s", error)
             if not self._policy.default_allow:
                 raise attributes.refuse(str(error)) from error

@@ -15,9 +15,11 @@ from tiphys.apiserver.audit.batches import LOG_BATCHES, Batched, BatchOptions
 from tiphys.apiserver.audit.sinks import LogFile, LogOptions, Sink
 from tiphys.apiserver.audit.truncate import TruncateOptions, Truncating
 from tiphys.apiserver.audit.webhook import RetryOptions, Webhook
+from tiphys.apiserver.certificate_counts import WEBHOOKS, CertificateCounts
 from tiphys.client import kubeconfig
 from tiphys.client.transport import Call, TransportError
 from tiphys.wire.dial import Tunnel
+from tiphys.wire.reasons import certificate_reason
 
 log = logging.getLogger(__name__)
 BATCH: Final = "batch"
@@ -43,10 +45,20 @@ class AuditOptions:
     truncate_webhook: TruncateOptions | None = None
 
 
-def assemble(options: AuditOptions, clock: Clock, through: Tunnel | None = None) -> Auditor | None:
-    """Return the auditor, None where auditing is off. Raises BadPolicy, OSError, ConfigError."""
+def assemble(
+    options: AuditOptions,
+    clock: Clock,
+    through: Tunnel | None = None,
+    certificates: CertificateCounts | None = None,
+) -> Auditor | None:
+    """Return the auditor, None where auditing is off; ``certificates`` counts those of its webhook.
+
+    Raises BadPolicy, OSError, ConfigError.
+    """
     rules = _policy(options.policy_file) if options.policy_file is not None else None
-    sinks = [*_log(options, clock), *_webhook(options, clock, through)]
+    sinks = _log(options, clock)
+    if options.webhook_config_file is not None:
+        sinks += _webhook(options, clock, Sender(options.webhook_config_file, through, certificates))
     return Auditor(rules, sinks, clock) if rules is not None and sinks else None
 
 
@@ -69,17 +81,11 @@ def _log(options: AuditOptions, clock: Clock) -> list[Sink]:
     return [_cut(sink, options.truncate_log)]
 
 
-def _webhook(options: AuditOptions, clock: Clock, through: Tunnel | None) -> list[Sink]:
-    if options.webhook_config_file is None:
-        return []
+def _webhook(options: AuditOptions, clock: Clock, sender: Sender) -> list[Sink]:
     batches, cut = options.webhook_batches, options.truncate_webhook
     if cut is not None:
         batches = replace(batches, max_bytes=cut.max_batch_bytes)
-    hook = Webhook(
-        Sender(options.webhook_config_file, through),
-        options.webhook_retries,
-        strict=options.webhook_mode == STRICT,
-    )
+    hook = Webhook(sender, options.webhook_retries, strict=options.webhook_mode == STRICT)
     sink: Sink = Batched(hook, batches, clock) if options.webhook_mode == BATCH else hook
     return [_cut(sink, cut)]
 
@@ -91,16 +97,23 @@ def _cut(sink: Sink, options: TruncateOptions | None) -> Sink:
 class Sender:
     """Posts to the server that a kubeconfig names."""
 
-    def __init__(self, path: Path, through: Tunnel | None = None) -> None:
+    def __init__(
+        self, path: Path, through: Tunnel | None = None, certificates: CertificateCounts | None = None
+    ) -> None:
         """Raises ConfigError."""
-        self._transport = replace(kubeconfig.load(path), through=through).transport()
+        config = replace(kubeconfig.load(path), through=through)
+        self._transport, self._url = config.transport(), config.server
+        self._certificates = certificates
 
     async def __call__(self, body: bytes) -> None:
         call = Call("POST", "", headers={"Content-Type": "application/json"}, body=body, timeout_s=30.0)
         try:
             answer = await self._transport.send(call)
         except TransportError as error:
-            raise OSError(str(error)) from error
+            if self._certificates is not None:
+                self._certificates.refused(WEBHOOKS, error)
+            reason = certificate_reason(error.__cause__)
+            raise OSError(f'Post "{self._url}": {reason}' if reason else str(error)) from error
         if answer.status >= 300:
             raise OSError(f"the audit webhook answered {answer.status}")
 

@@ -27,6 +27,7 @@ from tiphys.apiserver.authn.serviceaccount import TokenKeys
 from tiphys.apiserver.authn.serviceaccount_tokens import ServiceAccountTokens
 from tiphys.apiserver.authn.tokens import AnyAudience, Authenticated, StaticTokens, TokenAuthenticator
 from tiphys.apiserver.authn.webhook import WebhookTokens
+from tiphys.apiserver.certificate_counts import CertificateCounts
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.reloading import Reloads
 from tiphys.apiserver.remote import Remote, check_version
@@ -109,9 +110,18 @@ class JwtIssuers:
 
 
 def build(
-    options: ApiServerOptions, keys: TokenKeys, lookup: Lookup, mark_used: MarkUsed, clock: Clock
+    options: ApiServerOptions,
+    keys: TokenKeys,
+    lookup: Lookup,
+    mark_used: MarkUsed,
+    clock: Clock,
+    *,
+    certificates: CertificateCounts | None = None,
 ) -> Authenticator:
-    """Return the authenticator. Raises BadConfiguration, kubeconfig.ConfigError, OSError."""
+    """Return the authenticator; ``certificates`` counts those of its webhook.
+
+    Raises BadConfiguration, kubeconfig.ConfigError, OSError.
+    """
     audiences = options.api_audiences or keys.issuers
     config = AuthenticationConfig()
     path = options.authentication_config
@@ -136,7 +146,11 @@ def build(
         check_version("authentication webhook", options.token_webhook_version)
         tokens.append(
             WebhookTokens(
-                Remote.from_kubeconfig(options.token_webhook_config, through=options.egress.controlplane),
+                Remote.from_kubeconfig(
+                    options.token_webhook_config,
+                    through=options.egress.controlplane,
+                    certificates=certificates,
+                ),
                 audiences,
                 clock,
                 version=options.token_webhook_version,

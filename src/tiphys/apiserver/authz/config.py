@@ -23,6 +23,7 @@ from tiphys.apiserver.authz.abac import Abac
 from tiphys.apiserver.authz.authorizer import Authorizer, Mode
 from tiphys.apiserver.authz.counts import AuthorizerCounts
 from tiphys.apiserver.authz.webhook import WebhookAuthorizer, WebhookSettings
+from tiphys.apiserver.certificate_counts import CertificateCounts
 from tiphys.apiserver.config_files import BadConfiguration, Kind, fields, read_file
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.reloading import Reloads
@@ -254,11 +255,17 @@ def _file_faults(path: str, file: str) -> list[FieldError]:
 
 
 class ConfiguredModes:
-    """The authorizers of the options; ``reload`` takes over a changed file."""
+    """The authorizers of the options; ``reload`` takes over a changed file.
 
-    def __init__(self, options: ApiServerOptions, clock: Clock) -> None:
+    ``certificates`` counts those of webhooks.
+    """
+
+    def __init__(
+        self, options: ApiServerOptions, clock: Clock, certificates: CertificateCounts | None = None
+    ) -> None:
         self._options = options
         self._clock = clock
+        self._certificates = certificates
         self._read = ""
         self._reloads = Reloads("authorization", clock)
         self.counts = AuthorizerCounts()
@@ -327,7 +334,10 @@ class ConfiguredModes:
             text = f"authorizer {one.settings.name}: connection type {_IN_CLUSTER} is not allowed"
             raise BadConfiguration(f"{text} for the API server itself", _KIND.name)
         remote = Remote.from_kubeconfig(
-            one.kubeconfig, timeout_s=one.timeout_s, through=self._options.egress.controlplane
+            one.kubeconfig,
+            timeout_s=one.timeout_s,
+            through=self._options.egress.controlplane,
+            certificates=self._certificates,
         )
         return WebhookAuthorizer(remote, one.settings, self._clock, self.counts)
 
@@ -342,6 +352,8 @@ class ConfiguredModes:
             unauthorized_ttl_s=options.authorization_webhook_unauthorized_ttl_s,
         )
         remote = Remote.from_kubeconfig(
-            options.authorization_webhook_config, through=options.egress.controlplane
+            options.authorization_webhook_config,
+            through=options.egress.controlplane,
+            certificates=self._certificates,
         )
         return WebhookAuthorizer(remote, settings, self._clock, self.counts)
