@@ -137,6 +137,8 @@ class ApiServerOptions:
     """Whether somebody waits for dependents: else propagation policies are not heeded."""
     rejects_redirects: bool = True
     """Whether aggregated servers may not lead clients elsewhere."""
+    routes_to_endpoints: bool = False
+    """Whether aggregated servers are called by their own addresses; by those of their Services otherwise."""
     encryption_provider_config: Path | None = None
     """An EncryptionConfiguration: which resources are sealed at rest, and with which keys."""
     encryption_provider_config_automatic_reload: bool = False

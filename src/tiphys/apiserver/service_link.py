@@ -41,7 +41,7 @@ class Endpoint:
 
     @property
     def authority(self) -> str:
-        """How the other side is called: by the address of its Service, whoever serves behind it."""
+        """How the other side is called: mostly by the address of its Service, whoever serves behind it."""
         host, port = self.shown_host or self.host, self.shown_port or self.port
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -53,10 +53,13 @@ async def resolve(backend: Backend, namespace: str, name: str, port: int) -> End
     if service is None:
         raise NoEndpoint(f'service "{name}" not found')
     server_name, spec = f"{name}.{namespace}.svc", service.get("spec") or {}
+    routed = backend.options.routes_to_endpoints
     if spec.get("type") == "ExternalName":
+        if routed:
+            raise NoEndpoint('unsupported service type "ExternalName"')
         name = spec.get("externalName") or ""
         return Endpoint(name, port, server_name, through, name)
-    address = spec.get("clusterIP") or ""
+    address = "" if routed else spec.get("clusterIP") or ""
     if address == "None":
         raise NoEndpoint('cannot route to service with ClusterIP "None"')
     wanted = next((one for one in spec.get("ports") or () if one.get("port") == port), None)

@@ -28,6 +28,13 @@ _OPTIONS = (
         help="answer 502 where an aggregated server leads clients elsewhere",
     ),
     click.option(
+        "--enable-aggregator-routing",
+        type=bool,
+        default=False,
+        show_default=True,
+        help="call aggregated servers by the addresses of their endpoints, not of their Services",
+    ),
+    click.option(
         "--enable-logs-handler",
         type=bool,
         default=True,
@@ -56,6 +63,7 @@ def switch_options(flags: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "collects_garbage": flags["enable_garbage_collector"],
         "rejects_redirects": flags["aggregator_reject_forwarding_redirect"],
+        "routes_to_endpoints": flags["enable_aggregator_routing"],
         "kubelet_port": flags["kubelet_port"],
         "logs_dir": _LOGS if flags["enable_logs_handler"] else None,
     }

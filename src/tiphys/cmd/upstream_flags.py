@@ -307,7 +307,6 @@ _IDLE: Final[Mapping[str, str]] = {
     "objects are stored as JSON": "storage-media-type",
     "there is one store for all": "etcd-servers-overrides",
     "servers count themselves, by their leases": "apiserver-count",
-    "endpoints are always asked themselves": "enable-aggregator-routing",
     "what is emulated are fields and gates": (
         "emulation-forward-compatible runtime-config-emulation-forward-compatible"
     ),

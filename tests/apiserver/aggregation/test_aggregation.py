@@ -95,6 +95,17 @@ async def test_servers_behind_learn_of_the_way(api: Any, extension: Extension) -
     assert asked.headers["host"] == f"{ADDRESS}:443"
 
 
+async def test_servers_behind_may_be_called_by_their_own_addresses(
+    serving: Any, extension: Extension
+) -> None:
+    async with serving(routes_to_endpoints=True) as api:
+        await available(api, extension)
+        response = await api.send("GET", f"{GROUP_VERSION}/pods")
+        assert [chunk async for chunk in response.stream]
+        (asked,) = extension.asked
+        assert asked.headers["host"] == asked.headers["x-forwarded-host"] == f"127.0.0.1:{extension.port}"
+
+
 async def test_servers_behind_may_not_lead_elsewhere(api: Any, extension: Extension) -> None:
     await available(api, extension)
     extension.location = "https://evil.example/"

@@ -18,7 +18,7 @@ from tests.apiserver.aggregation.behind import (
 
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apiserver.aggregation import availability
-from tiphys.apiserver.service_link import Endpoint
+from tiphys.apiserver.service_link import Endpoint, NoEndpoint, resolve
 from tiphys.wire.pki import make_ca
 
 UNAVAILABLE = {
@@ -67,6 +67,24 @@ async def test_services_without_an_address_lead_nowhere(api: Any, extension: Ext
     found = await condition(api, "False")
     text = 'cannot route to service with ClusterIP "None"'
     assert (found["reason"], found["message"]) == ("FailedDiscoveryCheck", text)
+
+
+async def test_endpoints_need_no_address_of_a_service_where_they_are_called_themselves(
+    serving: Any, extension: Extension
+) -> None:
+    async with serving(routes_to_endpoints=True) as api:
+        await serve_behind(api, extension.port, address="None")
+        await api.create(SERVICES, api_service(insecureSkipTLSVerify=True))
+        await condition(api, "True")
+
+
+async def test_names_outside_have_no_endpoints(serving: Any) -> None:
+    async with serving(routes_to_endpoints=True) as api:
+        spec = {"type": "ExternalName", "externalName": "a.example"}
+        path = "/api/v1/namespaces/kube-system/services"
+        await api.create(path, {"metadata": {"name": "metrics"}, "spec": spec})
+        with pytest.raises(NoEndpoint, match=r'^unsupported service type "ExternalName"$'):
+            await resolve(api.server.backend, "kube-system", "metrics", 443)
 
 
 async def test_endpoints_must_be_ready(api: Any, extension: Extension) -> None:
