@@ -27,6 +27,8 @@ class Kubelet:
         self.speaks = "SPDY/3.1"
 
     async def __call__(self, request: Request) -> Response:
+        if request.path == "/metrics/resource":  # by the server itself, of a node that is new
+            return Response(404, {}, b"")
         self.asked.append(request)
         if request.path.startswith("/containerLogs/"):
             return Response(200, {"Content-Type": "text/plain"}, stream=self._lines())
