@@ -147,3 +147,57 @@ NUMBERS = [
 @pytest.mark.parametrize(("value", "text"), NUMBERS)
 def test_numbers_are_written_as_go_writes_them(value: Any, text: str) -> None:
     assert go_yaml.dump({"a": value}) == f"a: {text}\n"
+
+
+TEXTS = {
+    "": '""',
+    "plain": "plain",
+    "two words": "two words",
+    "253": '"253"',
+    "1e3": '"1e3"',
+    "true": '"true"',
+    "y": '"y"',
+    "null": '"null"',
+    "~": '"~"',
+    "<<": '"<<"',
+    "2026-11-27T18:58:36Z": '"2026-11-27T18:58:36Z"',
+    "2026-11-27": '"2026-11-27"',
+    "2026-11-27 is a day": "2026-11-27 is a day",
+    "12:30": '"12:30"',
+    "12:90": "12:90",
+    "10.0.0.1": "10.0.0.1",
+    "*": "'*'",
+    "a: b": "'a: b'",
+    "#": "'#'",
+    " begins with a space": "' begins with a space'",
+    "it's": "it's",
+    "\t": '"\\t"',
+    "one\ntwo\n": "|\n  one\n  two",
+    "one\ntwo": "|-\n  one\n  two",
+}
+
+
+@pytest.mark.parametrize(("text", "written"), TEXTS.items())
+def test_texts_are_written_as_go_writes_them(text: str, written: str) -> None:
+    assert go_yaml.dump({"a": text}) == f"a: {written}\n"
+    assert go_yaml.load(go_yaml.dump({"a": text})) == ({"a": text}, [])
+
+
+def test_an_object() -> None:
+    meta = {
+        "name": "a",
+        "resourceVersion": "253",
+        "creationTimestamp": "2026-11-27T18:58:36Z",
+        "labels": {"1": "y"},
+    }
+    value = {
+        "kind": "ConfigMap",
+        "metadata": meta,
+        "data": {"run.sh": "#!/bin/sh\necho\n"},
+        "rules": ["*", {}, []],
+    }
+    assert go_yaml.dump(value) == (
+        "data:\n  run.sh: |\n    #!/bin/sh\n    echo\nkind: ConfigMap\nmetadata:\n"
+        '  creationTimestamp: "2026-11-27T18:58:36Z"\n  labels:\n    "1": "y"\n  name: a\n'
+        "  resourceVersion: \"253\"\nrules:\n- '*'\n- {}\n- []\n"
+    )

@@ -42,6 +42,12 @@ _NUMERIC: Final = frozenset("+-.0123456789")
 _INTEGER: Final = re.compile(r"([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+)|([1-9][0-9]*|0))")
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _BASES: Final = (16, 2, 8, 10)
+_TIME: Final = re.compile(
+    r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
+    r"([Tt ][0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2}(\.[0-9]*)?(Z|[-+][0-9]{2}:[0-9]{2})?)?"
+)
+_SIXTIES: Final = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
+"""What other readers take for a time, or for a number to the base of sixty: texts here, and quoted."""
 _MERGE: Final = "<<"
 
 
@@ -114,6 +120,19 @@ def _represent_number(dumper: _Dumper, value: float) -> yaml.ScalarNode:
     return dumper.represent_scalar(f"{_TAG}{_short_tag(number)}", text)
 
 
+def _represent_text(dumper: _Dumper, value: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar(f"{_TAG}str", value, _style(value))
+
+
+def _style(text: str) -> str | None:
+    """Return how a text is written: by lines, in quotes where it looks like something else, or as it is."""
+    if "\n" in text:
+        return "|"
+    looks_otherwise = type(scalar(text)) is not str or text == _MERGE
+    return '"' if looks_otherwise or _TIME.fullmatch(text) or _SIXTIES.fullmatch(text) else None
+
+
+_Dumper.add_representer(str, _represent_text)
 for _type in (int, float):
     _Dumper.add_representer(_type, _represent_number)
 
