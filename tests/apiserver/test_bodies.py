@@ -64,7 +64,7 @@ async def test_yaml_is_written_so_that_go_reads_it(api: Any) -> None:
     data = {"a": "y", "b": "1e3", "c": "08", "d": "12:30", "n": "null"}
     await api.create(CMS, {"metadata": {"name": "a"}, "data": data})
     shown = await api("GET", f"{CMS}/a", accept=YAML)
-    assert b"data:\n  a: 'y'\n  b: '1e3'\n  c: '08'\n  d: 12:30\n  'n': 'null'\n" in shown.raw
+    assert b'data:\n  a: "y"\n  b: "1e3"\n  c: "08"\n  d: "12:30"\n  "n": "null"\n' in shown.raw
 
 
 async def test_a_body_of_null_says_nothing(api: Any) -> None:
