@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tiphys.cmd.up import up
+from tiphys.cmd.up import _check_flags, up
 from tiphys.ctl import state
 from tiphys.ctl.components import components
 from tiphys.ctl.extra_config import CONFIGURABLE, by_component, spread
@@ -57,11 +57,16 @@ def test_what_is_no_flag(text: str, message: str) -> None:
         spread([text])
 
 
+@pytest.mark.parametrize("component", CONFIGURABLE)
+def test_flags_of_upstream_are_taken_whether_they_have_an_effect_or_not(component: str) -> None:
+    _check_flags([f"{component}.v=2", f"{component}.logging-format=json"])
+
+
 def test_a_flag_that_its_component_does_not_have(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TIPHYS_HOME", str(tmp_path))
     told = CliRunner().invoke(up, ["--extra-config", "apiserver.audit-log-pat=/x"])
     assert told.exit_code == 1
-    assert "Error: apiserver: No such option" in told.output
+    assert "Error: apiserver: unknown flag: --audit-log-pat" in told.output
     assert list(tmp_path.iterdir()) == []
 
 

@@ -67,6 +67,11 @@ class Component(click.Command):
             ctx.default_map = {**(ctx.default_map or {}), **self._configuration(*files)}
         return super().parse_args(ctx, words)
 
+    def check(self, args: Iterable[str]) -> None:
+        """Raise click.UsageError for flags that this command has not, or for values that they do not take."""
+        ctx = click.Context(self)
+        self.make_parser(ctx).parse_args(_Line(self, ctx).read(args))
+
     def invoke(self, ctx: click.Context) -> Any:
         """Say what has no effect, then run."""
         line: _Line = ctx.meta[_META]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import click
 
+from tiphys.cmd.component import Component
 from tiphys.cmd.main import load, run_component
 from tiphys.ctl.extra_config import by_component, spread
 from tiphys.ctl.layout import DEFAULT_NAME, CtlError
@@ -80,8 +81,9 @@ def _check_flags(extra: Sequence[str]) -> None:
     """Refuse flags that their component does not have, before anything is made. Raises CtlError."""
     for component, flags in by_component(extra).items():
         command = load(component)
+        assert isinstance(command, Component)
         try:
-            command.make_parser(click.Context(command)).parse_args(list(flags))
+            command.check(flags)
         except click.UsageError as error:
             raise CtlError(f"{component}: {error.format_message()}") from error
 
