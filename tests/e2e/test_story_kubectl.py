@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import urllib.error
 import urllib.request
@@ -68,12 +67,6 @@ def test_looking_around(any_kubectl: RunningCluster) -> None:
     assert "Allocated resources" in it.kubectl("describe", "node", "node-1")
 
 
-def _natural(name: str) -> list[tuple[bool, int, str]]:
-    """The order in which kubectl sorts texts: the numbers in them count as numbers."""
-    parts = re.findall(r"\d+|\D+", name)
-    return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
-
-
 def test_reading(web: RunningCluster) -> None:
     rows = web.kubectl("get", "pods", "-o", "wide").splitlines()
     assert rows[0].split()[:7] == ["NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP", "NODE"]
@@ -86,8 +79,10 @@ def test_reading(web: RunningCluster) -> None:
     assert web.kubectl("get", "pods", "-o", "jsonpath={.items[*].status.phase}") == "Running Running"
     table = web.kubectl("get", "pods", "-o", "custom-columns=N:.metadata.name,I:.spec.containers[0].image")
     assert table.splitlines()[1].split() == [names[0], WEB]
-    by_name = web.kubectl("get", "pods", "--sort-by=.metadata.name", "-o", "name").split()
-    assert by_name == sorted((f"pod/{name}" for name in names), key=_natural)
+    roles = [role["metadata"] for role in web.json("get", "clusterroles")["items"]]
+    roles.sort(key=lambda role: int(role["resourceVersion"]))
+    by_age = web.kubectl("get", "clusterroles", "--sort-by=.metadata.resourceVersion", "-o", "name").split()
+    assert by_age == [f"clusterrole.rbac.authorization.k8s.io/{role['name']}" for role in roles]
     assert web.kubectl("get", "pods", "-l", "app=web", "--no-headers").count("web-") == 2
     assert "No resources found" in web.try_kubectl("get", "pods", "-l", "app=other").err
     missing = web.try_kubectl("get", "pod", "none")
