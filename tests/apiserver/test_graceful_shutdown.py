@@ -11,9 +11,9 @@ import orjson
 import pytest
 
 from tiphys.apimachinery.clock import RealClock
-from tiphys.apiserver.flights import Flights
+from tiphys.apiserver.filters.flights import Flights
+from tiphys.apiserver.filters.requestinfo import parse
 from tiphys.apiserver.graceful_shutdown import GracefulShutdown, ShutdownOptions, TooLate
-from tiphys.apiserver.requestinfo import parse
 from tiphys.wire.message import Handler, Request, Response
 from tiphys.wire.server import Server, serve
 

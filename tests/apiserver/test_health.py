@@ -9,10 +9,10 @@ import pytest
 
 from tiphys.apimachinery.featuregates import resolve
 from tiphys.apiserver.health import Check, Health
+from tiphys.apiserver.observe.stored_objects import stored_bytes
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.startup import AGGREGATING, BOOTSTRAPPED, PRIMED, Steps
 from tiphys.apiserver.store_probe import StoreProbe
-from tiphys.apiserver.stored_objects import stored_bytes
 from tiphys.storage.base import StoreUnavailable
 from tiphys.wire.message import Request
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tiphys.apimachinery.clock import FakeClock
-from tiphys.apiserver.identity import hash_of, identity_of
+from tiphys.apiserver.controlplane.identity import hash_of, identity_of
 from tiphys.apiserver.reloading import Reloads, reload_all, reload_forever
 
 SERVER = hash_of(identity_of(socket.gethostname()))

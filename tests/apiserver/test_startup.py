@@ -8,7 +8,7 @@ import pytest
 
 from tiphys.apimachinery.errors import ServiceUnavailable
 from tiphys.apiserver import server, startup
-from tiphys.apiserver.call import Backend
+from tiphys.apiserver.endpoints.call import Backend
 from tiphys.storage.base import StoreUnavailable
 
 SLOW = [ServiceUnavailable("etcd's events lag behind"), StoreUnavailable("etcd does not answer")]

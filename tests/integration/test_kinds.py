@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tiphys.apiserver.machinery import decode_protobuf
+from tiphys.apiserver.registry.machinery import decode_protobuf
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"

@@ -28,9 +28,9 @@ import orjson
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import ServiceUnavailable
-from tiphys.apiserver import respond
-from tiphys.apiserver.flights import Flights, is_long_running
-from tiphys.apiserver.requestinfo import parse
+from tiphys.apiserver.endpoints import respond
+from tiphys.apiserver.filters.flights import Flights, is_long_running
+from tiphys.apiserver.filters.requestinfo import parse
 from tiphys.wire.message import Handler, Request, Response
 
 log = logging.getLogger(__name__)

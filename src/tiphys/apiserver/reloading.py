@@ -15,7 +15,7 @@ from typing import Final
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, Metric
-from tiphys.apiserver.identity import hash_of, identity_of
+from tiphys.apiserver.controlplane.identity import hash_of, identity_of
 
 Reload = Callable[[], object]
 """Looks whether a file has changed and takes it over, at once or awaited; raises nothing."""

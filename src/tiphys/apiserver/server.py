@@ -43,25 +43,34 @@ from tiphys.apiserver.authz.graph import NodeGraph
 from tiphys.apiserver.authz.graph_times import GraphTimes
 from tiphys.apiserver.authz.node import NodeAuthorizer
 from tiphys.apiserver.authz.rbac import Rbac
-from tiphys.apiserver.bootstrap import bootstrap
-from tiphys.apiserver.browsers import Browsers
-from tiphys.apiserver.call import Backend
-from tiphys.apiserver.certificate_counts import CertificateCounts
-from tiphys.apiserver.chain import Chain
+from tiphys.apiserver.controlplane.bootstrap import bootstrap
+from tiphys.apiserver.controlplane.endpoint_reconciler import EndpointReconciler
+from tiphys.apiserver.controlplane.identity import Identity, identity_of
+from tiphys.apiserver.controlplane.kubernetes_service import KubernetesService
+from tiphys.apiserver.controlplane.token_tracking import TokenTracking
 from tiphys.apiserver.crd.controller import CustomResources
-from tiphys.apiserver.endpoint_reconciler import EndpointReconciler
-from tiphys.apiserver.feed import Feed
+from tiphys.apiserver.endpoints.call import Backend
+from tiphys.apiserver.endpoints.nonresource import (
+    NonResource,
+    build_info,
+    compatibility,
+    declarative_validation,
+)
+from tiphys.apiserver.filters.browsers import Browsers
+from tiphys.apiserver.filters.chain import Chain
+from tiphys.apiserver.filters.traffic import TrafficControl
 from tiphys.apiserver.graceful_shutdown import GracefulShutdown, Listener, ShutdownOptions
 from tiphys.apiserver.health import Check, Health
-from tiphys.apiserver.identity import Identity, identity_of
-from tiphys.apiserver.kubernetes_service import KubernetesService
-from tiphys.apiserver.metrics import Metrics
-from tiphys.apiserver.metrics import Source as MetricSource
-from tiphys.apiserver.nonresource import NonResource, build_info, compatibility, declarative_validation
-from tiphys.apiserver.objects import Cached, ObjectStore
+from tiphys.apiserver.observe.certificate_counts import CertificateCounts
+from tiphys.apiserver.observe.metrics import Metrics
+from tiphys.apiserver.observe.metrics import Source as MetricSource
+from tiphys.apiserver.observe.stored_objects import stored_bytes, stored_objects
+from tiphys.apiserver.observe.tracing import Tracing
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.peers.addresses import Addresses, Presence
 from tiphys.apiserver.peers.controller import Peers
+from tiphys.apiserver.registry.feed import Feed
+from tiphys.apiserver.registry.objects import Cached, ObjectStore
 from tiphys.apiserver.reloading import Reload, reload_forever
 from tiphys.apiserver.ruled import Ruled
 from tiphys.apiserver.services import ServiceAllocator
@@ -70,10 +79,6 @@ from tiphys.apiserver.services.repair import ServiceRepair
 from tiphys.apiserver.shortcuts.molds import Molds
 from tiphys.apiserver.startup import AGGREGATING, BOOTSTRAPPED, PRIMED, Steps, patiently
 from tiphys.apiserver.store_probe import StoreProbe
-from tiphys.apiserver.stored_objects import stored_bytes, stored_objects
-from tiphys.apiserver.token_tracking import TokenTracking
-from tiphys.apiserver.tracing import Tracing
-from tiphys.apiserver.traffic import TrafficControl
 from tiphys.apiserver.usage.api import UsageApi
 from tiphys.apiserver.usage.scraper import Scraper, Source
 from tiphys.client.metrics import feature_family

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from tiphys.apiserver.stored_objects import Remote
+from tiphys.apiserver.observe.stored_objects import Remote
 from tiphys.storage.base import Store, StoreError
 
 log = logging.getLogger(__name__)

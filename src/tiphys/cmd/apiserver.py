@@ -23,11 +23,11 @@ from tiphys.apis.runtime_config import RuntimeConfigError, parse
 from tiphys.apiserver import config_files
 from tiphys.apiserver.audit.policy import BadPolicy
 from tiphys.apiserver.authn.signer_client import SignerFailed
-from tiphys.apiserver.consistency import ConsistencyChecker
 from tiphys.apiserver.encryption.providers import BadConfiguration
+from tiphys.apiserver.observe.stored_objects import stored_rows
 from tiphys.apiserver.options import ADDRESS_TYPES, ApiServerOptions
+from tiphys.apiserver.registry.consistency import ConsistencyChecker
 from tiphys.apiserver.server import ApiServer
-from tiphys.apiserver.stored_objects import stored_rows
 from tiphys.client.kubeconfig import ConfigError
 from tiphys.cmd import server_flags
 from tiphys.cmd.admission_flags import switched

@@ -9,7 +9,7 @@ from tiphys.apimachinery.clock import FakeClock
 from tiphys.apis.table import TABLE
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.chain import PLUGINS, AdmissionChain
-from tiphys.apiserver.call import Call
+from tiphys.apiserver.endpoints.call import Call
 
 
 class _Plugin:

@@ -25,8 +25,8 @@ from tiphys.apimachinery.clock import RealClock
 from tiphys.apimachinery.meta import gvk_of
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.table import TABLE
-from tiphys.apiserver import machinery
 from tiphys.apiserver.admission.webhooks import dispatch
+from tiphys.apiserver.registry import machinery
 from tiphys.wire import pki
 
 GROUP = "admissionregistration.k8s.io"

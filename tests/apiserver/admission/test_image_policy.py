@@ -14,9 +14,9 @@ from tiphys.apimachinery.errors import Forbidden
 from tiphys.apis.table import TABLE
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.image_policy import ImagePolicy, ImagePolicyWebhook, question
-from tiphys.apiserver.call import Call
-from tiphys.apiserver.remote import Remote, RemoteFailed
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.endpoints.call import Call
+from tiphys.apiserver.filters.requestinfo import RequestInfo
+from tiphys.apiserver.outgoing.remote import Remote, RemoteFailed
 
 POD = {
     "metadata": {"name": "p", "annotations": {"a.image-policy.k8s.io/t": "1", "b": "2"}},

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from tiphys.apiserver.admission.webhooks import dispatch
-from tiphys.apiserver.webhook_call import NoAnswer
+from tiphys.apiserver.outgoing.webhook_call import NoAnswer
 from tiphys.wire.message import Request
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -11,7 +11,7 @@ import yaml
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apiserver.admission.webhooks.credentials import Credentials
 from tiphys.apiserver.config_files import BadConfiguration
-from tiphys.apiserver.webhook_call import ANONYMOUS, Identity
+from tiphys.apiserver.outgoing.webhook_call import ANONYMOUS, Identity
 from tiphys.wire.pki import issue_client, make_ca, server_context
 from tiphys.wire.server import serve
 

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from tiphys.apimachinery.meta import get_condition
-from tiphys.apiserver.objects import Selection
+from tiphys.apiserver.registry.objects import Selection
 from tiphys.wire.message import ByteStream, Request, Response
 from tiphys.wire.pki import KeyPair
 

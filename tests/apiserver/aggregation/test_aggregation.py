@@ -22,9 +22,9 @@ from tests.apiserver.aggregation.behind import (
 )
 
 from tiphys.apimachinery.meta import get_condition
-from tiphys.apiserver import forwarding
 from tiphys.apiserver.aggregation import controller
-from tiphys.apiserver.objects import Selection
+from tiphys.apiserver.outgoing import forwarding
+from tiphys.apiserver.registry.objects import Selection
 
 
 async def test_built_in_groups_have_local_services(api: Any) -> None:

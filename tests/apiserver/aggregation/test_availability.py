@@ -18,7 +18,7 @@ from tests.apiserver.aggregation.behind import (
 
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apiserver.aggregation import availability
-from tiphys.apiserver.service_link import Endpoint, NoEndpoint, resolve
+from tiphys.apiserver.outgoing.service_link import Endpoint, NoEndpoint, resolve
 from tiphys.wire.pki import make_ca
 
 UNAVAILABLE = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tiphys.apiserver.audit import latencies
-from tiphys.apiserver.metrics import Aside
+from tiphys.apiserver.observe.metrics import Aside
 from tiphys.wire.message import Request
 
 

@@ -9,7 +9,7 @@ import yaml
 
 from tiphys.apiserver.audit.policy import BadPolicy, parse
 from tiphys.apiserver.authn.user import User
-from tiphys.apiserver.requestinfo import parse as words
+from tiphys.apiserver.filters.requestinfo import parse as words
 
 ALICE = User("alice", groups=("dev",))
 POD = "/api/v1/namespaces/default/pods/p"

@@ -13,7 +13,7 @@ from tiphys.apimachinery.errors import BadRequest, Forbidden
 from tiphys.apiserver.authn.impersonation import Impersonation, read, wanted
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.attributes import Decision
-from tiphys.apiserver.requestinfo import RequestInfo, parse
+from tiphys.apiserver.filters.requestinfo import RequestInfo, parse
 from tiphys.wire.message import RepeatedHeaders
 
 REAL = User("root")

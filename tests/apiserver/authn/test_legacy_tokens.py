@@ -16,7 +16,7 @@ from tiphys.apiserver.authn.legacy_tokens import INVALID_SINCE, INVALIDATED, LAS
 from tiphys.apiserver.authn.serviceaccount import LEGACY_ISSUER, TokenKeys
 from tiphys.apiserver.authn.serviceaccount_tokens import ServiceAccountTokens
 from tiphys.apiserver.authn.tokens import Refused
-from tiphys.apiserver.token_tracking import TokenTracking
+from tiphys.apiserver.controlplane.token_tracking import TokenTracking
 from tiphys.controllers.tokens import plan
 from tiphys.wire.jwt_keys import SigningKey
 from tiphys.wire.pki import make_signing_key

@@ -11,7 +11,7 @@ import pytest
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apiserver.authn.tokens import Authenticated, Refused
 from tiphys.apiserver.authn.webhook import WebhookTokens
-from tiphys.apiserver.remote import RemoteFailed
+from tiphys.apiserver.outgoing.remote import RemoteFailed
 
 JANE = {"username": "jane", "uid": "42", "groups": ["dev"], "extra": {"k": ["a", "b"]}}
 

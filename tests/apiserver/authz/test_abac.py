@@ -8,7 +8,7 @@ import pytest
 
 from tiphys.apiserver.authn.user import AUTHENTICATED, User
 from tiphys.apiserver.authz.abac import Abac, BadPolicyFile, parse
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.filters.requestinfo import RequestInfo
 
 CARIBOU = "projectCaribou"
 OLDER = """

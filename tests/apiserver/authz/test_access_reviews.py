@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tiphys.apiserver.access_reviews import asked_about
+from tiphys.apiserver.endpoints.access_reviews import asked_about
 
 GROUP = "/apis/authorization.k8s.io/v1"
 SAR, SELF = f"{GROUP}/subjectaccessreviews", f"{GROUP}/selfsubjectaccessreviews"

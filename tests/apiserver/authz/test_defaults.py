@@ -8,9 +8,10 @@ import pytest
 
 from tiphys.apimachinery.meta import copy_object, gvk_of
 from tiphys.apis.table import TABLE
-from tiphys.apiserver import bootstrap, machinery
 from tiphys.apiserver.authz.defaults import default_policy, node_rules
 from tiphys.apiserver.authz.rules import rules_of, uncovered
+from tiphys.apiserver.controlplane import bootstrap
+from tiphys.apiserver.registry import machinery
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 

@@ -12,7 +12,7 @@ from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.defaults import node_rules
 from tiphys.apiserver.authz.graph import NodeGraph, references, volume_secrets
 from tiphys.apiserver.authz.node import NodeAuthorizer, node_of
-from tiphys.apiserver.requestinfo import RequestInfo, parse
+from tiphys.apiserver.filters.requestinfo import RequestInfo, parse
 
 KUBELET = User("system:node:n1", groups=("system:nodes",))
 

@@ -13,7 +13,7 @@ from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.attributes import forbidden
 from tiphys.apiserver.authz.rbac import Rbac
 from tiphys.apiserver.authz.rules import Rule, uncovered
-from tiphys.apiserver.requestinfo import RequestInfo, parse
+from tiphys.apiserver.filters.requestinfo import RequestInfo, parse
 
 ALICE = User("alice", groups=("dev", "system:authenticated"))
 

@@ -18,8 +18,8 @@ from tiphys.apiserver.authz.graph import NodeGraph
 from tiphys.apiserver.authz.node import NodeAuthorizer
 from tiphys.apiserver.authz.rbac import Rbac
 from tiphys.apiserver.authz.webhook import WebhookAuthorizer, WebhookSettings, question
-from tiphys.apiserver.remote import RemoteFailed
-from tiphys.apiserver.requestinfo import RequestInfo, parse
+from tiphys.apiserver.filters.requestinfo import RequestInfo, parse
+from tiphys.apiserver.outgoing.remote import RemoteFailed
 
 JANE = User("jane", "7", ("dev",), (("k", ("a",)),))
 LIST = parse(

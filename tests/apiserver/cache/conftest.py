@@ -10,7 +10,7 @@ from tiphys.apimachinery.clock import FakeClock
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.cache import CachedStore
-from tiphys.apiserver.objects import Change, Selection
+from tiphys.apiserver.registry.objects import Change, Selection
 from tiphys.storage.base import Store
 from tiphys.storage.memory import MemoryStore
 from tiphys.storage.sqlite import SqliteStore

@@ -22,7 +22,7 @@ from tests.apiserver.cache.conftest import ETCD, NODES, PODS, FollowedStore, lab
 
 from tiphys.apimachinery.errors import AlreadyExists, Conflict, Expired, NotFound
 from tiphys.apiserver.cache import CachedStore, bucket, versions
-from tiphys.apiserver.objects import Change, Page, Selection
+from tiphys.apiserver.registry.objects import Change, Page, Selection
 from tiphys.storage.base import Store
 from tiphys.storage.etcd import EtcdStore
 from tiphys.storage.memory import MemoryStore

@@ -8,8 +8,8 @@ import pytest
 from tests.apiserver.cache.conftest import NODES, PODS, pod
 
 from tiphys.apiserver.cache import CachedStore
-from tiphys.apiserver.consistency import ConsistencyChecker, Inconsistent
-from tiphys.apiserver.objects import Selection
+from tiphys.apiserver.registry.consistency import ConsistencyChecker, Inconsistent
+from tiphys.apiserver.registry.objects import Selection
 from tiphys.storage.base import Store, StoreUnavailable
 
 
@@ -107,7 +107,7 @@ async def test_all_kinds_are_looked_at_again_and_again(
         if len(waits) == 4:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("tiphys.apiserver.consistency.asyncio.sleep", wait)
+    monkeypatch.setattr("tiphys.apiserver.registry.consistency.asyncio.sleep", wait)
     with pytest.raises(KeyboardInterrupt):
         await checking.run()
     assert results(checking) == {("pods", "success"): 3.0}

@@ -10,7 +10,7 @@ from tests.apiserver.cache.conftest import NODES, PODS, pod
 from tiphys.apimachinery.errors import AlreadyExists, ServiceUnavailable
 from tiphys.apiserver.cache import CachedStore, lanes
 from tiphys.apiserver.cache.counts import KindCounts
-from tiphys.apiserver.objects import Selection
+from tiphys.apiserver.registry.objects import Selection
 from tiphys.storage.base import Store
 
 

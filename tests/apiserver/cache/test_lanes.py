@@ -9,7 +9,7 @@ import pytest
 from tiphys.apimachinery.errors import InternalError
 from tiphys.apiserver.cache import lanes
 from tiphys.apiserver.cache.lanes import SHARE, Lane, Outbox, Watcher
-from tiphys.apiserver.objects import Change, Selection
+from tiphys.apiserver.registry.objects import Change, Selection
 from tiphys.wire.outlet import NotNowError, Writer
 
 

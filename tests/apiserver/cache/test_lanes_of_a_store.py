@@ -11,7 +11,7 @@ from tiphys.apimachinery.clock import FakeClock
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.cache import CachedStore, watchers
-from tiphys.apiserver.objects import Change, Selection
+from tiphys.apiserver.registry.objects import Change, Selection
 from tiphys.storage.memory import MemoryStore
 
 MAPS = Resource(

@@ -8,7 +8,7 @@ from tiphys.apimachinery.clock import FakeClock
 from tiphys.apimachinery.meta import GVK
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.cache import CachedStore, versions
-from tiphys.apiserver.objects import Page, Selection
+from tiphys.apiserver.registry.objects import Page, Selection
 from tiphys.storage.memory import MemoryStore
 
 GROUP = GVK("", "v1", "PodTemplate")

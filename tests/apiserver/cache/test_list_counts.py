@@ -10,8 +10,8 @@ from tests.apiserver.cache.conftest import PODS, pod
 
 from tiphys.apiserver.cache import CachedStore
 from tiphys.apiserver.cache.counts import KindCounts
-from tiphys.apiserver.list_families import list_families
-from tiphys.apiserver.objects import Selection
+from tiphys.apiserver.observe.list_families import list_families
+from tiphys.apiserver.registry.objects import Selection
 
 Doing = Callable[[CachedStore, int], Awaitable[object]]
 INDEXED: Final = Selection(matches=lambda one: one.name != "c", field_equals=("spec.nodeName", "n"))

@@ -9,7 +9,7 @@ from tests.apiserver.cache.conftest import PODS, pod
 
 from tiphys.apimachinery.errors import Expired, StatusError, Timeout
 from tiphys.apiserver.cache import CachedStore, versions
-from tiphys.apiserver.objects import Page, Selection
+from tiphys.apiserver.registry.objects import Page, Selection
 from tiphys.storage.base import Put, Store
 
 FIRST = 2

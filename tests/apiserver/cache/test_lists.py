@@ -12,7 +12,7 @@ from tiphys.apimachinery.errors import (
     Timeout,
 )
 from tiphys.apiserver.cache import CachedStore, bucket, versions
-from tiphys.apiserver.objects import Selection
+from tiphys.apiserver.registry.objects import Selection
 from tiphys.storage.base import Store
 
 

@@ -10,7 +10,7 @@ from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.cache import CachedStore
 from tiphys.apiserver.cache.entry import encode
-from tiphys.apiserver.objects import Selection
+from tiphys.apiserver.registry.objects import Selection
 from tiphys.storage.memory import MemoryStore
 from tiphys.storage.sqlite import SqliteStore
 

@@ -13,7 +13,7 @@ from tiphys.apiserver.cache import CachedStore
 from tiphys.apiserver.cache import entry as entries
 from tiphys.apiserver.cache.entry import Entry
 from tiphys.apiserver.cache.pages import PAGES, KeptBytes, PageItems, Pages
-from tiphys.apiserver.objects import Page, Selection
+from tiphys.apiserver.registry.objects import Page, Selection
 from tiphys.storage.memory import MemoryStore
 
 MAPS = Resource(

@@ -13,7 +13,7 @@ from tiphys.apimachinery.errors import (
     ServiceUnavailable,
 )
 from tiphys.apiserver.cache import CachedStore
-from tiphys.apiserver.objects import Selection
+from tiphys.apiserver.registry.objects import Selection
 from tiphys.storage.base import Put, Store
 
 

@@ -11,8 +11,8 @@ from tests.apiserver.cache.conftest import PODS, attached, pod, take
 from tiphys.apimachinery.errors import AlreadyExists
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.cache import CachedStore
-from tiphys.apiserver.objects import Change
-from tiphys.apiserver.selection import select
+from tiphys.apiserver.registry.objects import Change
+from tiphys.apiserver.registry.selection import select
 
 BARE, UPDATED = "", "+"
 """What a write leaves in ``spec.nodeName``, where it is no node; ``UPDATED`` changes a label."""

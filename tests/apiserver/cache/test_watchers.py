@@ -6,7 +6,7 @@ import pytest
 
 from tiphys.apiserver.cache.lanes import Outbox, Watcher
 from tiphys.apiserver.cache.watchers import Watchers
-from tiphys.apiserver.objects import Selection
+from tiphys.apiserver.registry.objects import Selection
 
 WATCHERS = (
     *(Selection() for _ in range(3)),

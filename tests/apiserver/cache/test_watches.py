@@ -13,7 +13,7 @@ from tiphys.apimachinery.errors import (
     Expired,
 )
 from tiphys.apiserver.cache import CachedStore, bucket, lanes
-from tiphys.apiserver.objects import Change, Selection
+from tiphys.apiserver.registry.objects import Change, Selection
 from tiphys.storage.base import Put, Store
 
 

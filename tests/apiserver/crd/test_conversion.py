@@ -14,8 +14,8 @@ import pytest
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apimachinery.errors import InternalError
 from tiphys.apimachinery.meta import GVK
-from tiphys.apiserver.certificate_counts import CertificateCounts
 from tiphys.apiserver.crd.conversion import Conversion
+from tiphys.apiserver.observe.certificate_counts import CertificateCounts
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.wire import pki
 from tiphys.wire.kept import KeptConnections

@@ -8,7 +8,7 @@ import pytest
 
 from tiphys.apiserver.crd.rows import rows_of
 from tiphys.apiserver.crd.text import Given, Text, outline
-from tiphys.apiserver.objects import Selection
+from tiphys.apiserver.registry.objects import Selection
 
 from .conftest import definition, version
 

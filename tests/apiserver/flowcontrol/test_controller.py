@@ -10,11 +10,11 @@ import pytest
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apis.flowcontrol.mandatory import MANDATORY
 from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.filters.requestinfo import RequestInfo, parse
 from tiphys.apiserver.flowcontrol import dump, objects
 from tiphys.apiserver.flowcontrol.controller import FlowControl, Rejected
 from tiphys.apiserver.flowcontrol.inflight import MaxInFlight
 from tiphys.apiserver.flowcontrol.work import ONE, Width
-from tiphys.apiserver.requestinfo import RequestInfo, parse
 from tiphys.wire.message import Request
 
 ALICE = User("alice", groups=("system:authenticated",))

@@ -10,10 +10,10 @@ import pytest
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apimachinery.families import Registry, text_of
 from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.filters.requestinfo import RequestInfo, parse
 from tiphys.apiserver.flowcontrol.controller import FlowControl, Rejected
 from tiphys.apiserver.flowcontrol.families import families
 from tiphys.apiserver.flowcontrol.work import ONE, Width
-from tiphys.apiserver.requestinfo import RequestInfo, parse
 
 ALICE = User("alice", groups=("system:authenticated",))
 GET = parse("GET", "/api/v1/namespaces/default/pods/p")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.filters.requestinfo import parse
 from tiphys.apiserver.flowcontrol import objects
 from tiphys.apiserver.flowcontrol.matching import Schema, in_order
-from tiphys.apiserver.requestinfo import parse
 
 SCHEMAS = in_order(Schema.of(obj) for obj in objects.flow_schemas())
 AUTH = "system:authenticated"

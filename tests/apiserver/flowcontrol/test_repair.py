@@ -9,9 +9,9 @@ import pytest
 
 from tiphys.apimachinery.errors import NotFound
 from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.filters.requestinfo import parse
 from tiphys.apiserver.flowcontrol import objects, repair
 from tiphys.apiserver.flowcontrol.repair import repaired, with_dangling
-from tiphys.apiserver.requestinfo import parse
 
 GROUP = "/apis/flowcontrol.apiserver.k8s.io/v1"
 LEVEL = objects.priority_levels()[2]

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
-from tiphys.apiserver.requestinfo import parse
+from tiphys.apiserver.filters.requestinfo import parse
 
 PODS = "/api/v1/namespaces/default/pods"
 SECRETS = "/api/v1/namespaces/default/secrets"

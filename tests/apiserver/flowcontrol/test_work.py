@@ -2,8 +2,8 @@
 
 import pytest
 
+from tiphys.apiserver.filters.requestinfo import parse
 from tiphys.apiserver.flowcontrol.work import ONE, Stored, Width, Widths, widest
-from tiphys.apiserver.requestinfo import parse
 
 PODS = "/api/v1/pods"
 

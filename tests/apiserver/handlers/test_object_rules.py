@@ -85,7 +85,7 @@ async def test_a_name_that_cannot_be_made(api: Any, monkeypatch: pytest.MonkeyPa
     await api.create(CMS, {"metadata": {"name": "c-1"}})
     made: list[str] = []
     monkeypatch.setattr(
-        "tiphys.apiserver.meta_rules.generate_name", lambda prefix: made.append(prefix) or "c-1"
+        "tiphys.apiserver.registry.meta_rules.generate_name", lambda prefix: made.append(prefix) or "c-1"
     )
     answer = await api("POST", CMS, {"metadata": {"generateName": "c-"}})
     assert (answer.status, answer.json["reason"], len(made)) == (409, "AlreadyExists", 8)

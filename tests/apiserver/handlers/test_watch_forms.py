@@ -13,8 +13,9 @@ import orjson
 import pytest
 
 from tiphys.apis.protobuf import codec
-from tiphys.apiserver import machinery, respond
-from tiphys.apiserver.metrics import LongRunning
+from tiphys.apiserver.endpoints import respond
+from tiphys.apiserver.observe.metrics import LongRunning
+from tiphys.apiserver.registry import machinery
 
 CMS = "/api/v1/namespaces/default/configmaps"
 PROTOBUF = "application/vnd.kubernetes.protobuf"

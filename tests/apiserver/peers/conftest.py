@@ -13,7 +13,7 @@ import pytest
 
 from tiphys.apimachinery.clock import FakeClock, RealClock
 from tiphys.apiserver.authn.requestheader import RequestHeader
-from tiphys.apiserver.identity import identity_of
+from tiphys.apiserver.controlplane.identity import identity_of
 from tiphys.storage.base import Store
 from tiphys.wire import pki
 from tiphys.wire.message import Request, Response

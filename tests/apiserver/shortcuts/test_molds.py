@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
-from tiphys.apiserver import bodies
 from tiphys.apiserver.admission import service_account
 from tiphys.apiserver.cache.entry import encode
+from tiphys.apiserver.endpoints import bodies
 
 BASE = "/api/v1/namespaces/here"
 PODS = f"{BASE}/pods"

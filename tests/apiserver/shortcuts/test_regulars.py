@@ -12,7 +12,7 @@ import pytest
 
 from tiphys.apiserver.audit.assembly import AuditOptions
 from tiphys.apiserver.audit.sinks import LogOptions
-from tiphys.apiserver.chain import Chain
+from tiphys.apiserver.filters.chain import Chain
 from tiphys.apiserver.shortcuts import regulars
 from tiphys.apiserver.shortcuts.regulars import Regular, Regulars
 from tiphys.wire.message import Request, Response

@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 import pytest
 
-from tiphys.apiserver import bodies
 from tiphys.apiserver.admission.attributes import About
 from tiphys.apiserver.cache.entry import encode
+from tiphys.apiserver.endpoints import bodies
 from tiphys.apiserver.shortcuts.likeness import KINDS, ByShape, Kind
 
 BASE = "/api/v1/namespaces/here"

@@ -12,8 +12,8 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.reads import Reads
 
 if TYPE_CHECKING:
-    from tiphys.apiserver.call import Call
-    from tiphys.apiserver.objects import Cached
+    from tiphys.apiserver.endpoints.call import Call
+    from tiphys.apiserver.registry.objects import Cached
 
 
 @dataclass(slots=True)

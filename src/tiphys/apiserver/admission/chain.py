@@ -60,8 +60,8 @@ from tiphys.apiserver.config_files import BadConfiguration
 
 if TYPE_CHECKING:
     from tiphys.apiserver.admission.attributes import About, Attributes
-    from tiphys.apiserver.feed import Feed
-    from tiphys.apiserver.objects import ObjectStore
+    from tiphys.apiserver.registry.feed import Feed
+    from tiphys.apiserver.registry.objects import ObjectStore
 
 
 _P = TypeVar("_P")

@@ -19,7 +19,7 @@ from tiphys.apis.defaulting import each, peek
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz import attributes as authz
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.filters.requestinfo import RequestInfo
 
 _GROUP: Final = "resource.k8s.io"
 _NODE_NAME: Final = "authentication.kubernetes.io/node-name"

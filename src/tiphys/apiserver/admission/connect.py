@@ -10,8 +10,8 @@ from typing import Final
 from tiphys.apimachinery.atoi import atoi
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.attributes import Attributes
-from tiphys.apiserver.call import Call
-from tiphys.apiserver.params import parse_bool
+from tiphys.apiserver.endpoints.call import Call
+from tiphys.apiserver.endpoints.params import parse_bool
 
 _OPTIONS = {
     ("pods", "exec"): "PodExecOptions",

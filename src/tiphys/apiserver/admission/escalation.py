@@ -14,7 +14,7 @@ from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.attributes import aggregate
 from tiphys.apiserver.authz.rbac import is_master
 from tiphys.apiserver.authz.rules import Rule, compact, describe, rules_of, uncovered
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.filters.requestinfo import RequestInfo
 
 GROUP = "rbac.authorization.k8s.io"
 _PLURALS = ("roles", "clusterroles", "rolebindings", "clusterrolebindings")

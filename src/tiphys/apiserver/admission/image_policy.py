@@ -18,9 +18,9 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.defaulting import each, peek
 from tiphys.apiserver.admission.attributes import Attributes
-from tiphys.apiserver.certificate_counts import WEBHOOKS
 from tiphys.apiserver.config_files import BadConfiguration
-from tiphys.apiserver.remote import Remote, RemoteFailed
+from tiphys.apiserver.observe.certificate_counts import WEBHOOKS
+from tiphys.apiserver.outgoing.remote import Remote, RemoteFailed
 from tiphys.client.kubeconfig import ConfigError
 
 log = logging.getLogger(__name__)

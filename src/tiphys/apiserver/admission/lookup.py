@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tiphys.apimachinery.errors import NotFound
 from tiphys.apimachinery.meta import Object
-from tiphys.apiserver.call import Backend
+from tiphys.apiserver.endpoints.call import Backend
 
 
 async def find(

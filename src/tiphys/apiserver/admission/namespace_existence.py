@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tiphys.apimachinery.errors import AlreadyExists, Invalid, NotFound
 from tiphys.apimachinery.meta import Object
-from tiphys.apiserver import machinery, meta_rules
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.lookup import find
+from tiphys.apiserver.registry import machinery, meta_rules
 
 
 async def _lacking(attributes: Attributes) -> bool:

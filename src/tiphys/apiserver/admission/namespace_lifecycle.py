@@ -5,7 +5,7 @@ from __future__ import annotations
 from tiphys.apimachinery.errors import NotFound
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.attributes import Attributes
-from tiphys.apiserver.objects import Cached
+from tiphys.apiserver.registry.objects import Cached
 
 _IMMORTAL = ("default", "kube-system", "kube-public")
 _REVIEWS = ("authorization.k8s.io", "localsubjectaccessreviews")

@@ -15,7 +15,7 @@ from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.defaulting import each, peek
 from tiphys.apiserver.admission.attributes import Attributes
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.filters.requestinfo import RequestInfo
 
 _VERB: Final = "request-serviceaccounts-token-audience"
 _MIRROR: Final = "kubernetes.io/config.mirror"

@@ -13,7 +13,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.defaulting import each
 from tiphys.apiserver.admission.attributes import Attributes
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.filters.requestinfo import RequestInfo
 
 _FINALIZE_ANYTHING: Final = RequestInfo(
     path="", verb="update", is_resource=True, group="*", version="*", resource="*", subresource="finalizers",

@@ -14,7 +14,7 @@ from tiphys.apis.defaulting import peek
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.rbac import is_master
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.filters.requestinfo import RequestInfo
 
 GROUP: Final = "admissionregistration.k8s.io"
 _POLICIES: Final = ("validatingadmissionpolicies", "mutatingadmissionpolicies")

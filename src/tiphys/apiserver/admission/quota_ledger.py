@@ -17,7 +17,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.core.quota import Usage
 from tiphys.apiserver.admission.quota_check import Refused, Uncovered, Write, charges
-from tiphys.apiserver.objects import Cached
+from tiphys.apiserver.registry.objects import Cached
 
 _ATTEMPTS: Final = 4
 

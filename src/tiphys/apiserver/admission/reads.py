@@ -11,7 +11,7 @@ from dataclasses import field
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.resource import Resource
-from tiphys.apiserver.objects import Cached, ObjectStore
+from tiphys.apiserver.registry.objects import Cached, ObjectStore
 from tiphys.client.counting import Count
 
 

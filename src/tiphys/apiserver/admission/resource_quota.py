@@ -23,8 +23,8 @@ from tiphys.apiserver.admission.configuration import of_kind
 from tiphys.apiserver.admission.lookup import find, find_all
 from tiphys.apiserver.admission.quota_check import Refused, Uncovered, Write
 from tiphys.apiserver.admission.quota_ledger import Charge, QuotaLedger
-from tiphys.apiserver.call import Backend
 from tiphys.apiserver.config_files import BadConfiguration, joined
+from tiphys.apiserver.endpoints.call import Backend
 
 _KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "ResourceQuotaConfiguration": ("apiserver.config.k8s.io/v1",),

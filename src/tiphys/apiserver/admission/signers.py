@@ -7,7 +7,7 @@ Requests" page.
 from __future__ import annotations
 
 from tiphys.apiserver.admission.attributes import Attributes
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.filters.requestinfo import RequestInfo
 
 GROUP = "certificates.k8s.io"
 

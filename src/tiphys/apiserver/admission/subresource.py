@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.attributes import Attributes
-from tiphys.apiserver.call import Call
+from tiphys.apiserver.endpoints.call import Call
 
 
 async def admit(call: Call, obj: Object, *, dry_run: bool) -> Attributes:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.families import HistogramMetricFamily, Metric
 from tiphys.apiserver.admission.webhooks.counts import HookCounts
-from tiphys.apiserver.expression_times import ExpressionTimes
-from tiphys.apiserver.metrics import Durations
+from tiphys.apiserver.observe.expression_times import ExpressionTimes
+from tiphys.apiserver.observe.metrics import Durations
 
 if TYPE_CHECKING:
     from tiphys.apiserver.admission.attributes import Attributes

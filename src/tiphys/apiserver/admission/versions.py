@@ -11,9 +11,9 @@ from tiphys.apimachinery.errors import BadRequest
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.scale import apply_scale, scale_of
-from tiphys.apiserver import machinery
 from tiphys.apiserver.admission.attributes import Attributes
-from tiphys.apiserver.ownership import SCALE
+from tiphys.apiserver.registry import machinery
+from tiphys.apiserver.registry.ownership import SCALE
 
 
 @dataclass(frozen=True, slots=True)

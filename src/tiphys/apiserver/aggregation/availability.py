@@ -17,8 +17,8 @@ from tiphys.apiserver.admission.lookup import find
 from tiphys.apiserver.aggregation.front_proxy import FrontProxy, headers_for
 from tiphys.apiserver.aggregation.objects import path_of
 from tiphys.apiserver.authn.user import MASTERS, User
-from tiphys.apiserver.call import Backend
-from tiphys.apiserver.service_link import (
+from tiphys.apiserver.endpoints.call import Backend
+from tiphys.apiserver.outgoing.service_link import (
     Endpoint,
     NoEndpoint,
     bundle_of,

@@ -21,14 +21,14 @@ from tiphys.apimachinery.resource import Resource
 from tiphys.apis.openapi.convert import converted
 from tiphys.apis.openapi.merge import RemoteSpec
 from tiphys.apis.openapi.pages import server_pages
-from tiphys.apiserver import machinery
 from tiphys.apiserver.aggregation import availability, discovery, objects, proxying
 from tiphys.apiserver.aggregation.downloads import Downloads, Published
 from tiphys.apiserver.aggregation.front_proxy import CONFIG_MAP, NAMESPACE, FrontProxy
 from tiphys.apiserver.authn.user import User
-from tiphys.apiserver.call import Backend
-from tiphys.apiserver.feed import Feed
-from tiphys.apiserver.objects import Cached
+from tiphys.apiserver.endpoints.call import Backend
+from tiphys.apiserver.registry import machinery
+from tiphys.apiserver.registry.feed import Feed
+from tiphys.apiserver.registry.objects import Cached
 from tiphys.storage.base import StoreError
 from tiphys.wire.message import Request, Response
 from tiphys.wire.pki import KeyPair, load_pair

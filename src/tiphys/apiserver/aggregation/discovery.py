@@ -14,8 +14,8 @@ from tiphys.apis import discovery_docs
 from tiphys.apis.table import ResourceTable, version_rank
 from tiphys.apiserver.aggregation.counts import Counts
 from tiphys.apiserver.aggregation.objects import local_priority
-from tiphys.apiserver.discovery import encoded, format_of, unless_known
-from tiphys.apiserver.negotiation import NO_PEERS, Format
+from tiphys.apiserver.endpoints.discovery import encoded, format_of, unless_known
+from tiphys.apiserver.endpoints.negotiation import NO_PEERS, Format
 from tiphys.apiserver.peers.merging import Groups, merged
 from tiphys.wire.message import Request, Response
 

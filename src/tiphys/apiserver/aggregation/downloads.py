@@ -24,7 +24,7 @@ from tiphys.apiserver.aggregation.availability import SELF, Fetched, fetch, port
 from tiphys.apiserver.aggregation.front_proxy import FrontProxy
 from tiphys.apiserver.aggregation.objects import path_of
 from tiphys.apiserver.authn.user import User
-from tiphys.apiserver.service_link import Endpoint
+from tiphys.apiserver.outgoing.service_link import Endpoint
 from tiphys.wire import client
 
 _AGGREGATED: Final = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"

@@ -12,13 +12,13 @@ from tiphys.apiserver.aggregation.availability import context_of, port_of
 from tiphys.apiserver.aggregation.front_proxy import FrontProxy
 from tiphys.apiserver.aggregation.objects import is_available
 from tiphys.apiserver.authn.user import User
-from tiphys.apiserver.call import Backend
-from tiphys.apiserver.certificate_counts import AGGREGATOR, annotate
-from tiphys.apiserver.forwarding import Target, Unreached, send_on
-from tiphys.apiserver.metrics import labels_of
-from tiphys.apiserver.requestinfo import parse
-from tiphys.apiserver.respond import plain_text
-from tiphys.apiserver.service_link import NoEndpoint, resolve
+from tiphys.apiserver.endpoints.call import Backend
+from tiphys.apiserver.endpoints.respond import plain_text
+from tiphys.apiserver.filters.requestinfo import parse
+from tiphys.apiserver.observe.certificate_counts import AGGREGATOR, annotate
+from tiphys.apiserver.observe.metrics import labels_of
+from tiphys.apiserver.outgoing.forwarding import Target, Unreached, send_on
+from tiphys.apiserver.outgoing.service_link import NoEndpoint, resolve
 from tiphys.apiserver.subresources.proxy import pass_on, passed_upgrade
 from tiphys.wire.message import Request, Response
 

@@ -15,7 +15,7 @@ from tiphys.apiserver.audit.batches import LOG_BATCHES, Batched, BatchOptions
 from tiphys.apiserver.audit.sinks import LogFile, LogOptions, Sink
 from tiphys.apiserver.audit.truncate import TruncateOptions, Truncating
 from tiphys.apiserver.audit.webhook import RetryOptions, Webhook
-from tiphys.apiserver.certificate_counts import WEBHOOKS, CertificateCounts
+from tiphys.apiserver.observe.certificate_counts import WEBHOOKS, CertificateCounts
 from tiphys.client import kubeconfig
 from tiphys.client.transport import Call, TransportError
 from tiphys.wire.dial import Tunnel

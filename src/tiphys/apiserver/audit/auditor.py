@@ -25,8 +25,8 @@ from tiphys.apiserver.audit.record import KEY, Record
 from tiphys.apiserver.audit.sinks import Kept, Sink
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.attributes import Decision
-from tiphys.apiserver.flights import BadTimeout, is_long_running
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.filters.flights import BadTimeout, is_long_running
+from tiphys.apiserver.filters.requestinfo import RequestInfo
 from tiphys.wire.lasting import follow, lasts
 from tiphys.wire.message import Request, Response
 

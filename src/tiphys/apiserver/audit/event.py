@@ -17,10 +17,10 @@ from tiphys.apimachinery.clock import rfc3339_micro
 from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.go_text import without_markup
 from tiphys.apimachinery.meta import Object
-from tiphys.apiserver import machinery
 from tiphys.apiserver.audit.policy import API_VERSION, Verdict
 from tiphys.apiserver.authn.user import User
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.filters.requestinfo import RequestInfo
+from tiphys.apiserver.registry import machinery
 from tiphys.wire.message import Request, values_of
 
 _ZEROS = re.compile(r"(?<![0-9a-fA-F:])0+(?=[0-9])")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from tiphys.apimachinery.duration import go_duration
-from tiphys.apiserver.metrics import Aside
+from tiphys.apiserver.observe.metrics import Aside
 from tiphys.wire.message import Request
 
 AUTHENTICATION: Final = "authentication"

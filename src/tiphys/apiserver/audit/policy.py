@@ -13,7 +13,7 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.config_files import fields, joined, strangeness
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.filters.requestinfo import RequestInfo
 
 API_VERSION: Final = "audit.k8s.io/v1"
 NONE: Final = "None"

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import GVK, Object, copy_object
-from tiphys.apiserver import machinery
 from tiphys.apiserver.audit.event import without_managed_fields
 from tiphys.apiserver.audit.policy import Verdict
-from tiphys.apiserver.call import Call
+from tiphys.apiserver.endpoints.call import Call
+from tiphys.apiserver.registry import machinery
 from tiphys.wire.message import Request
 
 KEY: Final = "audit"

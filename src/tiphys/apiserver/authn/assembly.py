@@ -27,10 +27,10 @@ from tiphys.apiserver.authn.serviceaccount import TokenKeys
 from tiphys.apiserver.authn.serviceaccount_tokens import ServiceAccountTokens
 from tiphys.apiserver.authn.tokens import AnyAudience, Authenticated, StaticTokens, TokenAuthenticator
 from tiphys.apiserver.authn.webhook import WebhookTokens
-from tiphys.apiserver.certificate_counts import CertificateCounts
+from tiphys.apiserver.observe.certificate_counts import CertificateCounts
 from tiphys.apiserver.options import ApiServerOptions
+from tiphys.apiserver.outgoing.remote import Remote, check_version
 from tiphys.apiserver.reloading import Reloads
-from tiphys.apiserver.remote import Remote, check_version
 
 log = logging.getLogger(__name__)
 

@@ -33,7 +33,7 @@ from tiphys.apiserver.authn.user import (
     split_service_account,
 )
 from tiphys.apiserver.authz.attributes import forbidden
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.filters.requestinfo import RequestInfo
 from tiphys.wire.message import values_of
 
 _PREFIX: Final = "impersonate-"

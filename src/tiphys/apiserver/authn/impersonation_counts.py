@@ -12,8 +12,8 @@ from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.families import CounterMetricFamily, HistogramMetricFamily, Metric
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.attributes import Decision
-from tiphys.apiserver.metrics import Durations
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.filters.requestinfo import RequestInfo
+from tiphys.apiserver.observe.metrics import Durations
 
 ALLOWED: Final = "allowed"
 DENIED: Final = "denied"

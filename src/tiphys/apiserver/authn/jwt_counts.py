@@ -13,8 +13,8 @@ from typing import Final
 from tiphys.apimachinery import featuregates
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.families import GaugeMetricFamily, HistogramMetricFamily, Metric
-from tiphys.apiserver.identity import hash_of, identity_of
-from tiphys.apiserver.metrics import Durations
+from tiphys.apiserver.controlplane.identity import hash_of, identity_of
+from tiphys.apiserver.observe.metrics import Durations
 
 SUCCESS: Final = "success"
 FAILURE: Final = "failure"

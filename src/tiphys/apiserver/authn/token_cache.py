@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from tiphys.apiserver.metrics import Durations
+from tiphys.apiserver.observe.metrics import Durations
 
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, float("inf"))
 _PREFIX: Final = "authentication_token_cache"

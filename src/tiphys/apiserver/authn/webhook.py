@@ -17,7 +17,7 @@ from tiphys.apimachinery.families import Metric
 from tiphys.apiserver.authn.token_cache import TokenCacheCounts
 from tiphys.apiserver.authn.tokens import Authenticated, Refused
 from tiphys.apiserver.authn.user import User
-from tiphys.apiserver.remote import Remote, RemoteFailed
+from tiphys.apiserver.outgoing.remote import Remote, RemoteFailed
 
 log = logging.getLogger(__name__)
 _MAX_CACHED = 4096

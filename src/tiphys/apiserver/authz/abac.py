@@ -14,7 +14,7 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apiserver.authn.user import AUTHENTICATED, User
 from tiphys.apiserver.authz.attributes import Decision
 from tiphys.apiserver.authz.rules import Rule
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.filters.requestinfo import RequestInfo
 
 _VERSION: Final = "abac.authorization.kubernetes.io/v1beta1"
 _READ_ONLY: Final = ("get", "list", "watch")

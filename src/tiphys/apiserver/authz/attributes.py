@@ -10,7 +10,7 @@ from tiphys.apimachinery.errors import Forbidden
 from tiphys.apimachinery.go_text import syntax
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.counts import Tally
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.filters.requestinfo import RequestInfo
 
 
 @dataclass(frozen=True, slots=True)

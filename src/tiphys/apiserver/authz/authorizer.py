@@ -16,7 +16,7 @@ from tiphys.apiserver.authz.counts import WEBHOOK, AuthorizerCounts, Tally
 from tiphys.apiserver.authz.node import NodeAuthorizer
 from tiphys.apiserver.authz.rbac import Rbac, is_master
 from tiphys.apiserver.authz.webhook import WebhookAuthorizer
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.filters.requestinfo import RequestInfo
 
 _MASTER = Decision(allowed=True)
 _EVERYTHING = Decision(allowed=True)

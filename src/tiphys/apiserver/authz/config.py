@@ -23,11 +23,11 @@ from tiphys.apiserver.authz.abac import Abac
 from tiphys.apiserver.authz.authorizer import Authorizer, Mode
 from tiphys.apiserver.authz.counts import AuthorizerCounts
 from tiphys.apiserver.authz.webhook import WebhookAuthorizer, WebhookSettings
-from tiphys.apiserver.certificate_counts import CertificateCounts
 from tiphys.apiserver.config_files import BadConfiguration, Kind, fields, read_file
+from tiphys.apiserver.observe.certificate_counts import CertificateCounts
 from tiphys.apiserver.options import ApiServerOptions
+from tiphys.apiserver.outgoing.remote import Remote, check_version
 from tiphys.apiserver.reloading import Reloads
-from tiphys.apiserver.remote import Remote, check_version
 from tiphys.client.kubeconfig import ConfigError
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from typing import Any
 from tiphys.apiserver.authz.graph import NodeGraph
 from tiphys.apiserver.authz.graph_times import GraphTimes
 from tiphys.apiserver.authz.rbac import Rbac
-from tiphys.apiserver.feed import Feed
-from tiphys.apiserver.objects import Cached, ObjectStore
+from tiphys.apiserver.registry.feed import Feed
+from tiphys.apiserver.registry.objects import Cached, ObjectStore
 
 _GROUP = "rbac.authorization.k8s.io"
 

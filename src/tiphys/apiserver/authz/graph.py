@@ -15,7 +15,7 @@ from typing import Any
 
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core import pod_references
-from tiphys.apiserver.objects import Cached
+from tiphys.apiserver.registry.objects import Cached
 
 _MIRROR = "kubernetes.io/config.mirror"
 _Name = tuple[str, str]

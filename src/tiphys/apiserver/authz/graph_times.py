@@ -11,8 +11,8 @@ from typing import Final
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.families import HistogramMetricFamily, Metric
-from tiphys.apiserver.metrics import Durations
-from tiphys.apiserver.objects import Cached
+from tiphys.apiserver.observe.metrics import Durations
+from tiphys.apiserver.registry.objects import Cached
 
 _BUCKETS: Final = (*(0.0001 * 2**power for power in range(12)), float("inf"))
 Handler = Callable[[Cached | None, Cached | None], None]

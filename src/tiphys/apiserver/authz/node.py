@@ -16,7 +16,7 @@ from tiphys.apimachinery.fields import parse_field_selector
 from tiphys.apiserver.authn.user import NODES, User
 from tiphys.apiserver.authz.attributes import NO_OPINION, Decision
 from tiphys.apiserver.authz.rules import Rule
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.filters.requestinfo import RequestInfo
 
 _PREFIX = "system:node:"
 _ALLOWED = Decision(allowed=True)

@@ -15,7 +15,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.authn.user import MASTERS, User, service_account_name
 from tiphys.apiserver.authz.attributes import NO_OPINION, Decision, aggregate
 from tiphys.apiserver.authz.rules import Rule
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.filters.requestinfo import RequestInfo
 
 _MAX_REMEMBERED = 50_000
 _MAX_NAMES = 4096

@@ -11,7 +11,7 @@ from itertools import product
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.filters.requestinfo import RequestInfo
 
 
 @dataclass(frozen=True, slots=True)

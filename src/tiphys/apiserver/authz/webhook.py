@@ -22,8 +22,8 @@ from tiphys.apiserver.authn.expressions import Expression, ExpressionError
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.attributes import NO_OPINION, Decision
 from tiphys.apiserver.authz.counts import ERROR, SUCCESS, TIMEOUT, AuthorizerCounts
-from tiphys.apiserver.remote import Remote, RemoteFailed
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.filters.requestinfo import RequestInfo
+from tiphys.apiserver.outgoing.remote import Remote, RemoteFailed
 
 log = logging.getLogger(__name__)
 _MAX_CACHED = 8192

@@ -20,7 +20,7 @@ from tiphys.apiserver.cache.foreign import NotStored, StoredForm
 from tiphys.apiserver.cache.pages import KeptBytes, PageItems, Pages
 from tiphys.apiserver.cache.watchers import BucketEvent, Watchers
 from tiphys.apiserver.encryption.providers import ENCRYPTED, Identity, Unreadable
-from tiphys.apiserver.objects import Selection
+from tiphys.apiserver.registry.objects import Selection
 from tiphys.storage.base import Event, Record
 from tiphys.storage.keyorder import KeyOrder
 from tiphys.storage.keyspace import prefix_end

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tiphys.apiserver.metrics import Durations
+from tiphys.apiserver.observe.metrics import Durations
 
 CREATE: Final = "create"
 UPDATE: Final = "update"

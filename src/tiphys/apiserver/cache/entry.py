@@ -14,7 +14,7 @@ import orjson
 
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
-from tiphys.apiserver.objects import Change
+from tiphys.apiserver.registry.objects import Change
 
 _METADATA: Final = b'"metadata":{'
 _KEPT_OBJECTS: Final = 4096

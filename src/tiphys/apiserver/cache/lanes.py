@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from tiphys.apiserver.objects import Change, EventOutlet, Selection
+from tiphys.apiserver.registry.objects import Change, EventOutlet, Selection
 from tiphys.wire.outlet import FanOut, Writer
 
 BUFFER_CHANGES: Final = 20_000

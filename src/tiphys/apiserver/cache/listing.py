@@ -10,7 +10,7 @@ from tiphys.apiserver.cache import versions
 from tiphys.apiserver.cache.bucket import Bucket
 from tiphys.apiserver.cache.corrupt import CorruptObject, unreadable
 from tiphys.apiserver.cache.entry import ClosedEntry, Entry
-from tiphys.apiserver.objects import Page, Selection
+from tiphys.apiserver.registry.objects import Page, Selection
 
 
 def select(entries: Iterable[Entry], selection: Selection, limit: int) -> list[Entry]:

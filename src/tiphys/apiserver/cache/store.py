@@ -34,7 +34,7 @@ from tiphys.apiserver.cache.lanes import Outbox, Watcher
 from tiphys.apiserver.cache.leases import SharedLeases
 from tiphys.apiserver.cache.listing import index_of, page_of, readable, refuse_closed, select
 from tiphys.apiserver.cache.watchers import Ticker, told_of
-from tiphys.apiserver.objects import Cached, Change, EventOutlet, Page, Selection
+from tiphys.apiserver.registry.objects import Cached, Change, EventOutlet, Page, Selection
 from tiphys.storage.base import (
     Compacted,
     CompareFailed,

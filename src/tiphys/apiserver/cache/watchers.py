@@ -14,7 +14,7 @@ from typing import Final, TypeAlias, TypeVar
 from tiphys.apiserver.cache.counts import KindCounts
 from tiphys.apiserver.cache.entry import Entry, change
 from tiphys.apiserver.cache.lanes import Lane, Outbox, Watcher
-from tiphys.apiserver.objects import Change, Selection
+from tiphys.apiserver.registry.objects import Change, Selection
 
 Lanes: TypeAlias = dict[Hashable, Lane]
 """By selection and form."""

@@ -9,11 +9,11 @@ from contextlib import aclosing
 
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.authn.user import MASTERS, User
-from tiphys.apiserver.call import Backend, Call
+from tiphys.apiserver.endpoints.call import Backend, Call
+from tiphys.apiserver.endpoints.params import DeleteOptions
+from tiphys.apiserver.filters.requestinfo import RequestInfo
 from tiphys.apiserver.handlers.delete import delete_quietly
-from tiphys.apiserver.objects import Selection
-from tiphys.apiserver.params import DeleteOptions
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.registry.objects import Selection
 from tiphys.wire.message import Request
 
 _USER = User("system:apiserver", groups=(MASTERS,))

@@ -17,8 +17,6 @@ from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import Conflict, NotFound, StatusError
 from tiphys.apimachinery.meta import GVK, Object, copy_object
 from tiphys.apimachinery.resource import Resource
-from tiphys.apiserver import ownership
-from tiphys.apiserver.call import Backend
 from tiphys.apiserver.crd import names
 from tiphys.apiserver.crd.cleanup import remove_objects
 from tiphys.apiserver.crd.conversion import Conversion
@@ -26,8 +24,10 @@ from tiphys.apiserver.crd.counts import Regenerations
 from tiphys.apiserver.crd.rows import is_true, rows_of
 from tiphys.apiserver.crd.store import CustomStore
 from tiphys.apiserver.crd.text import Text, outline
+from tiphys.apiserver.endpoints.call import Backend
 from tiphys.apiserver.handlers.deletion import CLEANUP
-from tiphys.apiserver.objects import Cached
+from tiphys.apiserver.registry import ownership
+from tiphys.apiserver.registry.objects import Cached
 
 log = logging.getLogger(__name__)
 GROUP, PLURAL = "apiextensions.k8s.io", "customresourcedefinitions"

@@ -17,9 +17,9 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError, InternalError, TiphysError
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.meta_validation import validate_annotations, validate_labels
-from tiphys.apiserver.call import Backend
 from tiphys.apiserver.crd.kind import CustomKind
-from tiphys.apiserver.webhook_call import NoAnswer, post
+from tiphys.apiserver.endpoints.call import Backend
+from tiphys.apiserver.outgoing.webhook_call import NoAnswer, post
 
 _TIMEOUT_S: Final = 30
 _GROUP: Final = "apiextensions.k8s.io"

@@ -20,7 +20,15 @@ from tiphys.apimachinery.resource import Resource
 from tiphys.apis.selectable import field_values
 from tiphys.apiserver.cache.entry import encode
 from tiphys.apiserver.crd.kind import CustomKind
-from tiphys.apiserver.objects import Cached, Change, EventOutlet, ObjectStore, Page, Predicate, Selection
+from tiphys.apiserver.registry.objects import (
+    Cached,
+    Change,
+    EventOutlet,
+    ObjectStore,
+    Page,
+    Predicate,
+    Selection,
+)
 
 _CHUNK = 500
 

@@ -16,7 +16,8 @@ from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.flowcontrol import mandatory
 from tiphys.apiserver.authn.user import User
-from tiphys.apiserver.flights import wanted_timeout_s
+from tiphys.apiserver.filters.flights import wanted_timeout_s
+from tiphys.apiserver.filters.requestinfo import RequestInfo
 from tiphys.apiserver.flowcontrol import objects
 from tiphys.apiserver.flowcontrol.demand import Held
 from tiphys.apiserver.flowcontrol.fairqueue import FairQueues, Sizes, Turn
@@ -24,7 +25,6 @@ from tiphys.apiserver.flowcontrol.levels import Counts, Flow, Free, Level, Seats
 from tiphys.apiserver.flowcontrol.matching import Schema, in_order
 from tiphys.apiserver.flowcontrol.shares import Claim, Share, allot, bounds_of
 from tiphys.apiserver.flowcontrol.work import Width, widest
-from tiphys.apiserver.requestinfo import RequestInfo
 from tiphys.wire.message import Response
 
 READ_VERBS = frozenset({"get", "list", "watch"})

@@ -6,9 +6,9 @@ Source: ``--max-requests-inflight``, ``--max-mutating-requests-inflight``.
 from __future__ import annotations
 
 from tiphys.apiserver.authn.user import MASTERS, User
+from tiphys.apiserver.filters.requestinfo import RequestInfo
 from tiphys.apiserver.flowcontrol.controller import Rejected
 from tiphys.apiserver.flowcontrol.levels import Flow, Ticket
-from tiphys.apiserver.requestinfo import RequestInfo
 
 READ_VERBS = frozenset({"get", "list"})
 

@@ -13,14 +13,14 @@ from typing import Final, Protocol
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.dataclass import dataclass
+from tiphys.apiserver.filters.requestinfo import RequestInfo
 from tiphys.apiserver.flowcontrol.demand import Held, Tally
 from tiphys.apiserver.flowcontrol.fairqueue import FairQueues, Turn, deal, flow_hash
 from tiphys.apiserver.flowcontrol.matching import Schema
 from tiphys.apiserver.flowcontrol.retryafter import RetryAfter
 from tiphys.apiserver.flowcontrol.shares import NO_BOUNDS, Bounds, Share
 from tiphys.apiserver.flowcontrol.work import ONE, Width
-from tiphys.apiserver.metrics import Durations
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.observe.metrics import Durations
 
 _INF: Final = float("inf")
 WAITS: Final = (0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, _INF)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.authn.user import User, split_service_account
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.filters.requestinfo import RequestInfo
 
 _ALL = "*"
 

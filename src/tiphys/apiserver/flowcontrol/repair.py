@@ -16,12 +16,12 @@ from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound, Status
 from tiphys.apimachinery.meta import GVK, Object, copy_object, get_condition, new_uid
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.flowcontrol.mandatory import MANDATORY
-from tiphys.apiserver import machinery
-from tiphys.apiserver.call import Backend
-from tiphys.apiserver.feed import Feed
+from tiphys.apiserver.endpoints.call import Backend
 from tiphys.apiserver.flowcontrol import objects
 from tiphys.apiserver.flowcontrol.controller import FlowControl
-from tiphys.apiserver.objects import Cached
+from tiphys.apiserver.registry import machinery
+from tiphys.apiserver.registry.feed import Feed
+from tiphys.apiserver.registry.objects import Cached
 
 log = logging.getLogger(__name__)
 _REPAIR_EVERY_S = 60.0

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 
 from tiphys.apimachinery.atoi import atoi
 from tiphys.apimachinery.dataclass import dataclass
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.filters.requestinfo import RequestInfo
 
 OBJECTS_PER_SEAT: Final = 100
 BYTES_PER_SEAT: Final = 100_000

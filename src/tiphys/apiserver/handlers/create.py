@@ -17,12 +17,13 @@ from tiphys.apimachinery.errors import (
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.warnings import collecting
-from tiphys.apiserver import bodies, machinery, meta_rules, owners, ownership, raw_values, respond
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.cache import versions
-from tiphys.apiserver.call import Call
-from tiphys.apiserver.objects import Cached
-from tiphys.apiserver.params import WriteOptions, write_options
+from tiphys.apiserver.endpoints import bodies, respond
+from tiphys.apiserver.endpoints.call import Call
+from tiphys.apiserver.endpoints.params import WriteOptions, write_options
+from tiphys.apiserver.registry import machinery, meta_rules, owners, ownership, raw_values
+from tiphys.apiserver.registry.objects import Cached
 from tiphys.apiserver.shortcuts.molds import Casting, Mold
 from tiphys.wire.message import Response
 

@@ -10,14 +10,15 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import Conflict, NotFound, StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.returned import RETURNED
-from tiphys.apiserver import bodies, machinery, raw_values, respond
 from tiphys.apiserver.admission.attributes import Attributes
-from tiphys.apiserver.call import Call
+from tiphys.apiserver.endpoints import bodies, respond
+from tiphys.apiserver.endpoints.call import Call
+from tiphys.apiserver.endpoints.params import DeleteOptions, delete_options
 from tiphys.apiserver.handlers import unsafe_deletion
 from tiphys.apiserver.handlers.deletion import Plan, check_preconditions, plan
 from tiphys.apiserver.handlers.release import release
-from tiphys.apiserver.objects import Cached
-from tiphys.apiserver.params import DeleteOptions, delete_options
+from tiphys.apiserver.registry import machinery, raw_values
+from tiphys.apiserver.registry.objects import Cached
 from tiphys.wire.message import Response
 
 log = logging.getLogger(__name__)

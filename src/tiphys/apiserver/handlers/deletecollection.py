@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.errors import Invalid
-from tiphys.apiserver import bodies, respond
-from tiphys.apiserver.call import Call
+from tiphys.apiserver.endpoints import bodies, respond
+from tiphys.apiserver.endpoints.call import Call
+from tiphys.apiserver.endpoints.params import META, UNSAFE, delete_options, list_options
 from tiphys.apiserver.handlers.delete import delete_quietly, warn_of_orphans
-from tiphys.apiserver.params import META, UNSAFE, delete_options, list_options
-from tiphys.apiserver.selection import select
+from tiphys.apiserver.registry.selection import select
 from tiphys.wire.message import Response
 
 

@@ -14,7 +14,7 @@ from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.strategy import Strategy
 from tiphys.apiserver.crd.names import set_condition
-from tiphys.apiserver.params import DeleteOptions
+from tiphys.apiserver.endpoints.params import DeleteOptions
 
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"

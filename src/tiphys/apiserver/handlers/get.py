@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tiphys.apimachinery.errors import NotFound
-from tiphys.apiserver import respond
 from tiphys.apiserver.cache import versions
-from tiphys.apiserver.call import Call
+from tiphys.apiserver.endpoints import respond
+from tiphys.apiserver.endpoints.call import Call
 from tiphys.wire.message import Response
 
 

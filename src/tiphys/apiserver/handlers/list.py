@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tiphys.apiserver import respond
-from tiphys.apiserver.call import Call
-from tiphys.apiserver.params import list_options
-from tiphys.apiserver.selection import select
-from tiphys.apiserver.shards import narrowed
+from tiphys.apiserver.endpoints import respond
+from tiphys.apiserver.endpoints.call import Call
+from tiphys.apiserver.endpoints.params import list_options
+from tiphys.apiserver.registry.selection import select
+from tiphys.apiserver.registry.shards import narrowed
 from tiphys.wire.message import Response
 
 

@@ -23,13 +23,14 @@ from tiphys.apimachinery.schema import strict_json
 from tiphys.apimachinery.schema.mismatch import DecodeError, json_kind
 from tiphys.apimachinery.schema.node import Schema
 from tiphys.apimachinery.schema.structural import settle_numbers
-from tiphys.apiserver import bodies, machinery, managers, meta_rules, nesting, ownership, respond
-from tiphys.apiserver.call import Call
+from tiphys.apiserver.endpoints import bodies, nesting, respond
+from tiphys.apiserver.endpoints.call import Call
+from tiphys.apiserver.endpoints.negotiation import JSON, YAML
+from tiphys.apiserver.endpoints.params import WriteOptions, parse_bool, write_options
 from tiphys.apiserver.handlers.create import create_object
 from tiphys.apiserver.handlers.update import MAX_RETRIES, Change, update_object
-from tiphys.apiserver.negotiation import JSON, YAML
-from tiphys.apiserver.objects import Cached
-from tiphys.apiserver.params import WriteOptions, parse_bool, write_options
+from tiphys.apiserver.registry import machinery, managers, meta_rules, ownership
+from tiphys.apiserver.registry.objects import Cached
 from tiphys.wire.message import Response
 
 JSON_PATCH = "application/json-patch+json"

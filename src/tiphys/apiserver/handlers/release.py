@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tiphys.apiserver.call import Call
-from tiphys.apiserver.objects import Cached
+from tiphys.apiserver.endpoints.call import Call
+from tiphys.apiserver.registry.objects import Cached
 
 
 async def release(call: Call, last: Cached) -> None:

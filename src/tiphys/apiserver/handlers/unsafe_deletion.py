@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.errors import Conflict, Forbidden, Invalid, NotFound, StatusError
-from tiphys.apiserver import respond
 from tiphys.apiserver.cache.corrupt import CorruptObject
-from tiphys.apiserver.call import Call
-from tiphys.apiserver.params import UNSAFE
+from tiphys.apiserver.endpoints import respond
+from tiphys.apiserver.endpoints.call import Call
+from tiphys.apiserver.endpoints.params import UNSAFE
 from tiphys.wire.message import Response
 
 _VERB = "unsafe-delete-ignore-read-errors"

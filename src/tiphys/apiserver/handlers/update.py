@@ -18,15 +18,16 @@ from tiphys.apimachinery.errors import BadRequest, Conflict, FieldError, Interna
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.strategy import Strategy
-from tiphys.apiserver import bodies, machinery, managers, meta_rules, owners, ownership, raw_values, respond
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.cache import versions
-from tiphys.apiserver.call import Call
+from tiphys.apiserver.endpoints import bodies, respond
+from tiphys.apiserver.endpoints.call import Call
+from tiphys.apiserver.endpoints.params import WriteOptions, write_options
+from tiphys.apiserver.filters.requestinfo import RequestInfo
 from tiphys.apiserver.handlers.create import allocates, create_object
 from tiphys.apiserver.handlers.delete import settle
-from tiphys.apiserver.objects import Cached
-from tiphys.apiserver.params import WriteOptions, write_options
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.registry import machinery, managers, meta_rules, owners, ownership, raw_values
+from tiphys.apiserver.registry.objects import Cached
 from tiphys.wire.message import Response
 
 MAX_RETRIES = 10_000

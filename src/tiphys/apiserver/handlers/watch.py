@@ -11,14 +11,15 @@ import orjson
 from tiphys.apimachinery import go_json
 from tiphys.apimachinery.errors import BadRequest, StatusError
 from tiphys.apimachinery.meta import Object
-from tiphys.apiserver import machinery, respond
-from tiphys.apiserver.call import Call
-from tiphys.apiserver.metrics import CODE_OF_UPGRADES, Durations, Kind, LongRunning, labels_of
-from tiphys.apiserver.negotiation import JSON, PROTOBUF, Format
-from tiphys.apiserver.objects import Change
-from tiphys.apiserver.params import ListOptions, list_options
-from tiphys.apiserver.selection import select
-from tiphys.apiserver.shards import narrowed
+from tiphys.apiserver.endpoints import respond
+from tiphys.apiserver.endpoints.call import Call
+from tiphys.apiserver.endpoints.negotiation import JSON, PROTOBUF, Format
+from tiphys.apiserver.endpoints.params import ListOptions, list_options
+from tiphys.apiserver.observe.metrics import CODE_OF_UPGRADES, Durations, Kind, LongRunning, labels_of
+from tiphys.apiserver.registry import machinery
+from tiphys.apiserver.registry.objects import Change
+from tiphys.apiserver.registry.selection import select
+from tiphys.apiserver.registry.shards import narrowed
 from tiphys.wire.message import ByteStream, Response
 from tiphys.wire.outlet import Outlet, Writer
 from tiphys.wire.relay import first_of

@@ -22,16 +22,16 @@ from tiphys.apimachinery.errors import ServiceUnavailable
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.resource import Resource as Row
 from tiphys.apiserver.authn.user import AUTHENTICATED, User
-from tiphys.apiserver.call import Backend
-from tiphys.apiserver.feed import Feed
-from tiphys.apiserver.forwarding import Target, Unreached, send_on
-from tiphys.apiserver.identity import COMPONENT, LABEL, NAMESPACE
-from tiphys.apiserver.objects import Cached
+from tiphys.apiserver.controlplane.identity import COMPONENT, LABEL, NAMESPACE
+from tiphys.apiserver.endpoints.call import Backend
+from tiphys.apiserver.endpoints.respond import plain_text
+from tiphys.apiserver.filters.requestinfo import RequestInfo
+from tiphys.apiserver.outgoing.forwarding import Target, Unreached, send_on
+from tiphys.apiserver.outgoing.service_link import tls_context
 from tiphys.apiserver.peers import counts, serving
 from tiphys.apiserver.peers.addresses import Addresses, NoAddress
-from tiphys.apiserver.requestinfo import RequestInfo
-from tiphys.apiserver.respond import plain_text
-from tiphys.apiserver.service_link import tls_context
+from tiphys.apiserver.registry.feed import Feed
+from tiphys.apiserver.registry.objects import Cached
 from tiphys.apiserver.subresources.proxy import pass_on, passed_upgrade
 from tiphys.storage.base import StoreError
 from tiphys.wire import client

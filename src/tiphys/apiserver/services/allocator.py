@@ -20,8 +20,8 @@ from tiphys.apimachinery.families import Metric
 from tiphys.apimachinery.field_errors import invalid
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
-from tiphys.apiserver.feed import Feed
-from tiphys.apiserver.objects import ObjectStore
+from tiphys.apiserver.registry.feed import Feed
+from tiphys.apiserver.registry.objects import ObjectStore
 from tiphys.apiserver.services import fields
 from tiphys.apiserver.services.addresses import AddressAllocator, CannotTake
 from tiphys.apiserver.services.families import keeps_preferred, settle_families

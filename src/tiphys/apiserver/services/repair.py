@@ -17,10 +17,10 @@ from tiphys.apimachinery.clock import parse_time, rfc3339, rfc3339_micro
 from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound, StatusError
 from tiphys.apimachinery.meta import Object, new_uid
 from tiphys.apimachinery.resource import Resource
-from tiphys.apiserver.bootstrap import ensure_default_cidr
-from tiphys.apiserver.call import Backend
-from tiphys.apiserver.feed import Feed
-from tiphys.apiserver.objects import Cached, Selection
+from tiphys.apiserver.controlplane.bootstrap import ensure_default_cidr
+from tiphys.apiserver.endpoints.call import Backend
+from tiphys.apiserver.registry.feed import Feed
+from tiphys.apiserver.registry.objects import Cached, Selection
 from tiphys.apiserver.services.addresses import new_address
 from tiphys.apiserver.services.counts import RepairCounts
 from tiphys.apiserver.services.fields import cluster_ips

@@ -19,8 +19,8 @@ import orjson
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import BadRequest
 from tiphys.apimachinery.meta import Object
-from tiphys.apiserver import machinery
 from tiphys.apiserver.admission.attributes import About
+from tiphys.apiserver.registry import machinery
 
 _NAME: Final = re.compile(rb'"name":\s?"([a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)"')
 """A DNS label: as a pod's name it has no fault, and there is nothing to warn of."""

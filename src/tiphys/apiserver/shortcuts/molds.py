@@ -24,9 +24,9 @@ from tiphys.apiserver.admission.chain import AdmissionChain
 from tiphys.apiserver.admission.reads import Reads
 from tiphys.apiserver.authn.user import NODES
 from tiphys.apiserver.cache.entry import LEADING, ordered
-from tiphys.apiserver.call import Call
-from tiphys.apiserver.objects import ObjectStore
-from tiphys.apiserver.params import WriteOptions
+from tiphys.apiserver.endpoints.call import Call
+from tiphys.apiserver.endpoints.params import WriteOptions
+from tiphys.apiserver.registry.objects import ObjectStore
 from tiphys.apiserver.shortcuts.likeness import KINDS, Likeness
 
 _BUDGET_BYTES: Final = 4 << 20

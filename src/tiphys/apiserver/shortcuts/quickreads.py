@@ -15,20 +15,20 @@ from typing import Any, Final
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.resource import Resource
-from tiphys.apiserver import respond
 from tiphys.apiserver.authn.attempts import Seen
 from tiphys.apiserver.authn.user import NODES, User
 from tiphys.apiserver.authz.counts import Tally
-from tiphys.apiserver.call import Backend
-from tiphys.apiserver.compression import THRESHOLD_BYTES
-from tiphys.apiserver.filter_times import FilterTimes
+from tiphys.apiserver.endpoints import respond
+from tiphys.apiserver.endpoints.call import Backend
+from tiphys.apiserver.endpoints.compression import THRESHOLD_BYTES
+from tiphys.apiserver.endpoints.negotiation import JSON, accept_format
+from tiphys.apiserver.endpoints.router import find_handler
+from tiphys.apiserver.filters.requestinfo import RequestInfo
 from tiphys.apiserver.flowcontrol.controller import FlowControl
 from tiphys.apiserver.flowcontrol.levels import Flow
 from tiphys.apiserver.handlers import get
-from tiphys.apiserver.metrics import Kind, labels_of
-from tiphys.apiserver.negotiation import JSON, accept_format
-from tiphys.apiserver.requestinfo import RequestInfo
-from tiphys.apiserver.router import find_handler
+from tiphys.apiserver.observe.filter_times import FilterTimes
+from tiphys.apiserver.observe.metrics import Kind, labels_of
 from tiphys.apiserver.shortcuts.regulars import Regulars
 from tiphys.wire.known_head import KnownHead
 from tiphys.wire.message import Request, RequestLine

@@ -22,11 +22,11 @@ from tiphys.apiserver.authn.attempts import Attempts, Seen
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authn.x509 import credential_of
 from tiphys.apiserver.authz.attributes import Lasting
-from tiphys.apiserver.call import Backend, CallHandler
-from tiphys.apiserver.flights import is_long_running
-from tiphys.apiserver.metrics import Kind, labels_of
-from tiphys.apiserver.requestinfo import RequestInfo
-from tiphys.apiserver.router import find_handler, find_resource
+from tiphys.apiserver.endpoints.call import Backend, CallHandler
+from tiphys.apiserver.endpoints.router import find_handler, find_resource
+from tiphys.apiserver.filters.flights import is_long_running
+from tiphys.apiserver.filters.requestinfo import RequestInfo
+from tiphys.apiserver.observe.metrics import Kind, labels_of
 from tiphys.wire.message import Request
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from tiphys.apiserver.call import CallHandler
+from tiphys.apiserver.endpoints.call import CallHandler
 from tiphys.apiserver.subresources import (
     approval,
     binding,

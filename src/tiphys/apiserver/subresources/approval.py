@@ -6,7 +6,7 @@ from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.certificates.conditions import keep_conditions, stamp_conditions
 from tiphys.apis.certificates.validation import validate_request_approval
-from tiphys.apiserver.call import Call
+from tiphys.apiserver.endpoints.call import Call
 from tiphys.apiserver.subresources.part import handle_part
 from tiphys.wire.message import Response
 

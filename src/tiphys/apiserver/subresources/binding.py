@@ -7,11 +7,12 @@ from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import BadRequest, Conflict, FieldError
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.resource import Resource
-from tiphys.apiserver import bodies, meta_rules, respond
 from tiphys.apiserver.admission import subresource as admission
-from tiphys.apiserver.call import Call
+from tiphys.apiserver.endpoints import bodies, respond
+from tiphys.apiserver.endpoints.call import Call
+from tiphys.apiserver.endpoints.params import write_options
 from tiphys.apiserver.handlers.update import MAX_RETRIES, unmet
-from tiphys.apiserver.params import write_options
+from tiphys.apiserver.registry import meta_rules
 from tiphys.wire.message import Response
 
 _BINDING = GVK("", "v1", "Binding")

@@ -11,13 +11,14 @@ from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import BadRequest, Conflict, Forbidden, StatusError, TooManyRequests
 from tiphys.apimachinery.labels import from_label_selector
 from tiphys.apimachinery.meta import GVK, Object, copy_object, get_condition
-from tiphys.apiserver import bodies, meta_rules, respond
 from tiphys.apiserver.admission import subresource as admission
-from tiphys.apiserver.call import Call
+from tiphys.apiserver.endpoints import bodies, respond
+from tiphys.apiserver.endpoints.call import Call
+from tiphys.apiserver.endpoints.params import DeleteOptions, delete_options, write_options
 from tiphys.apiserver.handlers.delete import delete_object
 from tiphys.apiserver.handlers.deletion import check_preconditions
-from tiphys.apiserver.objects import Selection
-from tiphys.apiserver.params import DeleteOptions, delete_options, write_options
+from tiphys.apiserver.registry import meta_rules
+from tiphys.apiserver.registry.objects import Selection
 from tiphys.wire.message import Response
 
 _EVICTION = GVK("policy", "v1", "Eviction")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.node_validation import validate_namespace_finalize
-from tiphys.apiserver.call import Call
+from tiphys.apiserver.endpoints.call import Call
 from tiphys.apiserver.subresources.part import handle_part
 from tiphys.wire.message import Response
 

@@ -18,7 +18,7 @@ from tiphys.apimachinery.go_text import plain
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.authn.credentials import without_credentials
 from tiphys.apiserver.authn.requestheader import RequestHeader
-from tiphys.apiserver.call import Backend, Call
+from tiphys.apiserver.endpoints.call import Backend, Call
 from tiphys.wire import client
 from tiphys.wire.dial import Tunnel
 from tiphys.wire.file_signs import signs_of

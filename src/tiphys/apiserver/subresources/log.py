@@ -13,10 +13,10 @@ from urllib.parse import urlencode, urljoin
 from tiphys.apimachinery import field_errors, go_time
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import BadRequest, FieldError, InternalError, Invalid, StatusError
-from tiphys.apiserver.call import Call
-from tiphys.apiserver.foreign_answers import explain, reason_for
-from tiphys.apiserver.params import parse_bool, parse_int
-from tiphys.apiserver.stream_counts import ENFORCED, SKIPPED
+from tiphys.apiserver.endpoints.call import Call
+from tiphys.apiserver.endpoints.params import parse_bool, parse_int
+from tiphys.apiserver.observe.stream_counts import ENFORCED, SKIPPED
+from tiphys.apiserver.outgoing.foreign_answers import explain, reason_for
 from tiphys.apiserver.subresources.kubelet_link import (
     Kubelet,
     Unreachable,

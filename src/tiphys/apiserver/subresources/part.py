@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tiphys.apimachinery.errors import MethodNotAllowed
-from tiphys.apiserver import bodies, meta_rules, respond
-from tiphys.apiserver.call import Call
+from tiphys.apiserver.endpoints import bodies, respond
+from tiphys.apiserver.endpoints.call import Call
+from tiphys.apiserver.endpoints.params import write_options
 from tiphys.apiserver.handlers import get, patch
 from tiphys.apiserver.handlers.update import MAX_RETRIES, Change, Check, Merge, update_object
-from tiphys.apiserver.params import write_options
+from tiphys.apiserver.registry import meta_rules
 from tiphys.wire.message import Response
 
 

@@ -7,7 +7,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.container_defaults import default_container
 from tiphys.apis.core.pod_update import validate_ephemeral_update, validate_resize
 from tiphys.apis.defaulting import restore
-from tiphys.apiserver.call import Call
+from tiphys.apiserver.endpoints.call import Call
 from tiphys.apiserver.subresources.part import handle_part
 from tiphys.wire.message import Response
 

@@ -18,7 +18,7 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import BadRequest, NotFound, ServiceUnavailable, StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.connect import PROXIED_PATH
-from tiphys.apiserver.call import Call
+from tiphys.apiserver.endpoints.call import Call
 from tiphys.apiserver.subresources.kubelet_link import find_node, forwarded_headers, is_upgrade
 from tiphys.apiserver.subresources.proxied_links import LinkRewriter, Origin, rewrite_url
 from tiphys.wire import client

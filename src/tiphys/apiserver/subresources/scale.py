@@ -8,12 +8,13 @@ from dataclasses import replace
 from tiphys.apimachinery.errors import InternalError, Invalid, MethodNotAllowed
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apis.scale import ScalePaths, apply_scale, says_replicas, scale_of, validate_scale
-from tiphys.apiserver import bodies, machinery, meta_rules, ownership, respond
-from tiphys.apiserver.call import Call
+from tiphys.apiserver.endpoints import bodies, respond
+from tiphys.apiserver.endpoints.call import Call
+from tiphys.apiserver.endpoints.params import WriteOptions, write_options
 from tiphys.apiserver.handlers import patch
 from tiphys.apiserver.handlers.update import MAX_RETRIES, Change, Produce, update_object
-from tiphys.apiserver.ownership import SCALE
-from tiphys.apiserver.params import WriteOptions, write_options
+from tiphys.apiserver.registry import machinery, meta_rules, ownership
+from tiphys.apiserver.registry.ownership import SCALE
 from tiphys.wire.message import Response
 
 _Wanted = Callable[[Object], Object]

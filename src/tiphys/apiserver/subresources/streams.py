@@ -14,9 +14,9 @@ from dataclasses import replace
 from urllib.parse import urlencode
 
 from tiphys.apimachinery.errors import BadRequest, StatusError
-from tiphys.apiserver.call import Call
-from tiphys.apiserver.params import parse_bool
-from tiphys.apiserver.stream_counts import DIRECT, TRANSLATED
+from tiphys.apiserver.endpoints.call import Call
+from tiphys.apiserver.endpoints.params import parse_bool
+from tiphys.apiserver.observe.stream_counts import DIRECT, TRANSLATED
 from tiphys.apiserver.subresources.kubelet_link import (
     Kubelet,
     Unreachable,

@@ -12,13 +12,14 @@ from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import BadRequest, Conflict, FieldError, Invalid, NotFound
 from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.meta import GVK, Object, new_uid
-from tiphys.apiserver import bodies, meta_rules, respond
 from tiphys.apiserver.admission import subresource as admission
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.lookup import find
 from tiphys.apiserver.authn.serviceaccount import Binding, TokenRequest
-from tiphys.apiserver.call import Call
-from tiphys.apiserver.params import write_options
+from tiphys.apiserver.endpoints import bodies, respond
+from tiphys.apiserver.endpoints.call import Call
+from tiphys.apiserver.endpoints.params import write_options
+from tiphys.apiserver.registry import meta_rules
 from tiphys.wire.message import Response
 
 _KIND = GVK("authentication.k8s.io", "v1", "TokenRequest")

@@ -15,11 +15,11 @@ from tiphys.apimachinery.errors import BadRequest, MethodNotAllowed, NotAcceptab
 from tiphys.apimachinery.fields import parse_field_selector
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.openapi.merge import RemoteSpec
-from tiphys.apiserver import respond
-from tiphys.apiserver.call import Backend
-from tiphys.apiserver.negotiation import Format, accept_format
-from tiphys.apiserver.objects import Cached, Selection
-from tiphys.apiserver.requestinfo import RequestInfo, parse
+from tiphys.apiserver.endpoints import respond
+from tiphys.apiserver.endpoints.call import Backend
+from tiphys.apiserver.endpoints.negotiation import Format, accept_format
+from tiphys.apiserver.filters.requestinfo import RequestInfo, parse
+from tiphys.apiserver.registry.objects import Cached, Selection
 from tiphys.apiserver.usage import openapi
 from tiphys.apiserver.usage.samples import Usage
 from tiphys.apiserver.usage.scraper import Scraper

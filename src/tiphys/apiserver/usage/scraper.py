@@ -15,9 +15,9 @@ from dataclasses import field
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.meta import Object
-from tiphys.apiserver.call import Backend
-from tiphys.apiserver.feed import Feed
-from tiphys.apiserver.objects import Cached
+from tiphys.apiserver.endpoints.call import Backend
+from tiphys.apiserver.registry.feed import Feed
+from tiphys.apiserver.registry.objects import Cached
 from tiphys.apiserver.subresources import kubelet_link
 from tiphys.apiserver.usage.samples import Container, Sample, Usage, parse, usages
 

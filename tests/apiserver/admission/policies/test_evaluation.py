@@ -16,7 +16,7 @@ from tiphys.apiserver.admission.policies.evaluation import Inputs, OutOfBudget, 
 from tiphys.apiserver.admission.policies.inputs import Rights
 from tiphys.apiserver.authz.attributes import Decision as Answer
 from tiphys.apiserver.evaluating import evaluate
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.filters.requestinfo import RequestInfo
 
 OBJECT = {"metadata": {"name": "n"}, "items": list(range(10))}
 

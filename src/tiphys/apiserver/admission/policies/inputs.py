@@ -18,8 +18,8 @@ from tiphys.apiserver.admission.policies.evaluation import Inputs
 from tiphys.apiserver.admission.versions import Shown
 from tiphys.apiserver.admission.webhooks.review import request_of
 from tiphys.apiserver.authn.user import AUTHENTICATED, User, service_account_name
-from tiphys.apiserver.call import Call
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.endpoints.call import Call
+from tiphys.apiserver.filters.requestinfo import RequestInfo
 
 _ACCOUNTS = "system:serviceaccounts"
 

@@ -14,7 +14,6 @@ from tiphys.apimachinery.errors import Forbidden, InternalError, StatusError, Ti
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.admissionregistration.expressions import OBJECT, Compiled
-from tiphys.apiserver import machinery
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.policies.conditions import ConditionsFailed
 from tiphys.apiserver.admission.policies.evaluation import POLICY_BUDGET, Inputs, OutOfBudget, Run
@@ -25,9 +24,10 @@ from tiphys.apiserver.admission.policies.policy import Binding, MutatingPolicy
 from tiphys.apiserver.admission.policies.registry import Concerned, Registry
 from tiphys.apiserver.admission.versions import Versions
 from tiphys.apiserver.evaluating import evaluate
-from tiphys.apiserver.expression_times import NO_ERROR, Conditioned, error_type
-from tiphys.apiserver.feed import Feed
-from tiphys.apiserver.objects import ObjectStore
+from tiphys.apiserver.observe.expression_times import NO_ERROR, Conditioned, error_type
+from tiphys.apiserver.registry import machinery
+from tiphys.apiserver.registry.feed import Feed
+from tiphys.apiserver.registry.objects import ObjectStore
 
 
 class _MutationFailed(TiphysError):

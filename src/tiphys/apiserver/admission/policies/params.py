@@ -12,7 +12,7 @@ from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.policies.policy import Binding, Policy
 from tiphys.apiserver.admission.versions import seen_as
-from tiphys.apiserver.objects import Selection
+from tiphys.apiserver.registry.objects import Selection
 
 
 class Misconfigured(TiphysError):

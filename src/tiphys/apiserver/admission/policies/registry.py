@@ -14,8 +14,8 @@ from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.admission import matching
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.policies.policy import Binding, Policy
-from tiphys.apiserver.feed import Feed
-from tiphys.apiserver.objects import Cached, ObjectStore
+from tiphys.apiserver.registry.feed import Feed
+from tiphys.apiserver.registry.objects import Cached, ObjectStore
 
 P = TypeVar("P", bound=Policy)
 _GROUP = "admissionregistration.k8s.io"

@@ -24,9 +24,9 @@ from tiphys.apiserver.admission.policies.policy import Binding, ValidatingPolicy
 from tiphys.apiserver.admission.policies.registry import Concerned, Registry
 from tiphys.apiserver.admission.versions import Versions
 from tiphys.apiserver.evaluating import evaluate
-from tiphys.apiserver.expression_times import Conditioned, error_type
-from tiphys.apiserver.feed import Feed
-from tiphys.apiserver.objects import ObjectStore
+from tiphys.apiserver.observe.expression_times import Conditioned, error_type
+from tiphys.apiserver.registry.feed import Feed
+from tiphys.apiserver.registry.objects import ObjectStore
 
 _CODES = {"Unauthorized": 401, "Forbidden": 403, "RequestEntityTooLarge": 413, "Invalid": 422}
 _FAILURE = "validation.policy.admission.k8s.io/validation_failure"

@@ -14,7 +14,7 @@ from typing import Final
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.configuration import of_kind
 from tiphys.apiserver.config_files import BadConfiguration
-from tiphys.apiserver.webhook_call import ANONYMOUS, Identity
+from tiphys.apiserver.outgoing.webhook_call import ANONYMOUS, Identity
 from tiphys.client import kubeconfig
 from tiphys.wire.pki import KeyPair
 

@@ -21,8 +21,8 @@ from tiphys.apiserver.admission.versions import Shown
 from tiphys.apiserver.admission.webhooks import review
 from tiphys.apiserver.admission.webhooks.credentials import Credentials
 from tiphys.apiserver.admission.webhooks.hook import Hook
-from tiphys.apiserver.metrics import Aside
-from tiphys.apiserver.webhook_call import NoAnswer, post
+from tiphys.apiserver.observe.metrics import Aside
+from tiphys.apiserver.outgoing.webhook_call import NoAnswer, post
 
 log = logging.getLogger(__name__)
 

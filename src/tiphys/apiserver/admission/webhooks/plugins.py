@@ -29,9 +29,9 @@ from tiphys.apiserver.admission.webhooks.credentials import Credentials
 from tiphys.apiserver.admission.webhooks.hook import Hook
 from tiphys.apiserver.admission.webhooks.review import BadAnswer, Verdict, decode_patch
 from tiphys.apiserver.evaluating import evaluate
-from tiphys.apiserver.expression_times import Conditioned
-from tiphys.apiserver.feed import Feed
-from tiphys.apiserver.objects import Cached, ObjectStore
+from tiphys.apiserver.observe.expression_times import Conditioned
+from tiphys.apiserver.registry.feed import Feed
+from tiphys.apiserver.registry.objects import Cached, ObjectStore
 
 log = logging.getLogger(__name__)
 

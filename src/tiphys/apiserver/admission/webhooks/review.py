@@ -21,9 +21,9 @@ from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.schema.strict_json import JsonError, loads_strict
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.versions import Shown, shown_kind
-from tiphys.apiserver.bodies import decode_options
-from tiphys.apiserver.call import Call
-from tiphys.apiserver.params import parse_bool, parse_int
+from tiphys.apiserver.endpoints.bodies import decode_options
+from tiphys.apiserver.endpoints.call import Call
+from tiphys.apiserver.endpoints.params import parse_bool, parse_int
 
 VERSIONS = ("v1", "v1beta1")
 _GROUP = "admission.k8s.io"

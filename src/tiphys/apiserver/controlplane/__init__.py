@@ -1,0 +1,1 @@
+"""What the API server keeps in the cluster for everyone: namespaces, roles, its own Service and Leases."""

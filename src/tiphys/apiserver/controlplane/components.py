@@ -1,0 +1,73 @@
+"""``componentstatuses``: asks the parts of the control plane, at each request, whether they are well.
+
+Owns: which parts there are and the words of their conditions. Nothing of it is stored. The router calls it in
+place of the handlers of stored objects. Source: core/v1 ComponentStatus, deprecated since v1.19.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+
+from tiphys.apimachinery import labels
+from tiphys.apimachinery.errors import MethodNotAllowed, NotFound
+from tiphys.apimachinery.meta import Object
+from tiphys.apiserver.endpoints import respond
+from tiphys.apiserver.endpoints.call import Call
+from tiphys.apiserver.endpoints.params import list_options
+from tiphys.wire import client
+from tiphys.wire.message import Response
+
+_PATIENCE_S = 3.0
+_STORE = "etcd-0"
+
+
+async def handle(call: Call) -> Response:
+    """Answer a get or a list. Raises NotFound, MethodNotAllowed."""
+    if call.info.verb == "watch" and call.request.method == "GET":
+        text = 'watch is not supported on resources of kind "componentstatuses"'
+        raise MethodNotAllowed(text, details={"kind": "componentstatuses"})
+    if call.info.verb not in ("get", "list"):
+        raise MethodNotAllowed("the server does not allow this method on the requested resource")
+    ports = dict(call.backend.options.component_ports)
+    if call.info.verb == "get":
+        if call.name != _STORE and call.name not in ports:
+            raise NotFound.of("", "componentstatuses", call.name)
+        return respond.respond_object(call, await _status(call, call.name, ports.get(call.name, 0)))
+    options = list_options(call)
+    wanted = labels.parse_selector(options.label_selector)
+    names = [name for name in (*sorted(ports), _STORE) if not call.info.name or call.info.name == name]
+    found = await asyncio.gather(*(_status(call, name, ports.get(name, 0)) for name in names))
+    items = [item for item in found if wanted.matches({})]
+    form = respond.call_format(call)
+    meta = {"resourceVersion": str(call.backend.store.revision)}
+    body, content_type = respond.encode(respond.list_value(call, form, items, meta), form)
+    return Response(200, respond.headers_of(call.warnings, content_type), body)
+
+
+async def _status(call: Call, name: str, port: int) -> Object:
+    fault = call.backend.store_fault() if name == _STORE else await ask(port)
+    condition: Object = {"type": "Healthy", "status": "False" if fault else "True", "message": fault or "ok"}
+    if fault and name == _STORE:
+        condition["error"] = fault  # of the others a failed request is the message, not an error
+    return {
+        "kind": "ComponentStatus", "apiVersion": "v1", "metadata": {"name": name},
+        "conditions": [condition],
+    }  # fmt: skip
+
+
+async def ask(port: int) -> str:
+    """Return what is wrong with the component on a port of this machine, empty when it is well."""
+    url = f"https://127.0.0.1:{port}/healthz"
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # its certificate is self-made; it is on this machine
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            answer = await client.send("127.0.0.1", port, "GET", "/healthz", {}, ssl_context=context)
+            await answer.close()
+    except client.ConnectFailed:
+        return f'Get "{url}": dial tcp 127.0.0.1:{port}: connect: connection refused'
+    except TimeoutError:
+        return f'Get "{url}": context deadline exceeded'
+    return "" if answer.status == 200 else f"HTTP probe failed with statuscode: {answer.status}"

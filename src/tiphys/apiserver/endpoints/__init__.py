@@ -1,0 +1,1 @@
+"""How requests are read and answered: routing, options, bodies, media types, discovery, OpenAPI."""

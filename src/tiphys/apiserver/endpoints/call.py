@@ -1,0 +1,105 @@
+"""One request on its way through the server, and the shared parts that handlers use.
+
+Owns: the two values that every handler takes. Refuses: behaviour.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import field
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from tiphys.apimachinery.clock import Clock
+from tiphys.apimachinery.dataclass import dataclass
+from tiphys.apimachinery.resource import Resource
+from tiphys.apis.field_gates import FieldGates
+from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.filters.requestinfo import RequestInfo
+from tiphys.apiserver.observe.certificate_counts import CertificateCounts
+from tiphys.apiserver.observe.metrics import Metrics
+from tiphys.apiserver.observe.stream_counts import StreamCounts
+from tiphys.apiserver.options import ApiServerOptions
+from tiphys.apiserver.registry.objects import ObjectStore
+from tiphys.wire.kept import KeptConnections
+from tiphys.wire.message import Request, Response
+
+if TYPE_CHECKING:
+    from tiphys.apiserver.admission.chain import AdmissionChain
+    from tiphys.apiserver.authn.authenticator import Authenticator
+    from tiphys.apiserver.authn.serviceaccount import TokenKeys
+    from tiphys.apiserver.authz.authorizer import Authorizer
+    from tiphys.apiserver.services import ServiceAllocator
+    from tiphys.apiserver.shortcuts.molds import Molds
+
+_PASSING = frozenset({("", "events"), ("events.k8s.io", "events")})
+
+
+@dataclass(slots=True)
+class Backend:
+    """What one server's handlers share."""
+
+    store: ObjectStore
+    options: ApiServerOptions
+    clock: Clock
+    table: Any
+    """``apis.table.ResourceTable``."""
+    keys: TokenKeys
+    authenticator: Authenticator
+    authorizer: Authorizer
+    admission: AdmissionChain
+    molds: Molds
+    services: ServiceAllocator
+    metrics: Metrics
+    field_gates: FieldGates
+    """What of objects is behind gates that are off."""
+    store_fault: Callable[[], str | None] = field(default=lambda: None)
+    """What is wrong with the store, as health checks see it."""
+    custom: Backend | None = None
+    """The same for custom resources: its store converts between their versions."""
+    streams: StreamCounts = field(default_factory=StreamCounts)
+    kept: KeptConnections = field(default_factory=KeptConnections)
+    """To webhooks."""
+    certificates: CertificateCounts = field(default_factory=CertificateCounts)
+    queues: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+    """By object: who lost a race for it waits here for the next attempt."""
+
+    def ttl_s(self, resource: Resource) -> int:
+        """Return how long an object lives after each write of it; 0: until somebody deletes it."""
+        return self.options.event_ttl_s if (resource.group, resource.plural) in _PASSING else 0
+
+
+@dataclass(slots=True)
+class Call:
+    """One request: who asks, what for, and the warnings gathered on the way."""
+
+    backend: Backend
+    request: Request
+    info: RequestInfo
+    user: User
+    resource: Resource
+    query: Mapping[str, list[str]] = field(default_factory=dict)
+    """Shared with other calls: read only."""
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def namespace(self) -> str:
+        return self.info.namespace if self.resource.namespaced else ""
+
+    @property
+    def name(self) -> str:
+        return self.info.name
+
+    def param(self, name: str) -> str:
+        """Return a query parameter's first value, empty when it is not given."""
+        values = self.query.get(name)
+        return values[0] if values else ""
+
+    def warn(self, text: str) -> None:
+        """Add a warning header to the answer, once."""
+        if text and text not in self.warnings:
+            self.warnings.append(text)
+
+
+CallHandler = Callable[[Call], Awaitable[Response]]

@@ -1,0 +1,429 @@
+"""The filters that every request passes, in upstream's order, and the rendering of whatever goes wrong.
+
+request info > (failures are rendered here) > deadline > authentication > audit > impersonation > priority and
+fairness > authorization > handler. Called by ``ApiServer`` for every request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import uuid
+from typing import Final
+
+from tiphys.apimachinery.dataclass import dataclass
+from tiphys.apimachinery.errors import InternalError, MethodNotAllowed, NotFound, StatusError, Unauthorized
+from tiphys.apiserver.aggregation.controller import Aggregation
+from tiphys.apiserver.audit import latencies
+from tiphys.apiserver.audit.auditor import Auditor, NotStored
+from tiphys.apiserver.authn import impersonation
+from tiphys.apiserver.authn.attempts import Attempts
+from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.authz.attributes import NotAllowed
+from tiphys.apiserver.authz.authorizer import enforce
+from tiphys.apiserver.endpoints import respond
+from tiphys.apiserver.endpoints.call import Backend
+from tiphys.apiserver.endpoints.compression import Compression
+from tiphys.apiserver.endpoints.nonresource import NonResource
+from tiphys.apiserver.endpoints.router import find_resource, make_call, serve
+from tiphys.apiserver.filters.flights import BadTimeout, Cut, Flights, is_long_running
+from tiphys.apiserver.filters.requestinfo import RequestInfo, parse
+from tiphys.apiserver.flowcontrol.controller import FlowControl, Gate, Rejected
+from tiphys.apiserver.flowcontrol.levels import Flow, Ticket
+from tiphys.apiserver.observe.filter_times import FilterTimes
+from tiphys.apiserver.observe.metrics import (
+    CODE_OF_UPGRADES,
+    COUNTED_PATHS,
+    Aside,
+    LongRunning,
+    Metrics,
+    labels_of,
+    settle_all,
+)
+from tiphys.apiserver.peers.controller import Peers
+from tiphys.apiserver.shortcuts.quickreads import QuickReads
+from tiphys.apiserver.shortcuts.regulars import Passage, Regulars
+from tiphys.wire.lasting import follow, lasts
+from tiphys.wire.message import AtOnce, Request, Response
+
+log = logging.getLogger(__name__)
+
+_SETTLE_EVERY: Final = 2048
+"""So many requests observe their times before these are put into their buckets."""
+_UNCOUNTED: Final = "uncounted"
+"""Key in the scope of a request that did not come to who answers it, or that another server answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What orders requests: who may go on now, and how long each may take."""
+
+    gate: Gate
+    flights: Flights
+
+
+class Chain:
+    """Turns requests into answers; never raises but for cancellation."""
+
+    def __init__(
+        self, backend: Backend, nonresource: NonResource, metrics: Metrics, aggregation: Aggregation,
+        traffic: Traffic, *, auditor: Auditor | None = None, attempts: Attempts | None = None,
+        peers: Peers | None = None,
+    ) -> None:  # fmt: skip
+        self._backend = backend
+        self._auditor = auditor
+        gates = backend.options.feature_gates
+        self._impersonation = impersonation.Impersonation(
+            backend.clock, constrained=gates.enabled("ConstrainedImpersonation")
+        )
+        metrics.sources.append(self._impersonation.collect)
+        self._attempts = attempts or Attempts()
+        self._gate, self._flights = traffic.gate, traffic.flights
+        self._filters = FilterTimes(
+            self._attempts, audits=auditor is not None, queues=isinstance(self._gate, FlowControl)
+        )
+        metrics.sources.append(self._filters.collect)
+        self._nonresource = nonresource
+        self._metrics = metrics
+        self._counted = 0
+        self._answered: set[str] = set()
+        """Paths of no resource: nobody shall make labels by asking for others."""
+        self._aggregation = aggregation
+        self._peers = peers
+        self._sends_strangers_away = gates.enabled("UnauthenticatedHTTP2DOSMitigation")
+        self._compresses = gates.enabled("APIResponseCompression")
+        self._compression = Compression()
+        # Random once, then counted: as unique as a UUID for each request, and four times as fast.
+        self._id_prefix = str(uuid.uuid4())[:24]
+        self._id_count = secrets.randbits(40)
+        self._regulars = Regulars(backend, self._gate, aggregation, self._attempts)
+        self._quick: QuickReads | None = None
+        if auditor is None and isinstance(self._gate, FlowControl):
+            self._quick = QuickReads(backend, self._gate, self._regulars, self._next_id, self._filters)
+        self.at_once: AtOnce | None = self._quick.answer if self._quick is not None else None
+
+    def _next_id(self) -> str:
+        self._id_count += 1
+        return f"{self._id_prefix}{self._id_count & 0xFFFFFFFFFFFF:012x}"
+
+    def _audit_id(self, request: Request) -> str:
+        found = request.headers.get("audit-id") or request.scope.get("audit_id")
+        if not found:
+            found = request.scope["audit_id"] = self._next_id()
+        return str(found)
+
+    async def __call__(self, request: Request) -> Response:
+        info = parse(request.method, request.path, request.raw_query)
+        started = self._backend.clock.monotonic()
+        flight = None
+        if self._auditor is not None:
+            self._auditor.arrived(request, started)
+        try:
+            flight = self._flights.begin(info, request.raw_query, started)
+            if flight is not None:
+                request.scope["deadline"] = flight.deadline
+            response = await self._serve(request, info)
+        except StatusError as error:
+            if self._auditor is not None:
+                await self._auditor.failed(request, info, error, self._audit_id(request))
+            response = self._failure(error, request, info)
+        except asyncio.CancelledError:
+            late = flight.timed_out() if flight is not None else None
+            if late is None:
+                if self._auditor is not None:
+                    self._auditor.closed(request)
+                raise
+            response = self._failure(late, request, info)
+        except Exception as error:
+            log.exception("request failed method=%s path=%s", request.method, request.path)
+            if self._auditor is not None:
+                await self._auditor.panic(request, error)
+            response = respond.failure(InternalError.of(error), request)
+        finally:
+            if flight is not None:
+                self._flights.end(flight)
+        if self._auditor is not None:
+            await self._auditor.finish(request, response)
+        if self._compresses and "accept-encoding" in request.headers:
+            await self._compression.apply(request, response)
+        headers, scope = response.headers, request.scope
+        headers["audit-id"] = self._audit_id(request)
+        if "cache-control" not in headers:
+            headers["cache-control"] = respond.NO_STORE
+        if "flow" in scope:
+            headers.update(scope["flow"])
+        if "stranger" in scope:
+            headers["connection"] = "close"
+        self._count(request, info, response, started)
+        return response
+
+    def _count(self, request: Request, info: RequestInfo, response: Response, started: float) -> None:
+        passage: Passage | None = request.scope.get("passage")
+        if (passage is None or response.status >= 400) and not self._is_counted(request, info, response):
+            return
+        if passage is None and lasts(response):
+            self._count_later(info, response, started)
+            return
+        query = request.raw_query
+        dry_run = "dryRun" in query
+        if passage is not None and not dry_run and request.method != "PATCH":
+            kind = passage.kind
+        else:
+            media_type = request.headers.get("content-type", "") if request.method == "PATCH" else ""
+            kind = self._metrics.kind(labels_of(info, dry_run=dry_run, media_type=media_type))
+        body = response.body
+        size = len(body) if isinstance(body, bytes) and response.stream is None else -1
+        self._settle()
+        took_s = self._backend.clock.monotonic() - started
+        kind.observe(response.status, took_s, size)
+        if request.body:
+            kind.bodies.observe(len(request.body))
+        if "aside" in request.scope:
+            kind.held_up(took_s, request.scope["aside"].total_s)
+        if query and "fieldValidation" in query:
+            self._metrics.note_validation(query)
+
+    def _settle(self) -> None:
+        self._counted += 1
+        if self._counted % _SETTLE_EVERY == 0:
+            settle_all()
+
+    def _count_later(self, info: RequestInfo, response: Response, started: float) -> None:
+        """Count a request whose answer lasts when that has ended; a watch does so itself."""
+        self._settle()
+        if info.verb == "watch":
+            return
+        monotonic, kind = self._backend.clock.monotonic, self._metrics.kind(labels_of(info))
+        streams_log = info.subresource == "log"  # upstream has it among the plain reads
+        running = LongRunning() if streams_log else self._metrics.long_running(info)
+        code = response.status if response.upgrade is None else CODE_OF_UPGRADES
+
+        def ended() -> None:
+            running.running -= 1
+            kind.observe(code, monotonic() - started, -1)
+
+        running.running += 1
+        follow(response, ended)
+
+    def _is_counted(self, request: Request, info: RequestInfo, response: Response) -> bool:
+        """Whether upstream counts a request: not who came to no handler, nor most of no resource."""
+        if _UNCOUNTED in request.scope:
+            return False
+        if info.is_resource:
+            return response.status < 400 or self._known(info)
+        if response.status < 400:
+            self._answered.add(info.path)
+        return info.path in COUNTED_PATHS
+
+    def _terminated(self, info: RequestInfo, response: Response) -> None:
+        """Note a request that was not answered, but ended."""
+        if self._known(info) or info.path in self._answered:
+            self._metrics.terminated(labels_of(info), response.status)
+
+    async def _serve(self, request: Request, info: RequestInfo) -> Response:
+        """Answer a request of whoever may make it, when it is its turn."""
+        again = bool(request.memo)  # a client that repeats itself is worth getting to know
+        regular = self._regulars.known(request)
+        if regular is None:
+            regular = self._regulars.of(await self._identify(request, info))
+        else:
+            regular.seen.count += 1
+            if self._auditor is not None:
+                await self._note(self._auditor, request, info, regular.user)
+        passage = self._regulars.passage(regular, info)
+        if passage is not None:
+            request.scope["passage"] = passage
+            response = await self._pass(request, info, regular.user, passage)
+        else:
+            response = await self._ask_all(request, info, regular.user)
+            if response.status < 400:
+                self._regulars.learn(regular, info)
+        if again:
+            await self._regulars.meet(request)
+            if self._quick is not None:
+                self._quick.learn(request, info)
+        return response
+
+    async def _identify(self, request: Request, info: RequestInfo) -> User:
+        """Return for whom a request speaks. Raises Unauthorized, Forbidden."""
+        try:
+            return await self._speaks_for(request, info, await self._authenticate(request))
+        except StatusError:
+            request.scope[_UNCOUNTED] = True
+            raise
+
+    async def _authenticate(self, request: Request) -> User:
+        """Return who asks. Raises Unauthorized."""
+        monotonic = self._backend.clock.monotonic
+        began = monotonic()
+        try:
+            user = await self._backend.authenticator.authenticate(request)
+        except Unauthorized as error:
+            self._note_stranger(request)
+            took_s = monotonic() - began
+            self._attempts.refused(error, took_s)
+            self._filters.identified(took_s)
+            raise
+        took_s = monotonic() - began
+        self._attempts.known(user.name, took_s)
+        self._filters.identified(took_s)
+        if self._auditor is not None:
+            latencies.took(request, latencies.AUTHENTICATION, took_s)
+        if user.is_anonymous:
+            self._note_stranger(request)
+        return user
+
+    def _note_stranger(self, request: Request) -> None:
+        """Answer whom nobody knows, but keep no connection of HTTP/2 for them: it is dear to serve."""
+        if self._sends_strangers_away and request.protocol == "HTTP/2.0":
+            request.scope["stranger"] = True
+
+    async def _note(self, auditor: Auditor, request: Request, info: RequestInfo, user: User) -> None:
+        """Let the audit hear of a request. Raises NotStored."""
+        monotonic = self._backend.clock.monotonic
+        began = monotonic()
+        await auditor.begin(request, info, user, self._audit_id(request))
+        self._filters.noted(monotonic() - began)
+
+    async def _speaks_for(self, request: Request, info: RequestInfo, user: User) -> User:
+        """Return as whom a user wants to be taken, mostly as itself. Raises Forbidden."""
+        if self._auditor is not None:
+            await self._note(self._auditor, request, info, user)
+        if impersonation.wanted(request.headers):
+            monotonic = self._backend.clock.monotonic
+            began = monotonic()
+            user, bound = await self._impersonation.impersonate(
+                user, request.headers, info, self._backend.authorizer
+            )
+            took_s = monotonic() - began
+            self._filters.spoke_for(took_s)
+            if self._auditor is not None:
+                latencies.took(request, latencies.IMPERSONATION, took_s)
+                self._auditor.impersonated(request, user, bound)
+        else:
+            self._filters.as_themselves += 1
+        return user
+
+    async def _pass(self, request: Request, info: RequestInfo, user: User, passage: Passage) -> Response:
+        """Serve a request that is like an earlier one of the same user."""
+        ticket = await self._enter(request, info, user, passage.flow)
+        try:
+            if passage.allowed is None:
+                await self._authorize(request, info, user)
+            else:
+                passage.allowed.tally.count += 1
+                self._filters.allowed_at_once += 1
+                if self._auditor is not None:
+                    self._auditor.decided(request, passage.allowed.decision)
+            call = make_call(self._backend, request, info, user, passage.resource)
+            return await serve(call, passage.handler)
+        finally:
+            ticket.leave()
+
+    async def _enter(
+        self, request: Request, info: RequestInfo, user: User, flow: Flow | None = None
+    ) -> Ticket:
+        """Wait for a request's turn. Raises Rejected."""
+        ticket = await self._gate.enter(info, user, request.raw_query, flow)
+        request.scope["flow"] = ticket.headers
+        if ticket.waited_s:
+            Aside.of(request.scope).waited_s = ticket.waited_s
+            self._filters.waited(ticket.waited_s)
+            latencies.took(request, latencies.QUEUE, ticket.waited_s)
+        else:
+            self._filters.entered += 1
+        return ticket
+
+    async def _ask_all(self, request: Request, info: RequestInfo, user: User) -> Response:
+        """Serve a request about which everything is to be found out."""
+        if is_long_running(info) and info.verb != "watch":
+            self._filters.entered += 1
+            return await self._dispatch(request, info, user)
+        ticket = await self._enter(request, info, user)
+        try:
+            return await self._dispatch(request, info, user)
+        finally:
+            ticket.leave()
+
+    async def _dispatch(self, request: Request, info: RequestInfo, user: User) -> Response:
+        await self._authorize(request, info, user)
+        return await self._handle(request, info, user)
+
+    async def _handle(self, request: Request, info: RequestInfo, user: User) -> Response:
+        """Answer what may be asked."""
+        self._audit_id(request)  # whoever a request is passed on to goes by the same
+        if self._peers is not None:
+            elsewhere = await self._peers.answer(request, info, user)
+            if elsewhere is not None:
+                request.scope[_UNCOUNTED] = True
+                return elsewhere
+        aggregated = await self._aggregation.answer(request, user)
+        if aggregated is not None:
+            request.scope[_UNCOUNTED] = True
+            return aggregated
+        if info.is_resource:
+            resource = find_resource(self._backend, info)
+            return await serve(make_call(self._backend, request, info, user, resource))
+        response = await self._nonresource.answer(request)
+        if response is None:
+            raise NotFound.path()
+        return response
+
+    async def _authorize(self, request: Request, info: RequestInfo, user: User) -> None:
+        """Raises Forbidden unless the user may."""
+        monotonic = self._backend.clock.monotonic
+        began = monotonic()
+        try:
+            decision = await self._backend.authorizer.decide(user, info)
+        except BaseException:
+            self._filters.decided(None, monotonic() - began)
+            request.scope[_UNCOUNTED] = True
+            raise
+        took_s = monotonic() - began
+        self._filters.decided(decision, took_s)
+        if self._auditor is not None:
+            latencies.took(request, latencies.AUTHORIZATION, took_s)
+            self._auditor.decided(request, decision)
+        if not decision.allowed:
+            request.scope[_UNCOUNTED] = True
+        enforce(decision, user, info)
+
+    def _known(self, info: RequestInfo) -> bool:
+        """Whether a refused request is counted: nobody shall make labels by asking for them."""
+        table = self._backend.table
+        return info.is_resource and table.served_at(info.group, info.version, info.resource) is not None
+
+    def _serves(self, info: RequestInfo) -> bool:
+        """Whether a path lies below a built-in group: what is not there gets a Status."""
+        first, _, rest = info.path.strip("/").partition("/")
+        if first == "api":
+            return True
+        group = rest.partition("/")[0]
+        table = self._backend.table
+        return first == "apis" and any(
+            not one.custom for version in table.versions(group) for one in table.resources(group, version)
+        )
+
+    def _failure(self, error: StatusError, request: Request, info: RequestInfo) -> Response:
+        if isinstance(error, Rejected | Cut):
+            response = error.response()
+            self._terminated(info, response)
+            if isinstance(error, Rejected):
+                request.scope["flow"] = error.headers
+                request.scope[_UNCOUNTED] = True
+                if self._known(info) or not info.is_resource:
+                    self._metrics.turned_away(labels_of(info, dry_run="dryRun" in request.raw_query), 429)
+            return response
+        if isinstance(error, NotStored):
+            request.scope[_UNCOUNTED] = True
+            return error.response()
+        if isinstance(error, NotFound) and error.details == {} and not self._serves(info):
+            headers = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}
+            return Response(404, headers, b"404 page not found\n")
+        response = respond.failure(error, request, request.scope.get("warnings", ()))
+        if isinstance(error, MethodNotAllowed | BadTimeout):
+            request.scope[_UNCOUNTED] = True
+        if isinstance(error, NotAllowed):
+            response.headers["x-content-type-options"] = "nosniff"
+        return response

@@ -1,0 +1,135 @@
+"""A remote service that is asked by posting one object, found through a kubeconfig file.
+
+Owns: the connection, its retries and what its failures are called. Called by the webhooks of authentication
+and authorization. The kubeconfig's URL is posted to exactly as it stands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from tiphys.apimachinery.errors import TiphysError
+from tiphys.apiserver.observe.certificate_counts import WEBHOOKS, CertificateCounts
+from tiphys.apiserver.outgoing.foreign_answers import explain, is_passing
+from tiphys.client import kubeconfig
+from tiphys.client.transport import Call, Transport, TransportError
+from tiphys.wire.dial import Tunnel
+from tiphys.wire.reasons import certificate_reason
+
+_VERSIONS = ("v1", "v1beta1")
+_ATTEMPTS = 5
+_FIRST_WAIT_S = 0.5
+_FACTOR = 1.5
+
+
+def check_version(what: str, version: str) -> None:
+    """Raises kubeconfig.ConfigError for a version in which such a service cannot be asked."""
+    if version not in _VERSIONS:
+        shown = ", ".join(f'"{one}"' for one in _VERSIONS)
+        text = f'unsupported {what} version "{version}", supported versions are {shown}'
+        raise kubeconfig.ConfigError(text)
+
+
+class RemoteFailed(TiphysError):
+    """No usable answer came."""
+
+    def __init__(self, text: str, *, timed_out: bool = False) -> None:
+        super().__init__(text)
+        self.timed_out = timed_out
+
+
+class Remote:
+    """One service. ``timeout_s`` is for one attempt; a failure that soon passes is tried again.
+
+    In ``certificates`` those are counted that go by old rules.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        url: str = "",
+        timeout_s: float = 30.0,
+        attempts: int = _ATTEMPTS,
+        first_wait_s: float = _FIRST_WAIT_S,
+        certificates: CertificateCounts | None = None,
+    ) -> None:
+        self._transport = transport
+        self._url = url
+        self._timeout_s = timeout_s
+        self._attempts = attempts
+        self._first_wait_s = first_wait_s
+        self._certificates = certificates
+
+    @classmethod
+    def from_kubeconfig(
+        cls,
+        path: Path,
+        *,
+        timeout_s: float = 30.0,
+        first_wait_s: float = _FIRST_WAIT_S,
+        through: Tunnel | None = None,
+        certificates: CertificateCounts | None = None,
+    ) -> Remote:
+        """Raises kubeconfig.ConfigError."""
+        config = replace(kubeconfig.load(path), through=through)
+        return cls(
+            config.transport(), url=config.server, timeout_s=timeout_s, first_wait_s=first_wait_s,
+            certificates=certificates,
+        )  # fmt: skip
+
+    async def post(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Send an object and return the answer. Raises RemoteFailed."""
+        call = Call(
+            "POST",
+            "" if urlsplit(self._url).path else "/",
+            headers={"Content-Type": "application/json", "Accept": "application/json, */*"},
+            body=orjson.dumps(body),
+            timeout_s=self._timeout_s,
+        )
+        wait_s, attempt = self._first_wait_s, 1
+        while True:
+            try:
+                return await self._once(call)
+            except _Passing as error:
+                if attempt >= self._attempts:
+                    raise RemoteFailed(str(error)) from error
+            await asyncio.sleep(wait_s)
+            wait_s, attempt = wait_s * _FACTOR, attempt + 1
+
+    async def close(self) -> None:
+        """Close every connection. Idempotent."""
+        await self._transport.close()
+
+    async def _once(self, call: Call) -> dict[str, Any]:
+        try:
+            answer = await self._transport.send(call)
+        except TransportError as error:
+            cause = error.__cause__ or error
+            if self._certificates is not None:
+                self._certificates.refused(WEBHOOKS, error)
+            # Who is away or slow is not waited for again: somebody waits for the answer meanwhile.
+            failure = _Passing if isinstance(cause, ConnectionResetError) else RemoteFailed
+            text = f'Post "{self._url}": {certificate_reason(cause) or cause}'
+            raise failure(text, timed_out=isinstance(cause, TimeoutError)) from error
+        if not 200 <= answer.status < 300:
+            passing = is_passing(answer.status, answer.headers)
+            text = explain(answer.status, answer.headers, answer.body)
+            raise _Passing(text) if passing else RemoteFailed(text)
+        try:
+            found = orjson.loads(answer.body)
+        except orjson.JSONDecodeError as error:
+            raise RemoteFailed(f"couldn't get version/kind; json parse error: {error}") from error
+        if not isinstance(found, dict):
+            raise RemoteFailed("Object 'Kind' is missing in the answer")
+        return found
+
+
+class _Passing(RemoteFailed):
+    """A failure that another attempt may mend."""

@@ -1,0 +1,69 @@
+"""The grammar of API paths."""
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+import pytest
+
+from tiphys.apiserver.filters.requestinfo import RequestInfo, parse, read_query
+
+RESOURCE_CASES = [
+    ("GET", "/api/v1/namespaces", "", ("list", "", "", "namespaces", "", "")),
+    ("GET", "/api/v1/namespaces/a", "", ("get", "", "a", "namespaces", "", "a")),
+    ("PUT", "/api/v1/namespaces/a/finalize", "", ("update", "", "a", "namespaces", "finalize", "a")),
+    ("PUT", "/api/v1/namespaces/a/status", "", ("update", "", "a", "namespaces", "status", "a")),
+    ("GET", "/api/v1/namespaces/a/pods", "", ("list", "", "a", "pods", "", "")),
+    ("GET", "/api/v1/namespaces/a/pods/b", "", ("get", "", "a", "pods", "", "b")),
+    ("GET", "/api/v1/namespaces/a/pods/b/log", "", ("get", "", "a", "pods", "log", "b")),
+    ("GET", "/api/v1/proxy/namespaces/a/pods/b/not/a/subresource", "", ("proxy", "", "a", "pods", "", "b")),
+    ("HEAD", "/api/v1/namespaces/a/pods/b", "", ("get", "", "a", "pods", "", "b")),
+    ("POST", "/api/v1/namespaces/a/pods", "", ("create", "", "a", "pods", "", "")),
+    ("DELETE", "/api/v1/namespaces/a/pods", "", ("deletecollection", "", "a", "pods", "", "")),
+    ("DELETE", "/api/v1/nodes/n", "", ("delete", "", "", "nodes", "", "n")),
+    ("PATCH", "/apis/apps/v1/namespaces/a/deployments/d/scale", "", ("patch", "apps", "a", "deployments", "scale", "d")),
+    ("GET", "/apis/apps/v1/deployments", "watch=true", ("watch", "apps", "", "deployments", "", "")),
+    ("GET", "/api/v1/pods", "watch=1&fieldSelector=metadata.name%3Dx", ("watch", "", "", "pods", "", "x")),
+    ("GET", "/api/v1/pods", "watch=false", ("list", "", "", "pods", "", "")),
+    # Rights go by the selector that handlers go by: the first one of the query.
+    ("GET", "/api/v1/secrets", "fieldSelector=&fieldSelector=metadata.name%3Dx", ("list", "", "", "secrets", "", "")),
+    ("GET", "/api/v1/secrets", "fieldSelector=metadata.name%3Dx&fieldSelector=", ("list", "", "", "secrets", "", "x")),
+    ("GET", "/api/v1/secrets", "fieldSelector=metadata.name%3Dx,metadata.name%3Dy", ("list", "", "", "secrets", "", "x")),
+    ("GET", "/api/v1/secrets", "fieldSelector=metadata.name!%3Dx", ("list", "", "", "secrets", "", "")),
+    ("GET", "/api/v1/secrets", "fieldSelector=metadata.name%3Dx%5C,y", ("list", "", "", "secrets", "", "x,y")),
+    ("GET", "/api/v1/secrets", "fieldSelector=metadata.name%3Da/b", ("list", "", "", "secrets", "", "")),
+    ("GET", "/api/v1/secrets", "fieldSelector=metadata.name%3Dx%3D", ("list", "", "", "secrets", "", "")),
+    ("DELETE", "/api/v1/namespaces/a/secrets", "fieldSelector=metadata.name%3Dx", ("deletecollection", "", "a", "secrets", "", "")),
+    ("GET", "/api/v1/watch/namespaces/a/pods", "", ("watch", "", "a", "pods", "", "")),
+    ("GET", "/api/v1/watch/namespaces/a/pods/b", "", ("watch", "", "a", "pods", "", "b")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path", "query", "want"), RESOURCE_CASES)
+def test_resource_paths(method: str, path: str, query: str, want: tuple[str, ...]) -> None:
+    info = parse(method, path, query)
+    assert info.is_resource
+    assert (info.verb, info.group, info.namespace, info.resource, info.subresource, info.name) == want
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/api", "/api/v1", "/apis", "/apis/apps", "/apis/apps/v1", "/healthz", "/metrics"]
+)
+def test_other_paths(path: str) -> None:
+    assert parse("GET", path) == RequestInfo(path=path, verb="get")
+
+
+def test_proxy_path_keeps_its_rest() -> None:
+    info = parse("GET", "/api/v1/namespaces/a/services/s:80/proxy/x/y")
+    assert (info.subresource, info.name, info.rest) == ("proxy", "s:80", ("x", "y"))
+
+
+def test_queries_are_read_once_and_long_ones_not_kept() -> None:
+    short, long = "limit=5&fieldSelector=&x", "continue=" + "c" * 600
+    assert read_query(short) == {"limit": ["5"], "fieldSelector": [""], "x": [""]}
+    assert read_query(short) is read_query(short)
+    assert read_query(long) == {"continue": ["c" * 600]}
+    assert read_query(long) is not read_query(long)
+    pods = "/api/v1/namespaces/a/pods"
+    named = parse("GET", pods, f"fieldSelector=metadata.name%3Dp&{long}")
+    assert named == parse("GET", pods, "fieldSelector=metadata.name%3Dp")
+    assert named.name == "p"

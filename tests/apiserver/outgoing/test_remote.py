@@ -1,0 +1,180 @@
+"""Asking a remote service: attempts, failures, and what a kubeconfig says."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import yaml
+
+from tiphys.apimachinery.clock import RealClock
+from tiphys.apiserver.options import ApiServerOptions
+from tiphys.apiserver.outgoing.remote import Remote, RemoteFailed
+from tiphys.apiserver.server import ApiServer
+from tiphys.client import kubeconfig
+from tiphys.client.transport import Answer, Call, TransportError
+from tiphys.storage.memory import MemoryStore
+from tiphys.wire import pki
+from tiphys.wire.message import Request, Response
+from tiphys.wire.server import serve
+
+
+class Told:
+    """A transport that answers as it is told."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.calls: list[Call] = []
+
+    async def send(self, call: Call) -> Answer:
+        self.calls.append(call)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        status, body, *headers = answer
+        return Answer(
+            status, headers[0] if headers else {}, body if isinstance(body, bytes) else orjson.dumps(body)
+        )
+
+    @asynccontextmanager
+    async def stream(self, call: Call) -> AsyncIterator[Any]:
+        raise AssertionError
+        yield
+
+    async def close(self) -> None:
+        self.answers.clear()
+
+    def anonymous(self) -> Told:
+        return self
+
+
+def failing(cause: OSError) -> TransportError:
+    error = TransportError(f"POST x: {cause}")
+    error.__cause__ = cause
+    return error
+
+
+GONE = failing(ConnectionRefusedError("connection refused"))
+RESET = failing(ConnectionResetError("connection reset"))
+SLOW = failing(TimeoutError("too slow"))
+
+
+@pytest.mark.parametrize(
+    ("answers", "attempts"),
+    [
+        ([(200, {"a": 1})], 1),
+        ([RESET, (200, {"a": 1})], 2),
+        ([(504, b""), (500, b""), (429, b""), (201, {"a": 1})], 4),
+        ([(503, b"", {"retry-after": "1"}), (200, {"a": 1})], 2),
+    ],
+)
+async def test_passing_failures_are_tried_again(answers: list[Any], attempts: int) -> None:
+    told = Told(*answers)
+    assert await Remote(told, url="https://x/y", first_wait_s=0).post({"q": 1}) == {"a": 1}
+    assert len(told.calls) == attempts
+    assert orjson.loads(told.calls[0].body) == {"q": 1}
+
+
+@pytest.mark.parametrize(
+    ("answers", "text"),
+    [
+        ([GONE], 'Post "https://x/y": connection refused'),
+        ([SLOW], 'Post "https://x/y": too slow'),
+        ([RESET] * 5, 'Post "https://x/y": connection reset'),
+        ([(503, b"")], "the server is currently unable to handle the request"),
+        ([(500, b"oh")] * 5, r'an error on the server \("oh"\) has prevented the request from succeeding'),
+        ([(502, b"")] * 5, r'an error on the server \(""\) has prevented the request from succeeding'),
+        ([(404, b"")], "the server could not find the requested resource"),
+        ([(403, b"go away")], "^go away$"),
+        ([(200, b"no json")], "couldn't get version/kind; json parse error"),
+        ([(200, b"[]")], "Object 'Kind' is missing in the answer"),
+    ],
+)
+async def test_failures(answers: list[Any], text: str) -> None:
+    told = Told(*answers)
+    with pytest.raises(RemoteFailed, match=text) as caught:
+        await Remote(told, url="https://x/y", first_wait_s=0).post({})
+    assert not told.answers
+    assert caught.value.timed_out is (answers == [SLOW])
+
+
+async def test_a_service_of_a_kubeconfig(tmp_path: Path) -> None:
+    now = RealClock().now()
+    ca = pki.make_ca("ca", now)
+    asked: list[tuple[str, tuple[bytes, ...]]] = []
+
+    async def handle(request: Request) -> Response:
+        asked.append((request.path, request.shown_certificates))
+        return Response(200, {"content-type": "application/json"}, b'{"status":{"allowed":true}}')
+
+    context = pki.server_context(pki.issue_server(ca, "s", ["127.0.0.1"], now), ca.certificate)
+    client = pki.issue_client(ca, "apiserver", [], now)
+    client.write(tmp_path / "c.crt", tmp_path / "c.key")
+    (tmp_path / "ca.crt").write_bytes(ca.certificate)
+    async with serve(handle, ssl_context=context, grace_s=0.1) as server:
+        url = f"https://127.0.0.1:{server.port}/deep/path"
+        config = {
+            "clusters": [{"name": "a", "cluster": {"server": url, "certificate-authority": "ca.crt"}}],
+            "users": [{"name": "a", "user": {"client-certificate": "c.crt", "client-key": "c.key"}}],
+            "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+            "current-context": "a",
+        }
+        (tmp_path / "config").write_text(yaml.safe_dump(config))
+        remote = Remote.from_kubeconfig(tmp_path / "config")
+        assert (await remote.post({}))["status"] == {"allowed": True}
+        await remote.close()
+    ((path, certificate),) = asked
+    assert path == "/deep/path"
+    assert certificate is not None
+
+
+async def test_a_service_that_is_somebody_else_hears_nothing(tmp_path: Path) -> None:
+    now = RealClock().now()
+    ca = pki.make_ca("ca", now)
+    heard: list[Request] = []
+
+    async def handle(request: Request) -> Response:
+        heard.append(request)
+        return Response(200, {"content-type": "application/json"}, b"{}")
+
+    (tmp_path / "ca.crt").write_bytes(ca.certificate)
+    context = pki.server_context(pki.issue_server(ca, "s", ["other.example"], now), None)
+    async with serve(handle, ssl_context=context, grace_s=0.1) as server:
+        url = f"https://localhost:{server.port}/path"
+        config = {
+            "clusters": [{"name": "a", "cluster": {"server": url, "certificate-authority": "ca.crt"}}],
+            "contexts": [{"name": "a", "context": {"cluster": "a"}}],
+            "current-context": "a",
+        }
+        (tmp_path / "config").write_text(yaml.safe_dump(config))
+        remote = Remote.from_kubeconfig(tmp_path / "config")
+        with pytest.raises(RemoteFailed) as caught:
+            await remote.post({})
+        await remote.close()
+    why = "x509: certificate is valid for other.example, not localhost"
+    assert str(caught.value) == f'Post "{url}": tls: failed to verify certificate: {why}'
+    assert heard == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        (
+            {
+                "authorization_modes": ("Webhook",), "authorization_webhook_config": Path("none"),
+                "authorization_webhook_version": "v2",
+            },
+            "webhook authorizer",
+        ),
+        ({"token_webhook_config": Path("none"), "token_webhook_version": "v2"}, "authentication webhook"),
+    ],
+)  # fmt: skip
+def test_versions_that_nobody_can_be_asked_in(changed: dict[str, Any], what: str) -> None:
+    text = f'unsupported {what} version "v2", supported versions are "v1", "v1beta1"'
+    with pytest.raises(kubeconfig.ConfigError) as caught:
+        ApiServer(MemoryStore(), ApiServerOptions(**changed))
+    assert str(caught.value) == text
