@@ -109,3 +109,8 @@ CASES: dict[str, tuple[Body, list[str]]] = {
 @pytest.mark.parametrize(("obj", "expected"), CASES.values(), ids=CASES)
 def test_mandatory(obj: Body, expected: list[str], faults_of_new: Callable[[Body], list[str]]) -> None:
     assert faults_of_new(obj) == expected
+
+
+def test_whoever_is_unknown_comes_first_in_what_is_left_over() -> None:
+    subjects = SCHEMAS["catch-all"]["rules"][0]["subjects"]
+    assert [one["group"]["name"] for one in subjects] == ["system:unauthenticated", "system:authenticated"]

@@ -49,7 +49,7 @@ SCHEMAS: Final[dict[str, Object]] = {
         "priorityLevelConfiguration": {"name": CATCH_ALL},
         "matchingPrecedence": 10000,
         "distinguisherMethod": {"type": "ByUser"},
-        "rules": _everything("system:authenticated", "system:unauthenticated"),
+        "rules": _everything("system:unauthenticated", "system:authenticated"),
     },
 }
 LEVELS: Final[dict[str, Object]] = {
