@@ -17,7 +17,7 @@ from tiphys.apis.strategies import (
     STRATEGIES,
     strategy_for,
     validate_create,
-    validate_status_update,
+    validate_part_update,
     validate_update,
 )
 
@@ -113,4 +113,5 @@ def test_nothing_that_decodes_is_too_odd_to_judge(gvk: GVK) -> None:
         validate_update(strategy, new, old, namespaced=True)
         strategy.warnings(new, old)
         strategy.prepare_status_update(written, old)
-        validate_status_update(strategy, written, old, namespaced=True)
+        rules = strategy.validate_status_update
+        validate_part_update(strategy, rules, written, old, namespaced=True)

@@ -92,7 +92,7 @@ def test_finalizers_name_a_domain_in_most_kinds(api_version: str, name: str, exp
         validate_create(strategy, obj, namespaced=True),
         validate_update(strategy, obj, obj, namespaced=True),
     ):
-        assert [str(fault) for fault in faults] == expected
+        assert list(dict.fromkeys(map(str, faults))) == expected
 
 
 @pytest.mark.parametrize(("api_version", "name"), [("v1", "Event"), ("policy/v1", "PodDisruptionBudget")])

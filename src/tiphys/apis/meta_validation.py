@@ -186,18 +186,27 @@ def standard_finalizers(obj: Object, path: str = "metadata.finalizers") -> list[
 def validate_meta_update(
     new: Object, old: Object, *, namespaced: bool, path: str = "metadata"
 ) -> list[FieldError]:
-    """Return every fault of the metadata that would replace ``old``'s.
-
-    As upstream does: once as of any object, then twice as of a changed one, whose names and finalizers are
-    not read anew.
-    """
+    """Return every fault of the metadata that would replace ``old``'s: as of any object, then as changed."""
     meta, before = new.get("metadata") or {}, old.get("metadata") or {}
-    prefix, faults = meta.get("generateName"), list[FieldError]()
-    first = _validate_common(meta, path)
-    common = _validate_common(meta, path, finalizers=False) if first else first
+    prefix, faults = meta.get("generateName"), _validate_common(meta, path)
+    again = _validate_common(meta, path, finalizers=False) if faults else faults
     if prefix and prefix != before.get("generateName"):
         texts = names.is_path_segment_name(mask_trailing_dash(prefix))
-        first = invalid_all(f"{path}.generateName", prefix, texts) + first
+        faults = invalid_all(f"{path}.generateName", prefix, texts) + faults
+    return faults + _must_stay(meta, before, path, namespaced=namespaced) + again
+
+
+def validate_meta_change(
+    new: Object, old: Object, *, namespaced: bool, path: str = "metadata"
+) -> list[FieldError]:
+    """Return every fault of metadata as changed: what must stay; names and finalizers are not read anew."""
+    meta, before = new.get("metadata") or {}, old.get("metadata") or {}
+    faults = _must_stay(meta, before, path, namespaced=namespaced)
+    return faults + _validate_common(meta, path, finalizers=False)
+
+
+def _must_stay(meta: Object, before: Object, path: str, *, namespaced: bool) -> list[FieldError]:
+    faults: list[FieldError] = []
     if before.get("deletionTimestamp"):
         faults += _no_new_finalizers(meta, before, f"{path}.finalizers")
     if not meta.get("resourceVersion"):
@@ -210,7 +219,7 @@ def validate_meta_update(
         faults += immutable(f"{path}.{key}", meta.get(key) or "", before.get(key) or "")
     for key in ("deletionTimestamp", "deletionGracePeriodSeconds"):
         faults += immutable(f"{path}.{key}", meta.get(key), before.get(key))
-    return first + (faults + common) * 2 if first or faults else []
+    return faults
 
 
 def _no_new_finalizers(meta: Object, before: Object, path: str) -> list[FieldError]:

@@ -6,6 +6,7 @@ gets a generic one. Adding a group is one import and one line.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from types import ModuleType
@@ -33,7 +34,7 @@ from tiphys.apis.resource import kinds as resource
 from tiphys.apis.scheduling import kinds as scheduling
 from tiphys.apis.storage import kinds as storage
 from tiphys.apis.storagemigration import kinds as storagemigration
-from tiphys.apis.strategy import Strategy
+from tiphys.apis.strategy import AS_NEW, MetadataCheck, Strategy
 
 GROUPS: tuple[ModuleType, ...] = (
     core,
@@ -100,15 +101,39 @@ def validate_create(strategy: Strategy, obj: Object, *, namespaced: bool) -> lis
     return faults + _finalizers(strategy, obj) + strategy.validate(obj)
 
 
+def _metadata(
+    strategy: Strategy, checks: tuple[MetadataCheck, ...], new: Object, old: Object, *, namespaced: bool
+) -> list[FieldError]:
+    """What the server finds of changed metadata, and what the kind's own rules find there after it."""
+    faults = meta_validation.validate_meta_update(new, old, namespaced=namespaced)
+    meta, before = new.get("metadata") or {}, old.get("metadata") or {}
+    prefix = meta.get("generateName")
+    if not faults and not meta.get("finalizers") and (not prefix or prefix == before.get("generateName")):
+        return faults
+    for check in checks:
+        if check == AS_NEW:
+            name = strategy.validate_name
+            faults += meta_validation.validate_meta(new, namespaced=namespaced, validate_name=name)
+        else:
+            faults += meta_validation.validate_meta_change(new, old, namespaced=namespaced)
+        faults += _finalizers(strategy, new)
+    return faults
+
+
 def validate_update(strategy: Strategy, new: Object, old: Object, *, namespaced: bool) -> list[FieldError]:
     """Return every fault of replacing ``old`` with ``new``, metadata's first."""
-    faults = meta_validation.validate_meta_update(new, old, namespaced=namespaced)
-    return faults + _finalizers(strategy, new) + strategy.validate_update(new, old)
+    faults = _metadata(strategy, strategy.metadata_checks, new, old, namespaced=namespaced)
+    return faults + strategy.validate_update(new, old)
 
 
-def validate_status_update(
-    strategy: Strategy, new: Object, old: Object, *, namespaced: bool
+def validate_part_update(
+    strategy: Strategy,
+    rules: Callable[[Object, Object], list[FieldError]],
+    new: Object,
+    old: Object,
+    *,
+    namespaced: bool,
 ) -> list[FieldError]:
-    """Return every fault of writing a status, metadata's first."""
-    faults = meta_validation.validate_meta_update(new, old, namespaced=namespaced)
-    return faults + _finalizers(strategy, new) + strategy.validate_status_update(new, old)
+    """Return every fault of writing a status or another part by its ``rules``, metadata's first."""
+    faults = _metadata(strategy, strategy.status_metadata_checks, new, old, namespaced=namespaced)
+    return faults + rules(new, old)

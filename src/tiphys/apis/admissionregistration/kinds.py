@@ -10,7 +10,7 @@ from tiphys.apimachinery.field_errors import invalid
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.admissionregistration import defaults, policies, validation
 from tiphys.apis.defaulting import peek
-from tiphys.apis.strategy import Strategy
+from tiphys.apis.strategy import AS_NEW, Strategy
 
 _STATIC = ".static.k8s.io"
 _RESERVED = (
@@ -49,6 +49,8 @@ def _strategy(
 ) -> Strategy:
     return Strategy(
         GVK("admissionregistration.k8s.io", "v1", kind),
+        metadata_checks=(AS_NEW,),
+        status_metadata_checks=(),
         default=default,
         validate=lambda obj: validate(obj) + _reserved_faults(obj),
         warnings=_name_warnings,

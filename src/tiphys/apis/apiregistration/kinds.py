@@ -9,7 +9,7 @@ from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import invalid, invalid_all, not_supported, required
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.defaulting import each, fill_optional, peek
-from tiphys.apis.strategy import Strategy
+from tiphys.apis.strategy import AS_CHANGED, AS_NEW, Strategy
 
 _HTTPS = 443
 _STATES = ("True", "False", "Unknown")
@@ -91,6 +91,7 @@ def validate_api_service_status(new: Object, _old: Object) -> list[FieldError]:
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK("apiregistration.k8s.io", "v1", "APIService"),
+        metadata_checks=(AS_CHANGED, AS_NEW),
         default=default_api_service,
         prepare_create=prepare_api_service,
         validate=validate_api_service,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.certificates import pod_request, validation
 from tiphys.apis.certificates.conditions import keep_conditions
-from tiphys.apis.strategy import Strategy
+from tiphys.apis.strategy import AS_CHANGED, AS_NEW, Strategy
 
 _GROUP = "certificates.k8s.io"
 
@@ -27,6 +27,8 @@ def _decisions_stay(new: Object, old: Object) -> None:
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK(_GROUP, "v1", "CertificateSigningRequest"),
+        metadata_checks=(AS_NEW, AS_CHANGED),
+        status_metadata_checks=(AS_NEW, AS_CHANGED),
         prepare_create=prepare_request,
         prepare_update=prepare_request_update,
         validate=validation.validate_request,
@@ -38,6 +40,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         GVK(_GROUP, "v1beta1", "ClusterTrustBundle"),
+        metadata_checks=(AS_NEW, AS_CHANGED),
         validate=validation.validate_bundle,
         validate_update=validation.validate_bundle_update,
         validate_name=lambda _name: [],

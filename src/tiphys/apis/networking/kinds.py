@@ -7,7 +7,7 @@ from tiphys.apis.core.address_warnings import balancer_warnings
 from tiphys.apis.defaulting import each, fill, fill_optional, section, show
 from tiphys.apis.networking import addresses, ingress_validation, validation
 from tiphys.apis.ratchet import LEGACY_ADDRESSES, SELECTOR_VALUES, ratcheted
-from tiphys.apis.strategy import Strategy
+from tiphys.apis.strategy import AS_CHANGED, AS_NEW, Strategy
 
 _GROUP = "networking.k8s.io"
 
@@ -54,6 +54,7 @@ def prepare_service_cidr(obj: Object) -> None:
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK(_GROUP, "v1", "Ingress"),
+        metadata_checks=(AS_CHANGED, AS_NEW),
         default=default_ingress,
         prepare_create=prepare_ingress,
         validate=ingress_validation.validate_ingress,
@@ -70,6 +71,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         GVK(_GROUP, "v1", "IngressClass"),
+        metadata_checks=(AS_CHANGED, AS_NEW),
         default=default_ingress_class,
         validate=ingress_validation.validate_ingress_class,
         validate_update=ingress_validation.validate_ingress_class_update,
@@ -77,6 +79,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         GVK(_GROUP, "v1", "NetworkPolicy"),
+        metadata_checks=(AS_NEW, AS_CHANGED),
         default=default_network_policy,
         validate=validation.validate_network_policy,
         validate_update=ratcheted(
@@ -90,6 +93,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         GVK(_GROUP, "v1", "IPAddress"),
+        metadata_checks=(AS_NEW, AS_CHANGED),
         validate=addresses.validate_ip_address,
         validate_update=addresses.validate_ip_address_update,
         validate_name=addresses.address_name,

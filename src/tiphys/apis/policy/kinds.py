@@ -87,6 +87,8 @@ def validate_budget_status(new: Object, _old: Object) -> list[FieldError]:
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK("policy", "v1", "PodDisruptionBudget"),
+        metadata_checks=(),
+        status_metadata_checks=(),
         default=default_budget,
         default_status=nothing,
         prepare_create=prepare_budget,

@@ -23,7 +23,6 @@ from tiphys.apimachinery.schema.shown import filled
 from tiphys.apimachinery.schema.walk import cannot_be_handled, decode_check, not_registered
 from tiphys.apimachinery.warnings import collecting
 from tiphys.apis import conversion, schemas, strategies
-from tiphys.apis.meta_validation import validate_meta_update
 from tiphys.apis.scale import BUILT_IN, ScalePaths
 from tiphys.apis.strategy import Strategy
 from tiphys.apiserver.evaluating import evaluate
@@ -164,11 +163,11 @@ def update_check(
     strategy: Strategy, subresource: str, *, namespaced: bool, fields: UpdateCheck | None = None
 ) -> UpdateCheck:
     """Return the validation of an update of the object, of its status, or of ``fields`` alone."""
-    if fields is not None:
-        check = fields
-        return lambda new, old: validate_meta_update(new, old, namespaced=namespaced) + check(new, old)
-    if subresource == "status":
-        return lambda new, old: strategies.validate_status_update(strategy, new, old, namespaced=namespaced)
+    if fields is not None or subresource == "status":
+        rules = fields or strategy.validate_status_update
+        return lambda new, old: strategies.validate_part_update(
+            strategy, rules, new, old, namespaced=namespaced
+        )
     return lambda new, old: strategies.validate_update(strategy, new, old, namespaced=namespaced)
 
 
