@@ -76,6 +76,17 @@ async def test_templates_that_groups_name_are_there(
     assert not refusal or answer.json["message"] == REFUSED + refusal
 
 
+async def test_templates_that_groups_name_are_not_about_to_go(api: Any) -> None:
+    templates = [{"name": "t", "schedulingPolicy": BASIC}]
+    meta = {"name": "w", "finalizers": ["a.b/c"]}
+    await api.create(WORKLOADS, {"metadata": meta, "spec": {"podGroupTemplates": templates}})
+    await api("DELETE", f"{WORKLOADS}/w")
+    reference = {"workload": {"workloadName": "w", "podGroupTemplateName": "t"}}
+    answer = await api("POST", GROUPS, group(podGroupTemplateRef=reference))
+    assert answer.status == 403
+    assert answer.json["message"] == f'{REFUSED}PodGroup rejected: Workload "w" is being deleted'
+
+
 @pytest.mark.parametrize(
     ("default", "spec", "wanted"),
     [

@@ -33,7 +33,7 @@ class PodGroupProtection:
 
 
 class PodGroupWorkloadExists:
-    """The template that a group names is there."""
+    """The template that a group names is there, and stays."""
 
     NAME = "PodGroupWorkloadExists"
     RESOURCES = frozenset({(_GROUP, "podgroups")})
@@ -48,6 +48,8 @@ class PodGroupWorkloadExists:
         workload = await attributes.find(_GROUP, _VERSION, "workloads", name, attributes.namespace)
         if workload is None:
             raise attributes.refuse(f'PodGroup rejected: Workload "{name}" not found')
+        if peek(workload, "metadata").get("deletionTimestamp"):
+            raise attributes.refuse(f'PodGroup rejected: Workload "{name}" is being deleted')
         templates = each(peek(workload, "spec"), "podGroupTemplates")
         if all(one.get("name") != template for one in templates):
             missing = f'PodGroupTemplate "{template}" not found in Workload "{name}"'
