@@ -115,6 +115,23 @@ async def test_a_patch_of_another_uid_changes_what_cannot_be(api: Any, kind: str
     )
 
 
+@pytest.mark.parametrize(
+    ("patch", "text"),
+    [
+        ({"binaryData": 1, "immutable": "x"}, "unrecognized type: bool"),
+        ({"data": "x", "immutable": 1, "metadata": {"labels": 1}}, "cannot restore map from int64"),
+        ({"binaryData": 1, "data": "x"}, "cannot restore map from string"),
+    ],
+)
+async def test_a_strategic_patch_is_refused_for_what_comes_first_in_go(
+    api: Any, patch: dict[str, Any], text: str
+) -> None:
+    await api.create(CMS, {"metadata": {"name": "c"}})
+    answer = await api.patch(f"{CMS}/c", patch, "strategic")
+    assert answer.status == 422
+    assert answer.message.endswith(f": {text}")
+
+
 async def test_patches_of_a_scale_are_read_the_same_way(api: Any) -> None:
     labels = {"app": "d"}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}

@@ -23,6 +23,7 @@ from tiphys.apimachinery.schema import strict_json
 from tiphys.apimachinery.schema.mismatch import DecodeError, json_kind
 from tiphys.apimachinery.schema.node import Schema
 from tiphys.apimachinery.schema.structural import settle_numbers
+from tiphys.apis.go_order import in_go_order
 from tiphys.apiserver.endpoints import bodies, nesting, respond
 from tiphys.apiserver.endpoints.call import Call
 from tiphys.apiserver.endpoints.negotiation import JSON, YAML
@@ -194,13 +195,27 @@ def apply_patch(
     except BadRequest as error:
         _, _, text = error.message.partition(f" cannot be handled as a {resource.kind}: ")
         if kind == STRATEGIC_PATCH and isinstance(error.__cause__, DecodeError):
-            text = error.__cause__.restoring
+            text = _first_fault(call, patch.value, live)
         raise _invalid(_shown(call, kind, patch.value, live), text or error.message) from error
     if faults or patch.faults:
         _report(call, _shown(call, kind, patch.value, live), [*patch.faults, *faults], options)
     new.setdefault("metadata", {})
     meta_rules.check_patched(new, resource, live["metadata"]["name"], call.namespace)
     return new
+
+
+def _first_fault(call: Call, patch: Any, live: Object) -> str:
+    """Return what Go's converter says of what a patch made: it stops at what it meets first."""
+    text = ""
+    for given in (patch, _settled(patch)):
+        new = in_go_order(_patched(call, STRATEGIC_PATCH, given, live), call.resource.gvk)
+        try:
+            machinery.decode_in_place(new, call.resource.gvk, call.resource)
+        except BadRequest as error:
+            text = error.__cause__.restoring if isinstance(error.__cause__, DecodeError) else error.message
+            if not _asked_for_whole(error):
+                break
+    return text
 
 
 def _asked_for_whole(error: BadRequest) -> bool:
