@@ -40,7 +40,6 @@ def metric(kind: str, field: str, **source: Any) -> dict[str, Any]:
 
 
 METRICS = [
-    metric("Resource", "resource", name="cpu", target={"type": "Utilization", "averageUtilization": 80}),
     metric("Resource", "resource", name="memory", target={"type": "AverageValue", "averageValue": "1Gi"}),
     metric("Pods", "pods", metric={"name": "q"}, target={"type": "AverageValue", "averageValue": "5"}),
     metric(
@@ -51,6 +50,7 @@ METRICS = [
         target={"type": "Value", "value": "10"},
     ),
     metric("External", "external", metric={"name": "e"}, target={"type": "Value", "value": "3"}),
+    metric("Resource", "resource", name="cpu", target={"type": "Utilization", "averageUtilization": 80}),
 ]
 
 
@@ -98,7 +98,9 @@ def test_an_autoscaler_that_counted_nothing() -> None:
     assert convert(old, HPA2)["status"] == {"desiredReplicas": 0}
 
 
-@pytest.mark.parametrize("note", ["{", "3", "[1]", '[{"type":"Resource"}]', '[{"type":"Pods","pods":{}}]'])
+@pytest.mark.parametrize(
+    "note", ["{", "3", "[1]", '[{"type":[]}]', '[{"type":"Resource"}]', '[{"type":"Pods","pods":{}}]']
+)
 def test_any_annotation_converts(note: str) -> None:
     obj = {
         "apiVersion": "autoscaling/v1",
@@ -106,7 +108,99 @@ def test_any_annotation_converts(note: str) -> None:
         "metadata": {"annotations": {"autoscaling.alpha.kubernetes.io/metrics": note}},
         "spec": {"targetCPUUtilizationPercentage": 10},
     }
-    assert convert(obj, HPA2)["spec"]["metrics"][0]["resource"]["name"] == "cpu"
+    assert convert(obj, HPA2)["spec"]["metrics"][-1]["resource"]["name"] == "cpu"
+
+
+SCALER: dict[str, Any] = {"apiVersion": "autoscaling/v2", "kind": HPA2.kind, "metadata": {"name": "a"}}
+REFERENCE = {"apiVersion": "v1", "kind": "Service", "name": "s"}
+PERIOD = {"periodSeconds": 15, "type": "Pods", "value": 4}
+NOTED = {
+    "metrics": (
+        {"spec": {"metrics": METRICS}},
+        '[{"type":"Resource","resource":{"name":"memory","targetAverageValue":"1Gi"}},'
+        '{"type":"Pods","pods":{"metricName":"q","targetAverageValue":"5"}},'
+        '{"type":"Object","object":{"target":{"kind":"Service","name":"s"},"metricName":"r",'
+        '"targetValue":"10","selector":{"matchLabels":{"a":"b"}}}},'
+        '{"type":"External","external":{"metricName":"e","targetValue":"3"}}]',
+    ),
+    "current-metrics": (
+        {
+            "status": {
+                "currentMetrics": [
+                    metric("Resource", "resource", current={"averageUtilization": 5}, name="cpu"),
+                    metric(
+                        "Object",
+                        "object",
+                        describedObject=REFERENCE,
+                        current={"averageValue": "7"},
+                        metric={"name": "r"},
+                    ),
+                ]
+            }
+        },
+        '[{"type":"Resource","resource":{"name":"cpu","currentAverageUtilization":5,'
+        '"currentAverageValue":"0"}},{"type":"Object","object":{"target":{"kind":"Service","name":"s",'
+        '"apiVersion":"v1"},"metricName":"r","currentValue":"0","averageValue":"7"}}]',
+    ),
+    "conditions": (
+        {"status": {"conditions": [{"status": "True", "message": "a < b", "type": "AbleToScale"}]}},
+        '[{"type":"AbleToScale","status":"True","lastTransitionTime":null,"message":"a \\u003c b"}]',
+    ),
+    "behavior": (
+        {"spec": {"behavior": {"scaleUp": {"policies": [PERIOD], "selectPolicy": "Max"}}}},
+        '{"ScaleUp":{"StabilizationWindowSeconds":null,"SelectPolicy":"Max","Policies":[{"Type":"Pods",'
+        '"Value":4,"PeriodSeconds":15}],"Tolerance":null},"ScaleDown":null}',
+    ),
+}
+
+
+@pytest.mark.parametrize(("note", "case"), NOTED.items(), ids=NOTED)
+def test_notes_of_autoscalers_are_word_for_word(note: str, case: tuple[dict[str, Any], str]) -> None:
+    """Other servers read them, and tools compare them."""
+    fields, expected = case
+    annotations = convert({**SCALER, **fields}, HPA1)["metadata"]["annotations"]
+    assert annotations == {f"autoscaling.alpha.kubernetes.io/{note}": expected}
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        '{"ScaleUp":null,"ScaleDown":{"SelectPolicy":"Min","Policies":null}}',
+        '{"scaleDown":{"selectPolicy":"Min"}}',
+    ],
+    ids=["names in Go", "names of the API"],
+)
+def test_behavior_in_a_note(note: str) -> None:
+    annotations = {"autoscaling.alpha.kubernetes.io/behavior": note}
+    obj = {**SCALER, "apiVersion": "autoscaling/v1", "metadata": {"annotations": annotations}, "spec": {}}
+    assert convert(obj, HPA2)["spec"] == {"behavior": {"scaleDown": {"selectPolicy": "Min"}}}
+
+
+def test_what_a_note_tells_of_metrics_is_the_whole() -> None:
+    """The field tells of the CPU only where there is no note, and no amount is none where an average is."""
+    other = '[{"type":"Resource","resource":{"name":"memory","currentAverageValue":"1"}}]'
+    target = '[{"type":"Object","object":{"metricName":"r","targetValue":"0","averageValue":"7"}}]'
+    obj = {
+        **SCALER,
+        "apiVersion": "autoscaling/v1",
+        "metadata": {
+            "annotations": {
+                "autoscaling.alpha.kubernetes.io/current-metrics": other,
+                "autoscaling.alpha.kubernetes.io/metrics": target,
+            }
+        },
+        "status": {"currentCPUUtilizationPercentage": 10},
+    }
+    new = convert(obj, HPA2)
+    assert [each["resource"]["name"] for each in new["status"]["currentMetrics"]] == ["memory"]
+    assert new["spec"]["metrics"][0]["object"]["target"] == {"type": "AverageValue", "averageValue": "7"}
+
+
+@pytest.mark.parametrize("note", ['[{"type":3}]', '[{"type":[]}]', '[{"lastTransitionTime":{}}]'])
+def test_conditions_in_a_note_are_of_their_types(note: str) -> None:
+    annotations = {"autoscaling.alpha.kubernetes.io/conditions": note}
+    obj = {**SCALER, "apiVersion": "autoscaling/v1", "metadata": {"annotations": annotations}, "status": {}}
+    assert "conditions" not in convert(obj, HPA2)["status"]
 
 
 def test_device_requests_and_slices() -> None:

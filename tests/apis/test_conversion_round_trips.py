@@ -21,6 +21,7 @@ _OTHERS = sorted(
     },
     key=str,
 )
+_UNSAID: tuple[Any, ...] = (None, "", {}, [], "0001-01-01T00:00:00Z")
 _METRICS = "autoscaling.alpha.kubernetes.io/current-metrics"
 
 
@@ -33,7 +34,7 @@ def _said(value: Any) -> Any:
         return "1n"
     if isinstance(value, dict):
         kept = {key: _said(item) for key, item in value.items() if key != _METRICS}
-        return {key: item for key, item in kept.items() if item not in (None, "", {}, [])}
+        return {key: item for key, item in kept.items() if item not in _UNSAID}
     return [_said(item) for item in value] if isinstance(value, list) else value
 
 

@@ -86,7 +86,7 @@ NEW: dict[str, tuple[Body, list[str]]] = {
             behavior={"scaleUp": {"selectPolicy": "X"}},
         ),
         [
-            'spec.metrics[1].pods.target.averageValue: Invalid value: "0": must be positive',
+            'spec.metrics[0].pods.target.averageValue: Invalid value: "0": must be positive',
             f'{UP}.selectPolicy: Unsupported value: "X": supported values: "Disabled", "Max", "Min"',
             f"{UP}.policies: Required value: must specify at least one Policy",
         ],

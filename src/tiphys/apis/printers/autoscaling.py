@@ -68,7 +68,7 @@ def _targets(obj: Object) -> str:
 def autoscaler_row(obj: Object, now: datetime) -> Cells:
     """Return the cells of a HorizontalPodAutoscaler."""
     if obj.get("apiVersion") == "autoscaling/v1":
-        obj = hpa_from_v1(obj)
+        obj = hpa_from_v1(obj, cpu_first=True)
     spec = peek(obj, "spec")
     reference = peek(spec, "scaleTargetRef")
     least = spec.get("minReplicas")
