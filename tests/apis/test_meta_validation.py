@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from tiphys.apimachinery.field_errors import required
 from tiphys.apimachinery.meta import GVK
 from tiphys.apis.meta_validation import validate_meta, validate_meta_update
-from tiphys.apis.strategies import strategy_for, validate_update
+from tiphys.apis.strategies import strategy_for, validate_create, validate_update
 
 SUBDOMAIN = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "
@@ -156,29 +157,30 @@ def test_what_any_object_is_held_to_is_told_first_and_once_more() -> None:
     assert told == [prefix, common, finalizer, uid, common]
 
 
-KINDS: dict[str, tuple[str, str]] = {
-    "Event": ("v1", "nc"),
-    "PodDisruptionBudget": ("policy/v1", "nc"),
-    "Deployment": ("apps/v1", "nc c"),
-    "LimitRange": ("v1", "nc n"),
-    "EndpointSlice": ("discovery.k8s.io/v1", "nc n"),
-    "Pod": ("v1", "nc cn"),
-    "ControllerRevision": ("apps/v1", "nc cn"),
-    "ReplicaSet": ("apps/v1", "nc nc"),
-    "Node": ("v1", "nc nc"),
-    "PersistentVolume": ("v1", "nc nn"),
-    "ClusterRole": ("rbac.authorization.k8s.io/v1", "nc nnc"),
-    "Widget": ("example.com/v1", "nc c"),
-}
+KINDS = [
+    ("v1", "Event", "nc"),
+    ("events.k8s.io/v1", "Event", "nc c"),
+    ("policy/v1", "PodDisruptionBudget", "nc"),
+    ("apps/v1", "Deployment", "nc c"),
+    ("v1", "LimitRange", "nc n"),
+    ("discovery.k8s.io/v1", "EndpointSlice", "nc n"),
+    ("v1", "Pod", "nc cn"),
+    ("apps/v1", "ControllerRevision", "nc cn"),
+    ("apps/v1", "ReplicaSet", "nc nc"),
+    ("v1", "Node", "nc nc"),
+    ("v1", "PersistentVolume", "nc nn"),
+    ("rbac.authorization.k8s.io/v1", "ClusterRole", "nc nnc"),
+    ("example.com/v1", "Widget", "nc c"),
+]
 
 
-@pytest.mark.parametrize(("kind", "told"), [(kind, told) for kind, (_, told) in KINDS.items()])
-def test_how_often_kinds_tell_of_changed_metadata(kind: str, told: str) -> None:
+@pytest.mark.parametrize(("api_version", "kind", "told"), KINDS)
+def test_how_often_kinds_tell_of_changed_metadata(api_version: str, kind: str, told: str) -> None:
     """n: as of a new object, whose finalizers count; c: as of a changed one, whose uid stays."""
     namespaced = kind not in ("Node", "PersistentVolume", "ClusterRole")
     old = {"name": "a", "uid": "u", "resourceVersion": "1", **({"namespace": "x"} if namespaced else {})}
     new = {**old, "uid": "v", "finalizers": ["a.b/"]}
-    group, _, version = KINDS[kind][0].rpartition("/")
+    group, _, version = api_version.rpartition("/")
     strategy = replace(strategy_for(GVK(group, version, kind)), validate_update=lambda _new, _old: [])
     found = validate_update(strategy, {"metadata": new}, {"metadata": old}, namespaced=namespaced)
     by_field = {"metadata.uid": "c", "metadata.finalizers": "n"}
@@ -202,3 +204,22 @@ def test_prefixes_of_changed_objects_are_held_to_the_rules_of_their_kinds_names(
         strategy = replace(strategy_for(GVK("apps", "v1", kind)), validate_update=lambda _new, _old: [])
         found = validate_update(strategy, {"metadata": new}, {"metadata": old}, namespaced=True)
         assert [fault.field for fault in found] == fields
+
+
+@pytest.mark.parametrize(
+    ("group", "kind", "first", "then"),
+    [
+        ("policy", "PodDisruptionBudget", ["spec"], ["metadata.labels"]),
+        ("", "Event", ["spec"], ["metadata.labels"]),
+        ("apps", "Deployment", ["metadata.labels", "spec"], ["metadata.labels"]),
+    ],
+)
+def test_some_kinds_look_at_new_metadata_only_where_all_else_is_fine(
+    group: str, kind: str, first: list[str], then: list[str]
+) -> None:
+    obj = {"metadata": {"name": "a", "namespace": "x", "labels": {"a": "/"}}}
+    strategy = strategy_for(GVK(group, "v1", kind))
+    broken = replace(strategy, validate=lambda _obj: [required("spec")])
+    held = replace(strategy, validate=lambda _obj: [])
+    assert [fault.field for fault in validate_create(broken, obj, namespaced=True)] == first
+    assert [fault.field for fault in validate_create(held, obj, namespaced=True)] == then

@@ -96,8 +96,12 @@ def _finalizers(strategy: Strategy, obj: Object) -> list[FieldError]:
 
 
 def validate_create(strategy: Strategy, obj: Object, *, namespaced: bool) -> list[FieldError]:
-    """Return every fault of a new object: its metadata's first, then its own."""
+    """Return every fault of a new object: its metadata's first, then its own; or its metadata's alone."""
+    if strategy.metadata_after and (own := strategy.validate(obj)):
+        return own
     faults = meta_validation.validate_meta(obj, namespaced=namespaced, validate_name=strategy.validate_name)
+    if strategy.metadata_after:
+        return faults
     return faults + _finalizers(strategy, obj) + strategy.validate(obj)
 
 

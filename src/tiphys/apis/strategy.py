@@ -79,6 +79,8 @@ class Strategy:
     is told once more for each."""
     status_metadata_checks: tuple[MetadataCheck, ...] = (AS_CHANGED,)
     """The same for writes of the status."""
+    metadata_after: bool = False
+    """The kind's own rules say nothing of a new object's metadata: it is looked at where they hold."""
     validate_name: Callable[[str], list[str]] | None = None
     """Texts of what is wrong with a name; None: DNS subdomain."""
     warnings: Callable[[Object, Object | None], list[str]] = _no_warnings

@@ -204,6 +204,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         _core("Event"),
+        metadata_after=True,
         metadata_checks=(),
         default=objects.default_event,
         validate=events.validate_event,
@@ -214,7 +215,6 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         GVK("events.k8s.io", "v1", "Event"),
-        metadata_checks=(),
         default=objects.default_event,
         validate=events.validate_new_event,
         validate_update=events.validate_new_event_update,

@@ -87,6 +87,7 @@ def validate_budget_status(new: Object, _old: Object) -> list[FieldError]:
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK("policy", "v1", "PodDisruptionBudget"),
+        metadata_after=True,
         metadata_checks=(),
         status_metadata_checks=(),
         default=default_budget,
