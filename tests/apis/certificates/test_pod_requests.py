@@ -76,6 +76,14 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         keyed(EDWARDS, b"x" * 64),
         [f"spec.proofOfPossession: Invalid value: {UNPROVEN}"],
     ),
+    "with a signed wrong text": (
+        keyed(EDWARDS, EDWARDS.sign(b"other")),
+        [f"spec.proofOfPossession: Invalid value: {UNPROVEN}"],
+    ),
+    "with a long key": (
+        request(stubPKCS10Request=None, pkixPublicKey=encoded(bytes(10241))),
+        ["spec.pkixPublicKey: Too long: may not be more than 10240 bytes"],
+    ),
     "on another curve": (
         keyed(CURVE, b""),
         [
@@ -129,6 +137,13 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
 @pytest.mark.parametrize(("obj", "expected"), CASES.values(), ids=CASES)
 def test_new(obj: dict[str, Any], expected: list[str]) -> None:
     assert [str(fault) for fault in REQUEST.validate(obj)] == expected
+
+
+def test_a_day_is_asked_for_by_default() -> None:
+    for asked, expected in ((None, 86400), (3600, 3600)):
+        obj = request(maxExpirationSeconds=asked)
+        REQUEST.default(obj)
+        assert obj["spec"]["maxExpirationSeconds"] == expected
 
 
 def test_a_request_stays() -> None:

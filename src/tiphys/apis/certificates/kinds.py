@@ -5,9 +5,11 @@ from __future__ import annotations
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.certificates import pod_request, validation
 from tiphys.apis.certificates.conditions import keep_conditions
+from tiphys.apis.defaulting import fill_optional, section
 from tiphys.apis.strategy import AS_CHANGED, AS_NEW, Strategy
 
 _GROUP = "certificates.k8s.io"
+_DAY_S = 86_400
 
 
 def prepare_request(obj: Object) -> None:
@@ -22,6 +24,11 @@ def prepare_request_update(new: Object, old: Object) -> None:
 
 def _decisions_stay(new: Object, old: Object) -> None:
     keep_conditions(new, old, "Approved", "Denied")
+
+
+def default_pod_request(obj: Object) -> None:
+    """A pod's certificate is good for a day, if nothing else is asked for."""
+    fill_optional(section(obj, "spec"), "maxExpirationSeconds", _DAY_S)
 
 
 STRATEGIES: tuple[Strategy, ...] = (
@@ -48,6 +55,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         GVK(_GROUP, "v1beta1", "PodCertificateRequest"),
+        default=default_pod_request,
         prepare_create=prepare_request,
         validate=pod_request.validate_pod_request,
         validate_update=pod_request.validate_pod_request_update,
