@@ -201,3 +201,22 @@ def test_an_object() -> None:
         '  creationTimestamp: "2026-11-27T18:58:36Z"\n  labels:\n    "1": "y"\n  name: a\n'
         "  resourceVersion: \"253\"\nrules:\n- '*'\n- {}\n- []\n"
     )
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ["a", "app", "app.kubernetes.io/name", "apple"],
+        ["app-x", "app1", "apple"],
+        ["cpu", "cpu2", "cpu10", "cpuset"],
+        ["B", "a"],
+        ["x2", "x02", "x10", "x100"],
+        ["x100", "x101", "x1001"],
+        ["v1-a", "v1a"],
+        ["1" * 5000, "2" * 5000],
+    ],
+    ids=lambda keys: keys[0][:8],
+)
+def test_keys_are_written_in_the_order_of_their_numbers(keys: list[str]) -> None:
+    written = go_yaml.dump(dict.fromkeys(reversed(keys), 1))
+    assert list(go_yaml.load(written)[0]) == keys

@@ -21,7 +21,7 @@ import yaml
 from yaml.composer import ComposerError
 from yaml.scanner import ScannerError
 
-from tiphys.apimachinery import go_text
+from tiphys.apimachinery import go_key_order, go_text
 from tiphys.apimachinery.go_yaml import YamlError
 
 _MAX_NODES: Final = 400_000
@@ -65,7 +65,9 @@ def load(body: bytes | str) -> tuple[Any, list[str]]:
 
 def dump(value: Any) -> str:
     """See ``go_yaml.dump``."""
-    text: str = yaml.dump(value, Dumper=_Dumper, default_flow_style=False, allow_unicode=True)
+    text: str = yaml.dump(
+        value, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False
+    )
     return text
 
 
@@ -124,6 +126,12 @@ def _represent_text(dumper: _Dumper, value: str) -> yaml.ScalarNode:
     return dumper.represent_scalar(f"{_TAG}str", value, _style(value))
 
 
+def _represent_map(dumper: _Dumper, value: dict[str, Any]) -> yaml.MappingNode:
+    return dumper.represent_mapping(
+        f"{_TAG}map", {key: value[key] for key in go_key_order.in_order(tuple(value))}
+    )
+
+
 def _style(text: str) -> str | None:
     """Return how a text is written: by lines, in quotes where it looks like something else, or as it is."""
     if "\n" in text:
@@ -133,6 +141,7 @@ def _style(text: str) -> str | None:
 
 
 _Dumper.add_representer(str, _represent_text)
+_Dumper.add_representer(dict, _represent_map)
 for _type in (int, float):
     _Dumper.add_representer(_type, _represent_number)
 
