@@ -61,6 +61,7 @@ from tiphys.controllers.storageprotection.controller import (
     PvcProtectionController,
     PvProtectionController,
 )
+from tiphys.controllers.storageversionmigrator.controller import StorageVersionMigrator
 from tiphys.controllers.tainteviction.controller import TaintEvictionController
 from tiphys.controllers.tokens.controller import ServiceAccountTokenController
 from tiphys.controllers.ttl.controller import TtlController
@@ -114,6 +115,7 @@ CONTROLLERS: tuple[type, ...] = (
     ResourceClaimController,
     PodGarbageCollector,
     ValidatingAdmissionPolicyStatusController,
+    StorageVersionMigrator,
     GarbageCollector,
 )
 

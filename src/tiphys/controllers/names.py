@@ -7,7 +7,10 @@ from typing import Final
 OFF_BY_DEFAULT: Final = ("bootstrap-signer-controller", "token-cleaner-controller")
 """Run only when they are named: ``*`` does not mean them."""
 
-GATES: Final = {"podgroup-protection-controller": "GenericWorkload"}
+GATES: Final = {
+    "podgroup-protection-controller": "GenericWorkload",
+    "storage-version-migrator-controller": "StorageVersionMigrator",
+}
 """Run only while a feature gate is on."""
 
 ALIASES: Final = {
@@ -50,6 +53,7 @@ ALIASES: Final = {
     "clusterrole-aggregation": "clusterrole-aggregation-controller",
     "pvc-protection": "persistentvolumeclaim-protection-controller",
     "pv-protection": "persistentvolume-protection-controller",
+    "storage-version-migrator": "storage-version-migrator-controller",
     "ttl-after-finished": "ttl-after-finished-controller",
     "root-ca-certificate-publisher-controller": "root-ca-certificate-publisher",
     "root-ca-cert-publisher": "root-ca-certificate-publisher",
@@ -65,8 +69,7 @@ ELSEWHERE: Final = frozenset(
     | {"cloud-node-lifecycle"}
     | {"kube-apiserver-serving-clustertrustbundle-publisher-controller"}
     | {"kube-apiserver-serving-clustertrustbundle-publisher", "selinux-warning-controller"}
-    | {"storageversion-garbage-collector-controller", "storage-version-gc", "storage-version-migrator"}
-    | {"storage-version-migrator-controller"}
+    | {"storageversion-garbage-collector-controller", "storage-version-gc"}
     | {"podcertificaterequest-cleaner-controller"}
 )
 """Upstream's that are part of another controller here, or not built: naming them changes nothing."""

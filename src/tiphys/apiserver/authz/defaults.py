@@ -25,7 +25,18 @@ _GATED: Final[Mapping[str, tuple[str, tuple[Mapping[str, Any], ...]]]] = {
             },
             {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
         ),
-    )
+    ),
+    "storage-version-migrator-controller": (
+        "StorageVersionMigrator",
+        (
+            {"apiGroups": ["*"], "resources": ["*"], "verbs": ["create", "list", "patch"]},
+            {
+                "apiGroups": ["storagemigration.k8s.io"],
+                "resources": ["storageversionmigrations/status"],
+                "verbs": ["update"],
+            },
+        ),
+    ),
 }
 """Controllers that need a feature gate: its name, and what they may do."""
 
