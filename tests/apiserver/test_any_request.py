@@ -25,10 +25,10 @@ ALLOWED = {503, 504}
 """There is no kubelet and no extension server here, and revisions may be asked for that are yet to come."""
 AS_UPSTREAM = (
     b'"message":"failed to create typed patch object', b'"message":"failed to convert new object',
-    b" does not contain declared merge key: ",
+    b" does not contain declared merge key: ", b"expected a map[string]interface {}, but received a ",
 )  # fmt: skip
 """What upstream answers with 500 as well: an applied object that its schema, or its type, cannot hold, and
-items of a strategic merge patch that do not say which they mean."""
+items of a strategic merge patch that are none, or do not say which they mean."""
 STREAMS = ("/log", "/exec", "/attach", "/portforward", "/proxy")
 TYPES = (
     "application/json", "application/yaml", "application/json-patch+json", "application/merge-patch+json",
