@@ -1,11 +1,16 @@
 """Lines of any length and cut become events; ERROR events become exceptions."""
 
+import asyncio
+from contextlib import suppress
+
 import orjson
 import pytest
 
 from tiphys.apimachinery.errors import Expired
-from tiphys.client.transport import TransportError
+from tiphys.client.inprocess import InProcessTransport
+from tiphys.client.transport import Call, TransportError
 from tiphys.client.watch import decode_event, read_events, read_lines
+from tiphys.wire.message import Response
 
 
 async def pieces(*chunks):
@@ -25,6 +30,51 @@ async def pieces(*chunks):
 )
 async def test_read_lines(chunks, lines):
     assert [line async for line in read_lines(pieces(*chunks))] == lines
+
+
+class Chunk(bytes):
+    """Says when it goes."""
+
+    def __del__(self):
+        self.gone.append(True)
+
+
+async def once(gone):
+    """Give one chunk of a line, and then nothing for ever."""
+    chunk = Chunk(b"line\n")
+    chunk.gone = gone
+    yield chunk
+    del chunk
+    await asyncio.Event().wait()
+
+
+async def is_let_go(lines, gone):
+    """Read a line and wait for the next one: is the chunk gone then?"""
+    assert b"line" in await anext(lines)
+    waiting = asyncio.ensure_future(anext(lines))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    was_gone = gone == [True]
+    waiting.cancel()
+    with suppress(asyncio.CancelledError):
+        await waiting
+    return was_gone
+
+
+async def test_an_idle_watch_keeps_nothing_of_what_it_read():
+    gone = []
+    assert await is_let_go(read_lines(once(gone)), gone)
+
+
+async def test_nor_does_the_way_to_a_server_in_the_same_process():
+    gone = []
+
+    async def handler(request):
+        return Response(stream=once(gone))
+
+    async with InProcessTransport(handler).stream(Call("GET", "/")) as stream:
+        assert await is_let_go(stream.chunks, gone)
 
 
 async def test_read_events_skips_blank_lines():

@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.wire.test_server import CLOSE, DEADLINE_S, App, get, running, split, talk
 
+from tiphys.wire.message import Request, Response
 from tiphys.wire.server import Server, ServerLimits, serve
 
 
@@ -36,6 +37,32 @@ async def test_failing_stream_is_cut_without_its_last_chunk(caplog: pytest.LogCa
             assert not (await reader.read()).endswith(b"0\r\n\r\n")
         writer.close()
     assert "stream failed path=/fails" in caplog.text
+
+
+async def test_an_idle_stream_keeps_nothing_of_what_it_sent() -> None:
+    gone = asyncio.Event()
+
+    class Chunk(bytes):
+        """Says when it goes."""
+
+        def __del__(self) -> None:
+            gone.set()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield Chunk(b"%070000d first" % 1)
+        await asyncio.Event().wait()
+
+    async def app(request: Request) -> Response:
+        return Response(200, {}, stream=pieces())
+
+    async with running(app) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1 << 20)
+        writer.write(get("/"))
+        await reader.readuntil(b" first")
+        await gone.wait()
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 async def test_slow_reader_holds_the_stream_back() -> None:

@@ -81,6 +81,7 @@ async def _pieces(response: Response) -> AsyncGenerator[bytes, None]:
     if response.stream is not None:
         async for chunk in response.stream:
             yield chunk
+            chunk = b""  # an idle stream keeps nothing of what it sent
             await asyncio.sleep(0)
 
 

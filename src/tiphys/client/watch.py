@@ -41,6 +41,7 @@ async def read_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         for line in rest[:-1]:
             yield line
         parts = [rest[-1]] if rest[-1] else []
+        chunk, rest = b"", []  # an idle watch keeps nothing of what it read
     if parts:
         yield b"".join(parts)
 

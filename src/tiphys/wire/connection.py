@@ -330,6 +330,7 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
                     return
                 if chunk:
                     self._transport.write(self._owner.framed(chunk) if chunked else chunk)
+                chunk = b""  # an idle stream keeps nothing of what it sent
                 if self._paused:
                     await self.drain()
             whole = True

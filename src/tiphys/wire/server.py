@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES: Final = 3 * 1024 * 1024
 MAX_STREAMS: Final = 100
 _READ_BYTES: Final = 128 * 1024
+_SHARED_BYTES: Final = 64 * 1024
 _SWEEP_S: Final = 1.0
 _LOOK_S: Final = 0.05
 
@@ -88,9 +89,12 @@ class Server:
 
     def framed(self, chunk: bytes) -> bytes:
         """Return a chunk of a stream in HTTP's framing: once, where many connections send the same."""
-        if chunk is not self._chunk:
-            self._chunk, self._framed = chunk, b"%x\r\n%b\r\n" % (len(chunk), chunk)
-        return self._framed
+        if chunk is self._chunk:
+            return self._framed
+        framed = b"%x\r\n%b\r\n" % (len(chunk), chunk)
+        if len(framed) <= _SHARED_BYTES:  # an event; larger ones are what one watch begins with
+            self._chunk, self._framed = chunk, framed
+        return framed
 
     async def listen(self, host: str, port: int = 0, *, ssl_context: ssl.SSLContext | None = None) -> socket:
         """Accept connections on an address and return its socket. Port 0 takes a free one. Raises OSError."""

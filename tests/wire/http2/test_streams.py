@@ -105,6 +105,25 @@ async def test_a_push_that_no_window_takes_is_the_tasks() -> None:
         write(b"x")
 
 
+async def test_an_idle_stream_keeps_nothing_of_what_it_sent() -> None:
+    gone: list[bool] = []
+
+    class Chunk(bytes):
+        """Says when it goes."""
+
+        def __del__(self) -> None:
+            gone.append(True)
+
+    peer, streams, (one,) = watching()
+    await settle()
+    streams[0].queue.put_nowait(Chunk(b"first"))
+    await settle()
+    assert peer.answer(one).body == b"first"
+    assert gone
+    peer.lose()
+    await settle()
+
+
 async def test_a_stream_that_fails_is_cut() -> None:
     class Broken(Chunks):
         async def __anext__(self) -> bytes:

@@ -81,6 +81,7 @@ class Bucket:
         self._keys = KeyOrder()
         self._ring: deque[BucketEvent] = deque()
         self._ring_bytes = 0
+        self._aged = 0
         self._indexes: dict[str, dict[str, set[str]]] = {}
         self.pages = Pages(kept)
         self._wholes: dict[str, tuple[Entry, ...]] = {}
@@ -93,6 +94,15 @@ class Bucket:
             self.has_fields = any(known.selectable_fields for known in self._rows)
             for entry in self.entries.values():
                 entry.forget_fields()
+
+    def let_go(self) -> None:
+        """Keep nothing: entries that somebody holds still know their bucket, and it would know the rest."""
+        self._rows, self._form, self.loaded = [], None, False
+        self.entries, self._keys, self._indexes = {}, KeyOrder(), {}
+        self._ring.clear()
+        self._ring_bytes = 0
+        self._wholes.clear()
+        self.pages.clear()
 
     def read_fields(self, obj: Object) -> dict[str, str]:
         """Read the selectable fields that any row of this bucket has."""
@@ -231,9 +241,20 @@ class Bucket:
         if event.previous is not None:
             self._ring_bytes += event.weight
         while len(ring) > RING_EVENTS or self._ring_bytes > RING_BYTES:
-            oldest = ring.popleft()
-            self._ring_bytes -= oldest.weight
-            self.floor = oldest.revision
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        oldest = self._ring.popleft()
+        self._ring_bytes -= oldest.weight
+        self.floor = oldest.revision
+
+    def age(self) -> None:
+        """Drop the events that were there at the call before: who still wants them reads the store's log."""
+        ring = self._ring
+        while ring and ring[0].revision <= self._aged:
+            self._drop_oldest()
+        if ring:
+            self._aged = ring[-1].revision
 
     def revisions(self) -> list[tuple[str, int]]:
         """Return every key with its revision, in order."""

@@ -28,6 +28,8 @@ from tiphys.storage.base import Compacted, Delete, Event, Put, Store, StoreUnava
 
 _CATCH_UP_S: Final = 3.0
 _RETRY_S: Final = 0.5
+_FRESH_S: Final = 75.0
+"""Events stay in memory so long at least, at most twice as long: watches that broke come back within it."""
 
 
 class Hint(NamedTuple):
@@ -70,6 +72,7 @@ class Feed:
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._unsubscribe: Callable[[], None] | None = None
         self._following: asyncio.Task[None] | None = None
+        self._ageing: asyncio.TimerHandle | None = None
         self._confirm_store: Callable[[], Awaitable[None]] | None = getattr(store, "confirm", None)
         self._seal = cast("Seal", store) if hasattr(store, "unseal") else None
 
@@ -84,6 +87,7 @@ class Feed:
             self.alone = True
         else:
             self._following = asyncio.get_running_loop().create_task(self._follow())  # parent: close
+        self._age()
 
     async def close(self) -> None:
         """End every watch and stop following. The store is its owner's to close. Idempotent."""
@@ -94,8 +98,15 @@ class Feed:
             self._following.cancel()
             await asyncio.wait([self._following])
             self._following = None
+        if self._ageing is not None:
+            self._ageing.cancel()
         self._reset()
         self.kept.close()
+
+    def _age(self) -> None:
+        for bucket in self.buckets.values():
+            bucket.age()
+        self._ageing = asyncio.get_running_loop().call_later(_FRESH_S, self._age)
 
     @property
     def revision(self) -> int:
@@ -206,8 +217,28 @@ class Feed:
                     raise ServiceUnavailable("the cache begins anew; try again")
                 bucket.load(found.records, found.revision)
                 bucket.counts.stored.add(len(found.records), len(found.records))
+            # Definitions of custom kinds bring new rows with each change: the last one of a version counts.
+            self._unlearn(resource)
             self.known[id(resource)] = (resource, bucket)
             return bucket
+
+    def forget(self, resource: Resource) -> None:
+        """Let go of a version that is no longer served, and with the last one of all that its kind keeps.
+
+        Watches of it are to be ended before.
+        """
+        self._unlearn(resource)
+        prefix = resource.storage_prefix
+        if all(row.storage_prefix != prefix for row, _ in self.known.values()):
+            bucket = self.buckets.pop(prefix, None)
+            if bucket is not None:
+                bucket.let_go()
+
+    def _unlearn(self, resource: Resource) -> None:
+        """Forget every row of a version."""
+        for at, (row, _) in list(self.known.items()):
+            if row.gvr == resource.gvr:
+                del self.known[at]
 
     async def caught_up_or_refuse(self, wanted: int) -> None:
         """Wait for a revision that may come. Raises Timeout ("too large") where it cannot."""

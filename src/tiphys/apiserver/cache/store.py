@@ -7,7 +7,7 @@ store.
 from __future__ import annotations
 
 import builtins
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -83,11 +83,12 @@ class CachedStore:
         self._outbox.close()
 
     def end_watches(self, resource: Resource) -> None:
-        """End the watches of a kind that is no longer served."""
+        """End the watches of a kind that is no longer served; nothing of it is kept."""
         bucket = self._feed.buckets.get(resource.storage_prefix)
         if bucket is not None:
             for watcher in list(bucket.watchers):
                 watcher.end()
+        self._feed.forget(resource)
 
     @property
     def revision(self) -> int:
@@ -291,10 +292,8 @@ class CachedStore:
         current = self.revision
         try:
             if initial:
-                live = select(bucket.candidates(selection, bucket.root(selection)), selection, 0)
-                bucket.counts.initial += len(live)
-                for at in range(0, len(live), _INITIAL_BATCH):
-                    yield [change("ADDED", entry) for entry in live[at : at + _INITIAL_BATCH]]
+                for batch in _present(bucket, selection):
+                    yield batch
                 if bookmarks:
                     yield [bookmark(resource, current, initial_end=True)]
                 wanted = current
@@ -305,12 +304,14 @@ class CachedStore:
                     async for batch in replayed:
                         yield batch
             watcher.live = wanted <= current
+            batch = []
             while batch := await watcher.next():
                 if not watcher.live:
                     watcher.live = batch[-1].revision >= wanted
                     batch = [one for one in batch if one.revision > wanted - (one.cached is None)]
                 if batch:
                     yield batch
+                batch = []  # while it waits, a watch keeps nothing of what it told
         finally:
             bucket.counts.cut += watcher.too_slow
             bucket.watchers.remove(watcher)
@@ -427,6 +428,14 @@ class CachedStore:
         if entry is not None and entry.revision == revision:
             return entry
         return bucket.entry_of(Record(put.key, put.value, revision, 0, put.lease), written_here=True)
+
+
+def _present(bucket: Bucket, selection: Selection) -> Iterator[builtins.list[Change]]:
+    """Yield what there is, as a watch that begins with it is told."""
+    live = select(bucket.candidates(selection, bucket.root(selection)), selection, 0)
+    bucket.counts.initial += len(live)
+    for at in range(0, len(live), _INITIAL_BATCH):
+        yield [change("ADDED", entry) for entry in live[at : at + _INITIAL_BATCH]]
 
 
 def _key(resource: Resource, namespace: str, name: str) -> str:

@@ -219,6 +219,7 @@ class CustomStore:
                     batch = judge.told(await self._changes(batch, resource))
                 if batch:
                     yield batch
+                batch = []  # while it waits, a watch keeps nothing of what it told
 
     async def _learn(self, judge: _Judge, row: Resource, selection: Selection, version: str) -> None:
         """Find out what a watch from a past moment has been told of already."""

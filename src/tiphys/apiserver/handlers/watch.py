@@ -185,6 +185,7 @@ async def _stream(
                     yield frame
             else:
                 yield b"".join(frames)
+            batch, frames = [], []  # while it waits, a watch keeps nothing of what it told
     except StatusError as error:
         yield encoder.failure(error) if encoder is not None else _line("ERROR", error.to_status())
     finally:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from tiphys.apimachinery.errors import Expired
 from tiphys.apimachinery.resource import Resource
-from tiphys.apiserver.registry.objects import Cached, ObjectStore, Selection
+from tiphys.apiserver.registry.objects import Cached, Change, ObjectStore, Selection
 
 OnChange = Callable[[Cached | None, Cached | None], None]
 """(old, new): new is None for a deletion."""
@@ -49,13 +49,17 @@ class Feed:
     async def _follow(self) -> None:
         changes = self._store.watch(self._resource, Selection(), resource_version=str(self._revision))
         async for batch in changes:
-            for change in batch:
-                self._revision = change.revision
-                if change.cached is None:
-                    continue
-                key = change.cached.key
-                if change.type == "DELETED":
-                    self._on_change(self._known.pop(key, change.cached), None)
-                else:
-                    self._on_change(self._known.get(key), change.cached)
-                    self._known[key] = change.cached
+            self._take(batch)
+            batch = []  # between events nothing is kept of those that were
+
+    def _take(self, batch: list[Change]) -> None:
+        for change in batch:
+            self._revision = change.revision
+            if change.cached is None:
+                continue
+            key = change.cached.key
+            if change.type == "DELETED":
+                self._on_change(self._known.pop(key, change.cached), None)
+            else:
+                self._on_change(self._known.get(key), change.cached)
+                self._known[key] = change.cached

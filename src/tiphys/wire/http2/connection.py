@@ -361,6 +361,7 @@ class Http2Connection(Receiver, asyncio.BufferedProtocol):
                 if stream.closed:
                     return
                 sender.data(stream, chunk)
+                chunk = b""  # an idle stream keeps nothing of what it sent
                 if stream.queue or sender.paused:
                     await sender.drain(stream)
             code = ErrorCode.NO_ERROR
