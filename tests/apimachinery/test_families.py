@@ -110,6 +110,29 @@ def test_lines_are_those_of_go() -> None:
     )
 
 
+def test_families_and_series_are_in_the_order_of_go() -> None:
+    """Families by name, series by their labels' values, with labels in the order of their names."""
+    counts = CounterMetricFamily("b", "text", labels=["z", "a"])
+    for values in (("1", "2"), ("9", "10"), ("1", "1")):
+        counts.add_metric(values, 1)
+    spread = HistogramMetricFamily("b_sizes", "text", labels=["x"])
+    for value in ("2", "10"):
+        spread.add_metric([value], BUCKETS, 7)
+    levels = GaugeMetricFamily("a", "text", 1)
+    told = text_of([spread, counts, levels]).decode().splitlines()
+    found = [line.rpartition(" ")[0] for line in told if not line.startswith("#")]
+    assert [line for line in found if "bucket" not in line] == [
+        "a",
+        *(f'b_sizes_{part}{{x="{x}"}}' for x in ("10", "2") for part in ("sum", "count")),
+        *(f'b_total{{a="{a}",z="{z}"}}' for a, z in (("1", "1"), ("10", "9"), ("2", "1"))),
+    ]
+    bounds = [line for line in found if "bucket" in line]
+    assert bounds == [f'b_sizes_bucket{{x="{x}",le="{le}"}}' for x in ("10", "2") for le, _ in BUCKETS]
+    assert len(spread.samples) == 8
+    again = text_of([levels, counts, spread]).decode().splitlines()
+    assert again == told, "whether or not somebody has looked at its samples"
+
+
 def test_the_kind_of_text_is_told_as_prometheus_does() -> None:
     assert families.CONTENT_TYPE == "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"
 

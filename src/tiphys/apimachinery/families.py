@@ -3,7 +3,7 @@
 Owns: the kinds of families, the registry that a process or a server collects them from, and the text format.
 Prometheus' own library would do the same, but brings an HTTP client and server and the parser of mail along:
 5 MB in each of our processes and a twentieth of their start. The text is that of the library for Go, which
-upstream's components have: ``1`` and not ``1.0``, ``le`` behind the other labels.
+upstream's components have: ``1`` and not ``1.0``, ``le`` behind the other labels, everything in order.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class Metric:
         self._samples = samples
 
     def lines(self) -> Iterator[str]:
-        """Yield the text of the samples."""
-        for name, labels, value in self.samples:
+        """Yield the text of the samples, in the order of their labels' values."""
+        for name, labels, value in sorted(self.samples, key=lambda one: _place(one.labels)):
             shown = f"{{{_labels_text(labels)}}}" if labels else ""
             yield f"{name}{shown} {number_text(value)}\n"
 
@@ -139,7 +139,7 @@ class HistogramMetricFamily(Metric):
         if self._samples:
             yield from super().lines()
             return
-        for own, buckets, sum_value in self._rows:
+        for own, buckets, sum_value in sorted(self._rows, key=lambda row: _place(row[0])):
             text = _labels_text(own)
             shown, begun = (f"{{{text}}}", f"{text},") if text else ("", "")
             bucket = f'{self.name}_bucket{{{begun}{_BOUND}="'
@@ -184,15 +184,24 @@ class Registry:
 
 
 def text_of(families: Iterable[Metric]) -> bytes:
-    """Return what Prometheus scrapes of these; a family that has nothing to show is not told of."""
-    return "".join([_text(family) for family in families]).encode()
+    """Return what Prometheus scrapes of these by their names; one that has nothing to show is not told of."""
+    return "".join([_text(family) for family in sorted(families, key=_full_name)]).encode()
+
+
+def _full_name(family: Metric) -> str:
+    return family.name + family.ending
+
+
+def _place(labels: Mapping[str, str]) -> list[str]:
+    """Return what a series is put in order by: its values, by the names of their labels; bounds stay put."""
+    return [labels[name] for name in sorted(labels) if name != _BOUND]
 
 
 def _text(family: Metric) -> str:
     lines = "".join(family.lines())
     if not lines:
         return ""
-    name = family.name + family.ending
+    name = _full_name(family)
     text = family.documentation.replace("\\", r"\\").replace("\n", r"\n")
     return f"# HELP {name} {text}\n# TYPE {name} {family.type}\n{lines}"
 

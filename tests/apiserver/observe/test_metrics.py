@@ -343,7 +343,7 @@ async def test_who_gets_no_turn_is_counted_but_not_timed(serving: Any) -> None:
         text = (await api("GET", "/metrics")).raw.decode()
     found = [line for line in text.splitlines() if line.startswith(REQUESTS) and 'code="429"' in line]
     assert [re.findall(r'(?:resource|verb|scope)="([^"]*)"', line) for line in found] == [
-        ["", "", "", "GET"], ["secrets", "cluster", "", "LIST"], ["pods", "cluster", "", "LIST"]
+        ["", "", "", "GET"], ["pods", "cluster", "", "LIST"], ["secrets", "cluster", "", "LIST"]
     ]  # fmt: skip
     timed = [line for line in text.splitlines() if line.startswith("apiserver_request_duration_seconds")]
     assert not [line for line in timed if 'resource="pods",scope="cluster"' in line]
