@@ -9,7 +9,7 @@ from tiphys.apimachinery.clock import FakeClock
 from tiphys.apimachinery.families import Registry
 from tiphys.apiserver.admission.times import AdmissionTimes
 from tiphys.apiserver.admission.webhooks.dispatch import counting
-from tiphys.apiserver.audit import latencies
+from tiphys.apiserver.observe import latencies
 from tiphys.wire.message import Request
 
 NAME = "apiserver_admission_webhook"
@@ -51,7 +51,7 @@ def test_what_happened_is_counted() -> None:
 def test_audited_requests_keep_how_long_webhooks_took() -> None:
     """Those that change objects one after the other, the others at once."""
     clock, request = FakeClock(), Request("POST", "/")
-    latencies.follow(request)
+    latencies.follow(request, clock.monotonic)
     backend = SimpleNamespace(clock=clock, admission=SimpleNamespace(times=AdmissionTimes()))
     call = SimpleNamespace(backend=backend, request=request)
     attributes: Any = SimpleNamespace(call=call, operation="CREATE")

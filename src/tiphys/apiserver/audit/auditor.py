@@ -19,7 +19,6 @@ from tiphys.apimachinery.errors import InternalError, StatusError, Unauthorized
 from tiphys.apimachinery.families import CounterMetricFamily, Metric
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.audit import event as events
-from tiphys.apiserver.audit import latencies
 from tiphys.apiserver.audit.policy import COMPLETE, NONE, PANIC, RECEIVED, STARTED, Policy, Verdict
 from tiphys.apiserver.audit.record import KEY, Record
 from tiphys.apiserver.audit.sinks import Kept, Sink
@@ -27,6 +26,7 @@ from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.attributes import Decision
 from tiphys.apiserver.filters.flights import BadTimeout, is_long_running
 from tiphys.apiserver.filters.requestinfo import RequestInfo
+from tiphys.apiserver.observe import latencies
 from tiphys.wire.lasting import follow, lasts
 from tiphys.wire.message import Request, Response
 
@@ -69,7 +69,7 @@ class Auditor:
     def arrived(self, request: Request, started: float) -> None:
         """Keep the times of a request, which has just come in."""
         request.scope[_STARTED] = started
-        latencies.follow(request)
+        latencies.follow(request, self._clock.monotonic)
 
     def _event(
         self, request: Request, info: RequestInfo, user: User, verdict: Verdict, audit_id: str

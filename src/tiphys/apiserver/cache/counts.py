@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tiphys.apiserver.observe import latencies
 from tiphys.apiserver.observe.metrics import Durations
 
 CREATE: Final = "create"
@@ -87,6 +88,7 @@ class KindCounts:
         if found is None:
             found = self.requests[operation] = Requests()
         found.durations.observe(seconds)
+        latencies.spent(latencies.STORE, seconds)
 
     def failed(self, operation: str) -> None:
         """Count that a request, counted already or about to be, had no answer."""

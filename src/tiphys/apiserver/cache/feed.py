@@ -24,6 +24,7 @@ from tiphys.apiserver.cache.entry import dump, ordered
 from tiphys.apiserver.cache.lanes import Outbox
 from tiphys.apiserver.cache.pages import KeptBytes
 from tiphys.apiserver.cache.watchers import Watchers
+from tiphys.apiserver.observe import latencies
 from tiphys.storage.base import Compacted, Delete, Event, Put, Store, StoreUnavailable
 
 _CATCH_UP_S: Final = 3.0
@@ -180,10 +181,11 @@ class Feed:
         if self.alone:
             return
         try:
-            if self._unsubscribe is not None and self._confirm_store is not None:
-                await self._confirm_store()
-                return
-            present = await self._store.range(bucket.prefix, limit=1)
+            with latencies.spending(latencies.STORE):
+                if self._unsubscribe is not None and self._confirm_store is not None:
+                    await self._confirm_store()
+                    return
+                present = await self._store.range(bucket.prefix, limit=1)
         except StoreUnavailable as error:
             raise ServiceUnavailable(str(error)) from error
         await self.caught_up(present.revision)

@@ -18,6 +18,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.endpoints.call import Call
 from tiphys.apiserver.endpoints.negotiation import JSON, PRETTY_AGENTS, PROTOBUF, YAML, Format, accept_format
+from tiphys.apiserver.observe import latencies
 from tiphys.apiserver.registry import machinery
 from tiphys.apiserver.registry.objects import Cached, Page
 from tiphys.wire.message import Request, Response
@@ -59,6 +60,11 @@ def _format(call: Call, pretty: str, *, watch: bool, transforms: bool, tables: b
 
 def encode(value: Any, form: Format, *, fractions: bool = False) -> tuple[bytes, str]:
     """Return a value's bytes and their content type; ``fractions``: it may hold some."""
+    with latencies.spending(latencies.SERIALIZE):
+        return _encoded(value, form, fractions=fractions)
+
+
+def _encoded(value: Any, form: Format, *, fractions: bool) -> tuple[bytes, str]:
     if form.media_type == PROTOBUF:
         return machinery.encode_protobuf(value), PROTOBUF
     if form.media_type == YAML:
@@ -135,7 +141,9 @@ def respond_cached(call: Call, cached: Cached, status: int = 200) -> Response:
     resource = call.resource
     if form.plain_json and resource.storage == resource.gvk:
         return Response(status, headers_of(call.warnings, JSON), cached.raw + END)
-    return _transformed(call, form, shown_of(call, form, cached), status)
+    with latencies.spending(latencies.TRANSFORM):
+        shown = shown_of(call, form, cached)
+    return _transformed(call, form, shown, status)
 
 
 def respond_object(call: Call, obj: Object, status: int = 200) -> Response:
@@ -175,11 +183,12 @@ def _go_type(resource: Resource, suffix: str) -> str:
 def _transformed(call: Call, form: Format, obj: Object, status: int) -> Response:
     check_form(call, form, is_list=False)
     value: Object = obj
-    if form.transform == "Table":
-        meta = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
-        value = table(call, form, [obj], meta)
-    elif form.transform == "PartialObjectMetadata":
-        value = partial(obj, form.transform_version)
+    with latencies.spending(latencies.TRANSFORM):
+        if form.transform == "Table":
+            meta = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+            value = table(call, form, [obj], meta)
+        elif form.transform == "PartialObjectMetadata":
+            value = partial(obj, form.transform_version)
     body, content_type = encode(value, form, fractions=call.resource.has_fractions)
     return Response(status, headers_of(call.warnings, content_type), body)
 
@@ -236,15 +245,17 @@ def respond_page(call: Call, page: Page) -> Response:
     form, resource = call_format(call), call.resource
     if form.plain_json and resource.storage == resource.gvk:
         head, tail = _around(list_value(call, form, (), list_meta(page)))
-        items = page.joined() if page.joined is not None else b",".join([item.raw for item in page.items])
+        with latencies.spending(latencies.SERIALIZE):
+            items = page.joined() if page.joined is not None else b",".join([item.raw for item in page.items])
         parts = (head, items, tail)
         return Response(200, headers_of(call.warnings, JSON), parts)
     check_form(call, form, is_list=True)
-    if _whole(call, form):
-        objects = [at_version(item, resource) for item in page.items]
-    else:
-        objects = [item.head for item in page.items]
-    value = list_value(call, form, objects, list_meta(page))
+    with latencies.spending(latencies.TRANSFORM):
+        if _whole(call, form):
+            objects = [at_version(item, resource) for item in page.items]
+        else:
+            objects = [item.head for item in page.items]
+        value = list_value(call, form, objects, list_meta(page))
     body, content_type = encode(value, form, fractions=resource.has_fractions)
     return Response(200, headers_of(call.warnings, content_type), body)
 

@@ -15,7 +15,6 @@ from typing import Final
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import InternalError, MethodNotAllowed, NotFound, StatusError, Unauthorized
 from tiphys.apiserver.aggregation.controller import Aggregation
-from tiphys.apiserver.audit import latencies
 from tiphys.apiserver.audit.auditor import Auditor, NotStored
 from tiphys.apiserver.authn import impersonation
 from tiphys.apiserver.authn.attempts import Attempts
@@ -31,6 +30,7 @@ from tiphys.apiserver.filters.flights import BadTimeout, Cut, Flights, is_long_r
 from tiphys.apiserver.filters.requestinfo import RequestInfo, parse
 from tiphys.apiserver.flowcontrol.controller import FlowControl, Gate, Rejected
 from tiphys.apiserver.flowcontrol.levels import Flow, Ticket
+from tiphys.apiserver.observe import latencies
 from tiphys.apiserver.observe.filter_times import FilterTimes
 from tiphys.apiserver.observe.metrics import (
     CODE_OF_UPGRADES,
@@ -268,8 +268,7 @@ class Chain:
         took_s = monotonic() - began
         self._attempts.known(user.name, took_s)
         self._filters.identified(took_s)
-        if self._auditor is not None:
-            latencies.took(request, latencies.AUTHENTICATION, took_s)
+        latencies.spent(latencies.AUTHENTICATION, took_s)
         if user.is_anonymous:
             self._note_stranger(request)
         return user
@@ -298,8 +297,8 @@ class Chain:
             )
             took_s = monotonic() - began
             self._filters.spoke_for(took_s)
+            latencies.spent(latencies.IMPERSONATION, took_s)
             if self._auditor is not None:
-                latencies.took(request, latencies.IMPERSONATION, took_s)
                 self._auditor.impersonated(request, user, bound)
         else:
             self._filters.as_themselves += 1
@@ -330,7 +329,6 @@ class Chain:
         if ticket.waited_s:
             Aside.of(request.scope).waited_s = ticket.waited_s
             self._filters.waited(ticket.waited_s)
-            latencies.took(request, latencies.QUEUE, ticket.waited_s)
         else:
             self._filters.entered += 1
         return ticket
@@ -382,8 +380,8 @@ class Chain:
             raise
         took_s = monotonic() - began
         self._filters.decided(decision, took_s)
+        latencies.spent(latencies.AUTHORIZATION, took_s)
         if self._auditor is not None:
-            latencies.took(request, latencies.AUTHORIZATION, took_s)
             self._auditor.decided(request, decision)
         if not decision.allowed:
             request.scope[_UNCOUNTED] = True
