@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.apiserver.conftest import Api
 
+from tiphys.apimachinery.clock import FakeClock
 from tiphys.apiserver.services.counts import RepairCounts
 from tiphys.apiserver.services.ports import KEY
 from tiphys.storage.base import Delete
@@ -37,7 +38,9 @@ async def test_addresses_and_ports_are_counted(api: Api) -> None:
         await api("POST", f"{SERVICES}?dryRun=All", dry)
     await api.settle()
     now = shown(api, "kube_apiserver_clusterip", "kube_apiserver_nodeport")
-    changes = {name: value - before.get(name, 0.0) for name, value in now.items()}
+    changes = {
+        name: value - before.get(name, 0.0) for name, value in now.items() if "duration" not in name
+    }  # fmt: skip
     # One address was taken for the Service whose port could not be had, and was given back.
     assert changes == {
         f"allocated_ips{RANGE}}}": 2.0, f"available_ips{RANGE}}}": -2.0,
@@ -51,6 +54,30 @@ async def test_addresses_and_ports_are_counted(api: Api) -> None:
     assert (now["allocated_ports"], now["available_ports"]) == (2.0, 2766.0)
     size = 2**20 - 2
     assert now[f"allocated_ips{RANGE}}}"] + now[f"available_ips{RANGE}}}"] == size
+
+
+async def test_how_long_addresses_took(serving: Any) -> None:
+    clock = FakeClock()
+    async with serving(clock=clock) as api:
+        before = shown(api, "kube_apiserver_clusterip")
+        quick = api.server.backend.services.addresses._create
+
+        async def slow(address: str, service: dict[str, Any]) -> bool:
+            clock.advance(0.5)
+            return bool(await quick(address, service))
+
+        api.server.backend.services.addresses._create = slow
+        await api.create(SERVICES, service("a"))
+        await api.create(SERVICES, service("b", clusterIP="10.96.0.77"))
+        assert (await api("POST", SERVICES, service("c", clusterIP="10.96.0.77"))).status == 422
+        now = shown(api, "kube_apiserver_clusterip")
+    name = "allocation_duration_seconds"
+    assert f"{name}_sum{RANGE}}}" not in before
+    assert {key: now[f"{name}_{key}"] for key in (f"sum{RANGE}}}", f"count{RANGE}}}")} == {
+        f"sum{RANGE}}}": 1.0, f"count{RANGE}}}": 2.0
+    }  # fmt: skip
+    bounds = [now[f'{name}_bucket{RANGE},le="{bound}"}}'] for bound in ("0.25", "0.5")]
+    assert bounds == [0.0, 2.0]
 
 
 async def test_what_was_mended_is_counted(api: Api) -> None:

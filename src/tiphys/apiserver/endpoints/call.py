@@ -18,6 +18,7 @@ from tiphys.apis.field_gates import FieldGates
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.filters.requestinfo import RequestInfo
 from tiphys.apiserver.observe.certificate_counts import CertificateCounts
+from tiphys.apiserver.observe.issued_counts import IssuedCounts
 from tiphys.apiserver.observe.metrics import Metrics
 from tiphys.apiserver.observe.stream_counts import StreamCounts
 from tiphys.apiserver.options import ApiServerOptions
@@ -62,6 +63,7 @@ class Backend:
     kept: KeptConnections = field(default_factory=KeptConnections)
     """To webhooks."""
     certificates: CertificateCounts = field(default_factory=CertificateCounts)
+    issued: IssuedCounts = field(default_factory=IssuedCounts)
     queues: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     """By object: who lost a race for it waits here for the next attempt."""
 

@@ -33,6 +33,8 @@ from tiphys.wire.message import Response
 MAX_RETRIES = 10_000
 """Attempts of writes that carry no resourceVersion of their own: as good as until they succeed."""
 
+_SIGNED = "certificatesigningrequests"
+"""Those of whose answers something is counted."""
 _OF_THE_WRITE = ("managedFields", "resourceVersion", "uid")
 
 Produce = Callable[[Object], "Object | Awaitable[Object]"]
@@ -369,7 +371,10 @@ async def _write(call: Call, cached: Cached, new: Object, change: Change) -> Cac
     meta.pop("resourceVersion", None)
     ttl_s = backend.ttl_s(stored)
     made, value = raw_values.stored(call, new, cached)
-    return await _lossless(backend.store.update(stored, made, cached.revision, ttl_s=ttl_s, value=value))
+    written = await _lossless(backend.store.update(stored, made, cached.revision, ttl_s=ttl_s, value=value))
+    if change.subresource == "status" and resource.plural == _SIGNED:
+        backend.issued.written(old, new)
+    return written
 
 
 def _holds_namespace(obj: Object) -> bool:

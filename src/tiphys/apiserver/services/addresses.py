@@ -17,6 +17,7 @@ from tiphys.apimachinery.errors import AlreadyExists, Conflict, InternalError, N
 from tiphys.apimachinery.families import Metric
 from tiphys.apimachinery.meta import Object, new_uid
 from tiphys.apimachinery.resource import Resource
+from tiphys.apiserver.observe.metrics import Durations
 from tiphys.apiserver.registry.objects import Cached, ObjectStore
 from tiphys.apiserver.services import counts
 from tiphys.apiserver.services.ranges import AddressRange
@@ -74,6 +75,8 @@ class AddressAllocator:
         """Every IPAddress, whoever made it."""
         self._taken: Counter[tuple[str, ...]] = Counter()
         self._failed: Counter[tuple[str, ...]] = Counter()
+        self._took: dict[str, Durations] = {}
+        """By range, how long it took to take an address of it."""
 
     def observe_cidr(self, old: Cached | None, new: Cached | None) -> None:
         if new is not None:
@@ -108,22 +111,30 @@ class AddressAllocator:
         """Take this address; returns it in its canonical form. Raises CannotTake."""
         self.check(address)
         parsed = ipaddress.ip_address(address)
-        counted = next(str(one.network) for one in self.ranges() if parsed in one), counts.STATIC
+        network = next(str(one.network) for one in self.ranges() if parsed in one)
+        began = self._clock.monotonic()
         if not await self._create(str(parsed), service):
-            self._failed[counted] += 1
+            self._failed[network, counts.STATIC] += 1
             raise CannotTake("provided IP is already allocated")
-        self._taken[counted] += 1
+        self._count(network, counts.STATIC, began)
         return str(parsed)
 
     async def take_any(self, family: str, service: Object) -> str:
         """Take a free address. Raises InternalError when all ranges are full."""
         for one in self.ranges(family):
+            began = self._clock.monotonic()
             for address in one.candidates(self.known, self._random):
                 if await self._create(address, service):
-                    self._taken[str(one.network), counts.DYNAMIC] += 1
+                    self._count(str(one.network), counts.DYNAMIC, began)
                     return address
             self._failed[str(one.network), counts.DYNAMIC] += 1
         raise InternalError.of("failed to allocate a serviceIP: range is full")
+
+    def _count(self, network: str, scope: str, began: float) -> None:
+        """Count an address that was taken just now."""
+        self._taken[network, scope] += 1
+        times = self._took.setdefault(network, Durations(counts.TIMES))
+        times.observe(self._clock.monotonic() - began)
 
     def any_for_dry_run(self, family: str) -> str:
         """Return what stands for an address that is not really taken: the first one of a range."""
@@ -134,6 +145,7 @@ class AddressAllocator:
     def collect(self) -> Iterator[Metric]:
         """Yield what is counted of addresses."""
         yield from counts.address_families(self.ranges(), self.known, self._taken, self._failed)
+        yield counts.address_times(self._took)
 
     async def _create(self, address: str, service: Object) -> bool:
         try:

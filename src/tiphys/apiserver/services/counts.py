@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, Metric
+from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from tiphys.apiserver.observe.metrics import Durations
 from tiphys.apiserver.services.ranges import AddressRange, PortSet
 
 STATIC: Final = "static"
 """Asked for by number; else it is ``DYNAMIC``."""
 DYNAMIC: Final = "dynamic"
+TIMES: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, float("inf"))
 _ADDRESSES: Final = "kube_apiserver_clusterip_allocator"
 _PORTS: Final = "kube_apiserver_nodeport_allocator"
 _TYPES: Final = {
@@ -45,6 +47,18 @@ def address_families(
     yield from (allocated, free)
     yield _counter(f"{_ADDRESSES}_allocation", "Addresses that were taken.", ("cidr", "scope"), taken)
     yield _counter(f"{_ADDRESSES}_allocation_errors", "Those that could not be.", ("cidr", "scope"), failed)
+
+
+def address_times(took: Mapping[str, Durations]) -> Metric:
+    """Return how long it took to take addresses, by range."""
+    family = HistogramMetricFamily(
+        f"{_ADDRESSES}_allocation_duration_seconds",
+        "[ALPHA] Duration in seconds to allocate a Cluster IP by ServiceCIDR",
+        labels=("cidr",),
+    )
+    for network, times in took.items():
+        times.add_to(family, (network,))
+    return family
 
 
 def port_families(
