@@ -181,14 +181,8 @@ class ApiServer:
         """Return the parts that count for themselves what they do."""
         admission, stored = self.backend.admission, stored_objects(self.objects, self.table)
         found: list[MetricSource] = [self.traffic.collect, admission.collect, self.attempts.collect, stored]
-        found += [self.keys.collect, self.backend.streams.collect, self.backend.certificates.collect]
-        found += [
-            self.backend.issued.collect,
-            build_info,
-            declarative_validation,
-            self._features,
-            self.aggregation.collect,
-        ]
+        found += [self.keys.collect, *self.backend.sources]
+        found += [build_info, declarative_validation, self._features, self.aggregation.collect]
         found += [self.backend.authenticator.collect, self._modes.collect, self._graph_times.collect]
         found += [self.backend.services.collect, self._repair.counts.collect, self.custom.regenerated.collect]
         if hasattr(self.objects, "collect"):

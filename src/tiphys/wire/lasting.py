@@ -16,10 +16,15 @@ def lasts(response: Response) -> bool:
     return response.stream is not None or response.upgrade is not None
 
 
-def follow(response: Response, ended: Callable[[], object]) -> None:
-    """Have something done once when an answer that lasts has ended."""
+def follow(
+    response: Response, ended: Callable[[], object], *, broken: Callable[[], object] | None = None
+) -> None:
+    """Have something done once when an answer that lasts has ended.
+
+    ``broken`` is called before, where a stream did not come to its own end: it failed, or its reader left.
+    """
     if response.stream is not None:
-        response.stream = _Followed(response.stream, ended)
+        response.stream = _Followed(response.stream, ended, broken)
     elif response.upgrade is not None:
         response.upgrade = _upgraded(response.upgrade, ended)
 
@@ -37,9 +42,15 @@ def _upgraded(serve: UpgradeHandler, ended: Callable[[], object]) -> UpgradeHand
 class _Followed:
     """A stream as it is, with something to do once when it has ended: events are pushed past it unseen."""
 
-    def __init__(self, stream: AsyncIterator[bytes], ended: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        stream: AsyncIterator[bytes],
+        ended: Callable[[], object],
+        broken: Callable[[], object] | None = None,
+    ) -> None:
         self._stream = stream
         self._ended: Callable[[], object] | None = ended
+        self._broken = broken
 
     def attach(self, outlet: Outlet) -> None:
         """Hand ``outlet`` on to a stream that has use for it."""
@@ -53,6 +64,10 @@ class _Followed:
     async def __anext__(self) -> bytes:
         try:
             return await anext(self._stream)
+        except StopAsyncIteration:
+            self._broken = None
+            self._end()
+            raise
         except BaseException:
             self._end()
             raise
@@ -68,5 +83,8 @@ class _Followed:
 
     def _end(self) -> None:
         ended, self._ended = self._ended, None
+        broken, self._broken = self._broken, None
+        if broken is not None:
+            broken()
         if ended is not None:
             ended()

@@ -64,5 +64,5 @@ async def pass_through(
 def _ended(backend: Backend, request: Request, code: int, why: str) -> Response:
     """Return the answer to a request that cannot be passed on, and count it."""
     info = parse(request.method, request.path, request.raw_query)
-    backend.metrics.terminated(labels_of(info), code, "aggregator")
+    backend.metrics.ends.terminated(labels_of(info), code, "aggregator")
     return plain_text(code, why)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import aclosing
 
 from tiphys.apimachinery.resource import Resource
-from tiphys.apiserver.authn.user import MASTERS, User
+from tiphys.apiserver.authn.user import APISERVER, MASTERS, User
 from tiphys.apiserver.endpoints.call import Backend, Call
 from tiphys.apiserver.endpoints.params import DeleteOptions
 from tiphys.apiserver.filters.requestinfo import RequestInfo
@@ -16,7 +16,7 @@ from tiphys.apiserver.handlers.delete import delete_quietly
 from tiphys.apiserver.registry.objects import Selection
 from tiphys.wire.message import Request
 
-_USER = User("system:apiserver", groups=(MASTERS,))
+_USER = User(APISERVER, groups=(MASTERS,))
 
 
 async def remove_objects(backend: Backend, row: Resource) -> None:

@@ -18,8 +18,9 @@ from tiphys.apis.field_gates import FieldGates
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.filters.requestinfo import RequestInfo
 from tiphys.apiserver.observe.certificate_counts import CertificateCounts
+from tiphys.apiserver.observe.comparison_times import ComparisonTimes
 from tiphys.apiserver.observe.issued_counts import IssuedCounts
-from tiphys.apiserver.observe.metrics import Metrics
+from tiphys.apiserver.observe.metrics import Metrics, Source
 from tiphys.apiserver.observe.stream_counts import StreamCounts
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.registry.objects import ObjectStore
@@ -63,9 +64,17 @@ class Backend:
     kept: KeptConnections = field(default_factory=KeptConnections)
     """To webhooks."""
     certificates: CertificateCounts = field(default_factory=CertificateCounts)
+    comparisons: ComparisonTimes = field(default_factory=ComparisonTimes)
     issued: IssuedCounts = field(default_factory=IssuedCounts)
     queues: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     """By object: who lost a race for it waits here for the next attempt."""
+
+    @property
+    def sources(self) -> list[Source]:
+        """What is counted here."""
+        return [
+            self.streams.collect, self.certificates.collect, self.issued.collect, self.comparisons.collect
+        ]  # fmt: skip
 
     def ttl_s(self, resource: Resource) -> int:
         """Return how long an object lives after each write of it; 0: until somebody deletes it."""

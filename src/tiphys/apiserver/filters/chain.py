@@ -36,11 +36,13 @@ from tiphys.apiserver.observe.metrics import (
     CODE_OF_UPGRADES,
     COUNTED_PATHS,
     Aside,
+    Labels,
     LongRunning,
     Metrics,
     labels_of,
     settle_all,
 )
+from tiphys.apiserver.observe.request_ends import AFTER_FILTER, AFTER_WRITES
 from tiphys.apiserver.peers.controller import Peers
 from tiphys.apiserver.shortcuts.quickreads import QuickReads
 from tiphys.apiserver.shortcuts.regulars import Passage, Regulars
@@ -53,6 +55,9 @@ _SETTLE_EVERY: Final = 2048
 """So many requests observe their times before these are put into their buckets."""
 _UNCOUNTED: Final = "uncounted"
 """Key in the scope of a request that did not come to who answers it, or that another server answered."""
+
+_OWN: Final = "own"
+"""Key in the scope of a request that an API server has made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +139,7 @@ class Chain:
                 if self._auditor is not None:
                     self._auditor.closed(request)
                 raise
+            self._metrics.ends.timed_out(*(AFTER_FILTER if isinstance(late, Cut) else AFTER_WRITES))
             response = self._failure(late, request, info)
         except Exception as error:
             log.exception("request failed method=%s path=%s", request.method, request.path)
@@ -162,6 +168,8 @@ class Chain:
         passage: Passage | None = request.scope.get("passage")
         if (passage is None or response.status >= 400) and not self._is_counted(request, info, response):
             return
+        if _OWN in request.scope:
+            self._metrics.own_request(_labels(request, info))
         if passage is None and lasts(response):
             self._count_later(info, response, started)
             return
@@ -170,8 +178,7 @@ class Chain:
         if passage is not None and not dry_run and request.method != "PATCH":
             kind = passage.kind
         else:
-            media_type = request.headers.get("content-type", "") if request.method == "PATCH" else ""
-            kind = self._metrics.kind(labels_of(info, dry_run=dry_run, media_type=media_type))
+            kind = self._metrics.kind(_labels(request, info, dry_run=dry_run))
         body = response.body
         size = len(body) if isinstance(body, bytes) and response.stream is None else -1
         self._settle()
@@ -219,7 +226,7 @@ class Chain:
     def _terminated(self, info: RequestInfo, response: Response) -> None:
         """Note a request that was not answered, but ended."""
         if self._known(info) or info.path in self._answered:
-            self._metrics.terminated(labels_of(info), response.status)
+            self._metrics.ends.terminated(labels_of(info), response.status)
 
     async def _serve(self, request: Request, info: RequestInfo) -> Response:
         """Answer a request of whoever may make it, when it is its turn."""
@@ -231,6 +238,8 @@ class Chain:
             regular.seen.count += 1
             if self._auditor is not None:
                 await self._note(self._auditor, request, info, regular.user)
+        if regular.own:
+            request.scope[_OWN] = True
         passage = self._regulars.passage(regular, info)
         if passage is not None:
             request.scope["passage"] = passage
@@ -241,7 +250,7 @@ class Chain:
                 self._regulars.learn(regular, info)
         if again:
             await self._regulars.meet(request)
-            if self._quick is not None:
+            if self._quick is not None and not regular.own:
                 self._quick.learn(request, info)
         return response
 
@@ -355,17 +364,25 @@ class Chain:
             elsewhere = await self._peers.answer(request, info, user)
             if elsewhere is not None:
                 request.scope[_UNCOUNTED] = True
-                return elsewhere
+                return self._passed_on(request, info, elsewhere)
         aggregated = await self._aggregation.answer(request, user)
         if aggregated is not None:
             request.scope[_UNCOUNTED] = True
-            return aggregated
+            return self._passed_on(request, info, aggregated)
         if info.is_resource:
             resource = find_resource(self._backend, info)
-            return await serve(make_call(self._backend, request, info, user, resource))
+            answer = await serve(make_call(self._backend, request, info, user, resource))
+            return self._passed_on(request, info, answer) if info.subresource == "proxy" else answer
         response = await self._nonresource.answer(request)
         if response is None:
             raise NotFound.path()
+        return response
+
+    def _passed_on(self, request: Request, info: RequestInfo, response: Response) -> Response:
+        """Return what another server answered; it is counted where it breaks off."""
+        if request.method != "HEAD":  # whose bodies nobody reads
+            ends = self._metrics.ends
+            follow(response, lambda: None, broken=lambda: ends.aborted(labels_of(info)))
         return response
 
     async def _authorize(self, request: Request, info: RequestInfo, user: User) -> None:
@@ -425,3 +442,8 @@ class Chain:
         if isinstance(error, NotAllowed):
             response.headers["x-content-type-options"] = "nosniff"
         return response
+
+
+def _labels(request: Request, info: RequestInfo, *, dry_run: bool = False) -> Labels:
+    media_type = request.headers.get("content-type", "") if request.method == "PATCH" else ""
+    return labels_of(info, dry_run=dry_run, media_type=media_type)

@@ -357,7 +357,10 @@ async def _write(call: Call, cached: Cached, new: Object, change: Change) -> Cac
     backend, resource = call.backend, call.resource
     stored = backend.table.stored(resource)
     old, meta = cached.object, new["metadata"]
-    if meta_rules.same_content(new, old) and not getattr(cached, "stale", False):
+    began = backend.clock.monotonic()
+    same, path = meta_rules.compare(new, old)
+    backend.comparisons.took(path, backend.clock.monotonic() - began)
+    if same and not getattr(cached, "stale", False):
         return cached
     if change.options.dry_run:
         return machinery.convert(new, resource.gvk)

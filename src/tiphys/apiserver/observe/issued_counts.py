@@ -1,7 +1,7 @@
 """Certificates that clients asked for with a duration, by signer, and those that last as long.
 
-Owns: upstream's ``apiserver_certificates_registry_csr_*``. Called where the status of a CertificateSigningRequest was
-written.
+Owns: upstream's ``apiserver_certificates_registry_csr_*``. Called where the status of a
+CertificateSigningRequest was written.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import parse_qs
@@ -16,6 +17,7 @@ from urllib.parse import parse_qs
 from tiphys.apimachinery import families
 from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from tiphys.apiserver.filters.requestinfo import RequestInfo
+from tiphys.apiserver.observe.request_ends import RequestEnds
 from tiphys.client import exposition
 from tiphys.client.process_figures import ProcessFigures
 
@@ -264,7 +266,8 @@ class Metrics:
         self._deprecated: set[Labels] = set()
         self.field_validations: set[str] = {""}
         """What requests have asked for in ``fieldValidation``."""
-        self._terminated: dict[Labels, int] = {}
+        self.ends = RequestEnds()
+        self._own: Counter[Labels] = Counter()
         self._registry = families.Registry()
         self._registry.register(self)
         self._registry.register(ProcessFigures())
@@ -287,10 +290,9 @@ class Metrics:
         codes = self.kind(labels).codes
         codes[code] = codes.get(code, 0) + 1
 
-    def terminated(self, labels: Labels, code: int, component: str = _COMPONENT) -> None:
-        """Count a request that the server ended in self-defense: what waited or took too long."""
-        key = (labels[0], *labels[2:], component, str(code))
-        self._terminated[key] = self._terminated.get(key, 0) + 1
+    def own_request(self, labels: Labels) -> None:
+        """Count a request that an API server has made."""
+        self._own[labels[0], labels[2], labels[4], labels[5]] += 1
 
     def long_running(self, info: RequestInfo) -> LongRunning:
         """Return where a long request counts itself and what it sends."""
@@ -345,13 +347,16 @@ class Metrics:
         for outdated in self._deprecated:
             outgoing.add_metric(outdated, 1)
         yield outgoing
-        ended = CounterMetricFamily(
-            "apiserver_request_terminations", "[ALPHA] Requests that were ended in self-defense.",
-            labels=[*_LONG_LABELS, "code"],
-        )  # fmt: skip
-        for labels, count in self._terminated.items():
-            ended.add_metric(labels, count)
-        yield ended
+        own = CounterMetricFamily(
+            "apiserver_selfrequest",
+            "[ALPHA] Counter of apiserver self-requests broken out for each verb, API resource and "
+            "subresource.",
+            labels=("verb", "group", "resource", "subresource"),
+        )
+        for labels, count in self._own.items():
+            own.add_metric(labels, count)
+        yield own
+        yield from self.ends.collect()
         yield from self._long_families()
         for source in self.sources:
             yield from source()

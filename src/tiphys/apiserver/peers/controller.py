@@ -21,7 +21,7 @@ import orjson
 from tiphys.apimachinery.errors import ServiceUnavailable
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.resource import Resource as Row
-from tiphys.apiserver.authn.user import AUTHENTICATED, User
+from tiphys.apiserver.authn.user import APISERVER, AUTHENTICATED, User
 from tiphys.apiserver.controlplane.identity import COMPONENT, LABEL, NAMESPACE
 from tiphys.apiserver.endpoints.call import Backend
 from tiphys.apiserver.endpoints.respond import plain_text
@@ -47,7 +47,7 @@ _DISCOVERY: Final = ("/api", "/apis")
 _FETCH_S: Final = 5.0
 _FORM: Final = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 _ACCEPT: Final = f"{_FORM};profile=nopeer,{_FORM},application/json"
-_SELF: Final = User("system:apiserver", uid="system:apiserver", groups=(AUTHENTICATED,))
+_SELF: Final = User(APISERVER, uid=APISERVER, groups=(AUTHENTICATED,))
 _NOWHERE: Final = "Error getting ip and port info of the remote server while proxying"
 
 

@@ -19,7 +19,7 @@ from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.authn import impersonation
 from tiphys.apiserver.authn.attempts import Attempts, Seen
-from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.authn.user import APISERVER, User
 from tiphys.apiserver.authn.x509 import credential_of
 from tiphys.apiserver.authz.attributes import Lasting
 from tiphys.apiserver.endpoints.call import Backend, CallHandler
@@ -64,6 +64,8 @@ class Regular:
     user: User
     seen: Seen
     """Where it is counted that they came."""
+    own: bool = False
+    """Whether it is an API server itself."""
     passages: dict[Key, Passage] = field(default_factory=dict)
 
 
@@ -97,7 +99,8 @@ class Regulars:
         if found is None:
             if len(self._by_user) >= _REGULARS:
                 self._by_user.clear()
-            found = self._by_user[user] = Regular(user, self._attempts.of(user.name, credential_of(user)))
+            seen = self._attempts.of(user.name, credential_of(user))
+            found = self._by_user[user] = Regular(user, seen, own=user.name == APISERVER)
         return found
 
     def known(self, request: Request) -> Regular | None:
