@@ -13,6 +13,7 @@ from tiphys.apimachinery.families import (
     GaugeMetricFamily,
     HistogramMetricFamily,
     Metric,
+    SummaryMetricFamily,
     number_text,
     text_of,
 )
@@ -108,6 +109,25 @@ def test_lines_are_those_of_go() -> None:
         'a_sum{b="2",z="1"} 7\n'
         'a_count{b="2",z="1"} 1.234567e+06\n'
     )
+
+
+def test_lines_of_a_summary() -> None:
+    family = SummaryMetricFamily("a", "text", labels=["z", "b"])
+    family.add_metric(["1", "3"], [("0.5", 0.25), ("0.9", math.nan)], 7, 2.5)
+    family.add_metric(["1", "2"], [("0.9", 0.25), ("0.5", 0.5)], 2, 1.5)
+    text = text_of([family]).decode()
+    assert text == (
+        "# HELP a text\n# TYPE a summary\n"
+        'a{b="2",z="1",quantile="0.9"} 0.25\n'
+        'a{b="2",z="1",quantile="0.5"} 0.5\n'
+        'a_sum{b="2",z="1"} 1.5\n'
+        'a_count{b="2",z="1"} 2\n'
+        'a{b="3",z="1",quantile="0.5"} 0.25\n'
+        'a{b="3",z="1",quantile="0.9"} NaN\n'
+        'a_sum{b="3",z="1"} 2.5\n'
+        'a_count{b="3",z="1"} 7\n'
+    )
+    assert [one.type for one in text_string_to_metric_families(text)] == ["summary"]
 
 
 def test_families_and_series_are_in_the_order_of_go() -> None:

@@ -18,6 +18,9 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8; escaping=unders
 
 _ENDED: Final = "_total"
 _BOUND: Final = "le"
+_QUANTILE: Final = "quantile"
+_LAST: Final = (_BOUND, _QUANTILE)
+"""Labels that stand behind all others, and of which series are in the order in which they were added."""
 _EXPONENT_FROM: Final = 1e6
 """Go writes numbers that are no smaller with an exponent."""
 
@@ -150,6 +153,22 @@ class HistogramMetricFamily(Metric):
             )
 
 
+class SummaryMetricFamily(Metric):
+    """How large values were of which most are no larger."""
+
+    type = "summary"
+
+    def add_metric(
+        self, labels: Sequence[str], quantiles: Sequence[tuple[str, float]], count: int, sum_value: float
+    ) -> None:
+        """Add what these labels' values came to; ``quantiles`` with their parts of one."""
+        own = self._labelled(labels)
+        for part, value in quantiles:
+            self._add("", {**own, _QUANTILE: part}, value)
+        self._add("_sum", own, sum_value)
+        self._add("_count", own, count)
+
+
 class Collector(Protocol):
     """What has families to show."""
 
@@ -193,8 +212,8 @@ def _full_name(family: Metric) -> str:
 
 
 def _place(labels: Mapping[str, str]) -> list[str]:
-    """Return what a series is put in order by: its values, by the names of their labels; bounds stay put."""
-    return [labels[name] for name in sorted(labels) if name != _BOUND]
+    """Return what a series is put in order by: its values, by the names of their labels."""
+    return [labels[name] for name in sorted(labels) if name not in _LAST]
 
 
 def _text(family: Metric) -> str:
@@ -207,11 +226,9 @@ def _text(family: Metric) -> str:
 
 
 def _labels_text(labels: Mapping[str, str]) -> str:
-    """Return labels in order of their names, but that of bounds last."""
-    bound = labels.get(_BOUND)
-    pairs = [f'{key}="{_escaped(labels[key])}"' for key in sorted(labels) if key != _BOUND]
-    if bound is not None:
-        pairs.append(f'{_BOUND}="{bound}"')
+    """Return labels in order of their names, but those of bounds and quantiles last."""
+    pairs = [f'{key}="{_escaped(labels[key])}"' for key in sorted(labels) if key not in _LAST]
+    pairs += [f'{key}="{labels[key]}"' for key in _LAST if key in labels]
     return ",".join(pairs)
 
 

@@ -123,7 +123,7 @@ class ApiServer:
         certificates, node = CertificateCounts(), NodeAuthorizer(self._graph, node_rules())
         self._modes = ConfiguredModes(self.options, self._clock, certificates)
         authorizer = Authorizer(self._modes.modes(), self.rbac, node, self._modes.counts, self._modes.abac)
-        admission = _admission(self.options)
+        admission = _admission(self.options, self._clock)
         self.tracing = _tracing(self.options, self._clock)
         self.backend = Backend(
             store=self.objects if self.tracing is None else self.tracing.store(self.objects),
@@ -424,11 +424,11 @@ class ApiServer:
             await self.auditor.close()
 
 
-def _admission(options: ApiServerOptions) -> AdmissionChain:
+def _admission(options: ApiServerOptions, clock: Clock) -> AdmissionChain:
     """Return the plugins that are on. Raises BadConfiguration."""
     said = configuration.read(options.admission_config)
     return AdmissionChain(
-        enabled=options.enabled_admission, disabled=_switched_off(options), configuration=said
+        enabled=options.enabled_admission, disabled=_switched_off(options), configuration=said, clock=clock
     )
 
 

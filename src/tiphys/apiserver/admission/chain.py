@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
+from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.families import Metric
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission import (
@@ -194,6 +195,7 @@ class AdmissionChain:
         disabled: Sequence[str] = (),
         enabled: Sequence[str] = (),
         configuration: Mapping[str, Object] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """Make the plugins that are on; those that are no classes are made already.
 
@@ -213,7 +215,7 @@ class AdmissionChain:
         self._admits: dict[About, Round] = {}
         self._validates: dict[About, Round] = {}
         self._unique: dict[About, Round] = {}
-        self.times = AdmissionTimes()
+        self.times = AdmissionTimes(clock)
 
     def add(self, plugin: Validating) -> None:
         """Ask one more plugin, after all others."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.errors import StatusError
-from tiphys.apimachinery.families import HistogramMetricFamily, Metric
+from tiphys.apimachinery.families import HistogramMetricFamily, Metric, SummaryMetricFamily
 from tiphys.apiserver.admission.webhooks.counts import HookCounts
 from tiphys.apiserver.observe.expression_times import ExpressionTimes
 from tiphys.apiserver.observe.metrics import Durations
+from tiphys.apiserver.observe.quantiles import Quantiles
 
 if TYPE_CHECKING:
     from tiphys.apiserver.admission.attributes import Attributes
@@ -50,9 +52,9 @@ class Step:
 
     __slots__ = ("passed", "rejected")
 
-    def __init__(self) -> None:
-        self.passed = Durations(_BUCKETS)
-        self.rejected = Durations(_BUCKETS)
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self.passed = Quantiles(_BUCKETS, monotonic)
+        self.rejected = Quantiles(_BUCKETS, monotonic)
 
 
 class Round:
@@ -92,7 +94,8 @@ class Round:
 class AdmissionTimes:
     """All plugins of one chain."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or RealClock()
         self._steps: dict[tuple[str, str], Step] = {}
         self._known: dict[tuple[str, str, str], Timed] = {}
         self.hooks = HookCounts()
@@ -112,7 +115,7 @@ class AdmissionTimes:
         """Return what times all plugins together (``kind``: admit, validate)."""
         found = self._steps.get((operation, kind))
         if found is None:
-            found = self._steps[operation, kind] = Step()
+            found = self._steps[operation, kind] = Step(self._clock.monotonic)
         return found
 
     def collect(self) -> Iterator[Metric]:
@@ -125,10 +128,17 @@ class AdmissionTimes:
             "apiserver_admission_step_admission_duration_seconds", "[STABLE] Time of all plugins.",
             labels=_LABELS[1:],
         )  # fmt: skip
+        summary = SummaryMetricFamily(
+            "apiserver_admission_step_admission_duration_seconds_summary",
+            "[ALPHA] Admission sub-step latency summary in seconds, broken out for each operation and API "
+            "resource and step type (validate or admit).",
+            labels=_LABELS[1:],
+        )
         for (operation, kind), step in self._steps.items():
-            for rejected, durations in (("false", step.passed), ("true", step.rejected)):
-                if any(durations.buckets):
-                    durations.add_to(steps, (operation, rejected, kind))
+            for rejected, taken in (("false", step.passed), ("true", step.rejected)):
+                if any(taken.buckets):
+                    taken.add_to(steps, (operation, rejected, kind))
+                    taken.add_quantiles_to(summary, (operation, rejected, kind))
         for (name, operation, kind), timed in self._known.items():
             timed.settle()
             for rejected, durations in (("false", timed.passed), ("true", timed.rejected)):
@@ -136,5 +146,6 @@ class AdmissionTimes:
                     durations.add_to(family, (name, operation, rejected, kind))
         yield family
         yield steps
+        yield summary
         yield from self.hooks.collect()
         yield from self.expressions.collect()

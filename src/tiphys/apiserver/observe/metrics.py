@@ -128,6 +128,10 @@ class Durations:
         del self._fresh[: len(taken)]  # another thread may have added to it
         self._total_s += sum(taken)
         taken.sort()
+        self._put(taken)
+
+    def _put(self, taken: list[float]) -> None:
+        """Put values, in order, into their buckets."""
         done = 0
         for index, bound in enumerate(self.bounds):
             upto = bisect_right(taken, bound, done)
