@@ -1,13 +1,27 @@
 """What a scheduler counts: tries, who waits where, why."""
 
+import pytest
 from scheduler_builders import columns, node
 
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.client import metrics
 from tiphys.client.kinds import PODS
-from tiphys.scheduler.metrics import ERROR, SCHEDULED, SchedulerMetrics, Times
-from tiphys.scheduler.podinfo import pod_info
-from tiphys.scheduler.queue import SchedulingQueue
+from tiphys.scheduler.hints import Change, Hints
+from tiphys.scheduler.intake import Intake
+from tiphys.scheduler.metrics import (
+    ERROR,
+    SCHEDULED,
+    SchedulerMetrics,
+    Times,
+    binding,
+    handled,
+    preempting,
+    timed_hint,
+)
+from tiphys.scheduler.podinfo import PodInfo, pod_info
+from tiphys.scheduler.profile import default_profile
+from tiphys.scheduler.queue import Queued, SchedulingQueue
+from tiphys.scheduler.reporter import scheduler_of
 from tiphys.testing import Cluster
 
 
@@ -139,6 +153,112 @@ def test_parts_of_a_decision_are_timed_as_it_goes_on() -> None:
     assert found[f"{point}_bucket{labels}"] == 1
     labels = '{extension_point="Filter",plugin="B",status="Success"}'
     assert found[f"scheduler_plugin_execution_duration_seconds_sum{labels}"] >= 0.001
+
+
+def test_turns_of_plugins_that_had_something_to_do_are_counted() -> None:
+    times = Times("turns", FakeClock())
+    for _ in range(3):
+        times.begin()
+        times.plugin("Filter", "A")
+        times.plugin("Filter", "B", skipped=True)
+        times.plugin("Score", "A")
+        times.plugin("Reserve", "A")
+    found = {name for name in values() if "plugin_evaluation" in name and 'profile="turns"' in name}
+    name = "scheduler_plugin_evaluation_total"
+    labels = [f'{{extension_point="{point}",plugin="A",profile="turns"}}' for point in ("Filter", "Score")]
+    assert found == {f"{name}{one}" for one in labels}
+    assert values()[f"{name}{labels[0]}"] == 3
+
+
+def test_bindings_under_way() -> None:
+    name = 'scheduler_goroutines{operation="binding"}'
+    before = values().get(name, 0)
+    with binding(), binding():
+        assert values()[name] == before + 2
+    with pytest.raises(ValueError), binding():
+        raise ValueError
+    assert values()[name] == before
+
+
+def test_events_and_hints_are_timed() -> None:
+    """An event that helps a plugin's pod, and one that does not."""
+    clock = FakeClock()
+
+    def asked(_plugin: str, info: PodInfo) -> bool:
+        clock.advance(0.001)
+        return info.uid == "uid-a"
+
+    hint = timed_hint(asked, "OneEvent", clock)
+    assert [hint("P", pod_info(pod(name))) for name in ("a", "b", "b")] == [True, False, False]
+    handled("OneEvent", 0.5)
+    found, name = values(), "scheduler_queueing_hint_execution_duration_seconds"
+    for said, count in (("Queue", 1), ("QueueSkip", 2)):
+        labels = f'{{event="OneEvent",hint="{said}",plugin="P"}}'
+        assert found[f"{name}_count{labels}"] == count
+        assert round(found[f"{name}_sum{labels}"], 6) == count / 1000
+    assert found['scheduler_event_handling_duration_seconds_sum{event="OneEvent"}'] == 0.5
+
+
+async def test_an_intake_times_what_it_tells_the_queue() -> None:
+    nodes, queue, clock = columns(node("n")), SchedulingQueue(), FakeClock()
+    profiles = {"default-scheduler": default_profile()}
+    hints = Hints(profiles, scheduler_of, nodes)
+    intake = Intake(nodes, queue, hints, profiles, clock)
+    queue.add(pod_info(pod("a")), 0.0)
+    queued = queue.pop(0.0)
+    assert queued is not None
+    queue.park(queued, frozenset({"NodeResourcesFit"}), 0.0)
+    event = "scheduler_event_handling_duration_seconds_count"
+    hinted = "scheduler_queueing_hint_execution_duration_seconds_count"
+    labels = '{event="AssignedPodDelete",hint="%s",plugin="NodeResourcesFit"}'
+    before = values()
+    nodes.add_pod(pod_info(pod("b")), "n")
+    intake.moved(Change("pod-removed", before=pod_info(pod("b"))))
+    intake.moved(Change("pod-removed"))  # of which nobody knows what it was
+    now = values()
+    changed = {name: value - before.get(name, 0) for name, value in now.items()}
+    assert changed[f'{event}{{event="AssignedPodDelete"}}'] == 2
+    assert sum(changed.get(f"{hinted}{labels % said}", 0) for said in ("Queue", "QueueSkip")) == 1
+
+
+@pytest.mark.parametrize(("again", "flushed"), [("flush", True), ("event", False), ("both", False)])
+def test_pods_that_found_a_place_after_waiting_long(again: str, *, flushed: bool) -> None:
+    queue = SchedulingQueue()
+    queue.add(pod_info(pod("a")), 0.0)
+
+    def park(now_s: float) -> Queued:
+        queued = queue.pop(now_s)
+        assert queued is not None
+        queue.park(queued, frozenset({"NodeResourcesFit"}), now_s)
+        return queued
+
+    queued = park(0.0)
+    if again != "event":
+        queue.flush(1000.0)
+    if again == "both":
+        park(1000.0)
+    if again != "flush":
+        queue.move("pod-removed", 2000.0)
+    assert queue.pop(3000.0) is queued
+    assert queued.flushed == flushed
+    name = "scheduler_pod_scheduled_after_flush_total"
+    before = values()[name]
+    SchedulerMetrics(queue).placed(2, 1.0, flushed=queued.flushed)
+    assert values()[name] - before == flushed
+
+
+@pytest.mark.parametrize(("good", "result"), [(True, "success"), (False, "error")])
+def test_removals_of_others_are_counted(result: str, *, good: bool) -> None:
+    clock = FakeClock()
+    name = "scheduler_preemption_goroutines"
+    before = values()
+    with preempting(clock) as outcome:
+        clock.advance(0.5)
+        outcome.good = good
+    now = values()
+    for part, more in (("execution_total", 1), ("duration_seconds_count", 1), ("duration_seconds_sum", 0.5)):
+        key = f'{name}_{part}{{result="{result}"}}'
+        assert now[key] - before.get(key, 0) == more
 
 
 def test_a_binding_is_timed_in_its_parts() -> None:

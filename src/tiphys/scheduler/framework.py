@@ -65,8 +65,11 @@ class ScorePlugin(Protocol):
 class Laps(Protocol):
     """Is told as a decision goes on, so that whoever has a clock may time its parts."""
 
-    def plugin(self, point: str, plugin: str) -> None:
-        """One plugin has had its turn, of those that run at ``point`` (Filter, Score)."""
+    def plugin(self, point: str, plugin: str, *, skipped: bool = False) -> None:
+        """One plugin has had its turn, of those that run at ``point`` (Filter, Score).
+
+        ``skipped``: the pod gave it nothing to do.
+        """
         ...
 
     def point(self, point: str, *, good: bool) -> None:
@@ -157,7 +160,7 @@ def run_filters(
     for plugin in profile.filters:
         filtered = plugin.filter(info, columns)
         if laps is not None:
-            laps.plugin("Filter", plugin.name)
+            laps.plugin("Filter", plugin.name, skipped=filtered is None)
         if filtered is None:
             continue
         failing = feasible > filtered.passes
@@ -269,7 +272,7 @@ def _total_score(
     for plugin, weight in profile.scores:
         score = plugin.score(info, columns, feasible)
         if laps is not None:
-            laps.plugin("Score", plugin.name)
+            laps.plugin("Score", plugin.name, skipped=score is None)
         if score is not None:
             weighed = score if weight == 1 else weight * score
             total = weighed if total is None else total + weighed

@@ -12,9 +12,10 @@ from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.meta import Object, object_key
 from tiphys.scheduler.columns import Columns
 from tiphys.scheduler.hints import Change, Hints
+from tiphys.scheduler.metrics import handled, timed_hint
 from tiphys.scheduler.podinfo import PodInfo, is_resized, pod_info
 from tiphys.scheduler.preemption import Budget, read_budget
-from tiphys.scheduler.queue import SchedulingQueue
+from tiphys.scheduler.queue import EVENT_NAMES, SchedulingQueue
 from tiphys.scheduler.reporter import scheduler_of
 
 
@@ -154,7 +155,10 @@ class Intake:
         )
 
     def moved(self, change: Change) -> None:
-        self._queue.move(change.event, self._clock.monotonic(), self._hints.of(change))
+        name, began = EVENT_NAMES[change.event], self._clock.monotonic()
+        hint = self._hints.of(change)
+        self._queue.move(change.event, began, hint and timed_hint(hint, name, self._clock))
+        handled(name, self._clock.monotonic() - began)
         self.wake.set()
 
 

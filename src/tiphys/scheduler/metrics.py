@@ -5,15 +5,17 @@ An attempt costs two clock readings and a few additions; how many pods wait is c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final
 from weakref import WeakSet
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, Metric
-from tiphys.client.counting import Count, Counts, Spread, Spreads
+from tiphys.client.counting import Count, Counts, Levels, Spread, Spreads
 from tiphys.client.metrics import REGISTRY
 from tiphys.scheduler.columns import Columns
+from tiphys.scheduler.podinfo import PodInfo
 from tiphys.scheduler.queue import Queued, SchedulingQueue
 
 SCHEDULED: Final = "scheduled"
@@ -63,6 +65,91 @@ _PLUGINS = Spreads(
     "Time of one plugin at an extension point, in one of ten decisions.",
     ["plugin", "extension_point", "status"], _PLUGIN_SECONDS, REGISTRY,
 )  # fmt: skip
+_EVALUATED: Final = frozenset({"PreFilter", "Filter", "PreScore", "Score"})
+_EVALUATIONS = Counts(
+    "scheduler_plugin_evaluation",
+    "Number of attempts to schedule pods by each plugin and the extension point (available only in "
+    "PreFilter, Filter, PreScore, and Score).",
+    ["plugin", "extension_point", "profile"],
+    REGISTRY,
+)
+_EVENT_SECONDS = Spreads(
+    "scheduler_event_handling_duration_seconds", "Event handling latency in seconds.", ["event"],
+    _POINT_SECONDS, REGISTRY,
+)  # fmt: skip
+_HINT_SECONDS = Spreads(
+    "scheduler_queueing_hint_execution_duration_seconds",
+    "Duration for running a queueing hint function of a plugin.", ["plugin", "event", "hint"],
+    _PLUGIN_SECONDS, REGISTRY,
+)  # fmt: skip
+_HINTS: Final = {True: "Queue", False: "QueueSkip"}
+_AFTER_FLUSH = Counts(
+    "scheduler_pod_scheduled_after_flush",
+    "Number of pods that were successfully scheduled after being flushed from unschedulablePods due to "
+    "timeout. This metric helps detect potential queueing hint misconfigurations or event handling issues.",
+    [],
+    REGISTRY,
+)
+_GOROUTINES = Levels(
+    "scheduler_goroutines", "Number of running goroutines split by the work they do such as binding.",
+    ["operation"], REGISTRY,
+)  # fmt: skip
+_PREEMPTING = Counts(
+    "scheduler_preemption_goroutines_execution", "Number of preemption goroutines executed.", ["result"],
+    REGISTRY,
+)  # fmt: skip
+_PREEMPTING_SECONDS = Spreads(
+    "scheduler_preemption_goroutines_duration_seconds",
+    "Duration in seconds for running goroutines for the preemption.", ["result"], _LONG_SECONDS, REGISTRY,
+)  # fmt: skip
+
+
+def handled(event: str, seconds: float) -> None:
+    """Count an event that pods which wait were told of."""
+    _EVENT_SECONDS.labels(event).observe(seconds)
+
+
+def timed_hint(
+    hint: Callable[[str, PodInfo], bool], event: str, clock: Clock
+) -> Callable[[str, PodInfo], bool]:
+    """Return what asks a plugin's hint about an event, and counts how long that took and what it said."""
+
+    def ask(plugin: str, info: PodInfo) -> bool:
+        began = clock.monotonic()
+        helps = hint(plugin, info)
+        _HINT_SECONDS.labels(plugin, event, _HINTS[helps]).observe(clock.monotonic() - began)
+        return helps
+
+    return ask
+
+
+@contextmanager
+def binding() -> Iterator[None]:
+    """Count a binding as under way."""
+    level = _GOROUTINES.labels("binding")
+    level.value += 1
+    try:
+        yield
+    finally:
+        level.value -= 1
+
+
+class Outcome:
+    """How something went; badly unless it is said."""
+
+    good = False
+
+
+@contextmanager
+def preempting(clock: Clock) -> Iterator[Outcome]:
+    """Count the removal of pods that another one needs the room of, which goes on beside decisions."""
+    began, outcome = clock.monotonic(), Outcome()
+    try:
+        yield outcome
+    finally:
+        result = "success" if outcome.good else "error"
+        _PREEMPTING.labels(result).inc()
+        _PREEMPTING_SECONDS.labels(result).observe(clock.monotonic() - began)
 
 
 class Times:
@@ -77,6 +164,7 @@ class Times:
         self._bindings = 0
         self._points: dict[tuple[str, str], Spread] = {}
         self._plugins: dict[tuple[str, str, str], Spread] = {}
+        self._evaluated: dict[tuple[str, str], Count] = {}
 
     def begin(self) -> Times:
         """Begin with a decision. Plugins are timed in one of ten, as clocks cost as much as some of them."""
@@ -85,13 +173,22 @@ class Times:
         self._began = self._last = self._clock.monotonic()
         return self
 
-    def plugin(self, point: str, plugin: str) -> None:
-        """Count a plugin that has had its turn."""
+    def plugin(self, point: str, plugin: str, *, skipped: bool = False) -> None:
+        """Count a plugin that has had its turn; ``skipped``: it had nothing to do."""
+        if not skipped:
+            count = self._evaluated.get((point, plugin))
+            if count is None:
+                count = self._evaluated[point, plugin] = self._evaluations(point, plugin)
+            count.value += 1
         if not self._sampled:
             return
         now = self._clock.monotonic()
         self._ran(point, plugin, SUCCESS, now - self._last)
         self._last = now
+
+    def _evaluations(self, point: str, plugin: str) -> Count:
+        """Return where a plugin's turns are counted; those of other points nobody wants to know."""
+        return _EVALUATIONS.labels(plugin, point, self._profile) if point in _EVALUATED else Count()
 
     def _ran(self, point: str, plugin: str, status: str, seconds: float) -> None:
         found = self._plugins.get((plugin, point, status))
@@ -178,8 +275,13 @@ class SchedulerMetrics:
         found[0].inc()
         found[1].observe(seconds)
 
-    def placed(self, attempts: int, seconds: float) -> None:
-        """Count a pod that has its place, after so many tries and so long since the first."""
+    def placed(self, attempts: int, seconds: float, *, flushed: bool = False) -> None:
+        """Count a pod that has its place, after so many tries and so long since the first.
+
+        ``flushed``: it was tried again because it had waited long.
+        """
+        if flushed:
+            _AFTER_FLUSH.labels().inc()
         self._tries.observe(attempts)
         known = self._sli.get(attempts)
         if known is None:

@@ -38,7 +38,7 @@ HELPS: dict[str, frozenset[str]] = {
     "volume": frozenset({"VolumeBinding", "VolumeZone", "VolumeRestrictions", "NodeVolumeLimits"}),
 }
 """Which plugins' verdicts an event can turn. No plugin named (no nodes at all): every event."""
-_EVENTS = {
+EVENT_NAMES = {
     "node-static": "NodeUpdate", "node-capacity": "NodeAllocatableChange", "node-removed": "NodeDelete",
     "pod-removed": "AssignedPodDelete", "pod-placed": "AssignedPodAdd", "pod-relabelled": "AssignedPodUpdate",
     "device": "ResourceClaimUpdate", "device-class": "DeviceClassUpdate", "volume": "PvcUpdate",
@@ -61,6 +61,8 @@ class Queued:
     plugins: frozenset[str] = frozenset()
     faulted: bool = False
     """The last try failed for a fault, not for want of a place: the backoff must be kept."""
+    flushed: bool = False
+    """It is tried again for no event, but because it has waited long."""
 
 
 class SchedulingQueue:
@@ -162,6 +164,7 @@ class SchedulingQueue:
             queued.attempts += 1
             queued.failed_at_s = now_s
             queued.faulted = True
+            queued.flushed = False
             self._came(self._delay(queued, now_s), "ScheduleAttemptFailure")
 
     def park(self, queued: Queued, plugins: frozenset[str], now_s: float) -> None:
@@ -172,7 +175,7 @@ class SchedulingQueue:
         queued.attempts += 1
         queued.failed_at_s = now_s
         queued.plugins = plugins
-        queued.faulted = False
+        queued.faulted = queued.flushed = False
         self._unschedulable[queued.info.uid] = queued
         self._by_plugins.setdefault(plugins, {})[queued.info.uid] = queued
         self._came("unschedulable", "ScheduleAttemptFailure")
@@ -190,13 +193,15 @@ class SchedulingQueue:
             elif concerned and hint is not None:
                 moved += [one for one in pods.values() if any(hint(plugin, one.info) for plugin in concerned)]
         moved.sort(key=_by_age)
-        self._move(moved, now_s, _EVENTS[event])
+        self._move(moved, now_s, EVENT_NAMES[event])
         return len(moved)
 
     def flush(self, now_s: float) -> None:
         """Let pods try again that have waited long (five minutes, by default): an event may be missed."""
         limit = now_s - self._unschedulable_at_most_s
         late = [one for one in self._unschedulable.values() if one.failed_at_s <= limit]
+        for one in late:
+            one.flushed = True
         self._move(late, now_s, "UnschedulableTimeout")
 
     def _move(self, queued: list[Queued], now_s: float, event: str) -> None:

@@ -42,6 +42,8 @@ from tiphys.scheduler.metrics import (
     UNSCHEDULABLE,
     SchedulerMetrics,
     Times,
+    binding,
+    preempting,
 )
 from tiphys.scheduler.plugins.dynamic import choose_devices, deallocatable, waits_for_claims
 from tiphys.scheduler.plugins.volumes import choose_volumes
@@ -336,7 +338,9 @@ class Scheduler:
             await self._reporter.unschedulable(info, message, nominated, reason)
 
     async def _preempt(self, info: PodInfo, preemption: Preemption) -> None:
-        if not await self._reporter.preempt(info, preemption):
+        with preempting(self._clock) as outcome:
+            outcome.good = await self._reporter.preempt(info, preemption)
+        if not outcome.good:
             info.nominated = ""
             self._intake.nominate(info, "")
             await self._reporter.withdraw_promise(info)
@@ -356,6 +360,10 @@ class Scheduler:
             await job()
 
     async def _bind(self, assumed: Assumed) -> None:
+        with binding():
+            await self._bind_now(assumed)
+
+    async def _bind_now(self, assumed: Assumed) -> None:
         laps = self._times[scheduler_of(assumed.info.pod)].binding()
         try:
             await self._binder.bind(assumed, laps.prepared)
@@ -370,7 +378,7 @@ class Scheduler:
         laps.end(SUCCESS)
         self._tried(assumed.queued, SCHEDULED)
         took_s = self._clock.monotonic() - assumed.queued.first_tried_at_s
-        self._metrics.placed(assumed.queued.attempts + 1, took_s)
+        self._metrics.placed(assumed.queued.attempts + 1, took_s, flushed=assumed.queued.flushed)
         self._reporter.scheduled(assumed.info, assumed.node)
         laps.end(SUCCESS)
 
