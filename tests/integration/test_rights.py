@@ -322,7 +322,8 @@ class NoKernel:
     async def chain_names(self, table: Any) -> set[str] | None:
         return None
 
-    async def forget_flows(self, targets: Any) -> None: ...
+    async def forget_flows(self, targets: Any) -> int:
+        return 0
 
 
 async def test_a_proxy() -> None:

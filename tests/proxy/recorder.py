@@ -26,5 +26,7 @@ class Recorder:
     async def chain_names(self, table: Table) -> set[str] | None:
         return set(table.chains) if self.chains is None else self.chains
 
-    async def forget_flows(self, targets: Iterable[tuple[str, str, int]]) -> None:
-        self.flows += targets
+    async def forget_flows(self, targets: Iterable[tuple[str, str, int]]) -> int:
+        found = list(targets)
+        self.flows += found
+        return len(found)

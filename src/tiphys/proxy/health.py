@@ -20,6 +20,7 @@ from tiphys.apimachinery.meta import Object, split_key
 from tiphys.client import metrics
 from tiphys.client.zpages import ZPages
 from tiphys.proxy.configz import GROUP
+from tiphys.proxy.metrics import HEALTHZ, LIVEZ
 from tiphys.wire.message import Handler, Request, Response
 
 log = logging.getLogger(__name__)
@@ -145,13 +146,13 @@ class HealthServer:
             await asyncio.sleep(5)
 
     async def _healthz_reply(self, request: Request) -> Response:
-        if request.path not in ("/healthz", "/livez"):
+        counts = {"/healthz": HEALTHZ, "/livez": LIVEZ}.get(request.path)
+        if counts is None:
             return Response(404, {}, b"404 page not found\n")
         body = {"lastUpdated": self._last_sync, "currentTime": rfc3339(self._clock.now())}
-        healthy = bool(self._last_sync)
-        return Response(
-            200 if healthy else 503, {"content-type": "application/json"}, json.dumps(body).encode()
-        )
+        code = 200 if self._last_sync else 503
+        counts.labels(str(code)).inc()
+        return Response(code, {"content-type": "application/json"}, json.dumps(body).encode())
 
     def _service_handler(self, port: int) -> Handler:
         async def handle(_: Request) -> Response:

@@ -6,6 +6,7 @@ Raises ``NftError`` with what nft said; retries are the caller's. Called by ``pr
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable, Sequence
 
 from tiphys.apimachinery.errors import TiphysError
@@ -14,6 +15,7 @@ from tiphys.proxy.rules import TABLE_NAME
 from tiphys.proxy.ruleset import Table
 
 _TIMEOUT_S = 30.0
+_DELETED = re.compile(r"(\d+) flow entries have been deleted")
 
 
 class NftError(TiphysError):
@@ -74,12 +76,15 @@ async def chain_names(table: Table) -> set[str] | None:
     return names if found else None
 
 
-async def forget_flows(targets: Iterable[tuple[str, str, int]]) -> None:
+async def forget_flows(targets: Iterable[tuple[str, str, int]]) -> int:
     """Delete UDP flows that are translated to endpoints: (original address or empty, endpoint address, port).
+
+    Returns how many there were.
 
     A flow to a service that had no endpoint has no translation; for those the endpoint is empty. Nothing to
     delete is success.
     """
+    forgotten = 0
     for original, endpoint, port in targets:
         argv = ["conntrack", "-D", "-p", "udp"]
         if original:
@@ -88,4 +93,12 @@ async def forget_flows(targets: Iterable[tuple[str, str, int]]) -> None:
             argv += ["--dst-nat", endpoint]
         if port:
             argv += ["--orig-port-dst", str(port)]
-        await _run(argv)
+        _, _, said = await _run(argv)
+        forgotten += deleted_flows(said)
+    return forgotten
+
+
+def deleted_flows(said: str) -> int:
+    """Return how many flows conntrack says it has deleted. Pure."""
+    found = _DELETED.search(said)
+    return int(found.group(1)) if found is not None else 0

@@ -16,7 +16,6 @@ from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.apimachinery.meta import Object, object_key
-from tiphys.client.counting import Counts
 from tiphys.client.informer import InformerSet
 from tiphys.client.kinds import ENDPOINT_SLICES, NODES, SERVICES
 from tiphys.client.metrics import show_features
@@ -60,7 +59,7 @@ class Kernel(Protocol):
 
     async def apply(self, commands: Iterable[str]) -> None: ...
     async def chain_names(self, table: Table) -> set[str] | None: ...
-    async def forget_flows(self, targets: Iterable[tuple[str, str, int]]) -> None: ...
+    async def forget_flows(self, targets: Iterable[tuple[str, str, int]]) -> int: ...
 
 
 class NftKernel:
@@ -72,8 +71,8 @@ class NftKernel:
     async def chain_names(self, table: Table) -> set[str] | None:
         return await nft.chain_names(table)
 
-    async def forget_flows(self, targets: Iterable[tuple[str, str, int]]) -> None:
-        await nft.forget_flows(targets)
+    async def forget_flows(self, targets: Iterable[tuple[str, str, int]]) -> int:
+        return await nft.forget_flows(targets)
 
 
 @dataclass(slots=True)
@@ -103,6 +102,7 @@ class Proxy:
             name=options.node_name, addresses=options.nodeport_addresses, cluster_cidr=options.cluster_cidr
         )
         self._families = [_Family(name) for name in options.families]
+        self._changes = metrics.Changes(options.families, self._clock)
         self._services: dict[str, Object] = {}
         self._slices: dict[str, dict[str, Object]] = {}
         self._dirty: set[str] = set()
@@ -150,12 +150,15 @@ class Proxy:
         """Plan what changed and write the difference. Raises NftError; the next call then does it all."""
         self._changed.clear()
         dirty, self._dirty = self._dirty, set()
+        since = self._changes.take()
         try:
             for family in self._families:
-                began = self._clock.monotonic()
+                began, whole = self._clock.monotonic(), family.written is None
                 await self._sync_family(family, dirty)
-                metrics.DURATION.labels(family.name).observe(self._clock.monotonic() - began)
-                metrics.LAST.labels(family.name).set(self._clock.now().timestamp())
+                took_s = self._clock.monotonic() - began
+                for times in (metrics.DURATION, metrics.FULL if whole else metrics.PARTIAL):
+                    times.labels(family.name).observe(took_s)
+                self._changes.written(family.name, since)
         except BaseException:
             self._dirty |= dirty
             raise
@@ -181,8 +184,21 @@ class Proxy:
             await self._kernel.apply(commands)
             log.debug("rules written node=%s commands=%d", self._options.node_name, len(commands))
         family.fragments, family.written = fragments, table
+        for policy, count in (
+            ("internal", sum(one.no_local_internal for one in fragments.values())),
+            ("external", sum(one.no_local_external for one in fragments.values())),
+        ):
+            metrics.NO_LOCAL.labels(family.name, policy).set(count)
         if stale:
-            await self._kernel.forget_flows(stale)
+            await self._forget(family.name, stale)
+
+    async def _forget(self, family: str, stale: list[tuple[str, str, int]]) -> None:
+        """Let go of flows to where nobody is any more."""
+        began = self._clock.monotonic()
+        forgotten = await self._kernel.forget_flows(stale)
+        metrics.FORGETTING.labels(family).observe(self._clock.monotonic() - began)
+        if forgotten:
+            metrics.FORGOTTEN.labels(family).inc(forgotten)
 
     async def check(self) -> None:
         """Compare the kernel's chains with what was written; rewrite everything if someone meddled."""
@@ -199,8 +215,8 @@ class Proxy:
 
     def on_service(self, old: Object | None, new: Object | None) -> None:
         """Informer handler."""
-        self._count(metrics.SERVICES)
         key = object_key(new or old or {})
+        self._changes.service(key)
         if new is None:
             self._services.pop(key, None)
         else:
@@ -209,7 +225,7 @@ class Proxy:
 
     def on_slice(self, old: Object | None, new: Object | None) -> None:
         """Informer handler; a slice whose label moved touches both services."""
-        self._count(metrics.ENDPOINTS)
+        self._changes.endpoints(service_of(new or old or {}), new)
         if old is not None:
             before = service_of(old)
             self._slices.get(before, {}).pop(object_key(old), None)
@@ -234,11 +250,6 @@ class Proxy:
             self._node = facts
             self._dirty.update(self._services)
             self._changed.set()
-
-    def _count(self, changes: Counts) -> None:
-        for family in self._families:
-            changes.labels(family.name).inc()
-            metrics.QUEUED.labels(family.name).set(self._clock.now().timestamp())
 
     def _touch(self, key: str) -> None:
         if key:

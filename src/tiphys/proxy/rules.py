@@ -159,6 +159,9 @@ def _foreign(item: Object) -> bool:
 def _plan_port(fragment: Fragment, port: ServicePort, chosen: Selection, node: NodeFacts, ip: str) -> None:
     proto = port.protocol.lower()
     internal = chosen.local if port.internal_local else chosen.cluster
+    if chosen.exists and not chosen.local:
+        fragment.no_local_internal += port.internal_local
+        fragment.no_local_external += port.has_external and port.external_local
     needs_cluster = chosen.cluster and (
         not port.internal_local or (port.has_external and (not port.external_local or node.cluster_cidr))
     )

@@ -46,6 +46,11 @@ class Fragment:
     udp_flows: dict[tuple[str, int], frozenset[str]] = field(default_factory=dict)
     """UDP (virtual address, port) to the endpoint addresses behind it; a NodePort has the empty address."""
 
+    no_local_internal: int = 0
+    """Ports whose traffic from inside is to stay on the node, where none of their endpoints is."""
+    no_local_external: int = 0
+    """The same of traffic from outside."""
+
     def put(self, container: str, key: str, value: str = "") -> None:
         """Add one element; the first writer of a key wins."""
         self.elements.setdefault(container, {}).setdefault(key, value)
