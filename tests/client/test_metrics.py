@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from tiphys.apimachinery.clock import FakeClock
+from tiphys.apimachinery.families import Registry
 from tiphys.apimachinery.featuregates import DEFAULTS, resolve
 from tiphys.client import metrics
+from tiphys.client.counting import Counts
 from tiphys.client.workqueue import WorkQueue
 
 
@@ -70,3 +72,34 @@ def test_gates() -> None:
     finally:
         metrics.show_features(DEFAULTS)
     assert value("kubernetes_feature_enabled", name="HPAScaleToZero", stage="ALPHA") == 0
+
+
+def test_components_of_one_process_show_their_own_families() -> None:
+    """As they are forked from one that knows all of them."""
+    for name in ("one-component", "another-component"):
+        Counts(f"of_{name.partition('-')[0]}", "a", (), metrics.registry_of(name))
+    more = Registry()
+    Counts("of_this_server", "a", (), more)
+    text = metrics.render("one-component", more).decode()
+    assert [line for line in text.splitlines() if line.startswith("of_")] == [
+        "of_one_total 0", "of_this_server_total 0"
+    ]  # fmt: skip
+    assert "kubernetes_build_info{" in text
+    names = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
+    assert names == sorted(names)
+
+
+@pytest.mark.parametrize("component", ["kube-scheduler", "kube-controller-manager", "kube-proxy", "kubelet"])
+def test_whose_families_a_component_shows(component: str) -> None:
+    from tiphys.controllers import metrics as _controllers  # noqa: F401
+    from tiphys.proxy import metrics as _proxy  # noqa: F401
+    from tiphys.scheduler import metrics as _scheduler  # noqa: F401
+
+    beginnings = {
+        "kube-scheduler": "scheduler_",
+        "kube-controller-manager": "ttl_after_finished_controller_",
+        "kube-proxy": "kubeproxy_",
+    }
+    text = metrics.render(component).decode()
+    found = {name for name, start in beginnings.items() if f"# TYPE {start}" in text}
+    assert found == {component} & beginnings.keys()

@@ -14,7 +14,6 @@ from tiphys.client.kinds import (
     SERVICES,
     STATEFUL_SETS,
 )
-from tiphys.client.metrics import REGISTRY
 from tiphys.controllers import metrics
 from tiphys.controllers.cronjob.controller import CronJobController
 from tiphys.controllers.endpointslice.controller import EndpointSliceController
@@ -40,7 +39,7 @@ class Since:
     def _all():
         return {
             (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-            for family in REGISTRY.collect()
+            for family in metrics.REGISTRY.collect()
             for sample in family.samples
         }
 
@@ -239,7 +238,7 @@ async def test_zones_and_the_nodes_that_are_given_up(world):
         for name in ("up", "down"):
             world.api.remove(NODES, name)
         await world.settle()
-        assert REGISTRY.sample_value("node_collector_zone_size", zone) is None
+        assert metrics.REGISTRY.sample_value("node_collector_zone_size", zone) is None
 
 
 async def test_pods_that_leave_a_tainted_node(world):
@@ -337,13 +336,13 @@ async def test_what_a_stateful_set_lacks(world):
         "statefulset_namespace": "d", "statefulset_name": "metered", "pod_management_policy": "Parallel"
     }  # fmt: skip
     async with world.running(StatefulSetController):
-        assert REGISTRY.sample_value(f"{prefix}unavailable_replicas", shown) == 3
-        assert REGISTRY.sample_value(f"{prefix}max_unavailable", shown) == 1
+        assert metrics.REGISTRY.sample_value(f"{prefix}unavailable_replicas", shown) == 3
+        assert metrics.REGISTRY.sample_value(f"{prefix}max_unavailable", shown) == 1
         ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
         for pod in world.api.all(PODS)[:2]:
             world.api.put(PODS, {**pod, "status": {"phase": "Running", "conditions": [ready]}})
         await world.settle()
-        assert REGISTRY.sample_value(f"{prefix}unavailable_replicas", shown) == 1
+        assert metrics.REGISTRY.sample_value(f"{prefix}unavailable_replicas", shown) == 1
         world.api.remove(STATEFUL_SETS, "metered", "d")
         await world.settle()
-    assert REGISTRY.sample_value(f"{prefix}unavailable_replicas", shown) is None
+    assert metrics.REGISTRY.sample_value(f"{prefix}unavailable_replicas", shown) is None

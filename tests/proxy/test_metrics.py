@@ -8,10 +8,10 @@ import pytest
 
 from tiphys.apimachinery.clock import FakeClock, rfc3339
 from tiphys.client.inprocess import InProcessTransport
-from tiphys.client.metrics import REGISTRY
 from tiphys.client.rest import Client
 from tiphys.proxy import nft
 from tiphys.proxy.beat import write
+from tiphys.proxy.metrics import REGISTRY
 from tiphys.proxy.proxy import Proxy, ProxyOptions
 from tiphys.wire.message import Request
 

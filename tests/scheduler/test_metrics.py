@@ -26,7 +26,11 @@ from tiphys.testing import Cluster
 
 
 def values() -> dict[str, float]:
-    lines = [line for line in metrics.render().decode().splitlines() if line.startswith("scheduler_")]
+    lines = [
+        line
+        for line in metrics.render("kube-scheduler").decode().splitlines()
+        if line.startswith("scheduler_")
+    ]
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tiphys.apimachinery.families import Metric
 from tiphys.client.kinds import JOBS
-from tiphys.client.metrics import REGISTRY
+from tiphys.client.metrics import REGISTRY, registry_of
 from tiphys.scheduler.pod_resources import families as pod_resources
 from tiphys.testing import Cluster
 
@@ -47,7 +47,9 @@ async def counted() -> dict[str, Metric]:
         await cluster.client.create(JOBS, {"metadata": {"name": "j", "namespace": "default"}, "spec": spec})
         await cluster.wait_for(JOBS, "j", "default", lambda job: bool(job and job["status"].get("active")))
         server = cluster.server.backend.metrics.collect()
-        return by_name([*REGISTRY.collect(), *server, *pod_resources([])])
+        parts = [REGISTRY, *map(registry_of, ("kube-controller-manager", "kube-scheduler"))]
+        own = [family for part in parts for family in part.collect()]
+        return by_name([*own, *server, *pod_resources([])])
 
 
 async def test_promised_families() -> None:

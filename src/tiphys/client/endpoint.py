@@ -195,7 +195,7 @@ class ComponentEndpoint:
                 body = text_of(self._shown[path]())
                 return Response(200, {"content-type": CONTENT_TYPE}, body)
             if path == "/metrics":
-                return Response(200, {"content-type": CONTENT_TYPE}, metrics.render())
+                return Response(200, {"content-type": CONTENT_TYPE}, metrics.render(self._name))
             if path == "/configz":
                 body = orjson.dumps(dict(self._options.configuration))
                 return Response(200, {"content-type": "application/json"}, body)

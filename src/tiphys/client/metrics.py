@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from weakref import WeakSet
 
-from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, Metric, Registry
+from tiphys.apimachinery.families import Collector, CounterMetricFamily, GaugeMetricFamily, Metric, Registry
 from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.apimachinery.release import PLATFORM, RELEASE
 from tiphys.client import exposition
@@ -23,6 +23,8 @@ _BUCKETS = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 _CALL_BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 
 REGISTRY = Registry()
+"""What every component shows."""
+_COMPONENTS: dict[str, Registry] = {}
 REGISTRY.register(ProcessFigures())
 
 BUILD = Levels(
@@ -126,6 +128,14 @@ _FEATURES = _Features()
 REGISTRY.register(_FEATURES)
 
 
-def render() -> bytes:
-    """Return the text that Prometheus scrapes."""
-    return exposition.render(REGISTRY)
+def registry_of(component: str) -> Registry:
+    """Return where a component registers families that others, forked from the same process, do not show."""
+    return _COMPONENTS.setdefault(component, Registry())
+
+
+def render(component: str, *more: Collector) -> bytes:
+    """Return the text that Prometheus scrapes of a component, with what it has ``more`` than its registry."""
+    shown = Registry()
+    for part in (REGISTRY, registry_of(component), *more):
+        shown.register(part)
+    return exposition.render(shown)

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from tiphys.client.counting import Counts, Levels, Spreads
-from tiphys.client.metrics import REGISTRY
+from tiphys.client.metrics import registry_of
+
+REGISTRY: Final = registry_of("kube-controller-manager")
 
 
 def _powers(first: float, factor: float, count: int) -> tuple[float, ...]:

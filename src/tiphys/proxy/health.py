@@ -73,7 +73,7 @@ class MetricsPort:
 
     async def __call__(self, request: Request) -> Response:
         if request.path == "/metrics":
-            return Response(200, {"content-type": CONTENT_TYPE}, metrics.render())
+            return Response(200, {"content-type": CONTENT_TYPE}, metrics.render("kube-proxy"))
         if request.path == "/configz":
             body = json.dumps({GROUP: dict(self._configuration)}).encode()
             return Response(200, {"content-type": "application/json"}, body)

@@ -9,7 +9,9 @@ from typing import Final
 from tiphys.apimachinery.clock import Clock, parse_time
 from tiphys.apimachinery.meta import Object
 from tiphys.client.counting import Counts, Levels, Spreads
-from tiphys.client.metrics import REGISTRY
+from tiphys.client.metrics import registry_of
+
+REGISTRY: Final = registry_of("kube-proxy")
 
 _PREFIX: Final = "kubeproxy_sync_proxy_rules"
 _FAMILY: Final = ("ip_family",)

@@ -13,10 +13,12 @@ from weakref import WeakSet
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, Metric
 from tiphys.client.counting import Count, Counts, Levels, Spread, Spreads
-from tiphys.client.metrics import REGISTRY
+from tiphys.client.metrics import registry_of
 from tiphys.scheduler.columns import Columns
 from tiphys.scheduler.podinfo import PodInfo
 from tiphys.scheduler.queue import Queued, SchedulingQueue
+
+REGISTRY: Final = registry_of("kube-scheduler")
 
 SCHEDULED: Final = "scheduled"
 UNSCHEDULABLE: Final = "unschedulable"

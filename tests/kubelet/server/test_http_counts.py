@@ -3,6 +3,7 @@
 import pytest
 
 from tiphys.apimachinery.clock import FakeClock
+from tiphys.apimachinery.families import text_of
 from tiphys.kubelet.server.http_counts import HttpCounts, bucket_of
 from tiphys.wire.message import Request, Response
 
@@ -44,7 +45,7 @@ class Counted:
         return await self.counts.count(Request(method, path), answer, server=server)
 
     def lines(self):
-        return [line for line in self.counts.render().decode().splitlines() if line[0] != "#"]
+        return [line for line in text_of(self.counts.collect()).decode().splitlines() if line[0] != "#"]
 
     def one(self, name):
         (line,) = (line for line in self.lines() if line.startswith(f"kubelet_http_{name}{{"))

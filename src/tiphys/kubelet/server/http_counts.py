@@ -6,11 +6,11 @@ where HTTP knows them.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
 from tiphys.apimachinery.clock import Clock
-from tiphys.apimachinery.families import Registry, text_of
+from tiphys.apimachinery.families import Metric, Registry
 from tiphys.client.counting import Counts, Levels, Spreads
 from tiphys.wire.lasting import follow, lasts
 from tiphys.wire.message import Request, Response
@@ -84,6 +84,6 @@ class HttpCounts:
             done()
         return response
 
-    def render(self) -> bytes:
-        """Return the text that Prometheus scrapes."""
-        return text_of(self._registry.collect())
+    def collect(self) -> Iterator[Metric]:
+        """Yield the families as they stand."""
+        return self._registry.collect()

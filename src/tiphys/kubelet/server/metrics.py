@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, Metric, text_of
+from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, Metric
 from tiphys.apimachinery.meta import Object
 from tiphys.kubelet.runtime import RuntimePod
 
@@ -13,14 +13,22 @@ _STATIC = "kubernetes.io/config.source"
 
 
 class NodeMetrics:
-    """Gauges of one node: ``pods`` it is to run, ``runtime`` says what runs."""
+    """What one node has: ``pods`` it is to run, ``runtime`` says what runs.
+
+    ``websockets`` are counted by what they were for.
+    """
 
     def __init__(
-        self, node: str, pods: Callable[[], Sequence[Object]], runtime: Callable[[], Iterable[RuntimePod]]
+        self,
+        node: str,
+        pods: Callable[[], Sequence[Object]],
+        runtime: Callable[[], Iterable[RuntimePod]],
+        websockets: Mapping[str, int],
     ) -> None:
         self._node = node
         self._pods = pods
         self._runtime = runtime
+        self._websockets = websockets
 
     def collect(self) -> Iterator[Metric]:
         """Yield the gauges as they stand."""
@@ -42,18 +50,15 @@ class NodeMetrics:
         yield GaugeMetricFamily("kubelet_running_pods", "Pods with a running sandbox.", running)
         yield containers
         yield desired
-
-    def render(self, websockets: Mapping[str, int]) -> bytes:
-        """Return the text that Prometheus scrapes; ``websockets`` counts them by what they were for."""
         received = CounterMetricFamily(
             "kubelet_websocket_streaming_requests",
             "[ALPHA] Total number of WebSocket streaming requests (exec/attach/portforward) received by the "
             "kubelet.",
             labels=["subresource"],
         )
-        for name, count in websockets.items():
-            received.add_metric([name], count)
-        return text_of([*self.collect(), received])
+        for purpose, count in self._websockets.items():
+            received.add_metric([purpose], count)
+        yield received
 
 
 def _is_static(pod: Object) -> bool:

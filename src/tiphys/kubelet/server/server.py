@@ -74,10 +74,10 @@ class KubeletServer:
         self._access = access or Access(node.client, node.name, node.clock, options.access)
         self._stats = Stats(node, pods)
         self._views = NodeViews(node, pods, configuration, looked or node.clock.monotonic)
-        self._metrics_of_pods = NodeMetrics(node.name, pods, lambda: node.cache.all())
         self._actions = ContainerActions(node, pods)
         websockets = options.gates.enabled("ExtendWebSocketsToKubelet")
         self._streams = ContainerStreams(node, pods, websockets=websockets)
+        self._metrics_of_pods = NodeMetrics(node.name, pods, lambda: node.cache.all(), self._streams.counts)
         split = options.gates.enabled("PodLogsQuerySplitStreams")
         self._logs = ContainerLogs(node, pods, split=split)
         folder = options.system_logs_dir
@@ -224,8 +224,7 @@ class KubeletServer:
     async def _metrics(self, request: Request, parts: list[str]) -> Response:
         match parts:
             case []:
-                pods = self._metrics_of_pods.render(self._streams.counts)
-                body = b"".join((metrics.render(), pods, self._http.render()))
+                body = metrics.render("kubelet", self._metrics_of_pods, self._http)
             case ["resource"]:
                 body = await self._stats.metrics()
             case ["cadvisor"]:
