@@ -304,9 +304,9 @@ async def test_slices(world):
     assert len(world.api.all(ENDPOINT_SLICES)) == 1
     assert since("endpoint_slice_controller_endpoints_removed_per_sync_sum") == 1
     # Without anybody behind it a slice has no ports: the one slice is changed each time.
-    assert since("endpoint_slice_controller_changes_total", operation="create") == 1
-    assert since("endpoint_slice_controller_changes_total", operation="update") == 2
-    assert since("endpoint_slice_controller_syncs_total", result="success") >= 3
+    assert since("endpoint_slice_controller_changes", operation="create") == 1
+    assert since("endpoint_slice_controller_changes", operation="update") == 2
+    assert since("endpoint_slice_controller_syncs", result="success") >= 3
 
 
 async def test_authorities_that_are_published(make_world):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 from tiphys.apimachinery.families import (
+    BareCounterMetricFamily,
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
@@ -99,11 +100,15 @@ class _Labelled(ABC, Generic[_One]):
 class Counts(_Labelled[Count]):
     """A counter for each set of labels."""
 
-    def __init__(self, name: str, text: str, labels: Sequence[str], registry: Registry) -> None:
+    def __init__(
+        self, name: str, text: str, labels: Sequence[str], registry: Registry, *, bare: bool = False
+    ) -> None:
+        """``bare``: its samples have the very name that is given, without ``_total``."""
+        self._family = BareCounterMetricFamily if bare else CounterMetricFamily
         super().__init__(name, text, labels, Count, registry)
 
     def collect(self) -> Iterator[Metric]:
-        family = CounterMetricFamily(self.name, self._text, labels=self.label_names)
+        family = self._family(self.name, self._text, labels=self.label_names)
         for values, count in self._all.items():
             family.add_metric(values, count.value)
         yield family

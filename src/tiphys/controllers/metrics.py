@@ -23,6 +23,11 @@ def _counter(name: str, text: str, *labels: str) -> Counts:
     return Counts(name, text, labels, REGISTRY)
 
 
+def _bare(name: str, text: str, *labels: str) -> Counts:
+    """Return a counter that upstream named before ``_total`` was the rule."""
+    return Counts(name, text, labels, REGISTRY, bare=True)
+
+
 def _gauge(name: str, text: str, *labels: str) -> Levels:
     return Levels(name, text, labels, REGISTRY)
 
@@ -91,9 +96,9 @@ SLICE_REMOVED = _histogram(
     "endpoint_slice_controller_endpoints_removed_per_sync",
     "[ALPHA] Endpoints removed for a service at once.", _ENDPOINTS,
 )  # fmt: skip
-SLICE_SYNCS = _counter("endpoint_slice_controller_syncs", "[ALPHA] Looks at services.", "result")
-SLICE_CHANGES = _counter("endpoint_slice_controller_changes", "[ALPHA] Changes of slices.", "operation")
-MIRROR_CHANGES = _counter(
+SLICE_SYNCS = _bare("endpoint_slice_controller_syncs", "[ALPHA] Looks at services.", "result")
+SLICE_CHANGES = _bare("endpoint_slice_controller_changes", "[ALPHA] Changes of slices.", "operation")
+MIRROR_CHANGES = _bare(
     "endpoint_slice_mirroring_controller_changes", "[ALPHA] Changes of slices.", "operation"
 )
 MIRROR_SECONDS = _histogram(

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+from tiphys.kubelet import counts
 from tiphys.kubelet import runtime as words
 from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.logs.files import rotate
@@ -132,6 +133,7 @@ class Housekeeper:
                     break
                 log.info("removing unused image id=%s", image.id)
                 await self._node.runtime.remove_image(image.id)
+                counts.image_removed()
                 self._used_at.pop(image.id, None)
 
     async def _fuller_than(self, percent: int) -> bool:

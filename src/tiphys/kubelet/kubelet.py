@@ -41,6 +41,7 @@ from tiphys.kubelet.nodestatus.reporter import NodeReporter
 from tiphys.kubelet.objects import ObjectCache
 from tiphys.kubelet.options import KubeletOptions
 from tiphys.kubelet.pleg import PodCache
+from tiphys.kubelet.pod_times import Relist
 from tiphys.kubelet.pod_worker import PodWorker
 from tiphys.kubelet.runtime import RUNTIME_ERRORS, Runtime, RuntimeFailure
 from tiphys.kubelet.tokens import Tokens
@@ -133,7 +134,7 @@ class Kubelet:
                 group.create_task(node.devices.run())
             if options.static_pod_dir is not None:
                 group.create_task(self._run_static(options.static_pod_dir))
-            group.create_task(self._every(options.relist_s, node.cache.relist, "relist"))
+            group.create_task(self._every(options.relist_s, Relist(node), "relist"))
             group.create_task(self._every(options.housekeeping_s, keeper.sweep, "housekeeping"))
             group.create_task(self._every(_TOKENS_S, self._renew_tokens, "tokens"))
             group.create_task(self._every(_RESIZES_S, self._retry_resizes, "resizes"))

@@ -18,6 +18,7 @@ from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.client.kinds import CONFIG_MAPS, RUNTIME_CLASSES, SECRETS
 from tiphys.client.transport import TransportError
+from tiphys.kubelet import counts
 from tiphys.kubelet.cm.devices import DeviceProblem
 from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.images.manager import ImageProblem
@@ -128,19 +129,22 @@ class PodStarter:
         return sandbox_config(pod, attempt, self._node.settings, self._node.cgroups.parent(pod))
 
     async def _make_sandbox(self, pod: Object, attempt: int, outcome: Outcome) -> None:
+        counts.STARTED_PODS.labels().inc()
         await asyncio.to_thread(self._prepare, pod)
         try:
             handler = await self._handler(pod)
             if pod["spec"].get("hostUsers") is False:
                 known = [one.name for one in (await self._node.runtime.info()).handlers]
                 raise SecurityProblem(no_users_of_its_own(handler, known))
-            sandbox_id = await self._node.runtime.run_sandbox(self._sandbox_config(pod, attempt), handler)
+            with counts.sandbox(handler, self._node.clock):
+                sandbox_id = await self._node.runtime.run_sandbox(self._sandbox_config(pod, attempt), handler)
         except RuntimeUnavailable:
             raise
         except (RuntimeFailure, StatusError, TransportError, SecurityProblem) as error:
             text = f"Failed to create pod sandbox: {error}"
             self._node.recorder.record(pod, "Warning", "FailedCreatePodSandBox", text)
             outcome.retry_at[START] = self._after(_SANDBOX_RETRY_S)
+            counts.STARTED_PODS_ERRORS.labels().inc()
             return
         log.info("sandbox made pod=%s id=%s", pod["metadata"]["name"], sandbox_id[:12])
         runtime = await self._node.cache.refresh(pod["metadata"]["uid"])
@@ -171,10 +175,12 @@ class PodStarter:
     ) -> None:
         part = _Part(pod, *find_container(pod, start.name))
         outcome.tried.add(start.name)
+        counts.container_started(part.path)
         try:
             container_id = await self._start(part, start, volumes)
         except StartProblem as problem:
             outcome.waiting[start.name] = problem.waiting
+            counts.container_failed(part.path, problem.waiting.reason)
             outcome.retry_at[start.name] = self._after(problem.retry_s)
             return
         if start.backoff is not None:

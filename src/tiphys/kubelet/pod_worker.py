@@ -19,6 +19,7 @@ from tiphys.apimachinery.errors import NotFound, StatusError
 from tiphys.apimachinery.meta import Object, object_key
 from tiphys.client.kinds import PODS
 from tiphys.client.transport import TransportError
+from tiphys.kubelet import counts
 from tiphys.kubelet.admission import Rejection, finished
 from tiphys.kubelet.allocation.pod_resize import PodResizer
 from tiphys.kubelet.allocation.resize import Resize, plan_resizes, whole_pod_differs
@@ -35,6 +36,7 @@ from tiphys.kubelet.lifecycle import (
 )
 from tiphys.kubelet.pod_start import PodStarter, find_container
 from tiphys.kubelet.pod_stop import MIN_KILL_S, kill_container, remove_sandboxes
+from tiphys.kubelet.pod_times import PodTimes
 from tiphys.kubelet.probes.manager import PodProbes
 from tiphys.kubelet.runtime import RUNTIME_ERRORS, RuntimeFailure, RuntimePod, RuntimeUnavailable
 from tiphys.kubelet.status.pod import StatusInputs, make_status
@@ -68,7 +70,8 @@ class PodWorker:
         """Ids of those of them that start anew however they end."""
         self._starter = PodStarter(node)
         self._resizer = PodResizer(node)
-        self._writer = StatusWriter(node.client, pod)
+        self._writer = StatusWriter(node.client, pod, node.clock)
+        self._times = PodTimes(pod, node.clock)
         self._probes = PodProbes(node.runtime, node.recorder, node.clock, self.poke)
         self._removed = False
         self._admitted = False
@@ -96,6 +99,7 @@ class PodWorker:
         # What the pod tells its containers of itself lies in volumes.
         self._refresh_volumes = self._refresh_volumes or _facts(pod) != facts
         self._writer.observe(pod)
+        self._times.seen(pod)
         if self._state.termination is not None and grace_period_s(pod) < before:
             self._shorten(grace_period_s(pod))
         self.poke()
@@ -173,7 +177,7 @@ class PodWorker:
                     await self._look()
             self._wake.clear()
             try:
-                with self._traced():
+                with self._traced(), self._times.round():
                     done, wait_s = await self._sync(group)
             except RuntimeUnavailable as error:
                 log.warning("runtime unavailable pod=%s error=%s", object_key(self._pod), error)
@@ -291,6 +295,7 @@ class PodWorker:
         rejection = self._node.allocator.admit(pod) or await self._node.devices.assign(pod)
         if rejection is not None:
             self._reject(pod, rejection)
+            counts.rejected(rejection.reason)
             told = f"Pod was rejected: {rejection.message}"
             self._state = replace(self._state, rejection=replace(rejection, message=told, at_admission=True))
 
@@ -317,7 +322,9 @@ class PodWorker:
             stopped=chosen.stop,
             whole_pods=self._node.whole_pods,
         )
-        self._writer.set(make_status(pod, runtime, given))
+        status = make_status(pod, runtime, given)
+        self._times.told(status)
+        self._writer.set(status)
 
     def _carry_out(self, group: asyncio.TaskGroup, pod: Object, chosen: Plan) -> None:
         if chosen.stop and START in self._busy:

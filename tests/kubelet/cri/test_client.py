@@ -8,6 +8,7 @@ import grpc
 import grpc.aio
 import pytest
 
+from tiphys.kubelet import counts
 from tiphys.kubelet.cri.client import CriClient
 from tiphys.kubelet.cri.messages import CRI
 from tiphys.kubelet.runtime import POD_UID, ContainerState, RuntimeFailure, RuntimeHandler, RuntimeUnavailable
@@ -103,6 +104,21 @@ async def test_errors_are_ours():
             await client.remove_container("x")
     assert caught.value.code == "NOT_FOUND"
     assert str(caught.value) == "rpc error: code = NotFound desc = refused"
+
+
+async def test_calls_are_counted():
+    def counted(what, operation):
+        name = f"kubelet_runtime_operations_{what}"
+        return counts.REGISTRY.sample_value(name, {"operation_type": operation}) or 0.0
+
+    calls = [("total", "version"), ("errors_total", "version"), ("errors_total", "remove_container")]
+    before = [counted(*one) for one in calls]
+    async with playing(RemoveContainer=grpc.StatusCode.NOT_FOUND) as (client, _):
+        await client.info()
+        with pytest.raises(RuntimeFailure):
+            await client.remove_container("x")
+    assert [counted(*one) - was for one, was in zip(calls, before, strict=True)] == [1, 0, 1]
+    assert counted("duration_seconds_count", "version") >= 1
 
 
 async def test_nobody_there(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 from fake_node import Node
 
 from tiphys.client.kinds import NODES
+from tiphys.kubelet import counts
 from tiphys.kubelet.eviction.manager import measure, tree_bytes
 from tiphys.kubelet.eviction.plan import Observation
 
@@ -26,7 +27,12 @@ def condition(node, kind):
     return next((item for item in found if item["type"] == kind), {})
 
 
+def counted(name, **labels):
+    return counts.REGISTRY.sample_value(f"kubelet_{name}", labels) or 0.0
+
+
 async def test_short_of_memory(node):
+    before = counted("evictions", eviction_signal="memory.available")
     enough, little = ({"memory.available": Observation(left * MI, 1000 * MI)} for left in (500, 50))
     pressed: list[bool] = []
 
@@ -58,6 +64,7 @@ async def test_short_of_memory(node):
         assert node.events("EvictionThresholdMet") == ["Attempting to reclaim memory"]
         assert node.phase("modest") == "Running"
         await node.until(lambda: condition(node, "MemoryPressure")["status"] == "False")
+        assert counted("evictions", eviction_signal="memory.available") == before + 1
 
 
 async def test_conditions_are_told_and_newcomers_refused(node):
@@ -85,7 +92,9 @@ async def test_images_go_before_pods(node):
         await node.create()
         await node.until(node.ready)
         full = True
+        before = counted("image_garbage_collected_total", reason="space")
         await node.until(lambda: len(node.runtime.images) == 1)
+        await node.until(lambda: counted("image_garbage_collected_total", reason="space") == before + 1)
         await node.until(lambda: condition(node, "DiskPressure").get("status") == "False")
         assert node.phase() == "Running"
         assert node.events("Evicted") == []

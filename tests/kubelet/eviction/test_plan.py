@@ -199,6 +199,9 @@ def limited(text):
 def test_own_limits(made, used, folders, message):
     victim = over_own_limits(PodUse(made, used, {"c": used}), folders)
     assert (victim.message if victim else None) == message
+    if victim is not None:
+        kind = {"Usag": "emptydirfs", "Pod ": "ephemeralpodfs", "Cont": "ephemeralcontainerfs"}
+        assert victim.signal == f"{kind[message[:4]]}.limit"
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,11 @@ import pytest
 from pod_api import PodApi
 from pods import pod
 
+from tiphys.apimachinery.clock import FakeClock
 from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.kinds import PODS
 from tiphys.client.rest import Client
+from tiphys.kubelet import counts
 from tiphys.kubelet.status.writer import StatusWriter, status_patch
 
 READY = {"type": "Ready", "status": "True", "lastTransitionTime": "t"}
@@ -72,5 +74,27 @@ async def test_writer():
     writer.set({"phase": "Failed"})
     await writer.flush()
     assert writer.gone
+    task.cancel()
+    await client.close()
+
+
+async def test_how_long_a_status_took_to_be_written():
+    api, clock = PodApi(), FakeClock()
+    client = Client(InProcessTransport(api.handler))
+    writer = StatusWriter(client, await client.create(PODS, pod()), clock)
+    name = "kubelet_pod_status_sync_duration_seconds_sum"
+    before = counts.REGISTRY.sample_value(name)
+    writer.set({"phase": "Pending"})
+    clock.advance(1)
+    writer.set({"phase": "Running"})
+    clock.advance(2)
+    task = asyncio.ensure_future(writer.run())
+    await writer.flush()
+    assert counts.REGISTRY.sample_value(name) - before == 3
+    clock.advance(5)
+    writer.set({"phase": "Failed"})
+    clock.advance(1)
+    await writer.flush()
+    assert counts.REGISTRY.sample_value(name) - before == 4
     task.cancel()
     await client.close()

@@ -8,8 +8,10 @@ reconnects by itself when it returns.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +20,8 @@ import grpc
 import grpc.aio
 
 from tiphys.apimachinery import tracing
+from tiphys.apimachinery.clock import Clock, RealClock
+from tiphys.kubelet import counts
 from tiphys.kubelet.cri.messages import CRI
 from tiphys.kubelet.images.mount import mount_image, snapshotter_of
 from tiphys.kubelet.runtime import (
@@ -46,6 +50,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _API_VERSION = "v1"
 _READY = 0
 _NODE = 2
+_WORDS = re.compile(r"(?<!^)(?=[A-Z])")
+
+
+@cache
+def operation_of(method: str) -> str:
+    """Return what upstream counts a call of CRI as. Pure."""
+    name = _WORDS.sub("_", method).lower().replace("pod_sandbox", "podsandbox")
+    return name.removesuffix("_resources")
 
 
 def _time(nanoseconds: int) -> datetime | None:
@@ -60,8 +72,9 @@ def _value(message: Any, name: str) -> int | None:
 class CriClient:
     """One runtime endpoint. Use as an async context manager, or call ``close``."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, clock: Clock | None = None) -> None:
         """``endpoint`` is ``unix:///path/containerd.sock``, or the path alone."""
+        self._clock = clock or RealClock()
         self.endpoint = endpoint if "://" in endpoint else f"unix://{endpoint}"
         self._channel: grpc.aio.Channel | None = None
         self._calls: dict[tuple[str, str], Any] = {}
@@ -111,11 +124,12 @@ class CriClient:
         """
         request = CRI.method(service, name).request(**fields)
         try:
-            if tracing.current() is None:
-                return await self._call(service, name)(request, timeout=timeout_s)
-            with tracing.step(f"runtime.{_API_VERSION}.{service}/{name}", kind=tracing.CLIENT):
-                metadata = tuple(tracing.headers().items())
-                return await self._call(service, name)(request, timeout=timeout_s, metadata=metadata)
+            with counts.operation(operation_of(name), self._clock):
+                if tracing.current() is None:
+                    return await self._call(service, name)(request, timeout=timeout_s)
+                with tracing.step(f"runtime.{_API_VERSION}.{service}/{name}", kind=tracing.CLIENT):
+                    metadata = tuple(tracing.headers().items())
+                    return await self._call(service, name)(request, timeout=timeout_s, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             code = error.code().name
             kind = RuntimeUnavailable if code == "UNAVAILABLE" else RuntimeFailure

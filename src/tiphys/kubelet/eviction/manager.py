@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 from tiphys.apimachinery.meta import Object, object_key
+from tiphys.kubelet import counts
 from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.eviction.plan import (
     DISK,
@@ -145,6 +146,7 @@ class EvictionManager:
             return
         self._leaving.add(uid)
         log.warning("evicting pod=%s because=%s", object_key(victim.pod), victim.message)
+        counts.evicted(victim.signal)
         self._evict(victim)
 
     async def _uses(self) -> list[PodUse]:

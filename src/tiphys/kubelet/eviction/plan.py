@@ -84,6 +84,8 @@ class Victim:
     pod: Object
     message: str
     grace_s: float
+    signal: str
+    """What was short, as upstream names it."""
 
 
 def parse_thresholds(hard: str, soft: str = "", soft_grace: str = "") -> tuple[Threshold, ...]:
@@ -192,7 +194,7 @@ def choose(
     grace = HARD_GRACE_S
     if threshold.grace_s is not None:
         grace = min(max_grace_s, float(use.pod["spec"].get("terminationGracePeriodSeconds", 30)))
-    return Victim(use.pod, _message(threshold, found, use, resource), grace)
+    return Victim(use.pod, _message(threshold, found, use, resource), grace, threshold.signal)
 
 
 def _message(threshold: Threshold, found: Observation, use: PodUse, resource: str) -> str:
@@ -232,19 +234,19 @@ def over_own_limits(use: PodUse, empty_dirs: Mapping[str, int]) -> Victim | None
         limit = (volume.get("emptyDir") or {}).get("sizeLimit")
         if limit and empty_dirs.get(volume["name"], 0) > parse(str(limit)).value() > 0:
             text = f'Usage of EmptyDir volume "{volume["name"]}" exceeds the limit "{limit}". '
-            return Victim(use.pod, text, HARD_GRACE_S)
+            return Victim(use.pod, text, HARD_GRACE_S, "emptydirfs.limit")
     name = "ephemeral-storage"
     limited = [item for item in spec.get("containers") or () if _limit(item, name)]
     total = sum(parse(_limit(item, name)).value() for item in limited)
     if limited and len(limited) == len(spec["containers"]) and use.used.get(name, 0) > total:
         amount = from_value(total, BINARY_SI)
         text = f"Pod ephemeral local storage usage exceeds the total limit of containers {amount}. "
-        return Victim(use.pod, text, HARD_GRACE_S)
+        return Victim(use.pod, text, HARD_GRACE_S, "ephemeralpodfs.limit")
     for container in limited:
         limit = _limit(container, name)
         if use.containers.get(container["name"], {}).get(name, 0) > parse(limit).value():
             text = f'Container {container["name"]} exceeded its local ephemeral storage limit "{limit}". '
-            return Victim(use.pod, text, HARD_GRACE_S)
+            return Victim(use.pod, text, HARD_GRACE_S, "ephemeralcontainerfs.limit")
     return None
 
 

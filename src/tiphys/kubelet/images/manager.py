@@ -19,6 +19,7 @@ import orjson
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.apimachinery.meta import Object
+from tiphys.kubelet import counts
 from tiphys.kubelet.restarts import BackoffEntry, next_backoff, wait_left_s
 from tiphys.kubelet.runtime import Config, Image, Runtime, RuntimeFailure
 
@@ -191,6 +192,7 @@ class Images:
         self._backoffs.pop(key, None)
         if image is None:
             raise ImageProblem("ImageInspectError", f'image "{name}" vanished after its pull')
+        counts.pulled(image.size_bytes, done - began)
         text = (
             f'Successfully pulled image "{name}" in {_duration(done - began)}'
             f" ({_duration(done - asked)} including waiting). Image size: {image.size_bytes} bytes."

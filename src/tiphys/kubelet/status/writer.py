@@ -9,11 +9,13 @@ import asyncio
 import logging
 from typing import Any
 
+from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.client.kinds import PODS
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
+from tiphys.kubelet import counts
 from tiphys.kubelet.status.pod import KUBELET_CONDITIONS, OWN_CONDITIONS
 
 log = logging.getLogger(__name__)
@@ -77,8 +79,11 @@ def _same(have: dict[str, Any] | None, want: dict[str, Any]) -> bool:
 class StatusWriter:
     """One for each pod. ``run`` sends what ``set`` gave last; ``flush`` waits until that is done."""
 
-    def __init__(self, client: Client, pod: Object) -> None:
+    def __init__(self, client: Client, pod: Object, clock: Clock | None = None) -> None:
         self._client = client
+        self._clock = clock or RealClock()
+        self._since: float | None = None
+        """Since when the server has not had what it is to have."""
         self._known = pod
         self._wanted: dict[str, Any] | None = None
         self._changed = asyncio.Event()
@@ -101,6 +106,8 @@ class StatusWriter:
         """Ask for a status to be written. Never waits."""
         if status_patch(self._known.get("status") or {}, status):
             self._wanted = status
+            if self._since is None:
+                self._since = self._clock.monotonic()
             self._idle.clear()
             self._changed.set()
 
@@ -125,6 +132,7 @@ class StatusWriter:
         patch = status_patch(self._known.get("status") or {}, status)
         meta = self._known["metadata"]
         if not patch or self.gone:
+            self._since = None
             return True
         body = {"metadata": {"uid": meta["uid"]}, "status": patch}
         try:
@@ -137,6 +145,9 @@ class StatusWriter:
                 return True
             log.warning("pod status not written pod=%s error=%s", meta["name"], error)
             return False
+        if self._since is not None:
+            counts.STATUS_SECONDS.labels().observe(self._clock.monotonic() - self._since)
+            self._since = None
         return True
 
 
