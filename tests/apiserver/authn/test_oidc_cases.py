@@ -154,6 +154,18 @@ async def test_users(world: World, serving: Any, signed: Any) -> None:
         assert (await api("GET", PODS, user=signed(api, "nobody"))).status == 401
 
 
+async def test_what_is_remembered_of_tokens_is_counted(world: World, serving: Any, signed: Any) -> None:
+    world.write(world.entry("i", NAME))
+    async with serving(authentication_config=world.path) as api:
+        token = signed(api, "i")
+        for _ in range(3):
+            assert (await api("POST", WHOAMI, {}, user=token)).status == 201
+        assert await counted(api, "authentication_token_cache_request_total") == [
+            'authentication_token_cache_request_total{status="hit"} 2',
+            'authentication_token_cache_request_total{status="miss"} 1',
+        ]
+
+
 FIRST, PANDA = NAME, {"username": {"expression": "'panda-' + claims.sub"}}
 CHANGES: dict[str, tuple[Any, Any, str, str, str]] = {
     # mappings before and after, None: no issuer -> users before and after, what is counted

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tiphys.apimachinery.clock import FakeClock
+from tiphys.apiserver.authn.token_cache import TokenCacheCounts
 from tiphys.apiserver.authn.tokens import Authenticated, Refused
 from tiphys.apiserver.authn.webhook import WebhookTokens
 from tiphys.apiserver.outgoing.remote import RemoteFailed
@@ -146,19 +147,20 @@ async def test_errors_are_not(status: dict[str, Any] | None, ttl_s: float) -> No
     assert len(service.asked) == 2
 
 
-def counted(asks: WebhookTokens) -> dict[str, float]:
+def counted(counts: TokenCacheCounts) -> dict[str, float]:
     """Return what is counted of the cache, but sums and buckets, by name and status."""
     return {
         f"{one.name.removeprefix('authentication_token_cache_')} {one.labels['status']}": one.value
-        for family in asks.collect()
+        for family in counts.collect()
         for one in family.samples
         if not one.name.endswith(("_sum", "_bucket"))
     }
 
 
 async def test_what_is_remembered_is_told_from_what_is_asked() -> None:
-    asks, service, clock = tokens({"authenticated": True, "user": JANE})
-    assert counted(asks) == {}
+    counts = TokenCacheCounts()
+    asks, service, clock = tokens({"authenticated": True, "user": JANE}, counts=counts)
+    assert counted(counts) == {}
     for _ in range(3):
         await asks.authenticate_token("t", ("api",))
     clock.advance(121)
@@ -166,7 +168,7 @@ async def test_what_is_remembered_is_told_from_what_is_asked() -> None:
     with pytest.raises(Refused):
         await asks.authenticate_token("t", ("api",))
     await asyncio.sleep(0)
-    assert counted(asks) == {
+    assert counted(counts) == {
         "request_total hit": 2, "request_total miss": 2,
         "request_duration_seconds_count hit": 2, "request_duration_seconds_count miss": 2,
         "fetch_total ok": 1, "fetch_total error": 1,
@@ -175,7 +177,8 @@ async def test_what_is_remembered_is_told_from_what_is_asked() -> None:
 
 
 async def test_who_waits_for_an_answer_is_counted_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    asks, service, clock = tokens({"authenticated": True, "user": JANE})
+    counts = TokenCacheCounts()
+    asks, service, clock = tokens({"authenticated": True, "user": JANE}, counts=counts)
     answered = asyncio.Event()
     post = service.post
 
@@ -188,12 +191,12 @@ async def test_who_waits_for_an_answer_is_counted_meanwhile(monkeypatch: pytest.
         for _ in range(3):
             group.create_task(asks.authenticate_token("t", ("api",)))
         await asyncio.sleep(0)
-        assert counted(asks) == {"active_fetch_count in_flight": 1, "active_fetch_count blocked": 3}
+        assert counted(counts) == {"active_fetch_count in_flight": 1, "active_fetch_count blocked": 3}
         clock.advance(0.3)
         answered.set()
     buckets = {
         one.labels["le"]: one.value
-        for family in asks.collect()
+        for family in counts.collect()
         for one in family.samples
         if one.labels.get("status") == "miss" and "le" in one.labels
     }

@@ -25,6 +25,7 @@ from tiphys.apiserver.authn.legacy_tokens import MarkUsed
 from tiphys.apiserver.authn.lookup import Lookup
 from tiphys.apiserver.authn.serviceaccount import TokenKeys
 from tiphys.apiserver.authn.serviceaccount_tokens import ServiceAccountTokens
+from tiphys.apiserver.authn.token_cache import TokenCacheCounts
 from tiphys.apiserver.authn.tokens import AnyAudience, Authenticated, StaticTokens, TokenAuthenticator
 from tiphys.apiserver.authn.webhook import WebhookTokens
 from tiphys.apiserver.observe.certificate_counts import CertificateCounts
@@ -45,8 +46,11 @@ class JwtIssuers:
         path: Path | None = None,
         own: Sequence[str] = (),
         options: ApiServerOptions | None = None,
+        *,
+        cached: TokenCacheCounts | None = None,
     ) -> None:
         options = options or ApiServerOptions()
+        self._cached = cached or TokenCacheCounts()
         self._clock = clock
         self._path = path
         self._own = tuple(own)
@@ -61,7 +65,7 @@ class JwtIssuers:
     def _made(self, config: JwtConfig) -> JwtTokens:
         counts = self._counts.setdefault(config.url, KeyFetches(config.url, self._clock))
         through = self._egress.named(config.egress)
-        return JwtTokens(config, self._clock, counts=counts, through=through)
+        return JwtTokens(config, self._clock, counts=counts, through=through, cached=self._cached)
 
     async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Authenticated | None:
         for issuer in tuple(self._by_config.values()):
@@ -71,7 +75,8 @@ class JwtIssuers:
         return None
 
     async def close(self) -> None:
-        return
+        for issuer in self._by_config.values():
+            await issuer.close()
 
     async def reload(self) -> bool:
         """Take over a changed file; tell whether it was. Issuers that stay keep their keys.
@@ -130,6 +135,7 @@ def build(
             path.read_text(), compile_expression, keys.issuers, str(path), options.feature_gates
         )
     issuers = [*config.issuers, *([options.oidc] if options.oidc is not None else [])]
+    cached = TokenCacheCounts()
     tokens: list[TokenAuthenticator] = []
     if options.tokens:
         tokens.append(AnyAudience(StaticTokens(options.tokens), audiences))
@@ -141,7 +147,9 @@ def build(
     if options.enable_bootstrap_token_auth:
         tokens.append(AnyAudience(BootstrapTokens(lookup, clock), audiences))
     if issuers or path is not None:
-        tokens.append(AnyAudience(JwtIssuers(issuers, clock, path, keys.issuers, options), audiences))
+        tokens.append(
+            AnyAudience(JwtIssuers(issuers, clock, path, keys.issuers, options, cached=cached), audiences)
+        )
     if options.token_webhook_config is not None:
         check_version("authentication webhook", options.token_webhook_version)
         tokens.append(
@@ -155,6 +163,7 @@ def build(
                 clock,
                 version=options.token_webhook_version,
                 cache_ttl_s=options.token_webhook_cache_ttl_s,
+                counts=cached,
             )
         )
     return Authenticator(
@@ -164,4 +173,5 @@ def build(
         front_proxy=options.request_header,
         client_ca=options.client_ca,
         clock=clock,
+        cached=cached,
     )

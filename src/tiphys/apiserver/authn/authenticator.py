@@ -17,6 +17,7 @@ from tiphys.apiserver.authn.anonymous import Anonymous
 from tiphys.apiserver.authn.attempts import NobodyShown, Seen
 from tiphys.apiserver.authn.certificates import Certificates, Expiry
 from tiphys.apiserver.authn.requestheader import RequestHeader
+from tiphys.apiserver.authn.token_cache import TokenCacheCounts
 from tiphys.apiserver.authn.tokens import Authenticated, Notes, Refused, TokenAuthenticator
 from tiphys.apiserver.authn.user import User
 from tiphys.wire import bearer
@@ -39,10 +40,13 @@ class Authenticator:
         front_proxy: RequestHeader | None = None,
         client_ca: bytes = b"",
         clock: Clock | None = None,
+        cached: TokenCacheCounts | None = None,
     ) -> None:
+        """``cached`` counts what of tokens is remembered."""
         self.tokens = tuple(tokens)
         self.api_audiences = api_audiences
         self.anonymous = anonymous or Anonymous()
+        self._cached = cached or TokenCacheCounts()
         clock = clock or RealClock()
         self._certificates = Certificates(client_ca, front_proxy, clock)
         self._expiry = Expiry(clock, self._changed)
@@ -143,6 +147,7 @@ class Authenticator:
     def collect(self) -> Iterator[Metric]:
         """Yield what is counted of certificates, of tokens and of files."""
         yield from self._certificates.lifetimes.collect()
+        yield from self._cached.collect()
         for authenticator in self.tokens:
             yield from authenticator.collect()
 

@@ -6,8 +6,6 @@ Owns: what claims make of a user and upstream's words for what fails. Signatures
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -19,13 +17,13 @@ from tiphys.apiserver.authn.jwks import IssuerKeys, IssuerUnavailable
 from tiphys.apiserver.authn.jwt_config import ClaimMapping, JwtConfig, Rule
 from tiphys.apiserver.authn.jwt_counts import FAILURE, SUCCESS, KeyFetches
 from tiphys.apiserver.authn.jwt_verifier import NotVerified, Verifier, issuer_of, json_kind
+from tiphys.apiserver.authn.token_cache import TokenCache, TokenCacheCounts
 from tiphys.apiserver.authn.tokens import Authenticated, Refused
 from tiphys.apiserver.authn.user import User
 from tiphys.wire.client_certificates import CREDENTIAL_ID
 from tiphys.wire.dial import Tunnel
 
 _REMEMBERED_S = 10.0
-_MAX_REMEMBERED = 4096
 _NOBODY: Mapping[str, Any] = {"username": "", "uid": "", "groups": [], "extra": {}}
 """What rules about a user find of what it has not."""
 
@@ -40,6 +38,8 @@ class JwtTokens:
         keys: IssuerKeys | None = None,
         counts: KeyFetches | None = None,
         through: Tunnel | None = None,
+        *,
+        cached: TokenCacheCounts | None = None,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -55,21 +55,17 @@ class JwtTokens:
         self._verifier = Verifier(config.audiences, config.algorithms, self._keys)
         claim = config.groups.claim
         self._elsewhere = DistributedClaims(claim, config, clock, through) if claim else None
-        self._remembered: OrderedDict[bytes, tuple[float, User]] = OrderedDict()
+        self._cache = TokenCache(self._ask, clock, cached or TokenCacheCounts(), ttl_s=_REMEMBERED_S)
 
     async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Authenticated | None:
         if issuer_of(token) != self._config.url:
             return None
-        key = hashlib.sha256(token.encode()).digest()
-        kept = self._remembered.get(key)
-        now = self._clock.now()
-        if kept is None or kept[0] <= now.timestamp():
-            claims, user = await self._checked(token, now)
-            until = min(now.timestamp() + _REMEMBERED_S, float(claims["exp"]))  # verified: it has one
-            kept = self._remembered[key] = (until, user)
-            if len(self._remembered) > _MAX_REMEMBERED:
-                self._remembered.popitem(last=False)
-        return Authenticated(kept[1])
+        return await self._cache.get(token, audiences)
+
+    async def _ask(self, token: str, _audiences: tuple[str, ...]) -> Authenticated:
+        """Return whom a token names: one of these is good for every audience. Raises Refused."""
+        claims, user = await self._checked(token, self._clock.now())
+        return Authenticated(user, until_s=float(claims["exp"]))  # verified: it has one
 
     async def _checked(self, token: str, now: datetime) -> tuple[dict[str, Any], User]:
         """Return what a token says and whom it names. Raises Refused."""
@@ -83,7 +79,7 @@ class JwtTokens:
         return claims, user
 
     async def close(self) -> None:
-        return
+        self._cache.close()
 
     async def ready(self) -> None:
         """Know where the issuer's keys lie. Raises IssuerUnavailable."""

@@ -6,6 +6,7 @@ is ``authenticator``'s.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -36,6 +37,8 @@ class Authenticated:
     annotations: Notes = ()
     lasting: bool = False
     """The token will always be this user's: nothing about it need be checked again."""
+    until_s: float = math.inf
+    """In seconds since 1970: from then on the token is good no longer, whatever is remembered of it."""
     warnings: tuple[str, ...] = ()
     """What its user is to be told with every answer."""
 
