@@ -27,9 +27,6 @@ _REGEX_FACTOR = 0.25
 _MAX_FORMAT_PATTERN = 128
 _MAX_FORMAT = 64
 _ONE = Range(1, 1)
-_SCALAR_LETTERS = 40
-"""No number, duration or time is longer as a text. The documentation's own messages join such texts to
-others: were their length unknown, their cost would be beyond every limit."""
 _ADDRESS = Range(4, 16)
 """Bytes of an IP address."""
 
@@ -229,7 +226,6 @@ def _strung(target: Operand | None, args: list[Operand]) -> Estimated | None:
 READ = Price(_first, lambda target, args: Estimated(_read(args[0])))
 READ_TWICE = Price(_twice_first, lambda target, args: Estimated(args[0].size.scaled(2 * _STRING_FACTOR)))
 PREFIX = Price(_first, lambda target, args: Estimated(_read(args[0])), in_doubt=False)
-SCALAR_TO_TEXT = Price(None, lambda target, args: Estimated(_ONE, Range(1, _SCALAR_LETTERS)))
 TEXT_TO_BYTES = Price(_first, _copied, in_doubt=False)
 BYTES_TO_TEXT = Price(_first, _decoded, in_doubt=False)
 QUOTED = Price(_first, _quoted)

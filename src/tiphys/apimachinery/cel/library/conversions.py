@@ -186,8 +186,9 @@ OVERLOADS: tuple[Overload, ...] = (
     _one("bytes_to_bytes", "bytes", BYTES, BYTES, _same),
     _one("string_to_bytes", "bytes", STRING, BYTES, str.encode, price=prices.TEXT_TO_BYTES),
     _one("string_to_string", "string", STRING, STRING, _same),
+    # How long such a text is, the API does not know: what joins it to another is beyond every limit.
     *(
-        _one(f"{label}_to_string", "string", kind, STRING, to_text, price=prices.SCALAR_TO_TEXT)
+        _one(f"{label}_to_string", "string", kind, STRING, to_text)
         for label, kind in (
             ("bool", BOOL), ("double", DOUBLE), ("duration", DURATION), ("int64", INT),
             ("timestamp", TIMESTAMP), ("uint64", UINT),
