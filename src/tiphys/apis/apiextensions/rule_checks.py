@@ -124,8 +124,11 @@ class Rules:
             why = "rule declared on schema that does not support validation rules"
             text = f"rule compiler initialization error: {why}"
             walk.faults.append(field_errors.invalid(part.place, node.type or "", text))
+        looking = part
+        if rules and part.old is not MISSING and not any(rule.uses_old_self for rule in rules):
+            looking = _Part(part.new, MISSING, part.path, part.unchanged)  # messages see no more than rules
         for rule in rules or ():
-            self._rule(walk, part, node, rule)
+            self._rule(walk, looking, node, rule)
         for child, inner in _parts(part, node):
             self._node(walk, inner, child)
 
@@ -222,7 +225,7 @@ def _fault(
     path = ".".join(each for each in (part.path, rule.field) if each) or "<nil>"
     message = (rule.source.get("message") or "").strip()
     detail = message or f"failed rule: {str(rule.source['rule']).strip()}"
-    if rule.message is not None:
+    if rule.said is not None:
         try:
             detail = _said(walk, path, node.type or "", rule, activation)
         except _NoMessage:
@@ -245,10 +248,12 @@ def _fault(
 
 def _said(walk: _Walk, path: str, kind: str, rule: CompiledRule, activation: dict[str, Any]) -> str:
     """Return what the message's expression gives, if that is a message."""
-    assert rule.message is not None
+    assert rule.said is not None
     why = ""
+    seen = {name: value for name, value in activation.items() if value is not MISSING}
     try:
-        text = str(rule.message.evaluate(activation, walk.budget)).strip()
+        value = rule.said.evaluate(seen, walk.budget)
+        text = value.strip() if isinstance(value, str) else ""
     except EvaluationError as error:
         raise _NoMessage from error
     except CostExceeded:

@@ -44,6 +44,8 @@ class CompiledRule:
     program: Program | None = None
     fault: str = ""
     message: Program | None = None
+    said: Program | None = None
+    """The message's expression as it is evaluated."""
     message_fault: str = ""
     field: str = ""
     """Where the fault is shown, below the node."""
@@ -74,10 +76,13 @@ def compile_rules(schema: Schema, declared: Declaration) -> list[CompiledRule]:
     found: list[CompiledRule] = []
     for source in rules_of(schema):
         spend(_COST)
-        environment = (
-            plain.extend({OLD_SELF: _optional(declared)}) if source.get("optionalOldSelf") else plain
-        )
-        found.append(_compile(schema, source, environment))
+        if source.get("optionalOldSelf"):
+            environment = plain.extend({OLD_SELF: _optional(declared)})
+            # A message is checked as the rule is, and sees the old value bare: there, or not at all.
+            bare = Declaration(types.DYN, known=False, wrap=declared.wrap)
+            found.append(_compile(schema, source, environment, plain.extend({OLD_SELF: bare})))
+        else:
+            found.append(_compile(schema, source, plain, plain))
     return found
 
 
@@ -92,7 +97,10 @@ def _optional(declared: Declaration) -> Declaration:
     return Declaration(types.optional_of(declared.type), known=False, wrap=wrap)
 
 
-def _compile(schema: Schema, source: dict[str, Any], environment: Environment) -> CompiledRule:
+def _compile(
+    schema: Schema, source: dict[str, Any], environment: Environment, saying: Environment
+) -> CompiledRule:
+    """``saying`` is what the message is evaluated in."""
     text = source.get("rule") or ""
     if not text.strip():
         return CompiledRule(source)
@@ -104,8 +112,11 @@ def _compile(schema: Schema, source: dict[str, Any], environment: Environment) -
         lead = "" if str(error).startswith(_NO_PROGRAM) else "compilation failed: "
         return CompiledRule(source, fault=f"{lead}{error}")
     message, message_fault = _message(source.get("messageExpression") or "", environment)
+    said = message
+    if message is not None and saying is not environment and OLD_SELF in message.variables:
+        said = saying.compile(message.expression)
     path = field_path(source.get("fieldPath") or "", schema)
-    return CompiledRule(source, program, "", message, message_fault, path or "")
+    return CompiledRule(source, program, "", message, said, message_fault, path or "")
 
 
 def _message(text: str, environment: Environment) -> tuple[Program | None, str]:
