@@ -80,7 +80,7 @@ def declare(
     if schema.int_or_string:
         limit = schema.constraints.get("maxLength")
         size = MAX_REQUEST_BYTES - 2 if limit is None else max(limit, 0) * 4
-        return Declaration(t.DYN, size, 1)
+        return Declaration(t.DYN, size, 1, wrap=_whole_or_text)
     if root:
         schema = with_identity(schema)
     match schema.type:
@@ -113,8 +113,16 @@ def with_identity(schema: Schema) -> Schema:
     )
 
 
-def _whole(value: Any) -> int:
+def _whole(value: Any) -> Any:
+    if type(value) is float:  # it was written with a point or an exponent
+        raise EvaluationError("invalid data, expected int, got float64")
     return value if type(value) is int else int(value)
+
+
+def _whole_or_text(value: Any) -> Any:
+    if type(value) is float:
+        raise EvaluationError("invalid data, expected XIntOrString value to be either a string or integer")
+    return value
 
 
 def _list(schema: Schema, name: str, within: tuple[Schema, ...]) -> Declaration | None:

@@ -49,22 +49,37 @@ def _object(object_meta: Schema) -> Schema:
     return Schema(name=".Object", type="object", properties={"metadata": object_meta})
 
 
+def widen_numbers(value: Any) -> None:
+    """Make fractions of whole numbers that 64 bits do not hold, in place: they lose digits.
+
+    What was written with a point or an exponent is a fraction too, whole or not: faults show it, and rules
+    see it. It is whole once it is stored, where numbers are as Go writes them (``go_json``).
+    """
+    items = value.items() if type(value) is dict else enumerate(value) if type(value) is list else ()
+    widened: list[tuple[Any, float]] = []
+    for key, item in items:
+        kind = type(item)
+        if kind is dict or kind is list:
+            widen_numbers(item)
+        elif kind is int and not -_MOST_WHOLE <= item < _MOST_WHOLE:
+            widened.append((key, float(item)))
+    for key, number in widened:
+        value[key] = number
+
+
 def settle_numbers(value: Any) -> None:
     """Make whole numbers of those that were written with a point or an exponent, in place.
 
-    The API keeps what a number is, not how it was written: clients read ``2.0`` into integers. What 64 bits
-    do not hold is no whole number any more: it loses digits.
+    So they are where Go has written them and read them again: clients read ``2.0`` into integers.
     """
     items = value.items() if type(value) is dict else enumerate(value) if type(value) is list else ()
-    settled: list[tuple[Any, float]] = []
+    settled: list[tuple[Any, int]] = []
     for key, item in items:
         kind = type(item)
         if kind is dict or kind is list:
             settle_numbers(item)
         elif kind is float and item.is_integer() and abs(item) < _MOST_WHOLE:
             settled.append((key, int(item)))
-        elif kind is int and not -_MOST_WHOLE <= item < _MOST_WHOLE:
-            settled.append((key, float(item)))
     for key, number in settled:
         value[key] = number
 

@@ -24,7 +24,7 @@ Faults = list[FieldError]
 
 
 def type_name(value: Any) -> str:
-    """Return the JSON schema type of a value."""
+    """Return the JSON schema type of a value, by how a number was written."""
     match value:
         case None:
             return "null"
@@ -33,7 +33,7 @@ def type_name(value: Any) -> str:
         case int():
             return "integer"
         case float():
-            return "integer" if value.is_integer() else "number"
+            return "number"
         case str():
             return "string"
         case list():
@@ -190,12 +190,15 @@ _COMBINATIONS: dict[str, Callable[[int, int], str]] = {
 
 
 def _has_type(value: Any, schema: Schema) -> bool:
+    whole = type(value) is float and value.is_integer()
     if schema.int_or_string:
-        return type(value) in (int, str)
+        return whole or type(value) in (int, str)
     if schema.type is None:
         return True
     found = type_name(value)
-    return found == schema.type or (schema.type == "number" and found == "integer")
+    if found == schema.type:
+        return True
+    return whole if schema.type == "integer" else schema.type == "number" and found == "integer"
 
 
 def _join(path: str, key: str) -> str:

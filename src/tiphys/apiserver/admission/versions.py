@@ -10,6 +10,7 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import BadRequest
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.resource import Resource
+from tiphys.apimachinery.schema.structural import settle_numbers
 from tiphys.apis.scale import apply_scale, scale_of
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.registry import machinery
@@ -72,6 +73,8 @@ class Versions:
             if self._attributes.operation != "CONNECT":
                 machinery.decode_in_place(changed, own)
             return self._replace(obj, changed)
+        if row.custom:
+            settle_numbers(changed)  # a patch is read and written by Go on its way
         unknown = machinery.decode_in_place(changed, row.gvk, row)
         if strict and unknown and not row.custom:
             raise BadRequest(f"strict decoding error: {', '.join(unknown)}")

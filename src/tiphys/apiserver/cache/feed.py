@@ -12,6 +12,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, cast
 
+import orjson
+
 from tiphys.apimachinery import go_json
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.errors import ServiceUnavailable
@@ -44,11 +46,15 @@ class Hint(NamedTuple):
 
 def hint_of(resource: Resource, obj: Object, value: bytes | None = None) -> Hint:
     """Encode an object that is to be written, where that has not been done (``value``)."""
-    made = ordered(obj) if value is None else obj
+    if value is not None:
+        return Hint(value, obj, not resource.has_fractions)
+    made = ordered(obj)
+    value = dump(made)
+    if not resource.has_fractions:
+        return Hint(value, made, True)
     # YAML knows numbers that JSON does not, and that are written as null: where a schema lets numbers be.
-    if value is None:
-        value = go_json.written(dump(made)) if resource.has_fractions else dump(made)
-    return Hint(value, made, not resource.has_fractions)
+    written = go_json.written(value)
+    return Hint(written, made if written is value else orjson.loads(written), False)
 
 
 class Feed:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from tiphys.apimachinery import go_json
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError, InternalError, TiphysError
 from tiphys.apimachinery.meta import GVK, Object
@@ -66,7 +67,10 @@ class Conversion:
         }
         try:
             body = await post(
-                self._backend, webhook["clientConfig"], orjson.dumps(review), timeout_s=_TIMEOUT_S
+                self._backend,
+                webhook["clientConfig"],
+                go_json.written(orjson.dumps(review)),
+                timeout_s=_TIMEOUT_S,
             )
         except NoAnswer as error:
             raise ConversionFailed(f"failed: {error}") from error

@@ -16,7 +16,7 @@ from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.schema.build import build_custom
 from tiphys.apimachinery.schema.list_types import list_type_faults
 from tiphys.apimachinery.schema.node import MISSING, Schema
-from tiphys.apimachinery.schema.structural import apply_defaults, decode_custom, prune, settle_numbers
+from tiphys.apimachinery.schema.structural import apply_defaults, decode_custom, prune, widen_numbers
 from tiphys.apimachinery.schema.validate import Validator
 from tiphys.apis import schemas
 from tiphys.apis.apiextensions.embedded import embedded_faults, mend, shape
@@ -155,7 +155,7 @@ class CustomKind:
         """
         faults = decode_custom(obj, None, schemas.object_meta(), "Strict")
         faults += prune(obj, self.structural)
-        settle_numbers(obj)
+        widen_numbers(obj)
         if self._embeds:
             shape(obj, self.structural, faults)
         return faults

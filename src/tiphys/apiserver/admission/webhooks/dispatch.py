@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import orjson
 
+from tiphys.apimachinery import go_json
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import BadRequest, InternalError, StatusError, TiphysError
 from tiphys.apimachinery.tracing import step
@@ -97,11 +98,14 @@ async def ask(
         why = f"webhook does not accept known AdmissionReview versions ({', '.join(review.VERSIONS)})"
         raise CallFailed(hook, f"could not create admission objects: {why}", _BAD_REQUEST)
     uid, asked = review.question(attributes, shown, version)
+    question = orjson.dumps(asked)
+    if attributes.call.resource.has_fractions:
+        question = go_json.written(question)
     try:
         config = hook.spec.get("clientConfig") or {}
         with step(_STEPS[mutating], _named(hook, attributes, uid)):
             body = await post(
-                attributes.call.backend, config, orjson.dumps(asked), timeout_s=_patience_s(hook, attributes),
+                attributes.call.backend, config, question, timeout_s=_patience_s(hook, attributes),
                 identify=credentials.of,
             )  # fmt: skip
     except NoAnswer as error:

@@ -1,0 +1,104 @@
+"""Numbers of custom objects: how they were written is known until they are stored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+LEAST = "spec.replicas in body should be greater than or equal to 0"
+
+OBJECT = 'Foo.example.com "a" is invalid: spec: Invalid value: "object":'
+
+
+def sent(crds: Any, number: str, **spec: Any) -> bytes:
+    return orjson.dumps(crds.foo(replicas="?", **spec)).replace(b'"?"', number.encode())
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [
+        ("-10000000", "-10000000"),
+        ("-1e7", "-1e+07"),
+        ("-10000000.0", "-1e+07"),
+        ("-2.0", "-2"),
+        ("-2", "-2"),
+        ("-99999999999999999999", "-1e+20"),
+    ],
+)
+async def test_faults_show_it_as_it_was_sent(api: Any, crds: Any, number: str, shown: str) -> None:
+    await crds.make()
+    answer = await api("POST", crds.foos, sent(crds, number))
+    assert answer.status == 422
+    told = [one["message"] for one in answer.json["details"]["causes"]]
+    assert f"Invalid value: {shown}: {LEAST}" in told
+
+
+async def test_where_a_text_belongs_it_is_what_it_was_sent_as(api: Any, crds: Any) -> None:
+    await crds.make()
+    for number, kind in (("2.0", "number"), ("2", "integer")):
+        answer = await api(
+            "POST", crds.foos, orjson.dumps(crds.foo(note="?")).replace(b'"?"', number.encode())
+        )
+        told = f'spec.note: Invalid value: "{kind}": spec.note in body must be of type string: "{kind}"'
+        assert answer.message == f'Foo.example.com "a" is invalid: {told}'
+
+
+async def test_patches_keep_it_yaml_does_not(api: Any, crds: Any) -> None:
+    await crds.make()
+    await api.create(crds.foos, crds.foo(replicas=1))
+    path, told = f"{crds.foos}/a", f"spec.replicas: Invalid value: -1e+07: {LEAST}"
+    merged = await api.patch(path, b'{"spec":{"replicas":-1e7}}')
+    operation = b'[{"op":"replace","path":"/spec/replicas","value":-1e7}]'
+    operated = await api("PATCH", path, operation, content_type="application/json-patch+json")
+    for answer in (merged, operated):
+        assert (answer.status, answer.message) == (422, f'Foo.example.com "a" is invalid: {told}')
+    body = b"apiVersion: example.com/v1\nkind: Foo\nmetadata: {name: b}\nspec: {image: x, replicas: -1e7}\n"
+    answer = await api("POST", crds.foos, body, content_type="application/yaml")
+    assert answer.message == f'Foo.example.com "b" is invalid: {told.replace("-1e+07", "-10000000")}'
+
+
+async def test_rules_take_no_fraction_for_a_whole_number(api: Any, crds: Any) -> None:
+    made = crds.version()
+    spec = made["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    rules = ["self.replicas >= 0", "!has(self.size) || self.size != 5"]
+    spec["x-kubernetes-validations"] = [{"rule": rule} for rule in rules]
+    await crds.make(made)
+    answer = await api("POST", crds.foos, sent(crds, "2.0", size=2))
+    assert (answer.status, answer.message) == (
+        422,
+        f"{OBJECT} invalid data, expected int, got float64 evaluating rule: {rules[0]}",
+    )
+    body = sent(crds, "2", size="!").replace(b'"!"', b"2.0")
+    answer = await api("POST", crds.foos, body)
+    assert answer.message == (
+        f"{OBJECT} invalid data, expected XIntOrString value to be either a string or integer evaluating "
+        f"rule: {rules[1]}"
+    )
+    await api.create(crds.foos, sent(crds, "2", size=2))
+
+
+async def test_what_a_scale_shows_is_no_fraction(api: Any, crds: Any) -> None:
+    scale = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}
+    await crds.make(crds.version(subresources={"scale": scale}))
+    answer = await api("POST", crds.foos, sent(crds, "2.0"))
+    assert answer.message == (
+        'Foo.example.com "a" is invalid: .spec.replicas: Invalid value: 0: .spec.replicas accessor error: '
+        "2 is of the type float64, expected int64"
+    )
+
+
+async def test_it_is_whole_once_it_is_stored(api: Any, crds: Any) -> None:
+    """Be it selected by, or what an update was before."""
+    made = crds.version(selectableFields=[{"jsonPath": ".spec.replicas"}])
+    spec = made["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    spec["properties"]["replicas"]["x-kubernetes-validations"] = [
+        {"rule": "oldSelf <= self", "message": "grows", "optionalOldSelf": False}
+    ]
+    await crds.make(made)
+    assert (await api("POST", crds.foos, sent(crds, "3.0"))).status == 201
+    found = await api.get(f"{crds.foos}?fieldSelector=spec.replicas=3")
+    assert [type(one["spec"]["replicas"]) for one in found["items"]] == [int]
+    answer = await api.patch(f"{crds.foos}/a", {"spec": {"replicas": 2}})
+    assert answer.message.endswith("spec.replicas: Invalid value: 2: grows")
