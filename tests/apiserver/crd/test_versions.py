@@ -114,6 +114,34 @@ async def test_an_update_moves_an_object_to_the_new_storage_version(api: Any, cr
     assert again["metadata"]["resourceVersion"] == after["metadata"]["resourceVersion"]
 
 
+def with_web(crds: Any, *, storage: bool) -> Any:
+    made = crds.version("v2", storage=storage)
+    fields = made["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    fields["web"] = {"type": "integer", "default": 2}
+    return made
+
+
+async def test_defaults_are_those_of_the_version_that_it_is_stored_in(api: Any, crds: Any) -> None:
+    await crds.make(crds.version(), with_web(crds, storage=False))
+    await api.create(crds.foos, crds.foo("old"))
+    assert "web" not in (await api.get(f"{V2}/old"))["spec"]
+    await crds.change({"spec": {"versions": [crds.version(storage=False), with_web(crds, storage=True)]}})
+    assert "web" not in (await api.get(f"{V2}/old"))["spec"]
+    await api.create(crds.foos, crds.foo("new"))
+    assert (await api.get(f"{V2}/new"))["spec"] == {"image": "x", "web": 2}
+    assert (await api.get(f"{crds.foos}/new"))["spec"] == {"image": "x"}
+    await api.patch(f"{crds.foos}/old", {"metadata": {"labels": {"a": "b"}}})
+    assert (await api.get(f"{V2}/old"))["spec"]["web"] == 2
+
+
+async def test_what_the_storage_version_does_not_have_is_not_stored(api: Any, crds: Any) -> None:
+    await crds.make(crds.version(), with_web(crds, storage=False))
+    made = await api.create(V2, crds.foo("a", "v2", web=5))
+    assert made["spec"] == {"image": "x"}
+    record = await api.store.get("/registry/example.com/foos/default/a")
+    assert orjson.loads(record.value)["spec"] == {"image": "x"}
+
+
 async def test_webhook_converts_reads_and_mixed_lists(api: Any, crds: Any, webhook: Any) -> None:
     await crds.make(crds.version(), pictured(crds, storage=False), conversion=webhook)
     await api.create(crds.foos, crds.foo())

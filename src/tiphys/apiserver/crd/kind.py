@@ -58,6 +58,8 @@ class CustomKind:
             one["name"]: one.get("subresources") or {} for one in spec["versions"]
         }
         """Of all versions."""
+        self._structurals: dict[str, Schema | None] = {}
+        """By apiVersion, of the other versions."""
         self._schemas: dict[str, Schema | None] = {}
         self._columns: Sequence[Object] = version.get("additionalPrinterColumns") or ()
         subresources = self._subresources[self.gvk.version]
@@ -101,7 +103,7 @@ class CustomKind:
 
     @cached_property
     def _embeds(self) -> bool:
-        return any(node.embedded_resource for node in _nodes(self.structural))
+        return _embeds(self.structural)
 
     @cached_property
     def _unique(self) -> bool:
@@ -135,12 +137,26 @@ class CustomKind:
         if api_version == self.gvk.api_version:
             return self.schema
         if api_version not in self._schemas:
-            group, _, name = api_version.rpartition("/")
-            found = None
-            if group == self.gvk.group and name in self._subresources:
-                found = _with_metadata(build_custom(self._text.schema(name)))
-            self._schemas[api_version] = found
+            structural = self._structural_at(api_version)
+            self._schemas[api_version] = None if structural is None else _with_metadata(structural)
         return self._schemas[api_version]
+
+    def _structural_at(self, api_version: str) -> Schema | None:
+        if api_version == self.gvk.api_version:
+            return self.structural
+        if api_version not in self._structurals:
+            group, _, name = api_version.rpartition("/")
+            known = group == self.gvk.group and name in self._subresources
+            self._structurals[api_version] = build_custom(self._text.schema(name)) if known else None
+        return self._structurals[api_version]
+
+    def fit(self, obj: Object, *, defaults: bool = False) -> None:
+        """Bring an object of any version into the form that its version has, in place."""
+        structural = self._structural_at(obj["apiVersion"])
+        if structural is not None:
+            self._mend(obj, structural)
+            if defaults:
+                _default(obj, structural)
 
     def scale_paths_at(self, api_version: str) -> ScalePaths | None:
         """Return where a version keeps what a Scale shows, None where it has no Scale."""
@@ -162,14 +178,16 @@ class CustomKind:
 
     def mend(self, obj: Object) -> None:
         """Bring what was stored into the form that is shown, in place; defaults come later."""
-        prune(obj, self.structural)
-        mend(obj, self.structural, embeds=self._embeds)
+        self._mend(obj, self.structural)
+
+    def _mend(self, obj: Object, structural: Schema) -> None:
+        prune(obj, structural)
+        embeds = self._embeds if structural is self.structural else _embeds(structural)
+        mend(obj, structural, embeds=embeds)
 
     def default(self, obj: Object) -> None:
         """Fill in defaults and settle nulls."""
-        kept = {key: obj[key] for key in (*_IDENTITY, "metadata") if key in obj}
-        apply_defaults(obj, self.structural)
-        obj.update(kept)
+        _default(obj, self.structural)
 
     def validate(self, obj: Object) -> list[FieldError]:
         """Return every fault against the schema; rules are asked about what is well-formed otherwise."""
@@ -205,6 +223,16 @@ class CustomKind:
 
     def _validate_status(self, new: Object, old: Object) -> list[FieldError]:
         return self._check(new, old, self._scale_faults(new, self.scale_paths.status_replicas))
+
+
+def _embeds(structural: Schema) -> bool:
+    return any(node.embedded_resource for node in _nodes(structural))
+
+
+def _default(obj: Object, structural: Schema) -> None:
+    kept = {key: obj[key] for key in (*_IDENTITY, "metadata") if key in obj}
+    apply_defaults(obj, structural)
+    obj.update(kept)
 
 
 def _with_metadata(schema: Schema) -> Schema:

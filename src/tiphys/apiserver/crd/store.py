@@ -106,7 +106,7 @@ class CustomStore:
         return self._objects.revision
 
     async def _views(self, found: Sequence[Cached], row: Resource) -> builtins.list[Cached]:
-        """Return objects in the row's version, pruned and with defaults.
+        """Return objects in the row's version, pruned, with the defaults of the version they are stored in.
 
         Those that are so already stay as they are, and are not even decoded once that is known.
         """
@@ -114,7 +114,8 @@ class CustomStore:
         views: builtins.list[Cached] = list(found)
         unknown = [at for at, one in enumerate(found) if kind.clean.get(one.key) != one.revision]
         foreign = [at for at in unknown if found[at].object["apiVersion"] != row.api_version]
-        converted = await self._convert([found[at].object for at in foreign], kind, row.gvk)
+        whole = [_fitted(found[at].object, kind, defaults=True) for at in foreign]
+        converted = await self._convert(whole, kind, row.gvk)
         fresh = dict(zip(foreign, converted, strict=True))
         current = f"{row.group}/{kind.storage_version}"
         for at in unknown:
@@ -122,7 +123,8 @@ class CustomStore:
             stale = one.object["apiVersion"] != current
             obj = copy_object(fresh.get(at, one.object))
             kind.mend(obj)
-            kind.default(obj)
+            if at not in fresh:
+                kind.default(obj)
             changed = obj != one.object
             if at in fresh or stale or changed:
                 views[at] = View(one, obj, row, stale=stale or (changed and at not in fresh))
@@ -142,7 +144,7 @@ class CustomStore:
         to = GVK(row.group, kind.storage_version, row.kind)
         if row.gvk == to:
             return obj
-        return (await self._convert([obj], kind, to))[0]
+        return _fitted((await self._convert([obj], kind, to))[0], kind)
 
     def count(self, resource: Resource, namespace: str = "") -> int:
         return self._objects.count(resource, namespace)
@@ -295,6 +297,12 @@ class _Judge:
             (self._told.add if now else self._told.discard)(cached.key)
             seen.append(change if type_ == change.type else _framed(replace(change, type=type_), cached))
         return seen
+
+
+def _fitted(given: Object, kind: CustomKind, *, defaults: bool = False) -> Object:
+    obj: Object = copy_object(given)
+    kind.fit(obj, defaults=defaults)
+    return obj
 
 
 def _converts(row: Resource) -> bool:
