@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
+import orjson
 import pytest
+
+from tiphys.apimachinery.clock import RealClock
+from tiphys.apimachinery.errors import InternalError
+from tiphys.apiserver.crd import cleanup, controller
+from tiphys.wire import pki
+
+CA = base64.b64encode(pki.make_ca("webhook-ca", RealClock().now()).certificate).decode()
 
 
 async def test_not_served_before_and_after(api: Any, crds: Any) -> None:
@@ -43,6 +52,144 @@ async def test_deleting_removes_objects_through_their_finalizers(api: Any, crds:
     assert changed.status == 200
     await api.patch(f"{crds.foos}/held", {"metadata": {"finalizers": None}})
     await crds.gone("foos.example.com")
+
+
+async def test_a_definition_is_installing_before_it_is_established(api: Any, crds: Any) -> None:
+    response = await api.send(
+        "GET", f"{crds.path}?watch=true&resourceVersion={api.server.backend.store.revision}"
+    )
+    await api.create(crds.path, crds.definition())
+    seen: list[list[tuple[str, str, str]]] = []
+    async for chunk in response.stream:
+        for line in chunk.splitlines():
+            told = (orjson.loads(line)["object"].get("status") or {}).get("conditions") or ()
+            seen.append([(one["type"], one["status"], one["reason"]) for one in told])
+        if len(seen) > 2:
+            break
+    await response.stream.aclose()
+    accepted = ("NamesAccepted", "True", "NoConflicts")
+    assert seen == [
+        [],
+        [accepted, ("Established", "False", "Installing")],
+        [accepted, ("Established", "True", "InitialNamesAccepted")],
+    ]
+
+
+async def told_of_deletion(crds: Any, reason: str) -> str:
+    """Watch a definition until its deletion is told with a reason; return the message."""
+    path = f"{crds.path}?watch=true&fieldSelector=metadata.name=foos.example.com"
+    response = await crds.api.send("GET", path)
+    async for chunk in response.stream:
+        for line in chunk.splitlines():
+            for one in orjson.loads(line)["object"]["status"]["conditions"]:
+                if (one["type"], one.get("reason")) == ("Terminating", reason):
+                    assert one["status"] == "True"
+                    await response.stream.aclose()
+                    return one["message"]
+    raise AssertionError("the watch ended")
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Objects are waited for, and deletions tried again, as good as never and at once."""
+    monkeypatch.setattr(cleanup, "_PATIENCE_S", 0.01)
+    monkeypatch.setattr(controller, "_FIRST_RETRY_S", 0.01)
+    monkeypatch.setattr(controller, "_LAST_RETRY_S", 0.01)
+
+
+@pytest.mark.usefixtures("patience")
+async def test_objects_that_do_not_go_are_told_of(api: Any, crds: Any) -> None:
+    await crds.make()
+    held = crds.foo("held")
+    held["metadata"]["finalizers"] = ["example.com/hold"]
+    await api.create(crds.foos, held)
+    await api("DELETE", f"{crds.path}/foos.example.com")
+    message = await told_of_deletion(crds, "InstanceDeletionCheck")
+    assert message == "could not confirm zero CustomResources remaining: context deadline exceeded"
+    assert await told_of_deletion(crds, "InstanceDeletionInProgress")  # and tried again
+    await api.patch(f"{crds.foos}/held", {"metadata": {"finalizers": None}})
+    await crds.gone("foos.example.com")
+
+
+@pytest.mark.usefixtures("patience")
+async def test_objects_that_cannot_be_deleted_are_told_of(
+    api: Any, crds: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each namespace the first fault, none of them twice."""
+    asked: list[str] = []
+    right = cleanup.delete_quietly
+
+    async def refuse(call: Any, name: str, options: Any, namespace: str) -> Any:
+        asked.append(f"{namespace}/{name}")
+        if name == "good":
+            return await right(call, name, options, namespace)
+        raise InternalError(f"no deletion of {name}")
+
+    monkeypatch.setattr(cleanup, "delete_quietly", refuse)
+    await crds.make()
+    for namespace, name in (
+        ("default", "bad"),
+        ("default", "other"),
+        ("kube-system", "bad"),
+        ("kube-public", "good"),
+    ):
+        await api.create(f"/apis/example.com/v1/namespaces/{namespace}/foos", crds.foo(name))
+    await api("DELETE", f"{crds.path}/foos.example.com")
+    message = await told_of_deletion(crds, "InstanceDeletionFailed")
+    assert message == "could not issue all deletes: no deletion of bad"
+    assert asked[:3] == ["default/bad", "kube-public/good", "kube-system/bad"]
+    monkeypatch.setattr(cleanup, "delete_quietly", right)
+    await crds.gone("foos.example.com")
+
+
+async def test_a_change_of_the_definition_brings_the_next_try_on(
+    api: Any, crds: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Objects that no webhook converts cannot even be listed."""
+    monkeypatch.setattr(controller, "_FIRST_RETRY_S", 1000.0)
+    webhook = {
+        "clientConfig": {"url": "https://127.0.0.1:1/convert", "caBundle": CA},
+        "conversionReviewVersions": ["v1"],
+    }  # fmt: skip
+    await crds.make(crds.version(), crds.version("v2", storage=False))
+    await api.create(crds.foos, crds.foo())
+    versions = [crds.version(storage=False), crds.version("v2")]
+    await crds.change(
+        {"spec": {"versions": versions, "conversion": {"strategy": "Webhook", "webhook": webhook}}}
+    )
+    await api("DELETE", f"{crds.path}/foos.example.com")
+    message = await told_of_deletion(crds, "InstanceDeletionFailed")
+    assert message.startswith(
+        "could not list instances: conversion webhook for example.com/v1, Kind=Foo failed: "
+    )
+    since = api.server.backend.store.revision
+    watch = await api.send("GET", f"{crds.path}?watch=true&resourceVersion={since}")
+    await crds.change({"spec": {"conversion": {"strategy": "None", "webhook": None}}})
+    async for chunk in watch.stream:
+        if b'"DELETED"' in chunk:
+            break
+    await watch.stream.aclose()
+
+
+async def test_objects_of_a_built_in_kind_are_not_removed(api: Any, crds: Any) -> None:
+    before = (await api.get("/apis/apiregistration.k8s.io/v1/apiservices"))["items"]
+    crd = crds.definition(crds.version("v9"), plural="apiservices", kind="Foo", scope="Cluster")
+    name = "apiservices.apiregistration.k8s.io"
+    crd["metadata"] = {
+        "name": name, "annotations": {"api-approved.kubernetes.io": "https://example.com"},
+        "finalizers": ["example.com/hold"],
+    }  # fmt: skip
+    crd["spec"]["group"] = "apiregistration.k8s.io"
+    await api.create(crds.path, crd)
+    await crds.wait(name, "Established")
+    await api("DELETE", f"{crds.path}/{name}")
+    told = (await crds.wait(name, "Terminating", "False"))["status"]["conditions"][-1]
+    assert (told["reason"], told["message"]) == (
+        "OverlappingBuiltInResource", "instances overlap with built-in resources in storage",
+    )  # fmt: skip
+    await api.patch(f"{crds.path}/{name}", {"metadata": {"finalizers": None}})
+    after = (await api.get("/apis/apiregistration.k8s.io/v1/apiservices"))["items"]
+    assert {one["metadata"]["name"] for one in before} <= {one["metadata"]["name"] for one in after}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from tiphys.apiserver.crd.names import settle
 from tiphys.apiserver.crd.text import outline
 
-NOW = "2026-01-02T00:00:00Z"
+NOW, LATER = "2026-01-02T00:00:00Z", "2026-01-02T00:00:01Z"
 WANTED = ("alfa", "delta-singular", "echo-kind", "foxtrot-listkind", "golf-1", "hotel-2")
 OLD = ("zulu", "yankee-singular", "xray-kind", "whiskey-listkind", "victor-1", "uniform-2")
 PAGE = "https://github.com/kubernetes/enhancements/pull/1111"
@@ -105,13 +105,42 @@ def test_names(name: str) -> None:
             "reason": reason,
             "message": message,
         },
-        {"type": "Established", "status": str(accepted), "lastTransitionTime": NOW}
+        {"type": "Established", "status": "False", "lastTransitionTime": NOW}
         | (
-            {"reason": "InitialNamesAccepted", "message": "the initial names have been accepted"}
+            {"reason": "Installing", "message": "the initial names have been accepted"}
             if accepted
             else {"reason": "NotAccepted", "message": "not all names are accepted"}
         ),
     ]
+    settle(new, others, LATER)
+    names_accepted, established = new["status"]["conditions"]
+    assert names_accepted["lastTransitionTime"] == NOW
+    if accepted:
+        assert established == {
+            "type": "Established",
+            "status": "True",
+            "lastTransitionTime": LATER,
+            "reason": "InitialNamesAccepted",
+            "message": "the initial names have been accepted",
+        }
+    else:
+        assert (established["status"], established["reason"]) == ("False", "NotAccepted")
+
+
+def test_what_is_established_stays_so_and_what_is_not_installs_anew() -> None:
+    """Whatever becomes of its names."""
+    definition = crd(*WANTED)
+    for _ in range(2):
+        settle(definition, [], NOW)
+    taken = [other("india", "indias", "", "", "kilo-1")]
+    definition["spec"]["names"]["shortNames"] = ["kilo-1"]
+    settle(definition, taken, NOW)
+    told = [(one["status"], one["reason"]) for one in definition["status"]["conditions"]]
+    assert told == [("False", "ShortNamesConflict"), ("True", "InitialNamesAccepted")]
+    definition["status"]["conditions"][1]["status"] = "False"
+    settle(definition, [], NOW)
+    told = [(one["status"], one["reason"]) for one in definition["status"]["conditions"]]
+    assert told == [("True", "NoConflicts"), ("False", "Installing")]
 
 
 APPROVALS = {
@@ -162,7 +191,8 @@ def test_a_definition_whose_webhook_has_no_authority_is_not_served_before_it_has
         "conversionReviewVersions": ["v1"],
     }
     one["spec"]["conversion"] = {"strategy": "Webhook", "webhook": webhook}
-    settle(one, (), NOW)
+    for _ in range(2):
+        settle(one, (), NOW)
     told = {found["type"]: (found["status"], found["reason"]) for found in one["status"]["conditions"]}
     assert told == {"NamesAccepted": ("True", "NoConflicts"), "Established": ("False", "InvalidCABundle")}
     before = outline(one)

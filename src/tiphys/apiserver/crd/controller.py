@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import orjson
 
+from tiphys.apimachinery.backoff import Backoff
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import Conflict, NotFound, StatusError
 from tiphys.apimachinery.meta import GVK, Object, copy_object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.crd import names
-from tiphys.apiserver.crd.cleanup import remove_objects
+from tiphys.apiserver.crd.cleanup import NotRemoved, is_shared, remove_objects, row_of
 from tiphys.apiserver.crd.conversion import Conversion
 from tiphys.apiserver.crd.counts import Regenerations
 from tiphys.apiserver.crd.rows import is_true, rows_of
@@ -33,6 +35,16 @@ log = logging.getLogger(__name__)
 GROUP, PLURAL = "apiextensions.k8s.io", "customresourcedefinitions"
 _MANAGER = "kube-apiserver"
 _RETRY_S = 1.0
+_FIRST_RETRY_S, _LAST_RETRY_S = 0.005, 1000.0
+"""Of clean-ups."""
+_IN_PROGRESS = ("True", "InstanceDeletionInProgress", "CustomResource deletion is in progress")
+_COMPLETED = ("False", "InstanceDeletionCompleted", "removed all instances")
+_NEVER = ("False", "NeverEstablished", "resource was never established")
+_OVERLAPPING = (
+    "False",
+    "OverlappingBuiltInResource",
+    "instances overlap with built-in resources in storage",
+)
 
 
 class CustomResources:
@@ -58,6 +70,8 @@ class CustomResources:
         self._waiting: set[str] = set()
         """What is in the queue: once is enough."""
         self._cleaning: dict[str, asyncio.Task[None]] = {}
+        self._awaited: dict[str, asyncio.Event] = {}
+        """Clean-ups that failed and wait for their next try, by definition; a change of it brings that on."""
 
     def source_of(self, gvk: GVK) -> Object | None:
         """Return the ``openAPIV3Schema`` of a custom kind: what OpenAPI documents publish."""
@@ -156,7 +170,9 @@ class CustomResources:
         if known is None:
             return
         if known["metadata"].get("deletionTimestamp"):
-            if CLEANUP in (known["metadata"].get("finalizers") or ()) and name not in self._cleaning:
+            if name in self._awaited:
+                self._awaited[name].set()
+            elif CLEANUP in (known["metadata"].get("finalizers") or ()) and name not in self._cleaning:
                 task = group.create_task(self._clean_up(name))
                 self._cleaning[name] = task
                 task.add_done_callback(lambda _task: self._cleaning.pop(name, None))
@@ -189,40 +205,62 @@ class CustomResources:
         await self._backend.store.update(self.row, new, cached.revision)
 
     async def _clean_up(self, name: str) -> None:
-        """Remove a definition's objects, then let the definition go."""
+        """Remove a definition's objects, then let it go; say what stands in the way, and retry."""
+        backoff = Backoff(_FIRST_RETRY_S, cap_s=_LAST_RETRY_S)
         while True:
             try:
-                crd = await self._terminating(name)
-                if not is_true(crd, "Established"):
-                    await self._release(name, "NeverEstablished", "resource was never established")
-                    return
-                rows = self._rows.get(name) or _hidden_rows(crd)
-                if rows:
-                    await remove_objects(self._backend.custom or self._backend, rows[0])
-                await self._release(name, "InstanceDeletionCompleted", "removed all instances")
+                crd = await self._tell(name, *_IN_PROGRESS)
+                await self._release(name, *await self._removed(crd))
                 return
             except NotFound:
                 return
+            except NotRemoved as error:
+                log.warning("objects not removed name=%s: %s", name, error)
+                with suppress(StatusError):
+                    await self._tell(name, "True", error.reason, error.message)
             except StatusError as error:
                 log.warning("clean-up not done name=%s: %s", name, error)
-                await asyncio.sleep(_RETRY_S)
+            await self._pause(name, backoff.next())
 
-    async def _terminating(self, name: str) -> Object:
-        """Say that a definition's objects go. Returns the definition."""
-        text = "CustomResource deletion is in progress"
+    async def _pause(self, name: str, seconds: float) -> None:
+        """Wait for the next try, or until the definition changes in more than what was told of it."""
+        told = _without_terminating(self._definitions.get(name))
+        awaited = self._awaited[name] = asyncio.Event()
+        try:
+            async with asyncio.timeout(seconds):
+                while _without_terminating(self._definitions.get(name)) == told:
+                    await awaited.wait()
+                    awaited.clear()
+        except TimeoutError:
+            pass
+        finally:
+            del self._awaited[name]
+
+    async def _removed(self, crd: Object) -> tuple[str, str, str]:
+        """Remove a definition's objects. Returns the condition that says so. Raises NotRemoved."""
+        if is_shared(crd):
+            return _OVERLAPPING
+        if not is_true(crd, "Established"):
+            return _NEVER
+        await remove_objects(self._backend.custom or self._backend, row_of(crd))
+        return _COMPLETED
+
+    async def _tell(self, name: str, *terminating: str) -> Object:
+        """Say how far the deletion of a definition is. Returns the definition."""
         while True:
             cached = await self._backend.store.get(self.row, "", name)
             new = _with_status(cached.object, copy_object(cached.object.get("status") or {}))
-            names.set_condition(
-                new, "Terminating", "True", "InstanceDeletionInProgress", text, now=self._now()
-            )
+            names.set_condition(new, "Terminating", *terminating, now=self._now())
+            names.track(new, tracks=self._tracks)
+            if new == cached.object:
+                return new
             try:
                 await self._write(cached, new, "status")
                 return new
             except Conflict:
                 continue
 
-    async def _release(self, name: str, reason: str, message: str) -> None:
+    async def _release(self, name: str, *terminating: str) -> None:
         """Take the finalizer off and say why; the definition goes with its last one."""
         while True:
             cached = await self._backend.store.get(self.row, "", name)
@@ -233,17 +271,21 @@ class CustomResources:
                     await self._backend.store.delete(self.row, "", name, cached.revision)
                 else:
                     new["metadata"]["finalizers"] = left
-                    names.set_condition(new, "Terminating", "False", reason, message, now=self._now())
+                    names.set_condition(new, "Terminating", *terminating, now=self._now())
+                    names.track(new, tracks=self._tracks)
                     await self._write(cached, new, "status")
                 return
             except Conflict:
                 continue
 
 
-def _hidden_rows(crd: Object) -> list[Resource]:
-    """Return rows to find objects by, where no version is served any more."""
-    versions = [{**one, "served": True} for one in crd["spec"]["versions"]]
-    return rows_of({**crd, "spec": {**crd["spec"], "versions": versions}})
+def _without_terminating(definition: Object | None) -> object:
+    """Return what a clean-up depends on: the definition but for what that itself says of it."""
+    if definition is None:
+        return None
+    status = definition.get("status") or {}
+    kept = [one for one in status.get("conditions") or () if one.get("type") != "Terminating"]
+    return {**definition, "status": {**status, "conditions": kept}}
 
 
 def _with_status(crd: Object, status: Any) -> Object:

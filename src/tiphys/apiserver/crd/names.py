@@ -36,29 +36,40 @@ def set_condition(crd: Object, type_: str, status: str, reason: str, message: st
 
 
 def settle(crd: Object, others: Iterable[Object], now: str, *, tracks: bool = False) -> None:
-    """Bring a definition's accepted names and conditions up to date, in place.
+    """Bring a definition's accepted names and conditions one step on, in place.
 
+    A definition whose names are accepted is installing first, and established once that was seen.
     ``others`` are the other definitions of its group. Where it ``tracks``, conditions tell the generation
     that they speak of.
     """
+    before = (condition(crd, "NamesAccepted").get("status"), peek(crd, "status", "acceptedNames"))
     accepted, conflict = _accept(crd, _taken([*others, crd]))
     status = crd.setdefault("status", {})
     status["acceptedNames"] = accepted
     if conflict is None:
         set_condition(crd, "NamesAccepted", "True", "NoConflicts", "no conflicts found", now=now)
         if not is_true(crd, "Established"):
-            set_condition(crd, "Established", *_established(crd), now=now)
+            seen = before == ("True", accepted)
+            set_condition(crd, "Established", *(_established(crd) if seen else _INSTALLING), now=now)
     else:
         set_condition(crd, "NamesAccepted", "False", *conflict, now=now)
         if not condition(crd, "Established"):
             text = "not all names are accepted"
             set_condition(crd, "Established", "False", "NotAccepted", text, now=now)
     _approve(crd, now)
-    for one in status["conditions"]:
+    track(crd, tracks=tracks)
+
+
+def track(crd: Object, *, tracks: bool) -> None:
+    """Let conditions tell the generation that they speak of, or nothing of it, in place."""
+    for one in crd["status"]["conditions"]:
         if tracks:
             one["observedGeneration"] = crd["metadata"].get("generation", 0)
         else:
             one.pop("observedGeneration", None)
+
+
+_INSTALLING = ("False", "Installing", "the initial names have been accepted")
 
 
 def _established(crd: Object) -> tuple[str, str, str]:
