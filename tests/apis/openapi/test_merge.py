@@ -57,6 +57,26 @@ def test_equal_definitions_are_shared_and_others_renamed() -> None:
     assert merged["paths"][f"{GV}/as"] == {"get": {"schema": ref("Pod_v2")}}
 
 
+def test_own_descriptions_make_no_difference_those_of_others_do() -> None:
+    fields: dict[str, Any] = {"description": {"type": "string", "description": "ours"}}
+    local = {"paths": {}, "definitions": {"Meta": {"description": "ours", "properties": fields}}}
+    theirs = {"description": "theirs", "properties": {"description": {"type": "string"}}}
+    more = {"description": "theirs", "properties": {"description": {"type": "string"}, "more": {}}}
+    changed, other = {**more, "description": "changed"}, "/apis/y.io/v1"
+    found: list[RemoteSpec] = [
+        remote({f"{GV}/as": ref("Meta")}, {"Meta": theirs}),
+        RemoteSpec(other, {"paths": {f"{other}/bs": ref("Meta")}, "definitions": {"Meta": more}}),
+        RemoteSpec(
+            "/apis/z.io/v1", {"paths": {"/apis/z.io/v1/cs": ref("Meta")}, "definitions": {"Meta": changed}}
+        ),
+    ]
+    merged = merge(local, found)
+    assert merged["definitions"] == {**local["definitions"], "Meta_v2": more, "Meta_v3": changed}
+    assert merged["paths"] == {
+        f"{GV}/as": ref("Meta"), f"{other}/bs": ref("Meta_v2"), "/apis/z.io/v1/cs": ref("Meta_v3"),
+    }  # fmt: skip
+
+
 def test_of_which_kinds_a_definition_is_makes_no_difference() -> None:
     kinds = "x-kubernetes-group-version-kind"
     local = {"paths": {}, "definitions": {"Options": {"type": "object", kinds: [{"group": "a"}]}}}

@@ -1,12 +1,12 @@
 """The OpenAPI v2 document of this server joined with those of aggregated API servers.
 
 Pure. A remote document counts for the paths of its own group version only, with the definitions that they
-need. Two definitions of one name that differ are kept both: the remote one gets a number (``name_v2``).
+need. Two definitions of one name that differ are kept both: the remote one gets a number (``name_v2``). How
+this server describes what it shares with others are words of its own: they make no difference.
 """
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 from typing import Any
@@ -67,7 +67,7 @@ def _add(
     theirs = _mapping(remote.document.get("definitions"))
     needed = _closure(wanted, theirs)
     found = {name: theirs[name] for name in needed if name in theirs}
-    names = _renamed(found, ChainMap(joined.definitions, ours))  # type: ignore[arg-type]
+    names = _renamed(found, joined.definitions, ours)
     for name, new in names.items():
         if new not in ours:
             joined.definitions[new] = _pointed(theirs[name], names)
@@ -114,15 +114,15 @@ def _references(root: Any) -> Iterable[str]:
             waiting.extend(node)
 
 
-def _renamed(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, str]:
-    """Return each remote definition's name here. What is here already, word for word, is shared.
+def _renamed(theirs: Mapping[str, Any], others: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, str]:
+    """Return each remote definition's name here. What is here already, of others word for word, is shared.
 
     Of which kinds it is makes no difference: every group has options of its own by one definition.
     """
     names: dict[str, str] = {}
     for name, definition in theirs.items():
         new, number = name, 1
-        while new in ours and _plain(ours[new]) != _plain(definition):
+        while _taken(new, definition, others, ours):
             number += 1
             new = f"{name}_v{number}"
             while new in theirs:
@@ -130,6 +130,26 @@ def _renamed(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, st
                 new = f"{name}_v{number}"
         names[name] = new
     return names
+
+
+def _taken(name: str, definition: Any, others: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
+    """Tell whether a name is that of another definition."""
+    if name in others:
+        return bool(_plain(others[name]) != _plain(definition))
+    return name in ours and _wordless(_plain(ours[name])) != _wordless(_plain(definition))
+
+
+def _wordless(node: Any) -> Any:
+    """Return a definition without descriptions; fields of that name stay."""
+    if isinstance(node, list):
+        return [_wordless(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: _wordless(value)
+        for key, value in node.items()
+        if key != "description" or not isinstance(value, str)
+    }
 
 
 def _plain(definition: Any) -> Any:
