@@ -184,7 +184,7 @@ class ApiServer:
         found += [self.keys.collect, *self.backend.sources]
         found += [build_info, declarative_validation, self._features, self.aggregation.collect]
         found += [self.backend.authenticator.collect, self._modes.collect, self._graph_times.collect]
-        found += [self.backend.services.collect, self._repair.counts.collect, self.custom.regenerated.collect]
+        found += [self.backend.services.collect, self._repair.counts.collect, self.custom.counts.collect]
         if hasattr(self.objects, "collect"):
             found.append(self.objects.collect)
         if self._encrypted is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,7 @@ from tiphys.apimachinery.clock import RealClock
 from tiphys.apimachinery.errors import InternalError
 from tiphys.apimachinery.meta import GVK
 from tiphys.apiserver.crd.conversion import Conversion
+from tiphys.apiserver.crd.counts import Counts
 from tiphys.apiserver.observe.certificate_counts import CertificateCounts
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.wire import pki
@@ -75,16 +77,17 @@ async def webhook() -> AsyncIterator[tuple[Webhook, dict[str, Any]]]:
 def kind_of(config: dict[str, Any], version: str = "v1") -> Any:
     webhook = {"clientConfig": config, "conversionReviewVersions": [version]}
     return SimpleNamespace(
-        conversion={"strategy": "Webhook", "webhook": webhook}, gvk=TO, list_kind="FooList"
-    )
+        conversion={"strategy": "Webhook", "webhook": webhook}, gvk=TO, list_kind="FooList",
+        definition_name="foos.e.com",
+    )  # fmt: skip
 
 
-async def convert(kind: Any, count: int = 1) -> list[dict[str, Any]]:
+async def convert(kind: Any, count: int = 1, counts: Counts | None = None) -> list[dict[str, Any]]:
     backend: Any = SimpleNamespace(
         kept=KeptConnections(), options=ApiServerOptions(), certificates=CertificateCounts()
     )
     try:
-        return await Conversion(backend)([OLD] * count, kind, TO)
+        return await Conversion(backend, counts or Counts(lambda: 0.0))([OLD] * count, kind, TO)
     finally:
         backend.kept.close()
 
@@ -238,4 +241,79 @@ async def test_a_certificate_of_somebody_else(webhook: Any) -> None:
 async def test_none_changes_the_version_alone() -> None:
     kind: Any = SimpleNamespace(conversion={"strategy": "None"})
     assert await convert(kind) == [made()]
-    assert await asyncio.gather(Conversion(SimpleNamespace())([], kind, TO)) == [[]]  # type: ignore[arg-type]
+    nobody: Any = SimpleNamespace()
+    assert await asyncio.gather(Conversion(nobody, Counts(lambda: 0.0))([], kind, TO)) == [[]]
+
+
+def counted(counts: Counts) -> dict[str, dict[tuple[str, ...], float]]:
+    """Return the numbers of conversions, and those of the times that they took."""
+    return {
+        one.name: {tuple(sample.labels.values()): sample.value for sample in one.samples if sample.name in (
+            one.name, f"{one.name}_total", f"{one.name}_count", f"{one.name}_sum")}
+        for one in counts.collect()
+        if "conversion_webhook" in one.name
+    }  # fmt: skip
+
+
+FAILURES: dict[str, tuple[Callable[[Webhook], None], str]] = {
+    "none": (lambda webhook: None, ""),
+    "call": (
+        lambda webhook: setattr(webhook, "raw", Response(500, {}, b"no")),
+        "conversion_webhook_call_failure",
+    ),
+    "no JSON": (
+        lambda webhook: setattr(webhook, "raw", Response(200, {}, b"no")),
+        "conversion_webhook_call_failure",
+    ),
+    "refused": (
+        lambda webhook: setattr(webhook, "change", result(status="Failure")),
+        "conversion_webhook_malformed_response_failure",
+    ),
+    "objects that lack": (
+        lambda webhook: setattr(webhook, "objects", []),
+        "conversion_webhook_partial_response_failure",
+    ),
+    "another kind": (
+        lambda webhook: setattr(webhook, "objects", [made(kind="Bar")]),
+        "conversion_webhook_invalid_converted_object_failure",
+    ),
+    "bad labels": (
+        lambda webhook: setattr(webhook, "objects", [made(metadata={**META, "labels": 1})]),
+        "conversion_webhook_invalid_converted_object_failure",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+async def test_what_was_asked_is_counted(webhook: Any, name: str) -> None:
+    answering, config = webhook
+    change, failure = FAILURES[name]
+    change(answering)
+    now = iter(range(100))
+    counts = Counts(lambda: float(next(now)))
+    with suppress(InternalError):
+        await convert(kind_of(config), counts=counts)
+    asked = ("failure" if failure else "success", failure)
+    converted = ("foos.e.com", "v1", "v2", "false" if failure else "true")
+    assert counted(counts) == {
+        "apiserver_conversion_webhook_request": {asked: 1},
+        "apiserver_conversion_webhook_duration_seconds": {asked: 1},
+        "apiserver_crd_conversion_webhook_duration_seconds": {converted: 1},
+    }
+    bounds = {
+        one.name: [sample.labels["le"] for sample in one.samples if sample.name.endswith("_bucket")]
+        for one in counts.collect()
+    }
+    assert " ".join(bounds["apiserver_conversion_webhook_duration_seconds"]) == (
+        "0.005 0.01 0.02 0.05 0.1 0.2 0.5 1 2 5 10 20 30 45 60 +Inf"
+    )
+    assert " ".join(bounds["apiserver_crd_conversion_webhook_duration_seconds"]) == (
+        "0.001 0.002 0.004 0.008 0.016 0.032 0.064 0.128 0.256 0.512 1.024 2.048 4.096 8.192 16.384 +Inf"
+    )
+
+
+async def test_a_change_of_nothing_but_the_version_is_not_counted() -> None:
+    counts = Counts(lambda: 0.0)
+    kind: Any = SimpleNamespace(conversion={"strategy": "None"})
+    await convert(kind, counts=counts)
+    assert not any(counted(counts).values())

@@ -21,6 +21,49 @@ async def regenerated(api: Any) -> dict[str, float]:
     }
 
 
+async def versions_regenerated(api: Any) -> dict[tuple[str, str], float]:
+    """Return how often documents of v3 were made anew for the definition of foos, by version and reason."""
+    name = "apiextensions_openapi_v3_regeneration_count"
+    (family,) = (one for one in api.server.backend.metrics._registry.collect() if one.name == name)
+    assert all(one.labels["crd"] == "foos.example.com" for one in family.samples)
+    assert all(one.labels["group"] == "example.com" for one in family.samples)
+    return {(one.labels["version"], one.labels["reason"]): one.value for one in family.samples}
+
+
+async def test_changes_of_versions_are_counted_by_version(api: Any, crds: Any) -> None:
+    v1, v2 = crds.version(), crds.version("v2", storage=False)
+    await crds.make(v1, v2)
+    assert await versions_regenerated(api) == {("v1", "add"): 1, ("v2", "add"): 1}
+    v2["schema"]["openAPIV3Schema"]["properties"]["spec"]["description"] = "changed"
+    await crds.change({"spec": {"versions": [v1, v2]}})
+    await crds.change({"metadata": {"labels": {"a": "b"}}})
+    assert await versions_regenerated(api) == {("v1", "add"): 1, ("v2", "add"): 1, ("v2", "update"): 1}
+    await crds.change({"spec": {"versions": [v1, {**v2, "served": False}]}})
+    await api("DELETE", f"{crds.path}/foos.example.com")
+    await crds.gone("foos.example.com")
+    await api.settle()
+    assert await versions_regenerated(api) == {
+        ("v1", "add"): 1, ("v2", "add"): 1, ("v2", "update"): 1, ("v2", "remove"): 1, ("v1", "remove"): 1,
+    }  # fmt: skip
+
+
+async def compared(api: Any) -> tuple[float, str]:
+    """Return how often an object was compared with what it was, and the bounds of the times."""
+    name = "apiextensions_apiserver_validation_ratcheting_seconds"
+    (family,) = (one for one in api.server.backend.metrics._registry.collect() if one.name == name)
+    bounds = [one.labels["le"] for one in family.samples if "le" in one.labels]
+    return next(one.value for one in family.samples if one.name == f"{name}_count"), " ".join(bounds)
+
+
+async def test_updates_are_compared_with_what_was_before(api: Any, crds: Any) -> None:
+    await crds.make()
+    await api.create(crds.foos, crds.foo())
+    bounds = "1e-05 4e-05 0.00016 0.00064 0.00256 0.01024 0.04096 0.16384 0.65536 2.62144 +Inf"
+    assert await compared(api) == (0, bounds)
+    await api.patch(f"{crds.foos}/a", {"spec": {"replicas": 2}})
+    assert await compared(api) == (1, bounds)
+
+
 async def published(api: Any) -> set[str]:
     """Return the names of the custom kinds in OpenAPI v2, and check that v3 has the same."""
     definitions = (await api.get("/openapi/v2"))["definitions"]

@@ -7,6 +7,7 @@ was established before is served as soon as it is seen. What must be written wai
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from contextlib import suppress
 from dataclasses import replace
@@ -22,7 +23,7 @@ from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.crd import names
 from tiphys.apiserver.crd.cleanup import NotRemoved, is_shared, remove_objects, row_of
 from tiphys.apiserver.crd.conversion import Conversion
-from tiphys.apiserver.crd.counts import Regenerations
+from tiphys.apiserver.crd.counts import Counts
 from tiphys.apiserver.crd.rows import is_true, rows_of
 from tiphys.apiserver.crd.store import CustomStore
 from tiphys.apiserver.crd.text import Text, outline
@@ -57,7 +58,8 @@ class CustomResources:
         self.row: Resource = row
         """The definitions' own row."""
         self._tracks = backend.options.feature_gates.enabled("CRDObservedGenerationTracking")
-        conversion = Conversion(backend)
+        self.counts = Counts(backend.clock.monotonic)
+        conversion = Conversion(backend, self.counts)
         backend.custom = replace(backend, store=CustomStore(backend.store, conversion))
         self._definitions: dict[str, Object] = {}
         """What names are settled by; see ``text.outline``."""
@@ -65,7 +67,8 @@ class CustomResources:
         """The same by group."""
         self._rows: dict[str, list[Resource]] = {}
         self._served: dict[str, Object] = {}
-        self.regenerated = Regenerations()
+        self._versions: dict[str, dict[str, object]] = {}
+        """What tells one state of a served version from others, by definition."""
         self._pending: asyncio.Queue[str] = asyncio.Queue()
         self._waiting: set[str] = set()
         """What is in the queue: once is enough."""
@@ -130,12 +133,18 @@ class CustomResources:
                 table.remove(row.gvr)
                 self._end_watches(row)
         for row in rows:
+            row.definition.compared = self.counts.compared
             table.add(row)
         if rows:
             self._rows[name] = rows
-        self.regenerated.changed(
+        self.counts.changed(
             name, _published(self._served.get(name) if before else None), _published(shown if rows else None)
         )
+        if rows or before:
+            versions = _versions(crd, rows)
+            group = (rows or before)[0].group
+            self.counts.versions_changed(name, group, self._versions.pop(name, {}), versions)
+            self._versions[name] = versions
         if shown is None:
             self._served.pop(name, None)
         else:
@@ -152,7 +161,7 @@ class CustomResources:
 
     async def run(self) -> None:
         """Write what definitions need, one at a time, for ever."""
-        self.regenerated.open = True
+        self.counts.open = True
         async with asyncio.TaskGroup() as group:
             while True:
                 name = await self._pending.get()
@@ -299,6 +308,18 @@ def _with_status(crd: Object, status: Any) -> Object:
 def _published(shown: Object | None) -> object:
     """Return what of a definition its part of OpenAPI documents depends on; None: there is none."""
     return None if shown is None else (shown["spec"], shown["names"])
+
+
+def _versions(crd: Object | None, rows: list[Resource]) -> dict[str, object]:
+    """Return of each version that is served what its document depends on, by its hash."""
+    if crd is None:
+        return {}
+    names, served = (crd.get("status") or {}).get("acceptedNames"), {row.version for row in rows}
+    return {
+        one["name"]: hashlib.sha256(orjson.dumps([one, names, crd["spec"]["scope"]])).digest()
+        for one in crd["spec"]["versions"]
+        if one["name"] in served
+    }
 
 
 def _shown(crd: Object, text: Text) -> Object:

@@ -18,6 +18,7 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError, InternalError, TiphysError
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.meta_validation import validate_annotations, validate_labels
+from tiphys.apiserver.crd.counts import Counts
 from tiphys.apiserver.crd.kind import CustomKind
 from tiphys.apiserver.endpoints.call import Backend
 from tiphys.apiserver.outgoing.webhook_call import NoAnswer, post
@@ -32,12 +33,18 @@ _KEPT: Final = (("name", "name"), ("namespace", "namespace"), ("uid", "UID"))
 class ConversionFailed(TiphysError):
     """Why a webhook's conversion does not count; goes on from "conversion webhook for KIND "."""
 
+    def __init__(self, message: str, type_: str = "invalid_converted_object") -> None:
+        super().__init__(message)
+        self.type = type_
+        """How it is counted."""
+
 
 class Conversion:
     """The converter of one server."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, counts: Counts) -> None:
         self._backend = backend
+        self._counts = counts
 
     async def __call__(self, objects: Sequence[Object], kind: CustomKind, to: GVK) -> list[Object]:
         """Return objects at ``to``, in order; the ones given are left as they are.
@@ -49,12 +56,31 @@ class Conversion:
             return []
         if kind.conversion.get("strategy") != "Webhook":
             return [{**obj, "apiVersion": to.api_version} for obj in objects]
+        began, succeeded = self._counts.monotonic(), False
         try:
-            return await self._ask(objects, kind, to)
+            converted = await self._asked(objects, kind, to)
+            succeeded = True
+            return converted
         except ConversionFailed as error:
             name = to.kind if len(objects) == 1 else kind.list_kind
             shown = f"{objects[0].get('apiVersion')}, Kind={name}"
             raise InternalError(f"conversion webhook for {shown} {error}") from error
+        finally:
+            versions = (str(objects[0].get("apiVersion")).rpartition("/")[2], to.version)
+            seconds = self._counts.monotonic() - began
+            self._counts.converted(kind.definition_name, versions, seconds, succeeded=succeeded)
+
+    async def _asked(self, objects: Sequence[Object], kind: CustomKind, to: GVK) -> list[Object]:
+        """Ask, and count what came of it."""
+        began = self._counts.monotonic()
+        try:
+            converted = await self._ask(objects, kind, to)
+        except ConversionFailed as error:
+            failure = f"conversion_webhook_{error.type}_failure"
+            self._counts.asked(self._counts.monotonic() - began, failure)
+            raise
+        self._counts.asked(self._counts.monotonic() - began)
+        return converted
 
     async def _ask(self, objects: Sequence[Object], kind: CustomKind, to: GVK) -> list[Object]:
         webhook = kind.conversion["webhook"]
@@ -73,10 +99,12 @@ class Conversion:
                 timeout_s=_TIMEOUT_S,
             )
         except NoAnswer as error:
-            raise ConversionFailed(f"failed: {error}") from error
+            raise ConversionFailed(f"failed: {error}", "call") from error
         made = _answered(body, version, uid)
         if len(made) != len(objects):
-            raise ConversionFailed(f"returned {len(made)} objects, expected {len(objects)}")
+            raise ConversionFailed(
+                f"returned {len(made)} objects, expected {len(objects)}", "partial_response"
+            )
         if len(objects) == 1:
             return [_checked(objects[0], made[0], to, _Said("object at index 0", "object", "metadata"))]
         return [
@@ -90,24 +118,30 @@ def _answered(body: bytes, version: str, uid: str) -> list[Any]:
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise ConversionFailed(f"failed: couldn't get version/kind; json parse error: {error}") from error
+        raise ConversionFailed(
+            f"failed: couldn't get version/kind; json parse error: {error}", "call"
+        ) from error
     answer = answer if isinstance(answer, dict) else {}
     response = answer.get("response")
     if version == "v1":
         wanted = f"{_GROUP}/v1, Kind=ConversionReview"
         found = f"{answer.get('apiVersion') or '/'}, Kind={answer.get('kind') or ''}"
         if found != wanted:
-            raise ConversionFailed(f"failed: expected webhook response of {wanted}, got {found}")
+            raise _malformed(f"expected webhook response of {wanted}, got {found}")
     if not isinstance(response, dict):
-        raise ConversionFailed("failed: no response provided")
+        raise _malformed("no response provided")
     if version == "v1" and response.get("uid") != uid:
-        raise ConversionFailed(f'failed: expected response.uid="{uid}", got "{response.get("uid") or ""}"')
+        raise _malformed(f'expected response.uid="{uid}", got "{response.get("uid") or ""}"')
     result = response.get("result") or {}
     status = result.get("status") or ""
     if status != "Success":
         text = result.get("message") or f"response.result.status was '{status}', not 'Success'"
-        raise ConversionFailed(f"failed: {text}")
+        raise _malformed(text)
     return response.get("convertedObjects") or []
+
+
+def _malformed(text: str) -> ConversionFailed:
+    return ConversionFailed(f"failed: {text}", "malformed_response")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,35 +1,124 @@
-"""How often definitions had OpenAPI documents made anew, with upstream's name.
+"""What custom kinds are counted by, with upstream's names.
 
-Owns: ``apiextensions_openapi_v2_regeneration_count``. What was served when a server began is not counted.
+Owns: how often definitions had OpenAPI documents made anew (``apiextensions_openapi_*``; what was served when
+a server began is not counted), what webhooks that convert were asked and how long they took
+(``apiserver_conversion_webhook_*``, ``apiserver_crd_conversion_webhook_duration_seconds``), and how long it
+took to compare objects with what they were (``apiextensions_apiserver_validation_ratcheting_seconds``).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
-from tiphys.apimachinery.families import BareCounterMetricFamily, Metric
+from tiphys.apimachinery.families import (
+    BareCounterMetricFamily,
+    CounterMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from tiphys.apiserver.observe.metrics import Durations
+
+_END: Final = float("inf")
+_ASKED: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, _END)
+_CONVERTED: Final = (*(0.001 * 2**power for power in range(15)), _END)
+_COMPARED: Final = (
+    0.00001, 0.00004, 0.00016, 0.00064, 0.00256, 0.01024, 0.04096, 0.16384, 0.65536, 2.62144, _END
+)  # fmt: skip
+_RESULT: Final = ("result", "failure_type")
+_CONVERSION: Final = ("crd_name", "from_version", "to_version", "succeeded")
 
 
-class Regenerations:
-    """One server's. Counts nothing until it is ``open``."""
+class Counts:
+    """One server's. Documents are counted once it is ``open``."""
 
-    def __init__(self) -> None:
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self.monotonic = monotonic
         self.open = False
-        self._counts: Counter[tuple[str, str]] = Counter()
+        self._documents: Counter[tuple[str, str]] = Counter()
+        self._versions: Counter[tuple[str, str, str, str]] = Counter()
+        self._asked: dict[tuple[str, str], Durations] = {}
+        self._converted: dict[tuple[str, str, str, str], Durations] = {}
+        self._compared = Durations(_COMPARED)
 
     def changed(self, crd: str, before: object, now: object) -> None:
         """Count a change of what a definition publishes; nothing (None) where it publishes no kinds."""
         if self.open and before != now:
-            reason = "add" if before is None else "remove" if now is None else "update"
-            self._counts[crd, reason] += 1
+            self._documents[crd, _reason(before, now)] += 1
+
+    def versions_changed(
+        self, crd: str, group: str, before: Mapping[str, object], now: Mapping[str, object]
+    ) -> None:
+        """Count the same of each of its versions, by what tells one state of it from others."""
+        for version in dict.fromkeys((*before, *now)) if self.open else ():
+            old, new = before.get(version), now.get(version)
+            if old != new:
+                self._versions[crd, group, version, _reason(old, new)] += 1
+
+    def asked(self, seconds: float, failure: str = "") -> None:
+        """Count a call of a webhook that converts, and why it failed."""
+        labels = ("failure" if failure else "success", failure)
+        self._asked.setdefault(labels, Durations(_ASKED)).observe(seconds)
+
+    def converted(self, crd: str, versions: tuple[str, str], seconds: float, *, succeeded: bool) -> None:
+        """Count a conversion from one version to another."""
+        labels = (crd, *versions, "true" if succeeded else "false")
+        self._converted.setdefault(labels, Durations(_CONVERTED)).observe(seconds)
+
+    def compared(self, compare: Callable[[], bool]) -> bool:
+        """Compare, and count how long that took."""
+        began = self.monotonic()
+        found = compare()
+        self._compared.observe(self.monotonic() - began)
+        return found
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the family as it stands."""
+        """Yield the families as they stand."""
         family = BareCounterMetricFamily(
             "apiextensions_openapi_v2_regeneration_count",
             "[ALPHA] Changes of the document by the definition and the reason.", labels=("crd", "reason"),
         )  # fmt: skip
-        for key, count in self._counts.items():
+        for key, count in self._documents.items():
             family.add_metric(key, count)
         yield family
+        versions = BareCounterMetricFamily(
+            "apiextensions_openapi_v3_regeneration_count",
+            "[ALPHA] Changes of a version's document by the definition and the reason.",
+            labels=("crd", "group", "version", "reason"),
+        )
+        for version, count in self._versions.items():
+            versions.add_metric(version, count)
+        yield versions
+        yield from self._conversions()
+        compared = HistogramMetricFamily(
+            "apiextensions_apiserver_validation_ratcheting_seconds",
+            "[ALPHA] Comparing an object with what it was before an update, in seconds.",
+        )
+        self._compared.add_to(compared, ())
+        yield compared
+
+    def _conversions(self) -> Iterator[Metric]:
+        total = CounterMetricFamily(
+            "apiserver_conversion_webhook_request_total",
+            "[ALPHA] Calls of webhooks that convert, by what came of them.", labels=_RESULT,
+        )  # fmt: skip
+        asked = HistogramMetricFamily(
+            "apiserver_conversion_webhook_duration_seconds",
+            "[ALPHA] How long webhooks that convert took, by what came of it.", labels=_RESULT,
+        )  # fmt: skip
+        for labels, durations in self._asked.items():
+            total.add_metric(labels, sum(durations.buckets))
+            durations.add_to(asked, labels)
+        converted = HistogramMetricFamily(
+            "apiserver_crd_conversion_webhook_duration_seconds",
+            "[ALPHA] How long conversions by webhooks took, by the definition and the versions.",
+            labels=_CONVERSION,
+        )
+        for conversion, durations in self._converted.items():
+            durations.add_to(converted, conversion)
+        yield from (total, asked, converted)
+
+
+def _reason(before: object, now: object) -> str:
+    return "add" if before is None else "remove" if now is None else "update"

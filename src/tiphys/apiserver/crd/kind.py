@@ -5,7 +5,7 @@ Built by ``rows`` from a definition; rows of the resource table carry it. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.schema.build import build_custom
+from tiphys.apimachinery.schema.correlation import unchanged
 from tiphys.apimachinery.schema.list_types import list_type_faults
 from tiphys.apimachinery.schema.node import MISSING, Schema
 from tiphys.apimachinery.schema.structural import apply_defaults, decode_custom, prune, widen_numbers
@@ -50,6 +51,7 @@ class CustomKind:
         spec = crd["spec"]
         self._text = text
         self.gvk = GVK(spec["group"], version["name"], spec["names"]["kind"])
+        self.definition_name: str = crd["metadata"]["name"]
         self.list_kind: str = spec["names"].get("listKind") or f"{self.gvk.kind}List"
         self.terminating = bool(crd["metadata"].get("deletionTimestamp"))
         self.conversion: Object = spec.get("conversion") or {}
@@ -67,6 +69,8 @@ class CustomKind:
         scale = subresources.get("scale")
         self.has_scale = bool(scale)
         self.scale_paths: ScalePaths = custom_paths(scale) if scale else BUILT_IN
+        self.compared: Callable[[Callable[[], bool]], bool] = _compared
+        """Compares an object with what it was before an update; may count how long that takes."""
         self.clean: dict[str, int] = {}
         """Keys and revisions of stored objects that reading does not change."""
         self.strategy = self._strategy()
@@ -205,7 +209,9 @@ class CustomKind:
         return faults + (selector_faults(obj, self.scale_paths.selector) if len(paths) > 1 else [])
 
     def _check(self, obj: Object, old: Any, others: list[FieldError]) -> list[FieldError]:
-        faults = self._validator.validate(obj, old) + others + self._repeated(obj, old)
+        same = old is not MISSING and self.compared(lambda: unchanged(obj, old, self.structural))
+        faults = [] if same else self._validator.validate(obj, old)
+        faults = faults + others + self._repeated(obj, old)
         if not self._rules:
             return faults
         if any(fault.type in _BLOCKING for fault in faults):
@@ -223,6 +229,10 @@ class CustomKind:
 
     def _validate_status(self, new: Object, old: Object) -> list[FieldError]:
         return self._check(new, old, self._scale_faults(new, self.scale_paths.status_replicas))
+
+
+def _compared(compare: Callable[[], bool]) -> bool:
+    return compare()
 
 
 def _embeds(structural: Schema) -> bool:
