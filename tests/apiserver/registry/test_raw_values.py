@@ -83,6 +83,26 @@ async def test_of_yaml_the_numbers_are_known_alone(api: Any) -> None:
     assert b'"data":' + AS_NUMBERS in answer.raw, answer.raw
 
 
+ESCAPED = (
+    rb'{"a":"\u0041\/\u003cb\u0026\u003e","b":["\u00e9","\n\t\"",-0,[-0],0],"c":{"-0":"-0"},"d":"\\u0041"}'
+)
+
+
+async def test_of_letters_that_were_escaped_and_a_zero_below_zero(api: Any) -> None:
+    answer = await api("POST", REVISIONS, revision(ESCAPED).replace(b',"finalizers":["x/y"]', b""))
+    assert b'"data":' + ESCAPED in answer.raw
+    assert b'"data":' + ESCAPED in await shown(api)
+    path = f"{REVISIONS}/a"
+    labelled = await api.patch(path, {"metadata": {"labels": {"a": "b"}}})
+    assert b'"data":' + ESCAPED in labelled.raw
+    assert labelled.json["data"]["a"] == "A/<b&>"
+    plain = ESCAPED.replace(rb"\u0041\/", b"A/")
+    changed = await api("PUT", path, revision(plain, 2).replace(b',"finalizers":["x/y"]', b""))
+    assert b'"data":' + plain in changed.raw
+    strategic = await api.patch(path, {"metadata": {"labels": {"a": "c"}}}, "strategic")
+    assert b'"a":"A/<b&>"' in strategic.raw
+
+
 async def test_deep_in_an_object(api: Any) -> None:
     def body(parameters: bytes) -> bytes:
         opaque = b'{"opaque":{"driver":"d.x","parameters":%b}}' % parameters

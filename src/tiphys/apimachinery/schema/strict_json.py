@@ -11,6 +11,8 @@ import json
 import math
 import re
 from collections.abc import Callable, Container, Iterator
+from json import decoder as json_decoder
+from json import scanner as json_scanner
 from typing import Any, Final
 
 import orjson
@@ -66,6 +68,40 @@ def exact(body: bytes) -> Any:
     return _sound(_read(body, NumberText))
 
 
+_SCANNER: Any = json_scanner
+_DECODER: Any = json_decoder
+"""With what is known of neither's types: the parser in Python, and how it reads a text."""
+
+
+class StringText(str):
+    """A text that knows how it was written, quotes and escapes and all."""
+
+    text: str
+
+    def __new__(cls, value: str, text: str) -> StringText:
+        made = super().__new__(cls, value)
+        made.text = text
+        return made
+
+
+def as_written(body: bytes) -> Any:
+    """Return the same with texts that know which of their letters were escaped. Slow: nothing here is C."""
+    decoder: Any = json.JSONDecoder(parse_constant=_no_number, parse_float=NumberText, parse_int=_whole_text)
+    decoder.parse_string = _written_string
+    decoder.scan_once = _SCANNER.py_make_scanner(decoder)  # the only one that asks for these
+    return _sound(decoder.decode(body.decode(errors="surrogateescape")))
+
+
+def _written_string(text: str, at: int, strict: bool = True) -> tuple[str, int]:
+    value, end = _DECODER.scanstring(text, at, strict)
+    return (StringText(value, text[at - 1 : end]) if "\\" in text[at:end] else value), end
+
+
+def _whole_text(digits: str) -> float:
+    """A whole number that is not written as itself is one that knows how it was: too long, or below zero."""
+    return int(digits) if len(digits) <= _SURE_DIGITS and digits != "-0" else NumberText(digits)
+
+
 def _finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
@@ -80,8 +116,9 @@ def _read(body: bytes, fraction: Callable[[str], float] = _finite, pairs: type[P
     def whole(digits: str) -> float:
         return int(digits) if len(digits) <= _SURE_DIGITS else fraction(digits)
 
+    known = _whole_text if fraction is NumberText else whole
     return json.loads(
-        text, parse_constant=_no_number, parse_float=fraction, parse_int=whole, object_pairs_hook=pairs
+        text, parse_constant=_no_number, parse_float=fraction, parse_int=known, object_pairs_hook=pairs
     )
 
 
@@ -91,6 +128,8 @@ def _no_number(word: str) -> Any:
 
 def _sound(value: Any) -> Any:
     """Return a value whose texts have no halves of characters."""
+    if isinstance(value, StringText):
+        return StringText(_SURROGATES.sub("\ufffd", value), value.text)
     if isinstance(value, str):
         return _SURROGATES.sub("\ufffd", value)
     if isinstance(value, Pairs):
