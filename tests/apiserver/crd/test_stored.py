@@ -99,6 +99,35 @@ async def test_a_write_keeps_defaults_that_came_later(api: Any, crds: Any) -> No
     assert again["metadata"]["resourceVersion"] == written["metadata"]["resourceVersion"]
 
 
+async def test_schemas_that_are_not_structural_are_told_of(api: Any, crds: Any) -> None:
+    """Nobody can make one here: an old version's server stored it."""
+    await crds.make()
+    name, key = (
+        "foos.example.com",
+        "/registry/apiextensions.k8s.io/customresourcedefinitions/foos.example.com",
+    )
+    crd = await api.get(f"{crds.path}/{name}")
+    fields = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    del fields["image"]["type"]
+    fields["replicas"].pop("type")
+    crd["spec"]["preserveUnknownFields"] = True
+    crd["metadata"]["generation"] = 2
+    await api.store.commit([Put(key, orjson.dumps(crd))])
+    told = (await crds.wait(name, "NonStructuralSchema"))["status"]["conditions"][-1]
+    path = "spec.versions[0].schema.openAPIV3Schema.properties[spec].properties"
+    why = "type: Required value: must not be empty for specified object fields"
+    assert (told["reason"], told["message"]) == (
+        "Violations", f"[{path}[image].{why}, {path}[replicas].{why}]",
+    )  # fmt: skip
+    await crds.change({"spec": {"preserveUnknownFields": False, "versions": [crds.version()]}})
+    types: list[str] = ["NonStructuralSchema"]
+    while "NonStructuralSchema" in types:
+        await api.settle()
+        mended = await api.get(f"{crds.path}/{name}")
+        types = [one["type"] for one in mended["status"]["conditions"]]
+    assert types == ["NamesAccepted", "Established"]
+
+
 async def test_lists_that_became_invalid_may_stay_so(api: Any, crds: Any) -> None:
     lists = crds.version()
     fields = lists["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]

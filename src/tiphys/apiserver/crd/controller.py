@@ -20,7 +20,7 @@ from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import Conflict, NotFound, StatusError
 from tiphys.apimachinery.meta import GVK, Object, copy_object
 from tiphys.apimachinery.resource import Resource
-from tiphys.apiserver.crd import names
+from tiphys.apiserver.crd import names, structure
 from tiphys.apiserver.crd.cleanup import NotRemoved, is_shared, remove_objects, row_of
 from tiphys.apiserver.crd.conversion import Conversion
 from tiphys.apiserver.crd.counts import Counts
@@ -69,6 +69,8 @@ class CustomResources:
         self._served: dict[str, Object] = {}
         self._versions: dict[str, dict[str, object]] = {}
         """What tells one state of a served version from others, by definition."""
+        self._judged: dict[str, object] = {}
+        """Generations whose schemas were looked at, by definition."""
         self._pending: asyncio.Queue[str] = asyncio.Queue()
         self._waiting: set[str] = set()
         """What is in the queue: once is enough."""
@@ -88,6 +90,7 @@ class CustomResources:
         name = cached.name
         if new is None:
             self._serve(name, None, None)
+            self._judged.pop(name, None)
             gone = self._definitions.pop(name, None)
             if gone is not None:
                 del self._groups[gone["spec"]["group"]][name]
@@ -186,11 +189,16 @@ class CustomResources:
                 self._cleaning[name] = task
                 task.add_done_callback(lambda _task: self._cleaning.pop(name, None))
             return
-        if self._settled(known) == known:
+        generation = known["metadata"].get("generation")
+        judges = structure.is_doubtful(known) and self._judged.get(name) != generation
+        if not judges and self._settled(known) == known:
             return
         cached = await self._backend.store.get(self.row, "", name)
         before = outline(cached.object)
         new = self._settled(before)
+        if judges:
+            structure.judge(cached.object, new["status"], self._now())
+            self._judged[name] = generation
         if new == before:
             return
         await self._write(cached, _with_status(cached.object, new["status"]), "status")

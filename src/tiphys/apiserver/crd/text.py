@@ -14,7 +14,7 @@ import orjson
 from tiphys.apimachinery.meta import Object
 
 _METADATA = ("name", "uid", "generation", "annotations", "finalizers", "deletionTimestamp")
-_SPEC = ("group", "names", "scope", "conversion")
+_SPEC = ("group", "names", "scope", "conversion", "preserveUnknownFields")
 
 
 class Raw(Protocol):
