@@ -13,9 +13,11 @@ from dataclasses import replace
 from functools import lru_cache
 from urllib.parse import parse_qs
 
+from tiphys.apimachinery.atoi import atoi
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import BadRequest
 from tiphys.apimachinery.fields import parse_field_selector
+from tiphys.apimachinery.labels import parse_selector
 from tiphys.apimachinery.names import is_path_segment_name
 
 _VERBS = {
@@ -28,6 +30,7 @@ _VERBS = {
 }
 _NAMESPACE_SUBRESOURCES = ("status", "finalize")
 _FALSE = ("false", "0")
+_NUMBERS = ("limit", "timeoutSeconds")
 _SHORT = 512
 """Longer queries (the tokens in them) come once, and would fill the memory."""
 
@@ -81,11 +84,11 @@ def _short_query(method: str, path: str, raw_query: str) -> RequestInfo:
 
 def _with_query(info: RequestInfo, query: Mapping[str, list[str]]) -> RequestInfo:
     watch = query.get("watch")
-    if info.verb == "list" and watch and watch[0].lower() not in _FALSE:
-        info = replace(info, verb="watch")
     fields, labels = query.get("fieldSelector"), query.get("labelSelector")
-    if fields and not info.name and info.verb != "deletecollection":
-        info = replace(info, name=_selected_name(fields[0]))
+    if info.verb == "list":  # paths with /watch/ in them have no name but their own
+        lasts = watch and watch[0].lower() not in _FALSE
+        name = _selected_name(fields[0]) if fields and _is_readable(query) else ""
+        info = replace(info, verb="watch" if lasts else "list", name=name)
     if fields or labels:
         info = replace(
             info,
@@ -93,6 +96,17 @@ def _with_query(info: RequestInfo, query: Mapping[str, list[str]]) -> RequestInf
             label_selector=labels[0] if labels else "",
         )
     return info
+
+
+def _is_readable(query: Mapping[str, list[str]]) -> bool:
+    """Tell whether options are what they should be: with a fault elsewhere no name is taken from them."""
+    if any(atoi(query[name][0] or "0") is None for name in _NUMBERS if name in query):
+        return False
+    try:
+        parse_selector(query.get("labelSelector", [""])[0])
+    except BadRequest:
+        return False
+    return True
 
 
 def _selected_name(selector: str) -> str:
