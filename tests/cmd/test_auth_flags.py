@@ -32,7 +32,7 @@ def run(*arguments: str) -> tuple[dict[str, Any], str]:
 def test_defaults() -> None:
     found, _ = run()
     assert found["authorization_modes"] == ("Node", "RBAC")
-    assert found["anonymous_auth"] is True
+    assert found["anonymous_auth"] is None
     assert found["oidc"] is None
     assert found["request_header"] is None
     assert found["token_webhook_cache_ttl_s"] == 120.0

@@ -39,7 +39,8 @@ class ApiServerOptions:
     authorization_webhook_version: str = "v1beta1"
     authorization_webhook_authorized_ttl_s: float = 300.0
     authorization_webhook_unauthorized_ttl_s: float = 30.0
-    anonymous_auth: bool = True
+    anonymous_auth: bool | None = None
+    """None: as the authentication configuration has it, or else yes."""
     tokens: tuple[TokenEntry, ...] = ()
     """Static tokens, as ``--token-auth-file`` gives them."""
     service_account_issuer: str = DEFAULT_ISSUER

@@ -109,7 +109,7 @@ def auth_options(flags: dict[str, Any]) -> dict[str, Any]:
         "authorization_webhook_version": flags["authorization_webhook_version"],
         "authorization_webhook_authorized_ttl_s": flags["authorization_webhook_cache_authorized_ttl"],
         "authorization_webhook_unauthorized_ttl_s": flags["authorization_webhook_cache_unauthorized_ttl"],
-        "anonymous_auth": flags["anonymous_auth"] is not False,
+        "anonymous_auth": flags["anonymous_auth"],
         "authentication_config": flags["authentication_config"],
         "tokens": _tokens(flags["token_auth_file"]),
         "enable_bootstrap_token_auth": flags["enable_bootstrap_token_auth"],

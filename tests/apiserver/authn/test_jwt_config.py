@@ -19,6 +19,7 @@ from tiphys.apiserver.authn.jwt_config import (
     Rule,
     from_flags,
     parse,
+    who_is_nobody,
 )
 from tiphys.apiserver.config_files import BadConfiguration
 
@@ -392,3 +393,35 @@ def test_flags(flags: dict[str, Any], want: JwtConfig | None) -> None:
 def test_bad_flags(flags: dict[str, Any], text: str) -> None:
     with pytest.raises(BadConfiguration, match=text):
         from_flags(flags, ("https://own",))
+
+
+ENABLED, DISABLED = {"enabled": True}, {"enabled": False}
+LIVEZ = {"enabled": True, "conditions": [{"path": "/livez"}]}
+
+
+@pytest.mark.parametrize(
+    ("file", "flag", "want"),
+    [
+        (None, None, Anonymous()),
+        (None, True, Anonymous()),
+        (None, False, Anonymous(enabled=False)),
+        (DISABLED, None, Anonymous(enabled=False)),
+        (ENABLED, None, Anonymous()),
+        (LIVEZ, None, Anonymous(paths=frozenset({"/livez"}))),
+        (ENABLED, True, None),
+        (ENABLED, False, None),
+        (DISABLED, False, None),
+    ],
+)
+def test_where_nobody_may_come_is_said_once(
+    file: dict[str, Any] | None, flag: bool | None, want: Anonymous | None
+) -> None:
+    config = parse(document(**({} if file is None else {"anonymous": file})), compiled)
+    if want is not None:
+        assert who_is_nobody(config, flag) == want
+        return
+    with pytest.raises(BadConfiguration) as caught:
+        who_is_nobody(config, flag)
+    assert str(caught.value) == (
+        "--anonymous-auth flag cannot be set when anonymous field is configured in authentication configuration file"
+    )

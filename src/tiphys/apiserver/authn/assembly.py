@@ -13,7 +13,6 @@ from pathlib import Path
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.families import Metric
 from tiphys.apiserver.authn import jwt_config, jwt_counts
-from tiphys.apiserver.authn.anonymous import Anonymous
 from tiphys.apiserver.authn.authenticator import Authenticator
 from tiphys.apiserver.authn.bootstraptoken import BootstrapTokens
 from tiphys.apiserver.authn.expressions import compile_expression
@@ -169,7 +168,7 @@ def build(
     return Authenticator(
         tokens,
         audiences,
-        anonymous=config.anonymous or Anonymous(options.anonymous_auth),
+        anonymous=jwt_config.who_is_nobody(config, options.anonymous_auth),
         front_proxy=options.request_header,
         client_ca=options.client_ca,
         clock=clock,

@@ -34,6 +34,10 @@ _EGRESS: Final = ("controlplane", "cluster")
 UNPAIRED: Final = (
     "oidc-issuer-url and oidc-client-id must be specified together when any oidc-* flags are set"
 )
+_BOTH: Final = (
+    "--anonymous-auth flag cannot be set when anonymous field is configured in authentication configuration "
+    "file"
+)
 _INVALID: Final = "invalid authentication configuration: "
 _PREFIXED: Final = fields("claim", "prefix", "expression")
 _KIND: Final = Kind(
@@ -167,6 +171,19 @@ def parse(
     if not text:
         raise BadConfiguration(f"{kind.unreadable}empty config data", kind.name)
     return read_file(text, kind, read)
+
+
+def who_is_nobody(config: AuthenticationConfig, flag: bool | None) -> Anonymous:
+    """Return where anonymous users may come, as the file or else the flag says; None: it was not given.
+
+    Raises:
+        BadConfiguration: both say something.
+    """
+    if config.anonymous is None:
+        return Anonymous(flag is not False)
+    if flag is not None:
+        raise BadConfiguration(_BOTH, _KIND.name)
+    return config.anonymous
 
 
 class _Reader:
