@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tiphys.apimachinery.dataclass import dataclass
-from tiphys.apimachinery.labels import Selector, from_label_selector
+from tiphys.apimachinery.errors import NotFound
+from tiphys.apimachinery.labels import EVERYTHING, Selector, from_label_selector
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.admission.attributes import Attributes
@@ -22,6 +23,9 @@ _OWN_KINDS = frozenset(
         "validatingadmissionpolicybindings", "mutatingadmissionpolicies", "mutatingadmissionpolicybindings",
     }
 )  # fmt: skip
+
+NamespaceLabels = dict[str, str] | NotFound | None
+"""Of the namespace that counts. None: there is none to ask for; NotFound: it is not there."""
 
 
 def is_exempt(attributes: Attributes) -> bool:
@@ -49,17 +53,21 @@ class Match:
             return attributes.call.resource
         return matched_row(self.rules, attributes, () if self.exact else others)
 
-    def selects(
-        self, attributes: Attributes, others: Sequence[Resource], labels: dict[str, str] | None
-    ) -> bool:
-        """Tell whether the selectors let it through and no exclusion holds; ``labels`` None: no namespace."""
-        if labels is not None and not self.namespaces.matches(labels):
+    def selects(self, attributes: Attributes, others: Sequence[Resource], labels: NamespaceLabels) -> bool:
+        """Tell whether the selectors let it through and no exclusion holds.
+
+        Raises:
+            NotFound: all would hang on the labels of a namespace that is not there.
+        """
+        if isinstance(labels, dict) and not self.namespaces.matches(labels):
             return False
         if not self.every_object and not self._selects_object(attributes):
             return False
-        if not self.excluded:
-            return True
-        return matched_row(self.excluded, attributes, () if self.exact else others) is None
+        if self.excluded and matched_row(self.excluded, attributes, () if self.exact else others) is not None:
+            return False
+        if isinstance(labels, NotFound) and self.namespaces != EVERYTHING:
+            raise labels
+        return True
 
     def _selects_object(self, attributes: Attributes) -> bool:
         """Tell whether the object as it is, or was, is selected; a Scale has no labels, options never are."""
@@ -135,8 +143,8 @@ def equivalents(attributes: Attributes) -> Sequence[Resource]:
     return found
 
 
-async def namespace_labels(attributes: Attributes) -> dict[str, str] | None:
-    """Return the labels of the namespace written in, or of the namespace written; None for neither.
+async def namespace_labels(attributes: Attributes) -> NamespaceLabels:
+    """Return the labels of the namespace written in, or of the namespace written.
 
     A namespace whose status is written, say, is judged by the labels that it has.
     """
@@ -147,4 +155,6 @@ async def namespace_labels(attributes: Attributes) -> dict[str, str] | None:
     if not attributes.call.resource.namespaced:
         return None
     found = await find(attributes.call.backend, "", "v1", "namespaces", attributes.namespace)
-    return dict((found or {"metadata": {}})["metadata"].get("labels") or {})
+    if found is None:
+        return NotFound.of("", "namespaces", attributes.namespace)
+    return dict(found["metadata"].get("labels") or {})

@@ -11,6 +11,7 @@ import asyncio
 from tiphys.apimachinery.cel import TakesLong, excuse, hurried
 from tiphys.apimachinery.cel.library.authorizers import AccessCheck, Authorizer, Decision, resource_check
 from tiphys.apimachinery.cel.prices import AUTHORIZATION_CHECK
+from tiphys.apimachinery.errors import NotFound
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.lookup import find
@@ -93,7 +94,14 @@ def inputs_of(
 
 
 async def namespace_of(attributes: Attributes) -> Object | None:
-    """Return the namespace written in; None for what is in none, and for namespaces."""
+    """Return the namespace written in; None for what is in none, and for namespaces.
+
+    Raises:
+        NotFound: it is not there.
+    """
     if not attributes.call.resource.namespaced:
         return None
-    return await find(attributes.call.backend, "", "v1", "namespaces", attributes.namespace)
+    found = await find(attributes.call.backend, "", "v1", "namespaces", attributes.namespace)
+    if found is None:
+        raise NotFound.of("", "namespaces", attributes.namespace)
+    return found

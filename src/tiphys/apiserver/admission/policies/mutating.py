@@ -104,6 +104,7 @@ async def _invocations(
     one: Concerned[MutatingPolicy], attributes: Attributes, failures: list[_Failure]
 ) -> list[_Invocation]:
     try:
+        one.check()
         row = param_row(one.policy, attributes)
     except Misconfigured as error:
         failures.append(_Failure(one.policy, None, f"failed to configure policy: {error}"))
@@ -111,6 +112,7 @@ async def _invocations(
     found: list[_Invocation] = []
     for binding in one.bindings:
         try:
+            one.check(binding.name)
             params = await find_params(row, binding, attributes)
         except Misconfigured as error:
             failures.append(_Failure(one.policy, binding, f"failed to configure binding: {error}"))
@@ -124,7 +126,7 @@ async def _invoke(invocations: list[_Invocation], attributes: Attributes, failur
     called = memory.policies
     if memory.again and attributes.obj != called.left:
         called.again()  # something else has changed the object since
-    namespace = await namespace_of(attributes)
+    namespace = await namespace_of(attributes) if invocations else None
     for one in invocations:
         inputs = inputs_of(attributes, await versions.at(one.row), rights, namespace=namespace)
         inputs = Inputs({**inputs.values, "params": one.param})

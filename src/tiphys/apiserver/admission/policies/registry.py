@@ -6,13 +6,15 @@ Objects are read when they change and compiled when they are first needed. One s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from tiphys.apimachinery.dataclass import dataclass
+from tiphys.apimachinery.errors import NotFound
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.admission import matching
 from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.admission.policies.params import Misconfigured
 from tiphys.apiserver.admission.policies.policy import Binding, Policy
 from tiphys.apiserver.registry.feed import Feed
 from tiphys.apiserver.registry.objects import Cached, ObjectStore
@@ -38,6 +40,13 @@ class Concerned(Generic[P]):
     policy: P
     bindings: list[Binding]
     row: Resource
+    faults: Mapping[str, str]
+    """Why nobody can tell whether a binding means it, by the binding's name; under no name: the policy."""
+
+    def check(self, binding: str = "") -> None:
+        """Raises Misconfigured: there is a fault of this binding, or of the policy."""
+        if binding in self.faults:
+            raise Misconfigured(self.faults[binding])
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,17 +143,34 @@ class Registry(Generic[P]):
 
 
 def _selected(
-    candidates: _Candidates[P], attributes: Attributes, labels: dict[str, str] | None
+    candidates: _Candidates[P], attributes: Attributes, labels: matching.NamespaceLabels
 ) -> Iterator[Concerned[P]]:
     others = candidates.others
     for policy, bindings in candidates.policies:
         row = policy.match.row(attributes, others)
-        if row is None or not policy.match.selects(attributes, others, labels):
+        if row is None:
             continue
-        meant = [
-            binding
-            for binding in bindings
-            if binding.match.row(attributes, others) is not None
-            and binding.match.selects(attributes, others, labels)
-        ]
-        yield Concerned(policy, meant, row)
+        try:
+            if not policy.match.selects(attributes, others, labels):
+                continue
+        except NotFound as error:
+            yield Concerned(policy, [], row, {"": str(error)})
+            continue
+        meant, faults = [], {}
+        for binding in bindings:
+            try:
+                if not _is_meant(binding, attributes, others, labels):
+                    continue
+            except NotFound as error:
+                faults[binding.name] = str(error)
+            meant.append(binding)
+        yield Concerned(policy, meant, row, faults)
+
+
+def _is_meant(
+    binding: Binding, attributes: Attributes, others: Sequence[Resource], labels: matching.NamespaceLabels
+) -> bool:
+    """Raises NotFound."""
+    return binding.match.row(attributes, others) is not None and binding.match.selects(
+        attributes, others, labels
+    )

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from tiphys.apimachinery.dataclass import dataclass
-from tiphys.apimachinery.errors import Forbidden
+from tiphys.apimachinery.errors import Forbidden, NotFound
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.policies.conditions import HELD
@@ -39,7 +39,7 @@ class _Hearing:
     attributes: Attributes
     rights: Rights
     versions: Versions
-    namespace: Object | None
+    namespace: Object | NotFound | None
     denied: list[tuple[str, Denial]] = field(default_factory=list)
     """Who refuses, and why."""
 
@@ -73,13 +73,19 @@ class ValidatingAdmissionPolicy:
         return self._registry.is_empty
 
     async def validate(self, attributes: Attributes) -> None:
-        """Raises the refusal of the first policy that denies; all of them are heard."""
+        """Raises the refusal of the first policy that denies; all of them are heard.
+
+        NotFound where one is to be heard about a namespace that is not there.
+        """
         concerned = await self._registry.concerned(attributes)
         if not concerned:
             return
-        hearing = _Hearing(
-            attributes, Rights(attributes.call), Versions(attributes), await namespace_of(attributes)
-        )
+        namespace: Object | NotFound | None
+        try:
+            namespace = await namespace_of(attributes)
+        except NotFound as error:
+            namespace = error
+        hearing = _Hearing(attributes, Rights(attributes.call), Versions(attributes), namespace)
         for one in concerned:
             await _hear(one, hearing)
         if hearing.denied:
@@ -90,20 +96,26 @@ async def _hear(one: Concerned[ValidatingPolicy], hearing: _Hearing) -> None:
     """Ask one policy with each of its bindings."""
     policy, attributes = one.policy, hearing.attributes
     try:
+        one.check()
         row = param_row(policy, attributes)
     except Misconfigured as error:
         hearing.misconfigured(policy, None, str(error))
         return
     shown = await hearing.versions.at(one.row)
-    inputs = inputs_of(attributes, shown, hearing.rights, namespace=hearing.namespace)
+    namespace = hearing.namespace
+    known = None if isinstance(namespace, NotFound) else namespace
+    inputs = inputs_of(attributes, shown, hearing.rights, namespace=known)
     annotations: dict[str, list[str]] = {}
     timer = attributes.call.backend.clock.monotonic
     for binding in one.bindings:
         try:
+            one.check(binding.name)
             params = await find_params(row, binding, attributes)
         except Misconfigured as error:
             hearing.misconfigured(policy, binding, str(error))
             continue
+        if isinstance(namespace, NotFound):
+            raise namespace
         for param in params:
             own = Inputs({**inputs.values, "params": param})
             verdict = await evaluate(lambda own=own: judge(policy, own, timer))  # type: ignore[misc]

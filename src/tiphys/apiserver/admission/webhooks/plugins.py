@@ -75,13 +75,13 @@ class _Configurations:
         """Yield the webhooks that a write concerns, in order, with what each is to be shown.
 
         Each has its place among all webhooks, and is judged when it is its turn, by what those before it have
-        made of the object.
+        made of the object. Raises NotFound: a selector asks for the labels of a namespace that is not there.
         """
         if not self._ordered or matching.is_exempt(attributes):
             return
         others = matching.equivalents(attributes)
         rights = Rights(attributes.call)
-        labels: dict[str, str] | None = None
+        labels: matching.NamespaceLabels = None
         read = False
         for place, one in enumerate(self._ordered):
             row = one.match.row(attributes, others)
