@@ -170,6 +170,12 @@ class Connection(asyncio.Protocol):
             self._waiter.set_exception(error)
         self.abort()
 
+    def certificate(self) -> bytes | None:
+        """Return what the server has shown of itself (DER), None without TLS or once it has gone."""
+        tls = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
+        found: bytes | None = tls.getpeercert(binary_form=True) if tls is not None else None
+        return found
+
     # -- called by the event loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -62,6 +62,8 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    certificate: bytes | None = None
+    """Of a server that nobody has verified (DER)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,7 @@ class HttpTransport:
         secure = parts.scheme == "https"
         self._prefix, self._host = parts.path, parts.netloc.rpartition("@")[2]
         context = (ssl_context or ssl.create_default_context()) if secure else None
+        self._unverified = context is not None and context.verify_mode is ssl.CERT_NONE
         port = parts.port or (443 if secure else 80)
         address = Address(parts.hostname or "", port, context, server_name, through)
         self._pool = Pool(address, _CONNECT_TIMEOUT_S, self._look if files is not None else None)
@@ -166,7 +169,8 @@ class HttpTransport:
                 self._pool.give(connection)
                 connection = await self._pool.take(fresh=True)
                 body = await connection.fetch(request, call.timeout_s, bodyless=bodyless)
-            return Answer(connection.status, connection.headers, body)
+            shown = connection.certificate() if self._unverified else None
+            return Answer(connection.status, connection.headers, body, shown)
         finally:
             self._pool.give(connection)
 

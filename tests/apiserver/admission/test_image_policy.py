@@ -35,7 +35,7 @@ class Service:
         self.asked: list[dict[str, Any]] = []
         self.closed = False
 
-    async def post(self, body: dict[str, Any]) -> dict[str, Any]:
+    async def post(self, body: dict[str, Any], _notes: Any = None) -> dict[str, Any]:
         self.asked.append(body)
         if self.status is None:
             raise RemoteFailed("connection refused")
@@ -49,7 +49,7 @@ def attributes(clock: FakeClock, pod: dict[str, Any] = POD) -> Attributes:
     row = TABLE.by_path("", "v1", "pods")
     info = RequestInfo("", "create", is_resource=True, resource="pods", namespace="ns")
     request = SimpleNamespace(scope={})
-    backend = SimpleNamespace(clock=clock)
+    backend = SimpleNamespace(clock=clock, certificates=None)
     call = SimpleNamespace(resource=row, info=info, backend=backend, request=request)
     return Attributes(cast(Call, call), "CREATE", pod, None)
 

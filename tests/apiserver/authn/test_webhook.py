@@ -24,7 +24,7 @@ class Service:
         self.status = status
         self.asked: list[dict[str, Any]] = []
 
-    async def post(self, body: dict[str, Any]) -> dict[str, Any]:
+    async def post(self, body: dict[str, Any], _notes: Any = None) -> dict[str, Any]:
         self.asked.append(body)
         if self.status is None:
             raise RemoteFailed("connection refused")
@@ -102,7 +102,7 @@ async def test_the_same_is_asked_once_at_a_time(status: dict[str, Any] | None) -
     asks, service, _ = tokens(status, cache_ttl_s=0)
     answer, let = service.post, asyncio.Event()
 
-    async def slow(body: dict[str, Any]) -> dict[str, Any]:
+    async def slow(body: dict[str, Any], _notes: Any = None) -> dict[str, Any]:
         await let.wait()
         return await answer(body)
 
@@ -182,7 +182,7 @@ async def test_who_waits_for_an_answer_is_counted_meanwhile(monkeypatch: pytest.
     answered = asyncio.Event()
     post = service.post
 
-    async def slowly(body: dict[str, Any]) -> dict[str, Any]:
+    async def slowly(body: dict[str, Any], _notes: Any = None) -> dict[str, Any]:
         await answered.wait()
         return await post(body)
 

@@ -21,12 +21,13 @@ from tiphys.apimachinery.clock import RealClock
 from tiphys.apimachinery.errors import Forbidden
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.image_policy import ImagePolicyWebhook
-from tiphys.apiserver.audit.assembly import Sender
+from tiphys.apiserver.audit.assembly import AuditOptions, Sender
+from tiphys.apiserver.audit.sinks import LogOptions
 from tiphys.apiserver.filters.requestinfo import RequestInfo
 from tiphys.apiserver.observe.certificate_counts import WEBHOOKS, CertificateCounts
 from tiphys.wire import pki
 from tiphys.wire.client import ConnectFailed
-from tiphys.wire.message import Request
+from tiphys.wire.message import Request, Response
 from tiphys.wire.server import serve
 
 NOW = RealClock().now()
@@ -57,9 +58,21 @@ def without_names(common_name: str) -> pki.KeyPair:
     return pki.KeyPair(signed.public_bytes(serialization.Encoding.PEM), usual.key)
 
 
+class Reviewer(Extension):
+    """Knows a token, allows everything and every image; also of that it is old."""
+
+    async def __call__(self, request: Request) -> Response:
+        kind = orjson.loads(request.body)["kind"]
+        self.asked.append(request)
+        status: dict[str, Any] = {"allowed": True}
+        if kind == "TokenReview":
+            status = {"authenticated": True, "user": {"username": "bob", "groups": ["system:masters"]}}
+        return Response(200, {"content-type": "application/json"}, orjson.dumps({"status": status}))
+
+
 @asynccontextmanager
-async def old_server(common_name: str) -> AsyncIterator[Extension]:
-    server = Extension(CA)
+async def old_server(common_name: str, made: type[Extension] = Extension) -> AsyncIterator[Extension]:
+    server = made(CA)
     context = pki.server_context(without_names(common_name), None)
     async with serve(server, host="127.0.0.1", port=0, ssl_context=context, grace_s=0.1) as running:
         server.port = running.port
@@ -119,13 +132,14 @@ async def test_a_webhook(api: Any) -> None:
         ]
 
 
-def kubeconfig(folder: Path, url: str) -> Path:
+def kubeconfig(folder: Path, url: str, *, insecure: bool = False) -> Path:
     bundle = base64.b64encode(CA.certificate).decode()
+    trust = {"insecure-skip-tls-verify": True} if insecure else {"certificate-authority-data": bundle}
     path = folder / "config"
     path.write_text(
         yaml.safe_dump(
             {
-                "clusters": [{"name": "a", "cluster": {"server": url, "certificate-authority-data": bundle}}],
+                "clusters": [{"name": "a", "cluster": {"server": url, **trust}}],
                 "contexts": [{"name": "a", "context": {"cluster": "a"}}],
                 "current-context": "a",
             }
@@ -162,6 +176,7 @@ async def test_the_service_of_an_image_policy(api: Any, tmp_path: Path) -> None:
         plugin = ImagePolicyWebhook.configured({"imagePolicy": {"kubeConfigFile": str(path)}})
         call: Any = SimpleNamespace(
             resource=api.server.table.by_path("", "v1", "pods"), backend=api.server.backend,
+            request=Request("POST", "/api/v1/namespaces/ns/pods"),
             info=RequestInfo("", "create", is_resource=True, resource="pods", namespace="ns"),
         )  # fmt: skip
         pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"image": "a"}]}}
@@ -169,6 +184,62 @@ async def test_the_service_of_an_image_policy(api: Any, tmp_path: Path) -> None:
             await plugin.validate(Attributes(call, "CREATE", pod, None))
         await plugin.close()
         assert (await counts(api, "webhooks"))[1] == "apiserver_webhooks_x509_missing_san_total 1"
+
+
+def noted_in(log: Path) -> list[dict[str, str]]:
+    """Return what the last stages of requests tell of certificates."""
+    events = [orjson.loads(line) for line in log.read_bytes().splitlines()]
+    return [
+        {key: value for key, value in (one.get("annotations") or {}).items() if "invalid-cert" in key}
+        for one in events
+        if one["stage"] in ("ResponseComplete", "ResponseStarted")
+    ]
+
+
+TOLD = {"missing-san.invalid-cert.kubernetes.io/localhost": REASON}
+PODS = "/api/v1/namespaces/default/pods"
+
+
+@pytest.mark.parametrize("insecure", [False, True])
+@pytest.mark.parametrize("asked", ["who it is", "whether it may", "whether its images may"])
+async def test_audit_is_told_of_services_of_kubeconfigs(
+    serving: Any, tmp_path: Path, asked: str, *, insecure: bool
+) -> None:
+    async with old_server("localhost", Reviewer) as server:
+        path = kubeconfig(tmp_path, f"https://localhost:{server.port}/", insecure=insecure)
+        policy, log, admission = (tmp_path / name for name in ("policy", "log", "admission"))
+        policy.write_text("{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: Metadata}]}")
+        rules = {"imagePolicy": {"kubeConfigFile": str(path)}}
+        plugin = {"name": "ImagePolicyWebhook", "configuration": rules}
+        head = {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AdmissionConfiguration"}
+        admission.write_text(yaml.safe_dump({**head, "plugins": [plugin]}))
+        options: dict[str, Any] = {
+            "who it is": {"token_webhook_config": path},
+            "whether it may": {
+                "authorization_modes": ("RBAC", "Webhook"), "authorization_webhook_config": path,
+            },
+            "whether its images may": {
+                "enabled_admission": ("ImagePolicyWebhook",), "admission_config": admission,
+            },
+        }[asked]  # fmt: skip
+        async with serving(audit=AuditOptions(policy, LogOptions(str(log))), **options) as api:
+            for name in "ab":
+                if asked == "who it is":
+                    await api("GET", PODS, user="", authorization="Bearer unknown")
+                elif asked == "whether it may":
+                    await api("GET", PODS, user="alice")
+                else:
+                    spec = {"containers": [{"name": "c", "image": name}]}
+                    await api("POST", PODS, {"metadata": {"name": name}, "spec": spec})
+            noted = noted_in(log)
+            counted = (await counts(api, "webhooks"))[0].rpartition(" ")[2]
+        again = {} if insecure and asked == "whether it may" else TOLD
+        if asked == "who it is":  # who is remembered comes with what was told of that; a stranger has nothing
+            again, first = (TOLD, TOLD) if insecure else ({}, {})
+        else:
+            first = TOLD
+        assert noted == [first, again]
+        assert counted == ("1" if insecure and asked != "whether its images may" else "2")
 
 
 async def test_the_server_of_audit_events(tmp_path: Path) -> None:
@@ -180,6 +251,15 @@ async def test_the_server_of_audit_events(tmp_path: Path) -> None:
         await sender.close()
         assert [family.samples[0].value for family in found.collect()] == [1.0, 0.0, 0.0, 0.0]
         assert server.asked == []
+
+
+async def test_a_server_of_audit_events_that_is_not_verified(tmp_path: Path) -> None:
+    async with old_server("localhost", Reviewer) as server:
+        url, found = f"https://localhost:{server.port}/events", CertificateCounts()
+        sender = Sender(kubeconfig(tmp_path, url, insecure=True), None, found)
+        await sender(b'{"kind": "EventList"}')
+        await sender.close()
+        assert [family.samples[0].value for family in found.collect()] == [1.0, 0.0, 0.0, 0.0]
 
 
 def test_signatures_that_are_too_weak() -> None:

@@ -19,7 +19,6 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apis.defaulting import each, peek
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.config_files import BadConfiguration
-from tiphys.apiserver.observe.certificate_counts import WEBHOOKS
 from tiphys.apiserver.outgoing.remote import Remote, RemoteFailed
 from tiphys.client.kubeconfig import ConfigError
 
@@ -126,11 +125,11 @@ class ImagePolicyWebhook:
         if kept is not None and kept[0] > clock.monotonic():
             return kept[1]
         review = {"kind": "ImageReview", "apiVersion": "imagepolicy.k8s.io/v1alpha1", "spec": spec}
+        self._remote.certificates = attributes.call.backend.certificates
+        notes = attributes.call.request.scope.get("audit_annotations")
         try:
-            answer = await self._remote.post({**review, "metadata": {}, "status": {"allowed": False}})
+            answer = await self._remote.post({**review, "metadata": {}, "status": {"allowed": False}}, notes)
         except RemoteFailed as error:
-            if error.__cause__ is not None:
-                attributes.call.backend.certificates.refused(WEBHOOKS, error.__cause__)
             log.warning("error contacting webhook backend: %s", error)
             if not self._policy.default_allow:
                 raise attributes.refuse(str(error)) from error

@@ -114,6 +114,8 @@ class Sender:
                 self._certificates.refused(WEBHOOKS, error)
             reason = certificate_reason(error.__cause__)
             raise OSError(f'Post "{self._url}": {reason}' if reason else str(error)) from error
+        if self._certificates is not None and answer.certificate is not None:
+            self._certificates.shown(WEBHOOKS, answer.certificate)
         if answer.status >= 300:
             raise OSError(f"the audit webhook answered {answer.status}")
 

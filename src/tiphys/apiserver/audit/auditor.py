@@ -27,6 +27,7 @@ from tiphys.apiserver.authz.attributes import Decision
 from tiphys.apiserver.filters.flights import BadTimeout, is_long_running
 from tiphys.apiserver.filters.requestinfo import RequestInfo
 from tiphys.apiserver.observe import latencies
+from tiphys.apiserver.observe.certificate_counts import AUDITED
 from tiphys.wire.lasting import follow, lasts
 from tiphys.wire.message import Request, Response
 
@@ -69,6 +70,7 @@ class Auditor:
     def arrived(self, request: Request, started: float) -> None:
         """Keep the times of a request, which has just come in."""
         request.scope[_STARTED] = started
+        AUDITED.set(None)
         latencies.follow(request, self._clock.monotonic)
 
     def _event(
@@ -91,6 +93,7 @@ class Auditor:
         event = record.event
         request.scope[KEY] = record
         record.annotations = request.scope.setdefault("audit_annotations", record.annotations)
+        AUDITED.set(record.annotations)
         request.scope["audit_bodies"] = verdict.with_request
         if not await self._kept(record, RECEIVED):
             self._rejected += 1

@@ -60,8 +60,9 @@ class WebhookTokens:
             "spec": {"token": token, "audiences": list(audiences)},
             "status": {"user": {}},
         }
+        notes: dict[str, str] = {}
         try:
-            answer = await self._remote.post(review)
+            answer = await self._remote.post(review, notes)
         except RemoteFailed as error:
             log.error("failed to make webhook authenticator request err=%s", error)
             raise Refused(str(error)) from error
@@ -74,7 +75,7 @@ class WebhookTokens:
             if status.get("error"):
                 raise Refused(str(status["error"]))
             return None
-        return Authenticated(_user_of(status.get("user") or {}), common)
+        return Authenticated(_user_of(status.get("user") or {}), common, tuple(notes.items()))
 
 
 def _user_of(info: dict[str, Any]) -> User:

@@ -23,6 +23,7 @@ from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.attributes import NO_OPINION, Decision
 from tiphys.apiserver.authz.counts import ERROR, SUCCESS, TIMEOUT, AuthorizerCounts
 from tiphys.apiserver.filters.requestinfo import RequestInfo
+from tiphys.apiserver.observe.certificate_counts import AUDITED
 from tiphys.apiserver.outgoing.remote import Remote, RemoteFailed
 
 log = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ class WebhookAuthorizer:
         }
         began = self._clock.monotonic()
         try:
-            answer = await self._remote.post(review)
+            answer = await self._remote.post(review, AUDITED.get())
         except RemoteFailed as error:
             result = TIMEOUT if error.timed_out else ERROR
             self._counts.asked(self.name, result, self._clock.monotonic() - began)

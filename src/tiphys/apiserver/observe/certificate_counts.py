@@ -8,6 +8,7 @@ from __future__ import annotations
 import ssl
 from collections import Counter
 from collections.abc import Iterator, MutableMapping
+from contextvars import ContextVar
 from typing import Any, Final
 
 from cryptography import x509
@@ -18,6 +19,8 @@ from tiphys.wire.peer_names import NameRefused
 
 WEBHOOKS: Final = "apiserver_webhooks"
 AGGREGATOR: Final = "apiserver_kube_aggregator"
+AUDITED: Final[ContextVar[MutableMapping[str, str] | None]] = ContextVar("audited", default=None)
+"""The annotations of the request under way, for those who are asked without it; None: it is not audited."""
 _WEAK: Final = 68
 """OpenSSL's verification code of a signature whose digest is too weak."""
 _REASONS: Final = {

@@ -7,6 +7,7 @@ and authorization. The kubeconfig's URL is posted to exactly as it stands.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import MutableMapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from tiphys.apimachinery.errors import TiphysError
-from tiphys.apiserver.observe.certificate_counts import WEBHOOKS, CertificateCounts
+from tiphys.apiserver.observe.certificate_counts import WEBHOOKS, CertificateCounts, audit_notes
 from tiphys.apiserver.outgoing.foreign_answers import explain, is_passing
 from tiphys.client import kubeconfig
 from tiphys.client.transport import Call, Transport, TransportError
@@ -65,7 +66,7 @@ class Remote:
         self._timeout_s = timeout_s
         self._attempts = attempts
         self._first_wait_s = first_wait_s
-        self._certificates = certificates
+        self.certificates = certificates
 
     @classmethod
     def from_kubeconfig(
@@ -84,8 +85,10 @@ class Remote:
             certificates=certificates,
         )  # fmt: skip
 
-    async def post(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Send an object and return the answer. Raises RemoteFailed."""
+    async def post(
+        self, body: dict[str, Any], notes: MutableMapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Send an object and return the answer; ``notes`` take what audit is told. Raises RemoteFailed."""
         call = Call(
             "POST",
             "" if urlsplit(self._url).path else "/",
@@ -96,7 +99,7 @@ class Remote:
         wait_s, attempt = self._first_wait_s, 1
         while True:
             try:
-                return await self._once(call)
+                return await self._once(call, notes)
             except _Passing as error:
                 if attempt >= self._attempts:
                     raise RemoteFailed(str(error)) from error
@@ -107,17 +110,24 @@ class Remote:
         """Close every connection. Idempotent."""
         await self._transport.close()
 
-    async def _once(self, call: Call) -> dict[str, Any]:
+    def _note(self, found: tuple[str, ...], notes: MutableMapping[str, str] | None) -> None:
+        if notes is not None:
+            for key, value in audit_notes(found, urlsplit(self._url).hostname or ""):
+                notes.setdefault(key, value)
+
+    async def _once(self, call: Call, notes: MutableMapping[str, str] | None) -> dict[str, Any]:
         try:
             answer = await self._transport.send(call)
         except TransportError as error:
             cause = error.__cause__ or error
-            if self._certificates is not None:
-                self._certificates.refused(WEBHOOKS, error)
+            if self.certificates is not None:
+                self._note(self.certificates.refused(WEBHOOKS, error), notes)
             # Who is away or slow is not waited for again: somebody waits for the answer meanwhile.
             failure = _Passing if isinstance(cause, ConnectionResetError) else RemoteFailed
             text = f'Post "{self._url}": {certificate_reason(cause) or cause}'
             raise failure(text, timed_out=isinstance(cause, TimeoutError)) from error
+        if self.certificates is not None and answer.certificate is not None:
+            self._note(self.certificates.shown(WEBHOOKS, answer.certificate), notes)
         if not 200 <= answer.status < 300:
             passing = is_passing(answer.status, answer.headers)
             text = explain(answer.status, answer.headers, answer.body)
