@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Any
 
@@ -137,6 +138,55 @@ async def test_one_endpoint_that_answers_is_enough(
     backend, proxy = api.server.backend, api.server.aggregation.front_proxy
     found = await availability.check(backend, api_service(insecureSkipTLSVerify=True), proxy)
     assert (found.ok, found.reason) == (True, "Passed")
+
+
+async def tried(
+    api: Any, extension: Extension, monkeypatch: pytest.MonkeyPatch, *statuses: int | None
+) -> tuple[availability.Availability, int]:
+    """Return what comes of attempts with these answers, and how many there were; None: after all others."""
+    await serve_behind(api, extension.port)
+    asked, others = 0, asyncio.Event()
+
+    async def fetch(*_args: Any, **_more: Any) -> availability.Fetched:
+        nonlocal asked
+        status = statuses[asked]
+        asked += 1
+        if status is None:
+            await others.wait()
+            return availability.Fetched(500, (), b"")
+        if asked == len(statuses):
+            others.set()
+        return availability.Fetched(status, (), b"")
+
+    monkeypatch.setattr(availability, "fetch", fetch)
+    backend, proxy = api.server.backend, api.server.aggregation.front_proxy
+    async with asyncio.timeout(20):
+        return await availability.check(backend, api_service(insecureSkipTLSVerify=True), proxy), asked
+
+
+async def test_what_answers_is_asked_once(
+    api: Any, extension: Extension, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, asked = await tried(api, extension, monkeypatch, 200)
+    assert (found.reason, asked) == ("Passed", 1)
+
+
+@pytest.mark.parametrize("status", [302, 304, 403, 500])
+async def test_what_fails_is_asked_five_times(
+    api: Any, extension: Extension, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    found, asked = await tried(api, extension, monkeypatch, *[status] * 5)
+    assert (found.ok, found.reason, asked) == (False, "FailedDiscoveryCheck", 5)
+    url = f"https://10.96.0.77:443{GROUP_VERSION}"
+    assert found.message == f"failing or missing response from {url}: bad status from {url}: {status}"
+
+
+async def test_others_are_asked_while_one_is_slow(
+    api: Any, extension: Extension, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(availability, "_PATIENCE_S", 0.001)
+    found, asked = await tried(api, extension, monkeypatch, None, 500, None, 200)
+    assert (found.reason, asked) == ("Passed", 4)
 
 
 async def test_availability_needs_no_trust_but_requests_do(api: Any, extension: Extension) -> None:

@@ -32,6 +32,8 @@ from tiphys.wire.reasons import reason_of
 
 _TIMEOUT_S = 5.0
 _ATTEMPTS = 5
+_PATIENCE_S = 1.0
+"""So long is waited for one attempt alone."""
 _HTTPS = 443
 SELF = User("system:kube-aggregator", groups=(MASTERS,))
 
@@ -96,12 +98,24 @@ async def check(backend: Backend, service: Object, proxy: FrontProxy) -> Availab
 
 
 async def _discover(backend: Backend, service: Object, proxy: FrontProxy) -> Availability:
-    """Try the discovery document: one endpoint that has it is enough."""
-    found = await _attempt(backend, service, proxy)
-    if not found.ok:
-        others = (_attempt(backend, service, proxy) for _ in range(_ATTEMPTS - 1))
-        tried = await asyncio.gather(*others)
-        found = next((one for one in tried if one.ok), found)
+    """Try the discovery document: one endpoint that has it is enough, and a slow one is not waited for."""
+    running: set[asyncio.Task[Availability]] = set()
+    left, found = _ATTEMPTS, Availability(False, "FailedDiscoveryCheck", "")
+    async with asyncio.TaskGroup() as group:
+        while left or running:
+            if left:
+                running.add(group.create_task(_attempt(backend, service, proxy)))
+                left -= 1
+            patience_s = _PATIENCE_S if left else None
+            done, running = await asyncio.wait(
+                running, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done:
+                found = task.result()
+                if found.ok:
+                    for other in running:
+                        other.cancel()
+                    return found
     return found
 
 
