@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,22 @@ def test_what_was_set_aside_goes_in_time(tmp_path: Path, options: dict[str, int]
         clock.advance(86400)
     assert len(list(tmp_path.glob("audit-2026*.log"))) == kept
     assert (tmp_path / "audit-notes.log").exists()
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_who_may_read_a_log_may_read_the_next(tmp_path: Path, *, compress: bool) -> None:
+    """Somebody may have given the file to those who collect logs."""
+    clock, path = FakeClock(), tmp_path / "logs" / "audit.log"
+    log = LogFile(LogOptions(str(path), compress=compress), clock)
+    log.put(EVENT)
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    path.chmod(0o640)
+    log.rotate()
+    log.put(EVENT)
+    assert [one.stat().st_mode & 0o777 for one in path.parent.iterdir()] == [0o640] * 2
+    (aside,) = path.parent.glob("audit-*")
+    text = gzip.decompress(aside.read_bytes()) if compress else aside.read_bytes()
+    assert orjson.loads(text)["auditID"] == lines(path)[0]["auditID"]
 
 
 def test_a_file_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import shutil
+import stat
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -176,18 +177,24 @@ class LogFile:
         self._tidy()
 
     def _open(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.parent.mkdir(0o700, parents=True, exist_ok=True)
         # Only the server's own user may read who asked for what.
         self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._size = self._path.stat().st_size
 
     def rotate(self) -> None:
-        """Set the file aside, begin another, drop those that are too old or too many. Raises OSError."""
+        """Set the file aside, begin another, drop those that are too old or too many. Raises OSError.
+
+        Who may read the one may read the other: rights and owners stay as somebody has made them.
+        """
         self._close()
         stamp = self._clock.now().strftime(_STAMP)[:-3]
-        if self._path.exists():
+        before = self._path.stat() if self._path.exists() else None
+        if before is not None:
             self._path.rename(self._path.with_name(f"{self._path.stem}-{stamp}{self._path.suffix}"))
         self._open()
+        if before is not None and self._file is not None:
+            _own(self._file, before)
         self._tidy()
 
     def _tidy(self) -> None:
@@ -235,9 +242,17 @@ class LogFile:
             self._file = None
 
 
+def _own(file: int, like: os.stat_result) -> None:
+    """Give a file the owners and rights of another one. Raises OSError."""
+    os.fchown(file, like.st_uid, like.st_gid)
+    os.fchmod(file, stat.S_IMODE(like.st_mode))
+
+
 def _compress(path: Path) -> None:
     """Put a file's gzip form, as private as it was, in its place. Raises OSError."""
-    with path.open("rb") as source, gzip.open(f"{path}{_GZIP}", "wb") as target:
-        os.chmod(f"{path}{_GZIP}", 0o600)
-        shutil.copyfileobj(source, target)
+    made = os.open(f"{path}{_GZIP}", os.O_WRONLY | os.O_TRUNC | os.O_CREAT, 0o600)
+    with path.open("rb") as source, open(made, "wb") as raw:
+        _own(made, path.stat())
+        with gzip.GzipFile(path.name, "wb", fileobj=raw) as target:
+            shutil.copyfileobj(source, target)
     path.unlink()
