@@ -81,11 +81,13 @@ async def test_endpoints_need_no_address_of_a_service_where_they_are_called_them
 
 async def test_names_outside_have_no_endpoints(serving: Any) -> None:
     async with serving(routes_to_endpoints=True) as api:
-        spec = {"type": "ExternalName", "externalName": "a.example"}
+        spec = {"type": "ExternalName", "externalName": "a.example", "ports": [{"port": 443}]}
         path = "/api/v1/namespaces/kube-system/services"
         await api.create(path, {"metadata": {"name": "metrics"}, "spec": spec})
         with pytest.raises(NoEndpoint, match=r'^unsupported service type "ExternalName"$'):
             await resolve(api.server.backend, "kube-system", "metrics", 443)
+        with pytest.raises(NoEndpoint, match=r'^no service port 8443 found for service "metrics"$'):
+            await resolve(api.server.backend, "kube-system", "metrics", 8443)
 
 
 async def test_endpoints_must_be_ready(api: Any, extension: Extension) -> None:

@@ -53,10 +53,8 @@ async def resolve(backend: Backend, namespace: str, name: str, port: int) -> End
     if service is None:
         raise NoEndpoint(f'service "{name}" not found')
     server_name, spec = f"{name}.{namespace}.svc", service.get("spec") or {}
-    routed = backend.options.routes_to_endpoints
-    if spec.get("type") == "ExternalName":
-        if routed:
-            raise NoEndpoint('unsupported service type "ExternalName"')
+    routed, outside = backend.options.routes_to_endpoints, spec.get("type") == "ExternalName"
+    if outside and not routed:
         name = spec.get("externalName") or ""
         return Endpoint(name, port, server_name, through, name)
     address = "" if routed else spec.get("clusterIP") or ""
@@ -65,6 +63,8 @@ async def resolve(backend: Backend, namespace: str, name: str, port: int) -> End
     wanted = next((one for one in spec.get("ports") or () if one.get("port") == port), None)
     if wanted is None:
         raise NoEndpoint(f'no service port {port} found for service "{name}"')
+    if outside:
+        raise NoEndpoint('unsupported service type "ExternalName"')
     found = await _addresses(backend, namespace, name, wanted.get("name") or "")
     if not found:
         raise NoEndpoint(f'no endpoints available for service "{name}"')
