@@ -14,6 +14,7 @@ from fractions import Fraction
 import pytest
 
 from tiphys.apiserver.flowcontrol.fairqueue import FairQueues, Sizes, Turn, deal
+from tiphys.apiserver.flowcontrol.shares import Claim, Share, allot, bounds_of
 from tiphys.apiserver.flowcontrol.work import Width
 
 S = 10**9
@@ -80,6 +81,11 @@ class Play:
             now, _, act = heapq.heappop(self._agenda)
             act(now)
         return [one.take(until) for one in self.got] if until is not None else []
+
+    def lend(self, now: int, seats: int) -> None:
+        """Go on with another number of seats."""
+        self.queues.resize(now / S, seats)
+        self._go_on(now)
 
     def _call(self, now: int, index: int, left: int) -> None:
         if left <= 0:
@@ -242,3 +248,31 @@ def test_without_queues_nothing_is_fair_and_some_are_refused() -> None:
     ideal = fair([wanted(one, half=False) for one in clients], 4)
     assert all(abs(one - other) / other > 0.2 for one, other in zip(got, ideal, strict=True))
     assert play.refused
+
+
+@pytest.mark.parametrize(
+    "percents",
+    [((50, 67), (33, 50)), ((50, 33), (67, 50))],
+    ids=["as much as the other lends", "as much as it may borrow"],
+)
+def test_seats_are_lent_for_as_long_as_they_are_not_needed(percents: tuple[tuple[int, int], ...]) -> None:
+    """Two levels of twelve seats, one with too many clients and one with few, who never think."""
+    shares = {str(at): Share(100, lends, borrows) for at, (lends, borrows) in enumerate(percents)}
+    bounds = bounds_of(shares, 24)
+    plays = {
+        name: Play(Sizes(10, 2, 10), bounds[name].nominal, [Client(7, threads, 120, S // 4, 1)], 25 * S)
+        for name, threads in (("0", 24), ("1", 6))
+    }
+    means = {"0": 0.0, "1": 0.0}
+    for begin, end in ((0, 10), (10, 20), (20, 25)):
+        claims = {}
+        for name, play in plays.items():
+            (mean,) = play.run(end * S)
+            means[name] += mean * (end - begin) if begin else 0.0
+            asked = play.queues.held.end_period(float(end))
+            claims[name] = Claim(bounds[name], asked.smoothed, asked.high)
+        for name, seats in allot(claims).seats.items():
+            plays[name].lend(end * S, seats)
+    assert means["0"] / 15 == pytest.approx(16, abs=0.1)
+    assert means["1"] / 15 == pytest.approx(6, abs=0.1)
+    assert not plays["0"].refused
