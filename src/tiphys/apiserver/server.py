@@ -17,7 +17,7 @@ from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.duration import go_duration
 from tiphys.apimachinery.errors import Conflict, NotFound
 from tiphys.apimachinery.families import Metric
-from tiphys.apimachinery.featuregates import changed
+from tiphys.apimachinery.featuregates import changed, using
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.field_gates import FieldGates
@@ -388,7 +388,7 @@ class ApiServer:
         """Return what looks for changes of the files that may change, and for what others took away."""
         backend = self.backend
         found: list[Reload] = [backend.authenticator.reload, lambda: self._modes.reload(backend.authorizer)]
-        found.append(self.aggregation.keep_published)
+        found += [self.aggregation.keep_published, backend.admission.reload]
         if self.options.proxy_client_certificate is not None:
             found.append(self.aggregation.reload)
         if self._encrypted is not None and self.options.encryption_provider_config_automatic_reload:
@@ -427,9 +427,10 @@ class ApiServer:
 def _admission(options: ApiServerOptions, clock: Clock) -> AdmissionChain:
     """Return the plugins that are on. Raises BadConfiguration."""
     said = configuration.read(options.admission_config)
-    return AdmissionChain(
-        enabled=options.enabled_admission, disabled=_switched_off(options), configuration=said, clock=clock
-    )
+    with using(options.feature_gates):
+        return AdmissionChain(
+            enabled=options.enabled_admission, disabled=_switched_off(options), configuration=said, clock=clock
+        )
 
 
 def _auditor(options: ApiServerOptions, clock: Clock, certificates: CertificateCounts) -> Auditor | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.featuregates import on
@@ -12,9 +13,10 @@ from tiphys.apis.admissionregistration import defaults, policies, validation
 from tiphys.apis.defaulting import peek
 from tiphys.apis.strategy import AS_NEW, Strategy
 
-_STATIC = ".static.k8s.io"
+STATIC = ".static.k8s.io"
+"""How the names end that only objects in files of a server's own may have."""
 _RESERVED = (
-    f'names ending with "{_STATIC}" are reserved for static manifest-based configurations and cannot be '
+    f'names ending with "{STATIC}" are reserved for static manifest-based configurations and cannot be '
     "managed via the API"
 )
 _GATE = "ManifestBasedAdmissionControlConfig"
@@ -22,7 +24,7 @@ _GATE = "ManifestBasedAdmissionControlConfig"
 
 def _reserved(obj: Object) -> bool:
     """Whether a name is one of those that only files of the server's own may have."""
-    return str(peek(obj, "metadata").get("name") or "").endswith(_STATIC)
+    return str(peek(obj, "metadata").get("name") or "").endswith(STATIC)
 
 
 def _reserved_faults(obj: Object) -> list[FieldError]:
@@ -52,8 +54,7 @@ def _strategy(
         metadata_checks=(AS_NEW,),
         status_metadata_checks=(),
         default=default,
-        validate=lambda obj: validate(obj) + _reserved_faults(obj),
-        warnings=_name_warnings,
+        validate=validate,
         validate_update=validate_update or (lambda new, _old: validate(new)),
         validate_status_update=validate_status,
         has_generation=True,
@@ -61,7 +62,16 @@ def _strategy(
     )
 
 
-STRATEGIES: tuple[Strategy, ...] = (
+def _served(strategy: Strategy) -> Strategy:
+    """Return how objects of a kind are treated that come over the API, which reserves some names."""
+    return replace(
+        strategy,
+        validate=lambda obj: strategy.validate(obj) + _reserved_faults(obj),
+        warnings=_name_warnings,
+    )
+
+
+_KINDS: tuple[Strategy, ...] = (
     *(
         _strategy(kind, default, validation.validate_webhooks, validation.validate_webhooks_update)
         for kind, default in (
@@ -87,3 +97,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         for kind in ("ValidatingAdmissionPolicyBinding", "MutatingAdmissionPolicyBinding")
     ),
 )
+
+STRATEGIES: tuple[Strategy, ...] = tuple(_served(strategy) for strategy in _KINDS)
+FROM_FILES: Mapping[str, Strategy] = {strategy.gvk.kind: strategy for strategy in _KINDS}
+"""How those in files of a server's own are treated, by kind."""

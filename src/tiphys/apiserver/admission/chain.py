@@ -61,6 +61,7 @@ from tiphys.apiserver.config_files import BadConfiguration
 
 if TYPE_CHECKING:
     from tiphys.apiserver.admission.attributes import About, Attributes
+    from tiphys.apiserver.admission.manifests.source import Source
     from tiphys.apiserver.registry.feed import Feed
     from tiphys.apiserver.registry.objects import ObjectStore
 
@@ -212,6 +213,8 @@ class AdmissionChain:
         self._following: list[Following] = [plugin for plugin in enabled_plugins if hasattr(plugin, "feeds")]
         self._closable: list[Closable] = [plugin for plugin in enabled_plugins if hasattr(plugin, "close")]
         self._counting: list[Counting] = [plugin for plugin in enabled_plugins if hasattr(plugin, "collect")]
+        found = (getattr(plugin, "manifests", None) for plugin in enabled_plugins)
+        self._manifests: list[Source] = [source for source in found if source is not None]
         self._admits: dict[About, Round] = {}
         self._validates: dict[About, Round] = {}
         self._unique: dict[About, Round] = {}
@@ -232,6 +235,15 @@ class AdmissionChain:
         yield from self.times.collect()
         for plugin in self._counting:
             yield from plugin.collect()
+        if self._manifests:
+            from tiphys.apiserver.admission.manifests.source import collect
+
+            yield from collect(self._manifests)
+
+    def reload(self) -> None:
+        """Look whether the files have changed that webhooks and policies come from."""
+        for source in self._manifests:
+            source.reload()
 
     async def close(self) -> None:
         """Close the plugins' connections. Idempotent."""

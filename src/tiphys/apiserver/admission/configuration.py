@@ -8,16 +8,24 @@ Source: the "Admission Control" page; apiserver.config.k8s.io AdmissionConfigura
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from tiphys.apimachinery import go_yaml
+from tiphys.apimachinery.featuregates import on
+from tiphys.apimachinery.field_errors import forbidden, invalid
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.config_files import BadConfiguration
 
+if TYPE_CHECKING:
+    from tiphys.apiserver.admission.manifests.loading import Manifests
+    from tiphys.apiserver.admission.manifests.source import Source
+
+VERSION: Final = "apiserver.config.k8s.io/v1"
 _KIND: Final = "AdmissionConfiguration"
-_VERSIONS: Final = ("apiserver.config.k8s.io/v1", "apiserver.k8s.io/v1alpha1")
+_VERSIONS: Final = (VERSION, "apiserver.k8s.io/v1alpha1")
+_MANIFESTS: Final = "ManifestBasedAdmissionControlConfig"
 _LEGACY: Final = {"imagePolicy": "ImagePolicyWebhook", "podNodeSelectorPluginConfig": "PodNodeSelector"}
 """A file may also be the configuration of one of these alone, known by its first field."""
 
@@ -86,6 +94,47 @@ def of_kind(document: Object | None, kind: str, *versions: str) -> Object:
     if document.get("kind") != kind or document.get("apiVersion") not in versions:
         raise BadConfiguration(_unregistered(document), _KIND)
     return document
+
+
+def manifests(
+    plugin: str, document: Object, kinds: Sequence[str], take: Callable[[Manifests], None]
+) -> Source | None:
+    """Return the source of the manifests that a plugin's part names, None where it names none.
+
+    ``take`` is given what they are, now and later on. Raises BadConfiguration.
+    """
+    folder = document.get("staticManifestsDir")
+    if not folder:
+        return None
+    _check_folder(folder)
+    from tiphys.apiserver.admission.manifests.source import Source
+
+    return Source(plugin, folder, kinds, take)
+
+
+def _check_folder(folder: str) -> None:
+    """Raises BadConfiguration: it is no folder, or none may be named."""
+    path, fault = "staticManifestsDir", None
+    if not on(_MANIFESTS):
+        fault = forbidden(path, f"{path} requires the {_MANIFESTS} feature gate to be enabled")
+    elif not Path(folder).is_absolute():
+        fault = invalid(path, folder, "must be an absolute file path")
+    elif unreadable := _stat_fault(folder):
+        fault = invalid(path, folder, f"unable to read: {unreadable}")
+    elif not Path(folder).is_dir():
+        fault = invalid(path, folder, "must be a directory")
+    if fault is not None:
+        raise BadConfiguration(str(fault), _KIND)
+
+
+def _stat_fault(path: str) -> str:
+    """Say in Go's words why a path cannot be looked at."""
+    try:
+        Path(path).stat()
+    except OSError as error:
+        text = (error.strerror or str(error)).lower()
+        return f"stat {path}: {text}"
+    return ""
 
 
 def _unregistered(document: Object) -> str:

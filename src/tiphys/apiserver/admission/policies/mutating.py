@@ -6,7 +6,7 @@ changes concern. What a mutation gives is ``patches``'. Source: the "Mutating Ad
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from tiphys.apimachinery.cel.values import Struct
 from tiphys.apimachinery.dataclass import dataclass
@@ -70,10 +70,16 @@ class MutatingAdmissionPolicy:
 
     NAME = "MutatingAdmissionPolicy"
 
-    def __init__(self) -> None:
+    def __init__(self, document: Object | None = None) -> None:
         self._registry = Registry(
             MutatingPolicy, "mutatingadmissionpolicies", "mutatingadmissionpolicybindings"
         )
+        self.manifests = self._registry.read_manifests(self.NAME, document)
+
+    @classmethod
+    def configured(cls, document: Object | None) -> Self:
+        """Raises BadConfiguration."""
+        return cls(document)
 
     def feeds(self, store: ObjectStore, table: Any) -> list[Feed]:
         """Return what must be followed while the server runs."""

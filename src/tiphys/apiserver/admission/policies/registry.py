@@ -7,17 +7,23 @@ Objects are read when they change and compiled when they are first needed. One s
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import NotFound
+from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
-from tiphys.apiserver.admission import matching
+from tiphys.apiserver.admission import configuration, matching
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.policies.params import Misconfigured
 from tiphys.apiserver.admission.policies.policy import Binding, Policy
+from tiphys.apiserver.config_files import BadConfiguration, fields, strangeness
 from tiphys.apiserver.registry.feed import Feed
 from tiphys.apiserver.registry.objects import Cached, ObjectStore
+
+if TYPE_CHECKING:
+    from tiphys.apiserver.admission.manifests.loading import Manifests
+    from tiphys.apiserver.admission.manifests.source import Source
 
 P = TypeVar("P", bound=Policy)
 _GROUP = "admissionregistration.k8s.io"
@@ -66,6 +72,7 @@ class Registry(Generic[P]):
         self._policies: dict[str, P] = {}
         self._bindings: dict[str, Binding] = {}
         self._bound: list[tuple[P, list[Binding]]] = []
+        self._static: list[tuple[P, list[Binding]]] = []
         self._index: dict[tuple[Any, ...], _Candidates[P]] = {}
         self._revision = -1
 
@@ -77,7 +84,30 @@ class Registry(Generic[P]):
     @property
     def is_empty(self) -> bool:
         """Whether no policy is bound."""
-        return not self._bound
+        return not self._bound and not self._static
+
+    def read_manifests(self, plugin: str, document: Object | None) -> Source | None:
+        """Follow the files, too, that a plugin's part of the configuration names; those are asked first.
+
+        Raises:
+            BadConfiguration: of the part, or of the files.
+        """
+        if document is None:
+            return None
+        kinds, kind = (plugin, f"{plugin}Binding"), f"{plugin}Configuration"
+        said = configuration.of_kind(document, kind, configuration.VERSION)
+        if strange := strangeness("", said, fields("staticManifestsDir")):
+            raise BadConfiguration(strange)
+
+        def take(found: Manifests) -> None:
+            policies, bindings = (found[kind] for kind in kinds)
+            self._static = _joined(
+                {policy.name: policy for policy in map(self._kind, policies)},
+                {binding.name: binding for binding in map(Binding, bindings)},
+            )
+            self._index.clear()
+
+        return configuration.manifests(plugin, said, kinds, take)
 
     def _observe_policy(self, old: Cached | None, new: Cached | None) -> None:
         if new is None:
@@ -97,13 +127,7 @@ class Registry(Generic[P]):
         self._join()
 
     def _join(self) -> None:
-        bound: dict[str, list[Binding]] = {}
-        for name in sorted(self._bindings):
-            binding = self._bindings[name]
-            bound.setdefault(binding.policy, []).append(binding)
-        self._bound = [
-            (self._policies[name], bound[name]) for name in sorted(self._policies) if name in bound
-        ]
+        self._bound = _joined(self._policies, self._bindings)
         self._index.clear()
 
     def _candidates(self, attributes: Attributes) -> _Candidates[P]:
@@ -117,9 +141,10 @@ class Registry(Generic[P]):
         found = self._index.get(key)
         if found is None:
             others = matching.equivalents(attributes)
+            bound = self._static if matching.is_exempt(attributes) else self._static + self._bound
             meant = [
                 (policy, bindings)
-                for policy, bindings in self._bound
+                for policy, bindings in bound
                 if any(
                     matching.rule_matches({**rule, "resourceNames": ()}, one, attributes)
                     for rule in policy.match.rules
@@ -131,15 +156,21 @@ class Registry(Generic[P]):
 
     async def concerned(self, attributes: Attributes) -> list[Concerned[P]]:
         """Return the policies that mean a write, in the order of their names."""
-        if not self._bound or matching.is_exempt(attributes):
-            return []
-        if (attributes.group, attributes.plural) in _REVIEWS:
+        if self.is_empty or (attributes.group, attributes.plural) in _REVIEWS:
             return []
         candidates = self._candidates(attributes)
         if not candidates.policies:
             return []
         labels = await matching.namespace_labels(attributes)
         return list(_selected(candidates, attributes, labels))
+
+
+def _joined(policies: Mapping[str, P], bindings: Mapping[str, Binding]) -> list[tuple[P, list[Binding]]]:
+    """Return the policies that are bound, in the order of their names, each with its bindings in theirs."""
+    bound: dict[str, list[Binding]] = {}
+    for name in sorted(bindings):
+        bound.setdefault(bindings[name].policy, []).append(bindings[name])
+    return [(policies[name], bound[name]) for name in sorted(policies) if name in bound]
 
 
 def _selected(

@@ -7,7 +7,7 @@ Source: the "Validating Admission Policy" page.
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
@@ -59,10 +59,16 @@ class ValidatingAdmissionPolicy:
 
     NAME = "ValidatingAdmissionPolicy"
 
-    def __init__(self) -> None:
+    def __init__(self, document: Object | None = None) -> None:
         self._registry = Registry(
             ValidatingPolicy, "validatingadmissionpolicies", "validatingadmissionpolicybindings"
         )
+        self.manifests = self._registry.read_manifests(self.NAME, document)
+
+    @classmethod
+    def configured(cls, document: Object | None) -> Self:
+        """Raises BadConfiguration."""
+        return cls(document)
 
     def feeds(self, store: ObjectStore, table: Any) -> list[Feed]:
         """Return what must be followed while the server runs."""

@@ -9,16 +9,13 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
 from tiphys.apimachinery.meta import Object
-from tiphys.apiserver.admission.configuration import of_kind
+from tiphys.apiserver.admission.configuration import VERSION, of_kind
 from tiphys.apiserver.config_files import BadConfiguration
 from tiphys.apiserver.outgoing.webhook_call import ANONYMOUS, Identity
 from tiphys.client import kubeconfig
 from tiphys.wire.pki import KeyPair
-
-_VERSION: Final = "apiserver.config.k8s.io/v1"
 
 
 class Credentials:
@@ -30,7 +27,7 @@ class Credentials:
     @classmethod
     def configured(cls, document: Object | None) -> Credentials:
         """Raises BadConfiguration."""
-        path = of_kind(document, "WebhookAdmissionConfiguration", _VERSION).get("kubeConfigFile")
+        path = of_kind(document, "WebhookAdmissionConfiguration", VERSION).get("kubeConfigFile")
         if not path:
             return cls()
         try:

@@ -44,12 +44,12 @@ class Hook:
         return self.spec.get("sideEffects") in ("None", "NoneOnDryRun")
 
 
-def read_hooks(configuration: Object) -> list[Hook]:
-    """Return the webhooks of a configuration in its order."""
+def read_hooks(configuration: Object, origin: str = "") -> list[Hook]:
+    """Return the webhooks of a configuration in its order; ``origin`` tells it from others of its name."""
     name = configuration["metadata"]["name"]
     return [
         Hook(
-            f"{name}/{spec['name']}/{position}",
+            f"{origin}{name}/{spec['name']}/{position}",
             spec["name"],
             name,
             spec,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 
@@ -18,7 +18,7 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import Forbidden, InternalError, StatusError, Timeout
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.patch import json_patch
-from tiphys.apiserver.admission import matching
+from tiphys.apiserver.admission import configuration, matching
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.policies.conditions import ConditionsFailed
 from tiphys.apiserver.admission.policies.inputs import Rights, inputs_of
@@ -33,6 +33,9 @@ from tiphys.apiserver.observe.expression_times import Conditioned
 from tiphys.apiserver.registry.feed import Feed
 from tiphys.apiserver.registry.objects import Cached, ObjectStore
 
+if TYPE_CHECKING:
+    from tiphys.apiserver.admission.manifests.loading import Manifests
+
 log = logging.getLogger(__name__)
 
 
@@ -43,15 +46,27 @@ class _Configurations:
     KIND = ""
     """As metrics call these webhooks."""
 
-    def __init__(self, credentials: Credentials | None = None) -> None:
+    NAME = ""
+    MANIFEST = ""
+    """The kind of the configurations."""
+
+    def __init__(self, credentials: Credentials | None = None, document: Object | None = None) -> None:
+        """Raises BadConfiguration: of the files that ``document``, the plugin's part, names."""
         self.credentials = credentials or Credentials()
         self._by_name: dict[str, list[Hook]] = {}
+        self._static: list[Hook] = []
+        """Those of files, which are asked first."""
         self._ordered: list[Hook] = []
+        self.manifests = configuration.manifests(self.NAME, document or {}, (self.MANIFEST,), self._take)
 
     @classmethod
     def configured(cls, document: Object | None) -> Self:
         """Raises BadConfiguration."""
-        return cls(Credentials.configured(document))
+        return cls(Credentials.configured(document), document)
+
+    def _take(self, found: Manifests) -> None:
+        self._static = [one for obj in found[self.MANIFEST] for one in hooks.read_hooks(obj, "manifest/")]
+        self._order()
 
     def feeds(self, store: ObjectStore, table: Any) -> list[Feed]:
         """Return what must be followed while the server runs."""
@@ -67,7 +82,11 @@ class _Configurations:
             self._by_name[new.name] = hooks.read_hooks(new.object)
         elif old is not None:
             self._by_name.pop(old.name, None)
-        self._ordered = [one for name in sorted(self._by_name) for one in self._by_name[name]]
+        self._order()
+
+    def _order(self) -> None:
+        by_name = self._by_name
+        self._ordered = [*self._static, *(one for name in sorted(by_name) for one in by_name[name])]
 
     async def concerned(
         self, attributes: Attributes, versions: Versions
@@ -77,13 +96,14 @@ class _Configurations:
         Each has its place among all webhooks, and is judged when it is its turn, by what those before it have
         made of the object. Raises NotFound: a selector asks for the labels of a namespace that is not there.
         """
-        if not self._ordered or matching.is_exempt(attributes):
+        ordered = self._static if matching.is_exempt(attributes) else self._ordered
+        if not ordered:
             return
         others = matching.equivalents(attributes)
         rights = Rights(attributes.call)
         labels: matching.NamespaceLabels = None
         read = False
-        for place, one in enumerate(self._ordered):
+        for place, one in enumerate(ordered):
             row = one.match.row(attributes, others)
             if row is None:
                 continue
@@ -145,6 +165,7 @@ class ValidatingAdmissionWebhook(_Configurations):
 
     NAME = "ValidatingAdmissionWebhook"
     PLURAL = "validatingwebhookconfigurations"
+    MANIFEST = "ValidatingWebhookConfiguration"
     KIND = "validate"
 
     async def validate(self, attributes: Attributes) -> None:
@@ -184,6 +205,7 @@ class MutatingAdmissionWebhook(_Configurations):
 
     NAME = "MutatingAdmissionWebhook"
     PLURAL = "mutatingwebhookconfigurations"
+    MANIFEST = "MutatingWebhookConfiguration"
     KIND = "admit"
 
     async def admit(self, attributes: Attributes) -> None:

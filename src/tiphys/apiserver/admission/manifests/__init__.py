@@ -1,0 +1,1 @@
+"""Webhooks and policies of admission that a server has from files of its own."""
