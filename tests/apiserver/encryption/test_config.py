@@ -37,6 +37,7 @@ def entry(*names: str, providers: list[Any] | None = None) -> dict[str, Any]:
     [
         (["secrets"], "", "secrets", True),
         (["secrets"], "", "configmaps", False),
+        (["secrets."], "", "secrets", True),
         (["deployments.apps"], "apps", "deployments", True),
         (["deployments.apps"], "apps", "replicasets", False),
         (["*."], "", "configmaps", True),
@@ -268,6 +269,7 @@ def test_what_cannot_be_read_is_not_quoted(given: str, want: str) -> None:
     ("earlier", "resource", "rule"),
     [
         ("*.", "secrets", "*."), ("*.apps", "deployments.apps", "*.apps"), ("*.*", "secrets", "*.*"),
+        ("*.", "secrets.", "*."),
         ("*.*", "*.apps", "*.*"), ("*.apps", "*.apps", "*.apps"), ("*.", "deployments.apps", ""),
         ("secrets", "secrets", ""), ("secrets", "*.", ""), ("*.apps", "*.*", ""),
     ],
@@ -279,7 +281,7 @@ def test_rules_that_earlier_ones_cover(earlier: str, resource: str, rule: str) -
         return
     with pytest.raises(BadConfiguration) as caught:
         parse(written)
-    want = f'error while building transformers: resource "{resource}" is masked by earlier rule "{rule}"'
+    want = f'error while building transformers: resource "{resource.removesuffix(".")}" is masked by earlier rule "{rule}"'
     assert str(caught.value) == want
 
 

@@ -69,7 +69,7 @@ _KIND: Final = Kind(
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Rules in the order of the file: (resource as written, its providers)."""
+    """Rules in the order of the file: (resource, its providers)."""
 
     rules: tuple[_Rule, ...] = ()
 
@@ -105,7 +105,7 @@ def _rules(entries: list[Any], make_kms: Callable[[KmsSettings], Provider]) -> l
     found: list[_Rule] = []
     for entry in entries:
         providers = tuple(made for provider in entry["providers"] for made in _made(provider, make_kms))
-        for resource in entry["resources"]:
+        for resource in map(_plainly, entry["resources"]):
             _check_unmasked(resource, [earlier for earlier, _ in found])
             found.append((resource, providers))
     return found
@@ -156,6 +156,12 @@ def _faults(entries: list[Any]) -> list[FieldError]:
 def _split(resource: str) -> tuple[str, str]:
     plural, _, group = resource.partition(".")
     return plural, group
+
+
+def _plainly(resource: str) -> str:
+    """Return a resource without the dot that one of no group may end with, which ``*.`` alone keeps."""
+    plural, group = _split(resource)
+    return resource if group or plural == "*" else plural
 
 
 def _overlap_faults(path: str, resources: list[str]) -> list[FieldError]:
