@@ -43,6 +43,26 @@ def test_what_is_said_twice_is_said_as_the_maker_wants_it() -> None:
     assert said == ["--authorization-mode=Node,ABAC,RBAC"]
 
 
+WITHOUT = {
+    "apiserver.authorization-config=/x": ["--authorization-mode"],
+    "apiserver.service-account-signing-endpoint=/x": [
+        "--service-account-key-file",
+        "--service-account-signing-key-file",
+    ],
+}
+
+
+@pytest.mark.parametrize("text", WITHOUT)
+def test_what_a_component_takes_only_without_flags_of_ours(text: str) -> None:
+    command, _, flag = text.partition(".")
+    plain, added = (
+        {word.partition("=")[0] for row in components(cluster) if row.command == command for word in row.argv}
+        for cluster in (CLUSTER, replace(CLUSTER, extra=(text,)))
+    )
+    assert sorted(plain - added) == WITHOUT[text]
+    assert added - plain == {f"--{flag.partition('=')[0]}"}
+
+
 REFUSED = [
     ("max-pods=5", "'max-pods=5' adds no flag: write component.flag=value"),
     ("kubelet.max-pods", "'kubelet.max-pods' adds no flag"),

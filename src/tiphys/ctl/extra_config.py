@@ -13,6 +13,15 @@ from tiphys.ctl.layout import CtlError
 CONFIGURABLE: Final = ("apiserver", "controller-manager", "scheduler", "kubelet", "proxy")
 """Not etcd and containerd, which are not ours, nor dns, which upstream does not have."""
 
+_INSTEAD: Final = {
+    "--authorization-config": ("--authorization-mode",),
+    "--service-account-signing-endpoint": (
+        "--service-account-signing-key-file",
+        "--service-account-key-file",
+    ),
+}
+"""Flags that a component takes only without others which ``up`` gives it."""
+
 
 def spread(extra: Iterable[str], feature_gates: str = "", runtime_config: str = "") -> tuple[str, ...]:
     """Return what the options of ``up`` say, each as ``component.flag=value``. Raises CtlError."""
@@ -43,6 +52,7 @@ def by_component(extra: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
 
 
 def with_flags(argv: tuple[str, ...], flags: tuple[str, ...]) -> tuple[str, ...]:
-    """Return a command line with flags added: one that it has already gives way."""
+    """Return a command line with flags added: what it says already, or may not say beside one, gives way."""
     named = {flag.partition("=")[0] for flag in flags}
+    named |= {old for new in named for old in _INSTEAD.get(new, ())}
     return (*(word for word in argv if word.partition("=")[0] not in named), *flags)
