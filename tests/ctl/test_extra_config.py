@@ -49,11 +49,12 @@ WITHOUT = {
         "--service-account-key-file",
         "--service-account-signing-key-file",
     ],
+    "kubelet.rotate-server-certificates=true": ["--tls-cert-file", "--tls-private-key-file"],
 }
 
 
 @pytest.mark.parametrize("text", WITHOUT)
-def test_what_a_component_takes_only_without_flags_of_ours(text: str) -> None:
+def test_what_a_component_heeds_only_without_flags_of_ours(text: str) -> None:
     command, _, flag = text.partition(".")
     plain, added = (
         {word.partition("=")[0] for row in components(cluster) if row.command == command for word in row.argv}

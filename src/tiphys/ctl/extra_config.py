@@ -19,8 +19,9 @@ _INSTEAD: Final = {
         "--service-account-signing-key-file",
         "--service-account-key-file",
     ),
+    "--rotate-server-certificates": ("--tls-cert-file", "--tls-private-key-file"),
 }
-"""Flags that a component takes only without others which ``up`` gives it."""
+"""Flags that a component heeds only without others which ``up`` gives it."""
 
 
 def spread(extra: Iterable[str], feature_gates: str = "", runtime_config: str = "") -> tuple[str, ...]:
