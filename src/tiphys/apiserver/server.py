@@ -282,7 +282,8 @@ class ApiServer:
     def _health(self) -> Health:
         first: dict[str, Check] = {"ping": lambda: None, "log": _log_fault, "etcd": self._store_fault}
         sealed: dict[str, Check] = {}
-        if self._encrypted is not None:
+        reloads = self.options.encryption_provider_config_automatic_reload
+        if self._encrypted is not None and (reloads or self._encrypted.asks_plugins):
             sealed["kms-providers"] = self._encrypted.fault
         steps = self.steps.checks()
         ready: dict[str, Check] = {
@@ -291,7 +292,8 @@ class ApiServer:
             **steps, "shutdown": lambda: "process is shutting down" if self._ending else None,
         }  # fmt: skip
         patient = {name: self._patient(check) for name, check in steps.items()}
-        return Health({**first, **sealed, **steps}, {**first, **sealed, **patient}, ready)
+        # Starting anew mends no plugin: it says nothing about being alive.
+        return Health({**first, **sealed, **steps}, {**first, **patient}, ready)
 
     def _patient(self, check: Check) -> Check:
         """Return a check that finds nothing wrong while a start may still be under way."""

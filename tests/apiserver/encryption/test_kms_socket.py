@@ -47,7 +47,11 @@ def test_targets(endpoint: str, target: str) -> None:
 
 def configured(path: Path, endpoint: str, name: str = "local") -> Path:
     kms = {"apiVersion": "v2", "name": name, "endpoint": endpoint, "timeout": "2s"}
-    entry = {"resources": ["secrets"], "providers": [{"kms": kms}, {"identity": {}}]}
+    return plain(path, {"kms": kms})
+
+
+def plain(path: Path, *first: dict[str, Any]) -> Path:
+    entry = {"resources": ["secrets"], "providers": [*first, {"identity": {}}]}
     head = {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "EncryptionConfiguration"}
     path.write_text(yaml.safe_dump({**head, "resources": [entry]}))
     return path
@@ -80,8 +84,10 @@ async def test_a_server_whose_plugin_is_gone_says_so(
     endpoint, plugin = socket
     plugin.down = True
     async with serving(Kept(), encryption_provider_config=configured(tmp_path / "e.yaml", endpoint)) as api:
-        health = await api("GET", "/readyz/kms-providers")
-        assert health.status == 500
+        for path in ("/readyz/kms-providers", "/readyz", "/healthz"):
+            assert (await api("GET", path)).status == 500, path
+        assert (await api("GET", "/livez")).status == 200
+        assert (await api("GET", "/livez/kms-providers")).status == 404
         answer = await api("POST", SECRETS, {"metadata": {"name": "a"}})
         assert (answer.status, answer.message) == (
             500,
@@ -90,15 +96,24 @@ async def test_a_server_whose_plugin_is_gone_says_so(
         await api.create("/api/v1/namespaces/default/configmaps", {"metadata": {"name": "m"}})
 
 
+@pytest.mark.parametrize("reloads", [False, True])
+async def test_without_plugins_only_rules_that_may_change_are_checked(
+    serving: Any, tmp_path: Path, *, reloads: bool
+) -> None:
+    options = {
+        "encryption_provider_config": plain(tmp_path / "e.yaml"),
+        "encryption_provider_config_automatic_reload": reloads,
+    }
+    async with serving(Kept(), **options) as api:
+        health = await api("GET", "/readyz/kms-providers")
+        assert health.status == (200 if reloads else 404)
+
+
 async def test_new_rules_wait_for_their_plugin(
     serving: Any, tmp_path: Path, socket: tuple[str, Plugin]
 ) -> None:
     endpoint, plugin = socket
-    path = tmp_path / "e.yaml"
-    path.write_text(yaml.safe_dump({
-        "apiVersion": "apiserver.config.k8s.io/v1", "kind": "EncryptionConfiguration",
-        "resources": [{"resources": ["secrets"], "providers": [{"identity": {}}]}],
-    }))  # fmt: skip
+    path = plain(tmp_path / "e.yaml")
     store, plugin.down = Kept(), True
     async with serving(store, encryption_provider_config=path) as api:
         sealing = api.server._store
@@ -129,10 +144,7 @@ async def test_a_plugin_that_is_named_no_more_is_no_more_asked(
         health = await api("GET", "/readyz/kms-providers")
         assert health.status == 500
         assert b"kms-provider-0: failed to perform status section" in health.raw
-        path.write_text(yaml.safe_dump({
-            "apiVersion": "apiserver.config.k8s.io/v1", "kind": "EncryptionConfiguration",
-            "resources": [{"resources": ["secrets"], "providers": [{"identity": {}}]}],
-        }))  # fmt: skip
+        plain(path)
         assert sealing.reload()
         assert (await api("GET", "/readyz/kms-providers")).status == 200
         asked = len(plugin.asked)

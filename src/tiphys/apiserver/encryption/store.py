@@ -118,6 +118,11 @@ class EncryptedStore:
             if fault:
                 log.error("a KMS plugin is not well why=%s", fault)
 
+    @property
+    def asks_plugins(self) -> bool:
+        """Whether the rules name plugins of key management."""
+        return bool(self._named)
+
     def fault(self) -> str | None:
         """Return what keeps values from being sealed or opened, as health checks tell it."""
         return self._plugins.fault(self._named)
