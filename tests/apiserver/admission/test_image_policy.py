@@ -35,7 +35,7 @@ class Service:
         self.asked: list[dict[str, Any]] = []
         self.closed = False
 
-    async def post(self, body: dict[str, Any], _notes: Any = None) -> dict[str, Any]:
+    async def post(self, body: dict[str, Any], _shapes: Any, _notes: Any = None) -> dict[str, Any]:
         self.asked.append(body)
         if self.status is None:
             raise RemoteFailed("connection refused")

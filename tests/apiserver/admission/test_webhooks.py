@@ -273,6 +273,11 @@ async def test_failures(api: Any, webhook: Any, name: str) -> None:
             Response(200, {}, b"{}"),
             "received invalid webhook response: webhook response was absent",
         ),
+        (
+            Response(200, {}, b"no"),
+            "failed to call webhook: couldn't get version/kind; json parse error: invalid character 'o' in "
+            "literal null (expecting 'u')",
+        ),
     ],
 )
 async def test_answers_that_are_none(api: Any, webhook: Any, response: Response, message: str) -> None:

@@ -24,7 +24,7 @@ class Service:
         self.status = status
         self.asked: list[dict[str, Any]] = []
 
-    async def post(self, body: dict[str, Any], _notes: Any = None) -> dict[str, Any]:
+    async def post(self, body: dict[str, Any], _shapes: Any, _notes: Any = None) -> dict[str, Any]:
         self.asked.append(body)
         if self.status is None:
             raise RemoteFailed("connection refused")
@@ -102,9 +102,9 @@ async def test_the_same_is_asked_once_at_a_time(status: dict[str, Any] | None) -
     asks, service, _ = tokens(status, cache_ttl_s=0)
     answer, let = service.post, asyncio.Event()
 
-    async def slow(body: dict[str, Any], _notes: Any = None) -> dict[str, Any]:
+    async def slow(body: dict[str, Any], _shapes: Any, _notes: Any = None) -> dict[str, Any]:
         await let.wait()
-        return await answer(body)
+        return await answer(body, _shapes)
 
     service.post = slow  # type: ignore[method-assign]
     first, *others = [asyncio.ensure_future(asks.authenticate_token("t", ("api",))) for _ in range(3)]
@@ -124,7 +124,7 @@ async def test_the_same_is_asked_once_at_a_time(status: dict[str, Any] | None) -
 async def test_nobody_waits_for_a_service_that_is_closed() -> None:
     asks, service, _ = tokens(None)
 
-    async def never(_body: dict[str, Any]) -> dict[str, Any]:
+    async def never(body: dict[str, Any], _shapes: Any) -> dict[str, Any]:
         await asyncio.Event().wait()
         raise AssertionError
 
@@ -182,9 +182,9 @@ async def test_who_waits_for_an_answer_is_counted_meanwhile(monkeypatch: pytest.
     answered = asyncio.Event()
     post = service.post
 
-    async def slowly(body: dict[str, Any], _notes: Any = None) -> dict[str, Any]:
+    async def slowly(*asked: Any) -> dict[str, Any]:
         await answered.wait()
-        return await post(body)
+        return await post(*asked)
 
     monkeypatch.setattr(service, "post", slowly)
     async with asyncio.TaskGroup() as group:

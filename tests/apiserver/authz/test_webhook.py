@@ -38,7 +38,7 @@ class Service:
         self.status = status
         self.asked: list[dict[str, Any]] = []
 
-    async def post(self, body: dict[str, Any], _notes: Any = None) -> dict[str, Any]:
+    async def post(self, body: dict[str, Any], _shapes: Any, _notes: Any = None) -> dict[str, Any]:
         self.asked.append(body)
         if self.status is None:
             raise RemoteFailed("connection refused", timed_out=self.slow)

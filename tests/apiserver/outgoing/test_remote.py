@@ -14,6 +14,7 @@ import yaml
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.outgoing.remote import Remote, RemoteFailed
+from tiphys.apiserver.outgoing.typed_answers import shapes_of
 from tiphys.apiserver.server import ApiServer
 from tiphys.client import kubeconfig
 from tiphys.client.transport import Answer, Call, TransportError
@@ -63,20 +64,25 @@ RESET = failing(ConnectionResetError("connection reset"))
 SLOW = failing(TimeoutError("too slow"))
 
 
+QUESTION = {"kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1", "spec": {}}
+SHAPES = shapes_of("authentication.k8s.io", "TokenReview")
+YES = {"status": {"authenticated": True}}
+
+
 @pytest.mark.parametrize(
     ("answers", "attempts"),
     [
-        ([(200, {"a": 1})], 1),
-        ([RESET, (200, {"a": 1})], 2),
-        ([(504, b""), (500, b""), (429, b""), (201, {"a": 1})], 4),
-        ([(503, b"", {"retry-after": "1"}), (200, {"a": 1})], 2),
+        ([(200, YES)], 1),
+        ([RESET, (200, YES)], 2),
+        ([(504, b""), (500, b""), (429, b""), (201, YES)], 4),
+        ([(503, b"", {"retry-after": "1"}), (200, YES)], 2),
     ],
 )
 async def test_passing_failures_are_tried_again(answers: list[Any], attempts: int) -> None:
     told = Told(*answers)
-    assert await Remote(told, url="https://x/y", first_wait_s=0).post({"q": 1}) == {"a": 1}
+    assert await Remote(told, url="https://x/y", first_wait_s=0).post(QUESTION, SHAPES) == YES
     assert len(told.calls) == attempts
-    assert orjson.loads(told.calls[0].body) == {"q": 1}
+    assert orjson.loads(told.calls[0].body) == QUESTION
 
 
 @pytest.mark.parametrize(
@@ -91,13 +97,16 @@ async def test_passing_failures_are_tried_again(answers: list[Any], attempts: in
         ([(404, b"")], "the server could not find the requested resource"),
         ([(403, b"go away")], "^go away$"),
         ([(200, b"no json")], "couldn't get version/kind; json parse error"),
-        ([(200, b"[]")], "Object 'Kind' is missing in the answer"),
+        (
+            [(200, {"status": {"authenticated": "false"}})],
+            "json: cannot unmarshal string into Go struct field",
+        ),
     ],
 )
 async def test_failures(answers: list[Any], text: str) -> None:
     told = Told(*answers)
     with pytest.raises(RemoteFailed, match=text) as caught:
-        await Remote(told, url="https://x/y", first_wait_s=0).post({})
+        await Remote(told, url="https://x/y", first_wait_s=0).post(QUESTION, SHAPES)
     assert not told.answers
     assert caught.value.timed_out is (answers == [SLOW])
 
@@ -109,7 +118,7 @@ async def test_a_service_of_a_kubeconfig(tmp_path: Path) -> None:
 
     async def handle(request: Request) -> Response:
         asked.append((request.path, request.shown_certificates))
-        return Response(200, {"content-type": "application/json"}, b'{"status":{"allowed":true}}')
+        return Response(200, {"content-type": "application/json"}, b'{"status":{"authenticated":true}}')
 
     context = pki.server_context(pki.issue_server(ca, "s", ["127.0.0.1"], now), ca.certificate)
     client = pki.issue_client(ca, "apiserver", [], now)
@@ -125,7 +134,7 @@ async def test_a_service_of_a_kubeconfig(tmp_path: Path) -> None:
         }
         (tmp_path / "config").write_text(yaml.safe_dump(config))
         remote = Remote.from_kubeconfig(tmp_path / "config")
-        assert (await remote.post({}))["status"] == {"allowed": True}
+        assert await remote.post(QUESTION, SHAPES) == YES
         await remote.close()
     ((path, certificate),) = asked
     assert path == "/deep/path"
@@ -153,7 +162,7 @@ async def test_a_service_that_is_somebody_else_hears_nothing(tmp_path: Path) -> 
         (tmp_path / "config").write_text(yaml.safe_dump(config))
         remote = Remote.from_kubeconfig(tmp_path / "config")
         with pytest.raises(RemoteFailed) as caught:
-            await remote.post({})
+            await remote.post(QUESTION, SHAPES)
         await remote.close()
     why = "x509: certificate is valid for other.example, not localhost"
     assert str(caught.value) == f'Post "{url}": tls: failed to verify certificate: {why}'

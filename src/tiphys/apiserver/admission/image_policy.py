@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ import orjson
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.schema.node import Schema
 from tiphys.apis.defaulting import each, peek
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.config_files import BadConfiguration
@@ -25,6 +27,7 @@ from tiphys.client.kubeconfig import ConfigError
 log = logging.getLogger(__name__)
 _MAX_KEPT: Final = 1024
 _AUDIT: Final = "imagepolicywebhook.image-policy.k8s.io/"
+_GROUP, _VERSION = "imagepolicy.k8s.io", "v1alpha1"
 _TOLD: Final = ".image-policy.k8s.io/"
 """Annotations of a pod with this in their name are shown to the service."""
 _DEFAULT, _NEVER = 0, -1
@@ -104,7 +107,7 @@ class ImagePolicyWebhook:
         spec = question(attributes.obj, attributes.namespace, attributes.subresource)
         status = await self._status(attributes, spec)
         for key, value in peek(status, "auditAnnotations").items():
-            attributes.annotate(_AUDIT + key, str(value))
+            attributes.annotate(_AUDIT + key, value)
         if status.get("allowed"):
             return
         reason = status.get("reason")
@@ -124,11 +127,12 @@ class ImagePolicyWebhook:
         kept = self._kept.get(key)
         if kept is not None and kept[0] > clock.monotonic():
             return kept[1]
-        review = {"kind": "ImageReview", "apiVersion": "imagepolicy.k8s.io/v1alpha1", "spec": spec}
+        review: Object = {"kind": "ImageReview", "apiVersion": f"{_GROUP}/{_VERSION}", "spec": spec}
+        review |= {"metadata": {}, "status": {"allowed": False}}
         self._remote.certificates = attributes.call.backend.certificates
         notes = attributes.call.request.scope.get("audit_annotations")
         try:
-            answer = await self._remote.post({**review, "metadata": {}, "status": {"allowed": False}}, notes)
+            answer = await self._remote.post(review, {_VERSION: _shape()}, notes)
         except RemoteFailed as error:
             log.warning("error contacting webhook backend: %s", error)
             if not self._policy.default_allow:
@@ -146,6 +150,20 @@ class ImagePolicyWebhook:
             self._kept.move_to_end(key)
             if len(self._kept) > _MAX_KEPT:
                 self._kept.popitem(last=False)
+
+
+@cache
+def _shape() -> Schema:
+    text = Schema(type="string")
+    fields = {
+        "allowed": Schema(type="boolean"),
+        "reason": text,
+        "auditAnnotations": Schema(type="object", additional=text),
+    }
+    name = f"io.k8s.api.imagepolicy.{_VERSION}.ImageReview"
+    status = Schema(type="object", name=f"{name}Status", properties=fields)
+    head = {"apiVersion": text, "kind": text}
+    return Schema(type="object", name=name, properties={**head, "status": status})
 
 
 def question(pod: Object, namespace: str, subresource: str) -> Object:

@@ -15,8 +15,10 @@ from tiphys.apiserver.authn.token_cache import TokenCache, TokenCacheCounts
 from tiphys.apiserver.authn.tokens import Authenticated, Refused
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.outgoing.remote import Remote, RemoteFailed
+from tiphys.apiserver.outgoing.typed_answers import shapes_of
 
 log = logging.getLogger(__name__)
+_GROUP = "authentication.k8s.io"
 
 
 class WebhookTokens:
@@ -55,14 +57,14 @@ class WebhookTokens:
     async def _ask(self, token: str, audiences: tuple[str, ...]) -> Authenticated | None:
         review = {
             "kind": "TokenReview",
-            "apiVersion": f"authentication.k8s.io/{self._version}",
+            "apiVersion": f"{_GROUP}/{self._version}",
             "metadata": {},
             "spec": {"token": token, "audiences": list(audiences)},
             "status": {"user": {}},
         }
         notes: dict[str, str] = {}
         try:
-            answer = await self._remote.post(review, notes)
+            answer = await self._remote.post(review, shapes_of(_GROUP, "TokenReview"), notes)
         except RemoteFailed as error:
             log.error("failed to make webhook authenticator request err=%s", error)
             raise Refused(str(error)) from error
@@ -73,7 +75,7 @@ class WebhookTokens:
             return None
         if not status.get("authenticated"):
             if status.get("error"):
-                raise Refused(str(status["error"]))
+                raise Refused(status["error"])
             return None
         return Authenticated(_user_of(status.get("user") or {}), common, tuple(notes.items()))
 

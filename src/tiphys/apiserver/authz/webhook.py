@@ -25,8 +25,10 @@ from tiphys.apiserver.authz.counts import ERROR, SUCCESS, TIMEOUT, AuthorizerCou
 from tiphys.apiserver.filters.requestinfo import RequestInfo
 from tiphys.apiserver.observe.certificate_counts import AUDITED
 from tiphys.apiserver.outgoing.remote import Remote, RemoteFailed
+from tiphys.apiserver.outgoing.typed_answers import shapes_of
 
 log = logging.getLogger(__name__)
+_GROUP = "authorization.k8s.io"
 _MAX_CACHED = 8192
 _MAX_CACHED_BYTES = 10_000
 """Questions about longer things are asked anew each time: who asks does not get to fill the memory."""
@@ -91,14 +93,15 @@ class WebhookAuthorizer:
             return known
         review = {
             "kind": "SubjectAccessReview",
-            "apiVersion": f"authorization.k8s.io/{self._settings.version}",
+            "apiVersion": f"{_GROUP}/{self._settings.version}",
             "metadata": {},
             "spec": _as_v1beta1(spec) if self._settings.version == "v1beta1" else spec,
             "status": {"allowed": False},
         }
         began = self._clock.monotonic()
         try:
-            answer = await self._remote.post(review, AUDITED.get())
+            shapes = shapes_of(_GROUP, "SubjectAccessReview")
+            answer = await self._remote.post(review, shapes, AUDITED.get())
         except RemoteFailed as error:
             result = TIMEOUT if error.timed_out else ERROR
             self._counts.asked(self.name, result, self._clock.monotonic() - began)
@@ -149,8 +152,8 @@ def _size(info: RequestInfo) -> int:
 
 
 def _decision(status: dict[str, Any]) -> Decision:
-    allowed, denied = bool(status.get("allowed")), bool(status.get("denied"))
-    reason = str(status.get("reason") or "")
+    allowed, denied = status.get("allowed", False), status.get("denied", False)
+    reason = status.get("reason", "")
     if allowed and denied:
         text = "webhook subject access review returned both allow and deny response"
         return Decision(denied=True, reason=reason, error=text)

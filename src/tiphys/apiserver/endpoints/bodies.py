@@ -16,6 +16,7 @@ from tiphys.apimachinery.meta import GVK, Object, gvk_of
 from tiphys.apimachinery.schema import strict_json
 from tiphys.apimachinery.schema.mismatch import json_kind
 from tiphys.apimachinery.schema.strict_json import TooLarge
+from tiphys.apimachinery.schema.type_meta import NO_KIND, no_object, no_text
 from tiphys.apimachinery.schema.walk import cannot_be_handled, not_registered
 from tiphys.apiserver.endpoints import nesting
 from tiphys.apiserver.endpoints.call import Call
@@ -24,13 +25,6 @@ from tiphys.apiserver.registry import machinery
 
 _YAML_LINE = "line "
 _SHOWN_BYTES = 30
-_NO_KIND = "couldn't get version/kind; json parse error"
-_GO_KINDS: dict[type, str] = {list: "array", str: "string", bool: "bool", type(None): "null"}
-_JSON_KINDS: dict[type, str] = {**_GO_KINDS, dict: "object"}
-_TYPE_FIELDS = ("kind", "apiVersion")
-_TYPE_META = (
-    'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
-)
 _FRACTION = re.compile(rb"[:,\[]\s*-?[0-9]+[.eE]")
 """What may be a number that is whole in YAML and is not in JSON."""
 
@@ -81,18 +75,15 @@ def _parse_as(gvk: GVK, body: bytes, media_type: str, *, typed: bool = True) -> 
                 machinery.check_exactly(body, gvk)
             raise _cannot(gvk, gvk, text) from error
         if not text.startswith("yaml: "):
-            text = f"{_NO_KIND}: {text}"
+            text = f"{NO_KIND}: {text}"
         raise _unrecognized(kind, text, body) from error
     if value is None:
         return {}, []  # Go decodes a null by doing nothing
     if not isinstance(value, dict):
-        found = next((name for type_, name in _GO_KINDS.items() if isinstance(value, type_)), "number")
-        text = f"json: cannot unmarshal {found} into Go value of type {_TYPE_META}"
-        raise _unrecognized(kind, f"{_NO_KIND}: {text}", body)
-    if type(value.get("kind")) is not str or type(value.get("apiVersion")) is not str:
-        for word in _TYPE_FIELDS:
-            if value.get(word) is not None and not isinstance(value[word], str):
-                raise _unrecognized(kind, f"{_NO_KIND}: {_not_text(value, word)}", body)
+        raise _unrecognized(kind, f"{NO_KIND}: {no_object(value)}", body)
+    untold = type(value.get("kind")) is not str or type(value.get("apiVersion")) is not str
+    if untold and (fault := no_text(value)):
+        raise _unrecognized(kind, f"{NO_KIND}: {fault}", body)
     version = value.get("apiVersion")
     if version is not None and version != gvk.api_version and version.count("/") > 1:
         raise _unrecognized(kind, f"unexpected GroupVersion string: {version}", body)
@@ -106,12 +97,6 @@ def _parse_protobuf(gvk: GVK, body: bytes) -> Object:
         if " cannot be handled as a " in error.message:
             raise
         raise _unrecognized(gvk.kind, error.message, body) from error
-
-
-def _not_text(obj: Object, word: str) -> str:
-    shapes = (name for type_, name in _JSON_KINDS.items() if isinstance(obj[word], type_))
-    found = next(shapes, "number")
-    return f"json: cannot unmarshal {found} into Go struct field .{word} of type string"
 
 
 def _unrecognized(kind: str, text: str, body: bytes) -> BadRequest:
@@ -175,9 +160,8 @@ def check_kind(obj: Object, gvk: GVK, call: Call) -> None:
     if call.resource.custom and call.resource.gvk == gvk:
         _check_custom_kind(obj, gvk)
         return
-    for word in _TYPE_FIELDS:
-        if obj.get(word) is not None and not isinstance(obj[word], str):
-            raise BadRequest(_not_text(obj, word))
+    if fault := no_text(obj):
+        raise BadRequest(fault)
     if obj.get("apiVersion") in ("/", f"{gvk.group}/"):  # a group without a version is in the one asked for
         obj["apiVersion"] = gvk.api_version
     found = gvk_of(obj)

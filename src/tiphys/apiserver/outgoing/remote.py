@@ -7,17 +7,19 @@ and authorization. The kubeconfig's URL is posted to exactly as it stands.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
 
 from tiphys.apimachinery.errors import TiphysError
+from tiphys.apimachinery.meta import Object, gvk_of
+from tiphys.apimachinery.schema.node import Schema
 from tiphys.apiserver.observe.certificate_counts import WEBHOOKS, CertificateCounts, audit_notes
 from tiphys.apiserver.outgoing.foreign_answers import explain, is_passing
+from tiphys.apiserver.outgoing.typed_answers import Undecodable, read
 from tiphys.client import kubeconfig
 from tiphys.client.transport import Call, Transport, TransportError
 from tiphys.wire.dial import Tunnel
@@ -86,25 +88,34 @@ class Remote:
         )  # fmt: skip
 
     async def post(
-        self, body: dict[str, Any], notes: MutableMapping[str, str] | None = None
-    ) -> dict[str, Any]:
-        """Send an object and return the answer; ``notes`` take what audit is told. Raises RemoteFailed."""
+        self, review: Object, shapes: Mapping[str, Schema], notes: MutableMapping[str, str] | None = None
+    ) -> Object:
+        """Send a review and return the one in the answer, in a shape of its kind.
+
+        ``notes`` take what audit is told. Raises RemoteFailed.
+        """
         call = Call(
             "POST",
             "" if urlsplit(self._url).path else "/",
             headers={"Content-Type": "application/json", "Accept": "application/json, */*"},
-            body=orjson.dumps(body),
+            body=orjson.dumps(review),
             timeout_s=self._timeout_s,
         )
         wait_s, attempt = self._first_wait_s, 1
         while True:
             try:
-                return await self._once(call, notes)
+                answer = await self._once(call, notes)
             except _Passing as error:
                 if attempt >= self._attempts:
                     raise RemoteFailed(str(error)) from error
+            else:
+                break
             await asyncio.sleep(wait_s)
             wait_s, attempt = wait_s * _FACTOR, attempt + 1
+        try:
+            return read(answer, gvk_of(review), shapes)
+        except Undecodable as error:
+            raise RemoteFailed(str(error)) from error
 
     async def close(self) -> None:
         """Close every connection. Idempotent."""
@@ -115,7 +126,7 @@ class Remote:
             for key, value in audit_notes(found, urlsplit(self._url).hostname or ""):
                 notes.setdefault(key, value)
 
-    async def _once(self, call: Call, notes: MutableMapping[str, str] | None) -> dict[str, Any]:
+    async def _once(self, call: Call, notes: MutableMapping[str, str] | None) -> bytes:
         try:
             answer = await self._transport.send(call)
         except TransportError as error:
@@ -132,13 +143,7 @@ class Remote:
             passing = is_passing(answer.status, answer.headers)
             text = explain(answer.status, answer.headers, answer.body)
             raise _Passing(text) if passing else RemoteFailed(text)
-        try:
-            found = orjson.loads(answer.body)
-        except orjson.JSONDecodeError as error:
-            raise RemoteFailed(f"couldn't get version/kind; json parse error: {error}") from error
-        if not isinstance(found, dict):
-            raise RemoteFailed("Object 'Kind' is missing in the answer")
-        return found
+        return answer.body
 
 
 class _Passing(RemoteFailed):

@@ -23,6 +23,7 @@ from tiphys.apiserver.admission.webhooks import review
 from tiphys.apiserver.admission.webhooks.credentials import Credentials
 from tiphys.apiserver.admission.webhooks.hook import Hook
 from tiphys.apiserver.observe.metrics import Aside
+from tiphys.apiserver.outgoing.typed_answers import Undecodable
 from tiphys.apiserver.outgoing.webhook_call import NoAnswer, post
 
 log = logging.getLogger(__name__)
@@ -115,6 +116,8 @@ async def ask(
         raise CallFailed(hook, f"failed to call webhook: {error}", code) from error
     try:
         return review.read_answer(body, uid, version, mutating=mutating)
+    except Undecodable as error:
+        raise CallFailed(hook, f"failed to call webhook: {error}", _UNREACHED[mutating]) from error
     except review.BadAnswer as error:
         raise CallFailed(hook, f"received invalid webhook response: {error}") from error
 

@@ -7,31 +7,29 @@ Source: admission.k8s.io.
 from __future__ import annotations
 
 import base64
-import binascii
 import uuid
 from dataclasses import field
+from functools import cache
 from typing import Any
-
-import orjson
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import StatusError, TiphysError
-from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.resource import Resource
-from tiphys.apimachinery.schema.strict_json import JsonError, loads_strict
+from tiphys.apimachinery.schema.mismatch import json_kind
+from tiphys.apimachinery.schema.node import Schema
+from tiphys.apimachinery.schema.strict_json import JsonError, loads
+from tiphys.apis.schemas import definition
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.versions import Shown, shown_kind
 from tiphys.apiserver.endpoints.bodies import decode_options
 from tiphys.apiserver.endpoints.call import Call
 from tiphys.apiserver.endpoints.params import parse_bool, parse_int
+from tiphys.apiserver.outgoing import typed_answers
 
 VERSIONS = ("v1", "v1beta1")
 _GROUP = "admission.k8s.io"
 _JSON_PATCH = "JSONPatch"
-_HEAD = (
-    'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
-)
-_NOUNS = {str: "string", list: "array", dict: "object"}
 _OPTIONS = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}
 _OF_DELETE = ("gracePeriodSeconds", "propagationPolicy", "preconditions", "orphanDependents")
 
@@ -133,11 +131,8 @@ def _delete_options(call: Call) -> Object:
 
 
 def read_answer(body: bytes, uid: str, version: str, *, mutating: bool) -> Verdict:
-    """Return what an answer to a question of that version says. Raises BadAnswer."""
-    try:
-        review = _parsed(body, _HEAD)
-    except JsonError as error:
-        raise BadAnswer(f"couldn't get version/kind; json parse error: {error}") from error
+    """Return what an answer to a question of that version says. Raises Undecodable, BadAnswer."""
+    review = typed_answers.read(body, GVK(_GROUP, version, "AdmissionReview"), _shapes())
     strict = version == "v1"
     response = review.get("response")
     if not isinstance(response, dict):
@@ -145,15 +140,36 @@ def read_answer(body: bytes, uid: str, version: str, *, mutating: bool) -> Verdi
     if strict:
         _check_identity(review, response, uid)
         _check_patch(response, mutating=mutating)
-    patch = _bytes(response.get("patch")) if mutating else b""
+    patch = base64.b64decode(response.get("patch") or "") if mutating else b""
     return Verdict(
-        allowed=response.get("allowed") is True,
+        allowed=response.get("allowed", False),
         status=response.get("status"),
         patch=patch,
-        patch_type=str(response.get("patchType") or "") if strict else _JSON_PATCH,
-        warnings=[str(text) for text in response.get("warnings") or ()],
-        annotations={str(k): str(v) for k, v in (response.get("auditAnnotations") or {}).items()},
+        patch_type=response.get("patchType", "") if strict else _JSON_PATCH,
+        warnings=response.get("warnings", []),
+        annotations=response.get("auditAnnotations", {}),
     )
+
+
+@cache
+def _shapes() -> dict[str, Schema]:
+    return {version: _shape(version, Schema(type="string")) for version in VERSIONS}
+
+
+def _shape(version: str, text: Schema) -> Schema:
+    fields = {
+        "uid": Schema(type="string", name="types.UID"),
+        "allowed": Schema(type="boolean"),
+        "status": definition("io.k8s.apimachinery.pkg.apis.meta.v1.Status"),
+        "patch": Schema(type="string", format="byte"),
+        "patchType": Schema(type="string", name=f"{version}.PatchType"),
+        "auditAnnotations": Schema(type="object", additional=text),
+        "warnings": Schema(type="array", items=text),
+    }
+    name = f"io.k8s.api.admission.{version}."
+    response = Schema(type="object", name=f"{name}AdmissionResponse", properties=fields)
+    head = {"apiVersion": text, "kind": text}
+    return Schema(type="object", name=f"{name}AdmissionReview", properties={**head, "response": response})
 
 
 def _check_identity(review: Object, response: Object, uid: str) -> None:
@@ -183,34 +199,13 @@ def _check_patch(response: Object, *, mutating: bool) -> None:
         raise BadAnswer('webhook returned invalid response.patchType of ""')
 
 
-def _bytes(text: object) -> bytes:
-    try:
-        return base64.b64decode(str(text or ""))
-    except binascii.Error as error:
-        raise BadAnswer(f"response.patch is no base64: {error}") from error
-
-
 def decode_patch(patch: bytes) -> list[Any]:
     """Return the operations of a patch. Raises BadAnswer."""
     try:
-        operations: list[Any] = _parsed(patch, "jsonpatch.Patch", list)
+        operations = loads(patch)
     except JsonError as error:
         raise BadAnswer(str(error)) from error
+    if not isinstance(operations, list):
+        found = json_kind(operations)
+        raise BadAnswer(f"json: cannot unmarshal {found} into Go value of type jsonpatch.Patch")
     return operations
-
-
-def _parsed(text: bytes, go_type: str, wanted: type = dict) -> Any:
-    """Read JSON; what is wrong with it is told as Go tells it. Raises JsonError."""
-    try:
-        value = orjson.loads(text)
-    except ValueError:
-        value = loads_strict(text)[0]  # says why not
-    if not isinstance(value, wanted):
-        raise JsonError(f"json: cannot unmarshal {_noun(value)} into Go value of type {go_type}")
-    return value
-
-
-def _noun(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return "bool" if value is not None else "null"
-    return next((noun for kind, noun in _NOUNS.items() if isinstance(value, kind)), "number")

@@ -1,0 +1,69 @@
+"""Reads the reviews that webhooks answer with, as Go's typed decoder does.
+
+Owns: JSON, the kind, the types of fields. What does not fit is no answer, never a yes: ``"allowed": "false"``
+allows nothing. Refuses: what an answer means. Pure. Called for webhooks of admission, authentication and
+authorization.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from tiphys.apimachinery.errors import TiphysError
+from tiphys.apimachinery.meta import GVK, Object
+from tiphys.apimachinery.schema.mismatch import DecodeError
+from tiphys.apimachinery.schema.node import Schema
+from tiphys.apimachinery.schema.strict_json import JsonError, loads
+from tiphys.apimachinery.schema.type_meta import NO_KIND, no_object, no_text
+from tiphys.apimachinery.schema.walk import decode_check
+from tiphys.apis.schemas import schema_for
+
+
+class Undecodable(TiphysError):
+    """An answer that is not of the kind in which it was asked for."""
+
+
+def read(body: bytes, asked: GVK, shapes: Mapping[str, Schema]) -> Object:
+    """Return the review in an answer; ``shapes`` has the versions of the kind. Raises Undecodable.
+
+    Version and kind may be missing, which says that they are those of the question.
+    """
+    try:
+        answer = loads(body)
+    except JsonError as error:
+        raise Undecodable(f"{NO_KIND}: {error}") from error
+    if answer is None:
+        return {}
+    if not isinstance(answer, dict):
+        raise Undecodable(f"{NO_KIND}: {no_object(answer)}")
+    if fault := no_text(answer):
+        raise Undecodable(f"{NO_KIND}: {fault}")
+    version = _version(answer, asked, shapes)
+    try:
+        decode_check(answer, shapes[version])
+    except DecodeError as error:
+        raise Undecodable(str(error)) from error
+    if version != asked.version:
+        kind = asked.kind
+        raise Undecodable(f"converting ({version}.{kind}) to ({asked.version}.{kind}): unknown conversion")
+    return answer
+
+
+@cache
+def shapes_of(group: str, kind: str) -> Mapping[str, Schema]:
+    """Return the shapes of a review that this server answers too; its beta answers alike."""
+    shape = schema_for(GVK(group, "v1", kind))
+    return {"v1": shape, "v1beta1": shape}
+
+
+def _version(answer: dict[str, Any], asked: GVK, shapes: Mapping[str, Schema]) -> str:
+    """Return the version of an answer. Raises Undecodable for another kind."""
+    kind, said = answer.get("kind") or asked.kind, answer.get("apiVersion") or asked.api_version
+    if said.count("/") > 1:
+        raise Undecodable(f"unexpected GroupVersion string: {said}")
+    group, _, version = said.rpartition("/")
+    if (group, kind) != (asked.group, asked.kind) or version not in shapes:
+        raise Undecodable(f'no kind "{kind}" is registered for version "{said}"')
+    return str(version)
