@@ -10,13 +10,20 @@ import asyncio
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import NotFound, StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.quantity import parse
-from tiphys.client.kinds import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, SECRETS
+from tiphys.client.kinds import (
+    CLUSTER_TRUST_BUNDLES,
+    CLUSTER_TRUST_BUNDLES_V1ALPHA1,
+    CONFIG_MAPS,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    SECRETS,
+)
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
 from tiphys.kubelet.kuberuntime.downward import DownwardProblem, NodeFacts, PodAddresses
@@ -145,7 +152,8 @@ class Volumes:
                 f"failed to sync {kind} cache: timed out waiting for the condition"
             ) from error
         tokens: dict[tuple[str, int], bytes] = {}
-        for part in (volume.get("projected") or {}).get("sources") or ():
+        parts = (volume.get("projected") or {}).get("sources") or ()
+        for part in parts:
             if source := part.get("serviceAccountToken"):
                 key = (source.get("audience") or "", int(source.get("expirationSeconds") or 3600))
                 tokens[key] = await self._tokens.get(pod, *key)
@@ -155,7 +163,18 @@ class Volumes:
             addresses=addresses,
             node=self.node,
             token=lambda audience, seconds: tokens[audience, seconds],
+            trust_bundles=await self._bundles()
+            if any("clusterTrustBundle" in part for part in parts)
+            else (),
         )
+
+    async def _bundles(self) -> list[Object]:
+        """Return all, of the newest version that is served. Raises StatusError, TransportError."""
+        try:
+            found = await self._client.list(CLUSTER_TRUST_BUNDLES)
+        except NotFound:
+            found = await self._client.list(CLUSTER_TRUST_BUNDLES_V1ALPHA1)
+        return cast(list[Object], found["items"])
 
     def _write(self, pod: Object, kind: str, path: Path, files: Mapping[str, Payload]) -> None:
         path.mkdir(mode=0o755, parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ Source: "Projected Volumes", "Secrets", "ConfigMaps".
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tiphys.apimachinery.dataclass import dataclass
@@ -15,6 +15,7 @@ from tiphys.apimachinery.errors import TiphysError
 from tiphys.apimachinery.meta import Object
 from tiphys.kubelet.kuberuntime.downward import NodeFacts, PodAddresses, field_value, resource_value
 from tiphys.kubelet.volumes.atomic import Payload
+from tiphys.kubelet.volumes.trust import NoBundle, trust_anchors
 
 DEFAULT_MODE = 0o644
 
@@ -35,7 +36,7 @@ class Sources:
     addresses: PodAddresses
     node: NodeFacts
     token: Callable[[str, int], bytes]
-    trust_bundle: Callable[[Mapping[str, Any]], bytes | None] = lambda source: None
+    trust_bundles: Sequence[Object] = ()
 
 
 def config_map_data(obj: Object) -> dict[str, bytes]:
@@ -130,18 +131,21 @@ def _projected(pod: Object, part: Mapping[str, Any], mode: int, sources: Sources
     if source := part.get("serviceAccountToken"):
         return {source["path"]: _token(pod, source, mode, sources)}
     if source := part.get("clusterTrustBundle"):
-        bundle = sources.trust_bundle(source)
-        if bundle is None:
-            if source.get("optional"):
-                return {}
-            raise VolumeProblem("cluster trust bundle not found")
-        return {source["path"]: Payload(bundle, mode)}
+        try:
+            anchors = trust_anchors(source, sources.trust_bundles)
+        except NoBundle as error:
+            raise VolumeProblem(str(error)) from error
+        return {source["path"]: _for_its_user(pod, anchors, mode)}
     raise VolumeProblem("unsupported projected volume source")
 
 
 def _token(pod: Object, source: Mapping[str, Any], mode: int, sources: Sources) -> Payload:
-    """A token is for its user alone as soon as it is known who that is."""
     token = sources.token(source.get("audience") or "", int(source.get("expirationSeconds") or 3600))
+    return _for_its_user(pod, token, mode)
+
+
+def _for_its_user(pod: Object, data: bytes, mode: int) -> Payload:
+    """A file is for its user alone as soon as it is known who that is."""
     context = pod["spec"].get("securityContext") or {}
     users = {
         (item.get("securityContext") or {}).get("runAsUser", context.get("runAsUser"))
@@ -149,8 +153,8 @@ def _token(pod: Object, source: Mapping[str, Any], mode: int, sources: Sources) 
     }
     user = users.pop() if len(users) == 1 else None
     if context.get("fsGroup") is not None or user is not None:
-        return Payload(token, 0o600, user)
-    return Payload(token, mode)
+        return Payload(data, 0o600, user)
+    return Payload(data, mode)
 
 
 def references(pod: Object) -> tuple[set[str], set[str]]:
