@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 import yaml
+from tests.every_kind import ALL_SERVED
 
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apiserver.audit.assembly import AuditOptions
@@ -35,7 +36,9 @@ Events = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.fixture
-async def audited(tmp_path: Path, serving: Any) -> AsyncIterator[tuple[Any, Events]]:
+async def audited(
+    tmp_path: Path, serving: Any, request: pytest.FixtureRequest
+) -> AsyncIterator[tuple[Any, Events]]:
     policy, path = tmp_path / "policy.yaml", tmp_path / "audit.log"
     policy.write_text(yaml.safe_dump({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": RULES}))
 
@@ -48,7 +51,8 @@ async def audited(tmp_path: Path, serving: Any) -> AsyncIterator[tuple[Any, Even
         return new
 
     seen: list[dict[str, Any]] = []
-    async with serving(audit=AuditOptions(policy, LogOptions(str(path)))) as api:
+    every: dict[str, Any] = ALL_SERVED if request.node.get_closest_marker("every_version") else {}
+    async with serving(audit=AuditOptions(policy, LogOptions(str(path))), **every) as api:
         yield api, events
 
 
@@ -104,6 +108,48 @@ async def test_objects_are_shown_as_they_were_read(audited: tuple[Any, Events]) 
     answer = await api("POST", "/api/v1/namespaces/default/pods", b"{")
     assert answer.status == 400
     assert "requestObject" not in events()[-1]
+
+
+OPTIONS = [
+    ({"propagationPolicy": "Background"}, "meta.k8s.io/v1"),
+    ({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}, "v1"),
+]
+
+
+@pytest.mark.parametrize("path", ["/m", ""])
+@pytest.mark.parametrize(("options", "version"), OPTIONS)
+async def test_options_of_deletions_tell_their_kind(
+    audited: tuple[Any, Events], path: str, options: dict[str, Any], version: str
+) -> None:
+    api, events = audited
+    await api.create(MAPS, {"metadata": {"name": "m"}})
+    await api("DELETE", MAPS + path, options)
+    shown = {"kind": "DeleteOptions", "apiVersion": version, "propagationPolicy": "Background"}
+    assert events()[-1]["requestObject"] == shown
+    await api("DELETE", MAPS + path, b"{")
+    assert "requestObject" not in events()[-1]
+    await api("DELETE", f"/api/v1/namespaces/default/secrets{path}", options)
+    assert "requestObject" not in events()[-1]
+
+
+def _on_their_way_out(event: dict[str, Any]) -> dict[str, str]:
+    return {key: text for key, text in event["annotations"].items() if key.startswith("k8s.io/")}
+
+
+@pytest.mark.every_version
+async def test_versions_on_their_way_out_are_annotated(audited: tuple[Any, Events]) -> None:
+    api, events = audited
+    for path, told in {
+        "/apis/certificates.k8s.io/v1beta1/clustertrustbundles": {
+            "k8s.io/deprecated": "true", "k8s.io/removed-release": "1.39"
+        },
+        "/api/v1/endpoints": {"k8s.io/deprecated": "true"},
+        "/api/v1/services": {},
+    }.items():  # fmt: skip
+        assert (await api("GET", path)).status == 200
+        received, complete = events()
+        assert "annotations" not in received
+        assert _on_their_way_out(complete) == told, path
 
 
 async def test_a_status_is_told_of_successes_too(audited: tuple[Any, Events]) -> None:

@@ -35,8 +35,6 @@ _NOBODY = User("")
 _DECISION, _REASON = "authorization.k8s.io/decision", "authorization.k8s.io/reason"
 _CLOSED = {"metadata": {}, "status": "Success", "message": "Connection closed early", "code": 200}
 _STARTED = "started"
-_RAW = ("patch", "delete", "deletecollection")
-"""What brings patches and options, which are shown as they came."""
 
 
 class NotStored(StatusError):
@@ -184,7 +182,9 @@ class Auditor:
         event["responseStatus"] = events.status_of(code, body)
         if record.body is not None:
             event["requestObject"] = record.body
-        elif record.verdict.with_request and "objectRef" in event and event["verb"] in _RAW and request.body:
+        elif (
+            record.verdict.with_request and "objectRef" in event and event["verb"] == "patch" and request.body
+        ):
             kind = request.headers.get("content-type", "")
             event["requestObject"] = events.body_of(request.body, kind, record.verdict)
         if record.verdict.with_response and isinstance(body, dict) and body.get("kind"):

@@ -46,6 +46,12 @@ class Record:
             found = _defaulted(call, obj) if gvk == call.resource.gvk else copy_object(obj)
             self.body = without_managed_fields(found) if self.verdict.omit_managed_fields else found
 
+    def note_options(self, options: Object) -> None:
+        """Add the options of a deletion, which may have come without a kind."""
+        if self.verdict.with_request:
+            head = {"kind": "DeleteOptions", "apiVersion": options.get("apiVersion") or "meta.k8s.io/v1"}
+            self.body = {**head, **copy_object(options), **head}
+
 
 def _defaulted(call: Call, obj: Object) -> Object:
     """Return a copy with the defaults of its kind; what only a webhook could convert is as it came."""

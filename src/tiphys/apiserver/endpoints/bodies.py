@@ -266,4 +266,7 @@ def decode_options(call: Call) -> Object | None:
     if found.kind not in ("", "DeleteOptions"):
         raise _unknown(found, _DELETE_OPTIONS)
     machinery.decode_in_place(obj, _DELETE_OPTIONS)
+    record = call.request.scope.get("audit")
+    if record is not None:
+        record.note_options(obj)
     return obj

@@ -135,12 +135,22 @@ def make_call(backend: Backend, request: Request, info: RequestInfo, user: User,
     return Call(backend, request, info, user, resource, query, request.scope.get("warnings") or [])
 
 
+def _tell_outdated(call: Call, text: str) -> None:
+    """Tell the client, who counts and who audits that a version is on its way out."""
+    call.warn(text)
+    release = call.backend.metrics.deprecated(call.info, text)
+    notes: dict[str, str] | None = call.request.scope.get("audit_annotations")
+    if notes is not None:
+        notes["k8s.io/deprecated"] = "true"
+        if release:
+            notes["k8s.io/removed-release"] = release
+
+
 async def serve(call: Call, handler: CallHandler | None = None) -> Response:
     """Answer a call; ``handler`` where it is known by what."""
     info, resource = call.info, call.resource
     if resource.deprecation:
-        call.warn(resource.deprecation)
-        call.backend.metrics.deprecated(info, resource.deprecation)
+        _tell_outdated(call, resource.deprecation)
     try:
         if handler is None:
             handler = find_handler(resource, info)

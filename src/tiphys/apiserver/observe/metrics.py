@@ -312,11 +312,15 @@ class Metrics:
         labels = (info.group, info.version, info.resource, scope_of(info))
         return self._listed.setdefault(labels, Durations(_WATCH_LISTS))
 
-    def deprecated(self, info: RequestInfo, text: str) -> None:
-        """Note that a resource on its way out was asked for; ``text`` is what its clients are told."""
+    def deprecated(self, info: RequestInfo, text: str) -> str:
+        """Note that a resource on its way out was asked for; return in which release it is gone, if known.
+
+        ``text`` is what its clients are told.
+        """
         gone = _GONE.search(text)
         release = gone.group(1) if gone is not None else ""
         self._deprecated.add((info.group, info.version, info.resource, info.subresource, release))
+        return release
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as they stand."""
