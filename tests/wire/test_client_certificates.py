@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 from tests.wire.certificates import NOW, Made, make, name
 
-from tiphys.apimachinery.clock import RealClock
+from tiphys.apimachinery.clock import RealClock, rfc3339
 from tiphys.wire.client_certificates import ClientAuthorities, NotVerified, Shown, identifier, subject_of
 
 CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
@@ -131,6 +131,41 @@ def test_refused(case: str) -> None:
     shown, root = REFUSED[case]
     with pytest.raises(NotVerified, match=r"^x509: "):
         verify(shown, root)
+
+
+UNKNOWN = "x509: certificate signed by unknown authority"
+USAGE = "x509: certificate specifies an incompatible key usage"
+TIME = f"x509: certificate has expired or is not yet valid: current time {rfc3339(NOW)} is"
+
+
+def maybe(hint: str) -> str:
+    return f'{UNKNOWN} (possibly because of "{hint}")'
+
+
+WORDS = {
+    "unknown": UNKNOWN,
+    "an authority of the same name": maybe("signature does not match"),
+    "the authority between is missing": UNKNOWN,
+    "signed by one that is no authority": maybe("basicConstraints.cA must be asserted in a CA certificate"),
+    "for servers": USAGE,
+    "for servers, and believed by itself": USAGE,
+    "over": f"{TIME} after {rfc3339(NOW - DAY / 2)}",
+    "not yet": f"{TIME} before {rfc3339(NOW + DAY)}",
+    "the authority's time is over": maybe("cert is not valid at validation time"),
+    "above is no authority": maybe("basicConstraints.cA must be asserted in a CA certificate"),
+    "above vouches for servers": maybe("certificate specifies an incompatible key usage"),
+    "above may not sign certificates": maybe("parent certificate cannot sign this kind of certificate"),
+    "an extension that must be known": "x509: unhandled critical extension",
+    "too many below": maybe("path length constraint violated"),
+}
+
+
+@pytest.mark.parametrize("case", WORDS)
+def test_why(case: str) -> None:
+    shown, root = REFUSED[case]
+    with pytest.raises(NotVerified) as caught:
+        verify(shown, root)
+    assert str(caught.value) == WORDS[case]
 
 
 def test_a_constraint_without_names_to_judge() -> None:

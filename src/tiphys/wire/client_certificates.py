@@ -9,6 +9,7 @@ requests with ``Request.shown_certificates``: the API server, kubelets, the endp
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import OrderedDict
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -27,6 +28,7 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
+from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.dataclass import dataclass
 
 CREDENTIAL_ID: Final = "authentication.kubernetes.io/credential-id"
@@ -36,6 +38,7 @@ _MIN_RSA_BITS: Final = 1024
 _MAX_REMEMBERED: Final = 4096
 _BROKEN_HASHES: Final = ("md5", "sha1")
 _UNKNOWN: Final = "x509: certificate signed by unknown authority"
+_WRAPPED: Final = re.compile(r" \(encountered processing .*\)$")
 _GOOD_USAGES: Final = (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
 
 Shown = tuple[bytes, ...]
@@ -109,7 +112,7 @@ class ClientAuthorities:
             return until
         until = self._verified(shown, now)
         if now > until:  # by less than the second that the library knows
-            raise NotVerified("x509: certificate has expired or is not yet valid")
+            raise NotVerified(_out_of_time(now, until, until))
         self._until[shown] = until
         if len(self._until) > _MAX_REMEMBERED:
             self._until.popitem(last=False)
@@ -121,13 +124,17 @@ class ClientAuthorities:
         at = now.astimezone(UTC).replace(microsecond=0)
         try:
             leaf, *others = map(x509.load_der_x509_certificate, shown)
-            if leaf.version is x509.Version.v1:
-                return self._directly_issued(leaf, at)
+            first_version = leaf.version is x509.Version.v1
+        except ValueError as error:
+            raise NotVerified(f"x509: malformed certificate: {error}") from error
+        if first_version:
+            return self._directly_issued(leaf, at)
+        try:
             builder = PolicyBuilder().store(self._store).time(at.replace(tzinfo=None))
             verifier = builder.extension_policies(ca_policy=_AUTHORITY, ee_policy=_LEAF)
             chain = verifier.build_client_verifier().verify(leaf, others).chain
         except VerificationError as error:
-            raise NotVerified(f"x509: {error}") from error
+            raise NotVerified(_why(str(error), leaf, at)) from error
         except ValueError as error:
             raise NotVerified(f"x509: malformed certificate: {error}") from error
         return min(one.not_valid_after_utc for one in chain)
@@ -142,9 +149,28 @@ class ClientAuthorities:
                 begins = max(leaf.not_valid_before_utc, issuer.not_valid_before_utc)
                 ends = min(leaf.not_valid_after_utc, issuer.not_valid_after_utc)
                 if not begins <= at <= ends:
-                    raise NotVerified("x509: certificate has expired or is not yet valid")
+                    raise NotVerified(_out_of_time(at, begins, ends))
                 return ends
         raise NotVerified(_UNKNOWN)
+
+
+def _why(text: str, leaf: x509.Certificate, at: datetime) -> str:
+    """Say in Go's words, which the log shows, what the library has against a client's certificate."""
+    begins, ends = leaf.not_valid_before_utc, leaf.not_valid_after_utc
+    if not begins <= at <= ends:
+        return _out_of_time(at, begins, ends)
+    text = _WRAPPED.sub("", text.removeprefix("validation failed: "))
+    above, exhausted, hint = text.rpartition("candidates exhausted: ")
+    hint = hint.removeprefix("Python extension validator failed: ValueError: ")
+    if not exhausted:
+        critical = "unaccounted-for critical" in hint
+        return "x509: unhandled critical extension" if critical else f"x509: {above}{hint}"
+    return _UNKNOWN if hint.startswith("all candidates") else f'{_UNKNOWN} (possibly because of "{hint}")'
+
+
+def _out_of_time(at: datetime, begins: datetime, ends: datetime) -> str:
+    then = f"before {rfc3339(begins)}" if at < begins else f"after {rfc3339(ends)}"
+    return f"x509: certificate has expired or is not yet valid: current time {rfc3339(at)} is {then}"
 
 
 def _is_signed(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
