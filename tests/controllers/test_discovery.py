@@ -65,6 +65,6 @@ async def test_what_changed_is() -> None:
     found = await discovery.look()
     assert served.answers == [200, 200, 304, 200]
     assert [item.gvr.resource for item in found.resources] == ["pods", "deployments", "fleets"]
-    assert found.failed == ("away.example/v1",)
+    assert found.failed == ("away.example/v1: stale GroupVersion discovery: away.example/v1",)
     assert await discovery.look() is found
     assert names(await discover(Client(InProcessTransport(served)))) == names(found)

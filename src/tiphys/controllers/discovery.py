@@ -33,7 +33,7 @@ class ServedResource:
 
 @dataclass(frozen=True, slots=True)
 class Discovered:
-    """``resources`` holds every version, a group's preferred one first; ``failed`` the unreachable groups."""
+    """``resources`` holds every version, a group's preferred one first; ``failed`` what is missing: why."""
 
     resources: tuple[ServedResource, ...]
     failed: tuple[str, ...] = ()
@@ -115,8 +115,8 @@ async def _read_version(
 ) -> None:
     try:
         answer = await _ask(client, path)
-    except StatusError:
-        failed.append(path.removeprefix("/apis/").removeprefix("/api/"))
+    except StatusError as error:
+        failed.append(f"{path.removeprefix('/apis/').removeprefix('/api/')}: {error}")
         return
     document = orjson.loads(answer.body)
     group, version = split_api_version(document["groupVersion"])
@@ -132,7 +132,8 @@ def _read_aggregated(document: dict[str, Any], resources: list[ServedResource], 
         name = group["metadata"].get("name") or ""
         for version in group.get("versions") or ():
             if version.get("freshness") == "Stale":
-                failed.append(f"{name}/{version['version']}")
+                stale = f"{name}/{version['version']}"
+                failed.append(f"{stale}: stale GroupVersion discovery: {stale}")
                 continue
             resources.extend(
                 ServedResource(

@@ -102,6 +102,10 @@ async def test_a_group_that_cannot_be_discovered_holds_it(world):
             world.api.get(NAMESPACES, "team")["status"]["conditions"], "NamespaceDeletionDiscoveryFailure"
         )
         assert found["status"] == "True"
+        head = (
+            "Discovery failed for some groups, 1 failing: unable to retrieve the complete list of server APIs"
+        )
+        assert found["message"].startswith(f"{head}: v2: ")
 
 
 @pytest.mark.parametrize("deleting", [False, True])

@@ -52,7 +52,11 @@ def _told(progress: Progress) -> dict[str, tuple[str, str, str]]:
     return {
         "NamespaceDeletionDiscoveryFailure": _one(
             progress.discovery_faults,
-            ("DiscoveryFailed", "Discovery failed for some groups, {count} failing: {text}"),
+            (
+                "DiscoveryFailed",
+                "Discovery failed for some groups, {count} failing: unable to retrieve the complete list of "
+                "server APIs: {text}",
+            ),
             ("ResourcesDiscovered", "All resources successfully discovered"),
         ),
         "NamespaceDeletionGroupVersionParsingFailure": (
