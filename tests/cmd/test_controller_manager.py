@@ -100,3 +100,16 @@ def test_the_key_of_tokens(tmp_path: Path) -> None:
 def test_how_long_unused_tokens_stay() -> None:
     made = options("--legacy-service-account-token-clean-up-period=48h")
     assert made.legacy_token_clean_up_s == 48 * 3600
+
+
+@pytest.mark.parametrize(
+    ("words", "root"),
+    [
+        ([], ""),
+        (["--enable-hostpath-provisioner"], "/tmp/hostpath_pv"),
+        (["--enable-hostpath-provisioner", "--hostpath-provisioner-dir=/x"], "/x"),
+        (["--hostpath-provisioner-dir=/x"], ""),
+    ],
+)
+def test_folders_are_made_for_claims_only_where_asked_for(words: list[str], root: str) -> None:
+    assert options(*words).hostpath_root == root

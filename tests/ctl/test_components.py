@@ -49,6 +49,13 @@ def test_whoever_serves_something_is_asked_whether_it_lives() -> None:
     }
 
 
+def test_folders_for_claims_lie_in_the_cluster_s_own() -> None:
+    (manager,) = (row for row in components(CLUSTER) if row.name == "controller-manager")
+    assert {"--enable-hostpath-provisioner=true", "--hostpath-provisioner-dir=/x/volumes"} <= set(
+        manager.argv
+    )
+
+
 def test_node_processes_run_in_their_namespace() -> None:
     for row in components(CLUSTER):
         node = row.name.rpartition("-")[2]

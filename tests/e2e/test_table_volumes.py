@@ -230,12 +230,21 @@ def other_namespace() -> Case:
     return one("secret-namesake", source("secret", name="namesake"), "cat /v/which; echo", "mine\n")
 
 
+def claim_cases() -> Iterator[Case]:
+    wish = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+    yield one(
+        "claim-of-its-own", {"ephemeral": {"volumeClaimTemplate": {"spec": wish}}},
+        "touch /v/x; stat -c %a /v; ls /v", "777\nx\n", securityContext=NON_ROOT,
+    )  # fmt: skip
+
+
 CASES = [
     *content_cases(),
     *facts_cases(),
     *empty_cases(),
     *part_cases(),
     *host_cases(),
+    *claim_cases(),
     other_namespace(),
 ]
 

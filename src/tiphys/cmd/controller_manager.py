@@ -89,6 +89,8 @@ def _signer_files(command: Callable[..., None]) -> Callable[..., None]:
 )
 @_syncs
 @click.option("--horizontal-pod-autoscaler-sync-period", type=DURATION, default="15s", show_default=True)
+@go_bool("--enable-hostpath-provisioner", default=False, help="Make folders of this machine for claims.")
+@click.option("--hostpath-provisioner-dir", default="/tmp/hostpath_pv", show_default=True, help="Where.")
 @click.option("--terminated-pod-gc-threshold", default=12500, show_default=True)
 @click.option("--service-account-private-key-file", default="", help="Signs the tokens in Secrets.")
 @click.option(
@@ -147,6 +149,7 @@ def options_from(flags: dict[str, Any]) -> ControllerOptions:
             unhealthy_share=flags["unhealthy_zone_threshold"],
             large_zone=flags["large_cluster_size_threshold"],
         ),
+        hostpath_root=flags["hostpath_provisioner_dir"] if flags["enable_hostpath_provisioner"] else "",
         terminated_pod_threshold=flags["terminated_pod_gc_threshold"],
         concurrency={controller: flags[flag.replace("-", "_")] for flag, controller in _CONCURRENT.items()},
     )

@@ -54,6 +54,8 @@ class ControllerOptions:
     eviction_rates: Rates = field(default=Rates())
     eviction_wait_s: float = 300.0
     """How long a pod without tolerations of its own stays; pods get theirs at admission."""
+    hostpath_root: str = ""
+    """Where folders are made for claims of the host-path provisioner; empty: it is off."""
     terminated_pod_threshold: int = 12500
     pod_gc_period_s: float = 20.0
     autoscaler_sync_s: float = 15.0

@@ -1,4 +1,4 @@
-"""What a cluster made by ``up`` has from the start: Service kube-dns, rights of DNS and of network policies.
+"""What a cluster made by ``up`` has at first: Service kube-dns, a StorageClass, rights of DNS and policies.
 
 Called by ``up`` once the API server answers; what is there already is left as it is.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tiphys.apimachinery.errors import AlreadyExists, NotFound
 from tiphys.apimachinery.meta import GVR, Object
-from tiphys.client.kinds import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, CONFIG_MAPS, SERVICES
+from tiphys.client.kinds import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, CONFIG_MAPS, SERVICES, STORAGE_CLASSES
 from tiphys.client.rest import Client
 from tiphys.ctl.layout import Cluster
 
@@ -63,8 +63,24 @@ def addons(cluster: Cluster, ca: str) -> list[tuple[GVR, Object]]:
         (CLUSTER_ROLE_BINDINGS, binding),
         *_network_policies(),
         (SERVICES, service),
+        (STORAGE_CLASSES, _storage_class()),
         (CONFIG_MAPS, auth),
     ]
+
+
+def _storage_class() -> Object:
+    """Claims that name no class get a folder of the machine, once a pod uses them."""
+    return {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {
+            "name": "standard",
+            "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+        },
+        "provisioner": "kubernetes.io/host-path",
+        "reclaimPolicy": "Delete",
+        "volumeBindingMode": "WaitForFirstConsumer",
+    }
 
 
 def _network_policies() -> list[tuple[GVR, Object]]:

@@ -155,6 +155,9 @@ def _manager_flags(cluster: Cluster, name: str) -> tuple[str, ...]:
             "root-ca-file": str(pki / "ca.crt"),
             "cluster-signing-cert-file": str(pki / "ca.crt"),
             "cluster-signing-key-file": str(pki / "ca.key"),
+            # The nodes are namespaces of one machine: a folder of it is there on each of them.
+            "enable-hostpath-provisioner": "true",
+            "hostpath-provisioner-dir": str(cluster.folder / "volumes"),
         }
     )
 

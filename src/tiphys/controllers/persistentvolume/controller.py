@@ -1,19 +1,22 @@
 """Binds PersistentVolumeClaims to PersistentVolumes and releases volumes. Decisions are in ``plan``.
 
-Volumes are made by provisioners outside; with WaitForFirstConsumer the scheduler chooses.
+Volumes are made by provisioners outside, folders of this machine here where that is asked for; with
+WaitForFirstConsumer the scheduler chooses.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
-from tiphys.apimachinery.errors import NotFound
+from tiphys.apimachinery.errors import AlreadyExists, NotFound
 from tiphys.apimachinery.meta import GVR, Object, object_key
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES
 from tiphys.controllers import podstate
 from tiphys.controllers.context import Context
 from tiphys.controllers.owned import Writes
+from tiphys.controllers.persistentvolume import hostpath
 from tiphys.controllers.persistentvolume.matching import class_of
 from tiphys.controllers.persistentvolume.plan import Plan, plan_claim, plan_volume
 from tiphys.controllers.storageprotection.plan import claim_names
@@ -32,6 +35,7 @@ class PersistentVolumeController:
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
+        self._root = context.options.hostpath_root
         self._recorder = context.recorder("persistentvolume-controller")
         self.queue = context.queue(self.name)
         self._claims = context.informers.get(PERSISTENT_VOLUME_CLAIMS)
@@ -95,8 +99,10 @@ class PersistentVolumeController:
             return None
         classes = {item["metadata"]["name"]: item for item in self._classes.list()}
         pods = sorted(pod["metadata"]["name"] for pod in self._pods.by_index(_BY_CLAIM, key))
-        planned = plan_claim(claim, self._volumes.list(), classes, pods)
+        planned = plan_claim(claim, self._volumes.list(), classes, pods, self._root)
         await self._apply(planned, self._volume_of(planned), claim)
+        if planned.made is not None:
+            await self._make(planned.made)
         self._tell(key, claim, planned)
         waiting = not claim["spec"].get("volumeName") and planned.volume is None and class_of(claim)
         return _RETRY_S if waiting else None
@@ -116,8 +122,10 @@ class PersistentVolumeController:
         volume = self._volumes.get(name)
         if volume is None:
             return None
-        planned = plan_volume(volume, await self._claim_of(volume))
+        planned = plan_volume(volume, await self._claim_of(volume), self._root)
         await self._apply(planned, volume, None)
+        if planned.gone:
+            await self._delete(volume)
         if planned.event is not None:
             self._recorder.record(volume, *planned.event)
         return None
@@ -134,6 +142,19 @@ class PersistentVolumeController:
             return await self._client.get(PERSISTENT_VOLUME_CLAIMS, ref["name"], ref["namespace"])
         except NotFound:
             return None
+
+    async def _make(self, volume: Object) -> None:
+        await asyncio.to_thread(hostpath.make_folder, volume)
+        try:
+            made = await self._client.create(PERSISTENT_VOLUMES, volume)
+        except AlreadyExists:
+            return  # its event is on the way
+        self._volume_writes.wrote(_VOLUME, made)
+
+    async def _delete(self, volume: Object) -> None:
+        await asyncio.to_thread(hostpath.remove_folder, volume)
+        with contextlib.suppress(NotFound):
+            await self._client.delete(PERSISTENT_VOLUMES, volume["metadata"]["name"])
 
     def _volume_of(self, planned: Plan) -> Object | None:
         return self._volumes.get(planned.volume["metadata"]["name"]) if planned.volume else None

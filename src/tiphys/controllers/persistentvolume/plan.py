@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
+from tiphys.controllers.persistentvolume import hostpath
+from tiphys.controllers.persistentvolume.hostpath import BOUND_BY_CONTROLLER, PROVISIONED_BY
 from tiphys.controllers.persistentvolume.matching import (
     best_volume,
     class_of,
@@ -19,9 +21,7 @@ from tiphys.controllers.persistentvolume.matching import (
     misfit,
 )
 
-BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
-PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 PROVISIONER = "volume.kubernetes.io/storage-provisioner"
 PROVISIONER_BETA = "volume.beta.kubernetes.io/storage-provisioner"
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
@@ -50,12 +50,23 @@ class Plan:
     volume: Object | None = None
     claim: Object | None = None
     event: Event | None = None
+    made: Object | None = None
+    """A volume to make, with its folder."""
+    gone: bool = False
+    """The volume goes, with its folder."""
 
 
 def plan_claim(
-    claim: Object, volumes: Sequence[Object], classes: Mapping[str, Object], waiting: Sequence[str] = ()
+    claim: Object,
+    volumes: Sequence[Object],
+    classes: Mapping[str, Object],
+    waiting: Sequence[str] = (),
+    root: str = "",
 ) -> Plan:
-    """Plan one claim against all volumes; ``waiting`` names the pods that use it and have no node yet."""
+    """Plan one claim against all volumes; ``waiting`` names the pods that use it and have no node yet.
+
+    ``root`` is where folders are made for claims; empty: nowhere.
+    """
     if claim["metadata"].get("deletionTimestamp") and not _completed(claim):
         return Plan()
     named = claim["spec"].get("volumeName")
@@ -74,23 +85,27 @@ def plan_claim(
     if default is not None:
         spec = {**claim["spec"], "storageClassName": default["metadata"]["name"]}
         return Plan(claim={**claim, "spec": spec})
-    return _wait(claim, storage_class, waiting if waits and not chosen else None)
+    if waits and not chosen:
+        return _wait_for_consumers(claim, waiting)
+    if storage_class is not None and storage_class.get("provisioner") == hostpath.PLUGIN:
+        return _provision(claim, storage_class, root)
+    return _wait(claim, storage_class)
 
 
-def plan_volume(volume: Object, claim: Object | None) -> Plan:
-    """Plan one volume; ``claim`` is the one its claimRef names, if there is one."""
+def plan_volume(volume: Object, claim: Object | None, root: str = "") -> Plan:
+    """Plan one volume; ``claim`` is the one its claimRef names, if there is one; ``root`` as above."""
     ref = volume["spec"].get("claimRef")
     if not ref or not ref.get("uid"):
         return Plan(volume=_phase(volume, "Available"))
     if claim is None or claim["metadata"]["uid"] != ref["uid"]:
-        return _reclaim(volume)
+        return _reclaim(volume, root)
     if claim["spec"].get("volumeName") == volume["metadata"]["name"]:
         return Plan(volume=_phase(volume, "Bound"))
     if not claim["spec"].get("volumeName"):
         return Plan()  # half bound: the claim's own turn completes it
     annotations = volume["metadata"].get("annotations") or {}
     if PROVISIONED_BY in annotations and volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete":
-        return _reclaim(volume)  # made for this claim, and nobody needs it
+        return _reclaim(volume, root)  # made for this claim, and nobody needs it
     return Plan(volume=_unbound(volume))
 
 
@@ -130,17 +145,39 @@ def _named(claim: Object, volume: Object | None) -> Plan:
     return _bind(claim, volume)
 
 
-def _wait(claim: Object, storage_class: Object | None, consumers: Sequence[str] | None) -> Plan:
-    """``consumers``: the pods that the scheduler must place first; None where nobody is waited for."""
-    pending = _phase(claim, "Pending")
+def _wait_for_consumers(claim: Object, consumers: Sequence[str]) -> Plan:
+    """``consumers``: the pods that the scheduler must place first."""
+    event = ("Normal", "WaitForFirstConsumer", "waiting for first consumer to be created before binding")
     if consumers:
         pods = f"pod{'s' if len(consumers) > 1 else ''} {','.join(consumers)}"
-        return Plan(
-            claim=pending, event=("Normal", "WaitForPodScheduled", f"waiting for {pods} to be scheduled")
-        )
-    if consumers is not None:
-        text = "waiting for first consumer to be created before binding"
-        return Plan(claim=pending, event=("Normal", "WaitForFirstConsumer", text))
+        event = ("Normal", "WaitForPodScheduled", f"waiting for {pods} to be scheduled")
+    return Plan(claim=_phase(claim, "Pending"), event=event)
+
+
+def _provision(claim: Object, storage_class: Object, root: str) -> Plan:
+    """Have a folder made for a claim."""
+    pending = _marked(claim, hostpath.PLUGIN)
+    fault = hostpath.fault_of(claim, storage_class) if root else hostpath.DISABLED
+    if fault:
+        return Plan(claim=pending, event=("Warning", "ProvisioningFailed", fault))
+    made = hostpath.volume_for(claim, storage_class, root)
+    name = made["metadata"]["name"]
+    text = f"Successfully provisioned volume {name} using {hostpath.PLUGIN}"
+    return Plan(claim=pending, made=made, event=("Normal", "ProvisioningSucceeded", text))
+
+
+def _marked(claim: Object, provisioner: str) -> Object | None:
+    """The claim as it waits for a provisioner, whose name it bears; None where that is so already."""
+    pending = _phase(claim, "Pending")
+    meta = claim["metadata"]
+    annotations = {**(meta.get("annotations") or {}), PROVISIONER: provisioner, PROVISIONER_BETA: provisioner}
+    if annotations == (meta.get("annotations") or {}):
+        return pending
+    return {**(pending or claim), "metadata": {**meta, "annotations": annotations}}
+
+
+def _wait(claim: Object, storage_class: Object | None) -> Plan:
+    pending = _phase(claim, "Pending")
     provisioner = str((storage_class or {}).get("provisioner"))
     if storage_class is None and class_of(claim):
         text = f'storageclass.storage.k8s.io "{class_of(claim)}" not found'
@@ -152,16 +189,12 @@ def _wait(claim: Object, storage_class: Object | None, consumers: Sequence[str] 
     if provisioner.startswith(_IN_TREE):
         text = f"no volume plugin matched name: {provisioner}"
         return Plan(claim=pending, event=("Warning", "ProvisioningFailed", text))
-    meta = claim["metadata"]
-    annotations = {**(meta.get("annotations") or {}), PROVISIONER: provisioner, PROVISIONER_BETA: provisioner}
-    if annotations != (meta.get("annotations") or {}):
-        pending = {**(pending or claim), "metadata": {**meta, "annotations": annotations}}
     text = (
         "Waiting for a volume to be created either by the external provisioner "
         f"'{provisioner}' or manually by the system administrator. If volume creation is delayed, "
         "please verify that the provisioner is running and correctly registered."
     )
-    return Plan(claim=pending, event=("Normal", "ExternalProvisioning", text))
+    return Plan(claim=_marked(claim, provisioner), event=("Normal", "ExternalProvisioning", text))
 
 
 def _bind(claim: Object, volume: Object) -> Plan:
@@ -206,7 +239,7 @@ def _bind(claim: Object, volume: Object) -> Plan:
     )
 
 
-def _reclaim(volume: Object) -> Plan:
+def _reclaim(volume: Object, root: str) -> Plan:
     # One that could not be reclaimed stays so, for people to see.
     failed = (volume.get("status") or {}).get("phase") == "Failed"
     released = None if failed else _phase(volume, "Released")
@@ -214,6 +247,8 @@ def _reclaim(volume: Object) -> Plan:
     policy = volume["spec"].get("persistentVolumeReclaimPolicy", "Retain")
     if policy == "Recycle":
         return _failed(volume, "VolumeFailedRecycle", "No recycler plugin found for the volume!")
+    if policy == "Delete" and hostpath.is_own(volume, root):
+        return Plan(volume=released, gone=released is None)
     if policy != "Delete" or annotations.get(PROVISIONED_BY):
         return Plan(volume=released)  # kept for people, or for the provisioner to delete
     known = any(kind in volume["spec"] for kind in _UNDELETABLE)
