@@ -105,6 +105,31 @@ async def test_a_failing_init_container_is_tried_again(node, monkeypatch):
         assert "c" not in node.runtime.names("create_container")
 
 
+@pytest.mark.parametrize(
+    ("leaves", "reason", "tries"),
+    [(True, "CrashLoopBackOff", 2), (False, "RunContainerError", 1)],
+    ids=["the runtime has it end", "the runtime keeps it for another try"],
+)
+async def test_a_command_that_is_not_there_backs_off(node, monkeypatch, leaves, reason, tries):
+    """The first restart comes at once, the second after 10 s, and so on, as for any container that ends."""
+    monkeypatch.setattr("tiphys.kubelet.pod_start._ENDED_RETRY_S", 0.01)
+
+    async def start(container_id):
+        node.runtime.calls.append(("start_container", "c"))
+        if leaves:
+            node.runtime._end(container_id, 128, "StartError")
+        raise RuntimeFailure("UNKNOWN", 'exec: "/nosuch": no such file or directory')
+
+    node.runtime.start_container = start
+    async with node.running():
+        await node.create()
+        await node.until(lambda: node.waiting().get("reason") == reason)
+        assert len(node.runtime.names("start_container")) == tries
+        await node.until(lambda: len(node.events("BackOff")) == (1 if leaves else 0))
+        before = (node.container()["lastState"].get("terminated") or {}).get("startedAt")
+        assert before == ("1970-01-01T00:00:00Z" if leaves else None)
+
+
 async def test_an_ended_pod_can_be_deleted(node):
     node.runtime.exit_on_start["c"] = 1
     async with node.running():

@@ -33,7 +33,14 @@ from tiphys.kubelet.kuberuntime.security import SecurityProblem, no_users_of_its
 from tiphys.kubelet.lifecycle import START, Plan, Start, Waiting
 from tiphys.kubelet.probes.run import Target
 from tiphys.kubelet.restarts import BackoffEntry
-from tiphys.kubelet.runtime import Config, Image, RuntimeFailure, RuntimePod, RuntimeUnavailable
+from tiphys.kubelet.runtime import (
+    Config,
+    ContainerState,
+    Image,
+    RuntimeFailure,
+    RuntimePod,
+    RuntimeUnavailable,
+)
 from tiphys.kubelet.volumes.manager import Mounted
 from tiphys.kubelet.volumes.mount import is_mount
 from tiphys.kubelet.volumes.payload import VolumeProblem, secret_data
@@ -45,6 +52,8 @@ _RETRY_S = 2.0
 _SANDBOX_RETRY_S = 5.0
 _VOLUME_RETRY_S = 2.0
 _START_RETRY_S = 10.0
+_ENDED_RETRY_S = 1.0
+"""Where a container is left that could not start: it has ended, and back-off takes over."""
 _ENV_FILE_BYTES = 1024 * 1024
 
 
@@ -176,6 +185,8 @@ class PodStarter:
         part = _Part(pod, *find_container(pod, start.name))
         outcome.tried.add(start.name)
         counts.container_started(part.path)
+        if start.backoff is not None:
+            outcome.backoffs[start.name] = start.backoff
         try:
             container_id = await self._start(part, start, volumes)
         except StartProblem as problem:
@@ -183,8 +194,6 @@ class PodStarter:
             counts.container_failed(part.path, problem.waiting.reason)
             outcome.retry_at[start.name] = self._after(problem.retry_s)
             return
-        if start.backoff is not None:
-            outcome.backoffs[start.name] = start.backoff
         runtime = await self._node.cache.refresh(pod["metadata"]["uid"])
         if await self._post_start(part, container_id, runtime):
             outcome.hooked.add(container_id)
@@ -215,8 +224,10 @@ class PodStarter:
         except RuntimeUnavailable:
             raise
         except RuntimeFailure as error:
-            await node.cache.refresh(part.uid)
-            raise self._failed(part, "RunContainerError", error) from error
+            left = (await node.cache.refresh(part.uid)).latest(start.name)
+            ended = left is not None and left.id == container_id and left.state is ContainerState.EXITED
+            retry_s = _ENDED_RETRY_S if ended else _START_RETRY_S
+            raise self._failed(part, "RunContainerError", error, retry_s) from error
         node.recorder.record(part.pod, "Normal", "Started", "Container started", field_path=part.path)
         return container_id
 

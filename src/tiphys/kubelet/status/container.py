@@ -18,6 +18,8 @@ from tiphys.kubelet.restarts import is_past, restart_epoch
 from tiphys.kubelet.runtime import Container, ContainerState, RuntimePod
 
 RUNTIME_SCHEME = "containerd://"
+_NEVER = "1970-01-01T00:00:00Z"
+"""When a container started that could not: the runtime's zero, which Kubernetes shows as it is."""
 _LOST_MESSAGE = "The container could not be located when the pod was terminated"
 _GONE_MESSAGE = (
     "The container could not be located when the pod was deleted.  The container used to be Running"
@@ -34,7 +36,7 @@ def terminated_state(container: Container) -> dict[str, Any]:
     state: dict[str, Any] = {"exitCode": container.exit_code, "reason": reason}
     if container.message:
         state["message"] = container.message
-    state["startedAt"] = _time(container.started_at)
+    state["startedAt"] = _time(container.started_at) or _NEVER
     state["finishedAt"] = _time(container.finished_at)
     state["containerID"] = RUNTIME_SCHEME + container.id
     return state
