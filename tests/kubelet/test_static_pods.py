@@ -5,12 +5,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from tiphys.apimachinery.clock import FakeClock, parse_time
 from tiphys.apimachinery.errors import Forbidden
 from tiphys.client.fake_api import FakeApi
 from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.kinds import NODES, PODS
 from tiphys.client.rest import Client
-from tiphys.kubelet.static_pods import HASH, MIRROR, SOURCE, StaticPods, owned, static_pod
+from tiphys.kubelet.static_pods import HASH, MIRROR, SEEN, SOURCE, StaticPods, owned, static_pod
 
 MANIFEST = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "etcd"}, "spec": {"containers": []}}
 
@@ -68,7 +69,7 @@ class Node:
         self.client = Client(InProcessTransport(self.api.handler))
         self.options = SimpleNamespace(node_name="n1")
         self.workers = {}
-        self._static = StaticPods(self, folder, self.client)
+        self._static = StaticPods(self, folder, self.client, FakeClock())
 
     def write(self, name, **spec):
         pod = {**MANIFEST, "metadata": {"name": name}, "spec": {"containers": [], **spec}}
@@ -98,6 +99,7 @@ async def test_mirrors_follow_the_folder(node):
     first = await node.scan()
     assert sorted(first) == ["a-n1", "b-n1"]
     assert first["a-n1"]["metadata"]["ownerReferences"][0]["uid"] == "node"
+    assert parse_time(first["a-n1"]["metadata"]["annotations"][SEEN]) == FakeClock().now()
     calls = len(node.api.writes())
     assert await node.scan() == first
     assert len(node.api.writes()) == calls, "nothing to do"

@@ -364,7 +364,7 @@ class Kubelet:
     async def _run_static(self, folder: Path) -> None:
         from tiphys.kubelet.static_pods import StaticPods
 
-        await StaticPods(self, folder, self._client).run()
+        await StaticPods(self, folder, self._client, self._clock).run()
 
     async def _serve(self, node: NodeContext, port: int) -> None:
         from tiphys.kubelet.server.configz import configuration

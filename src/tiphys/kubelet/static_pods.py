@@ -10,12 +10,14 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from tiphys.apimachinery import go_yaml
+from tiphys.apimachinery.clock import Clock, rfc3339_micro
 from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound, StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.client.kinds import NODES, PODS
@@ -30,6 +32,7 @@ log = logging.getLogger(__name__)
 SOURCE = "kubernetes.io/config.source"
 HASH = "kubernetes.io/config.hash"
 MIRROR = "kubernetes.io/config.mirror"
+SEEN = "kubernetes.io/config.seen"
 _SCAN_S = 2.0
 
 
@@ -74,10 +77,11 @@ def _hold(holder: Object, key: str, kind: type) -> None:
 class StaticPods:
     """Keeps the API's mirrors equal to the folder; ``run`` until cancelled."""
 
-    def __init__(self, kubelet: Kubelet, folder: Path, client: Client) -> None:
+    def __init__(self, kubelet: Kubelet, folder: Path, client: Client, clock: Clock) -> None:
         self._kubelet = kubelet
         self._folder = folder
         self._client = client
+        self._clock = clock
 
     async def run(self) -> None:
         while True:
@@ -122,11 +126,17 @@ class StaticPods:
     async def _make(self, key: str, pod: Object) -> None:
         node = await self._client.get(NODES, self._kubelet.options.node_name)
         try:
-            await self._client.create(PODS, owned(pod, node))
+            await self._client.create(PODS, owned(seen(pod, self._clock.now()), node))
         except AlreadyExists:
             return  # the old one is still going
         except StatusError as error:  # the others shall run all the same
             log.warning("static pod not made pod=%s error=%s", key, error)
+
+
+def seen(pod: Object, now: datetime) -> Object:
+    """Return a mirror pod that tells when its manifest was found. Pure."""
+    meta = pod["metadata"]
+    return {**pod, "metadata": {**meta, "annotations": {**meta["annotations"], SEEN: rfc3339_micro(now)}}}
 
 
 def owned(pod: Object, node: Object) -> Object:

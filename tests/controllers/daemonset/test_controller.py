@@ -198,3 +198,24 @@ async def test_of_revisions_with_the_same_template_one_is_kept(world):
         (same,) = world.api.all(PODS)
         assert same["metadata"]["uid"] == pod["metadata"]["uid"], "no daemon is restarted for it"
         assert same["metadata"]["labels"]["controller-revision-hash"] == "other"
+
+
+async def test_daemons_bear_the_generation_of_their_template(world):
+    owner = daemon()
+    owner["metadata"]["annotations"] = {"deprecated.daemonset.template.generation": "3"}
+    world.api.put(DAEMON_SETS, owner)
+    world.api.put(NODES, node("n1"))
+    async with world.running(DaemonSetController):
+        (pod,) = world.api.all(PODS)
+    assert pod["metadata"]["labels"]["pod-template-generation"] == "3"
+
+
+@pytest.mark.parametrize("annotations", [{}, {"deprecated.daemonset.template.generation": "x"}])
+async def test_a_generation_that_is_none_is_not_told(world, annotations):
+    owner = daemon()
+    owner["metadata"]["annotations"] = annotations
+    world.api.put(DAEMON_SETS, owner)
+    world.api.put(NODES, node("n1"))
+    async with world.running(DaemonSetController):
+        (pod,) = world.api.all(PODS)
+    assert pod["metadata"]["labels"].keys() == {"app", "controller-revision-hash"}

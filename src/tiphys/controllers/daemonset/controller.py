@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from tiphys.apimachinery.atoi import atoi
 from tiphys.apimachinery.errors import NotFound
 from tiphys.apimachinery.meta import Object, object_key
 from tiphys.client.kinds import CONTROLLER_REVISIONS, DAEMON_SETS, NODES, PODS
@@ -22,6 +23,9 @@ from tiphys.controllers.history import (
 from tiphys.controllers.owned import BY_CONTROLLER, index_owned, slow_start
 from tiphys.controllers.podtemplate import pod_from_template
 from tiphys.controllers.workload import WorkloadController
+
+_GENERATION = "deprecated.daemonset.template.generation"
+_GENERATION_LABEL = "pod-template-generation"
 
 
 class DaemonSetController(WorkloadController):
@@ -112,7 +116,11 @@ class DaemonSetController(WorkloadController):
 def build_pod(owner: Object, node: str, digest: str) -> Object:
     """Build the pod for a node, of the revision that ``digest`` names. Pure."""
     pod = pod_from_template(owner["spec"]["template"], owner)
-    pod["metadata"]["labels"][HASH_LABEL] = digest
+    labels = pod["metadata"]["labels"]
+    generation = atoi((owner["metadata"].get("annotations") or {}).get(_GENERATION, ""))
+    if generation is not None:
+        labels[_GENERATION_LABEL] = str(generation)
+    labels[HASH_LABEL] = digest
     pod["spec"] = pin(pod["spec"], node)
     return pod
 
