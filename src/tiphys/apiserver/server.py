@@ -430,9 +430,8 @@ def _admission(options: ApiServerOptions, clock: Clock) -> AdmissionChain:
     """Return the plugins that are on. Raises BadConfiguration."""
     said = configuration.read(options.admission_config)
     with using(options.feature_gates):
-        return AdmissionChain(
-            enabled=options.enabled_admission, disabled=_switched_off(options), configuration=said, clock=clock
-        )
+        on, off = options.enabled_admission, _switched_off(options)
+        return AdmissionChain(enabled=on, disabled=off, configuration=said, clock=clock)
 
 
 def _auditor(options: ApiServerOptions, clock: Clock, certificates: CertificateCounts) -> Auditor | None:

@@ -132,6 +132,15 @@ ANSWERS: dict[str, tuple[Change, str]] = {
 }
 
 
+async def test_an_answer_that_is_no_json(webhook: Any) -> None:
+    answering, config = webhook
+    answering.raw = Response(200, {}, b"junk")
+    wanted = "failed: couldn't get version/kind; json parse error: "
+    assert (
+        await fault(kind_of(config)) == f"{ONE}{wanted}invalid character 'j' looking for beginning of value"
+    )
+
+
 @pytest.mark.parametrize("name", ANSWERS)
 async def test_bad_answers(webhook: Any, name: str) -> None:
     answering, config = webhook

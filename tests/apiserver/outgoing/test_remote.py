@@ -96,7 +96,7 @@ async def test_passing_failures_are_tried_again(answers: list[Any], attempts: in
         ([(502, b"")] * 5, r'an error on the server \(""\) has prevented the request from succeeding'),
         ([(404, b"")], "the server could not find the requested resource"),
         ([(403, b"go away")], "^go away$"),
-        ([(200, b"no json")], "couldn't get version/kind; json parse error"),
+        ([(200, b"junk")], "json parse error: invalid character 'j' looking for beginning of value"),
         (
             [(200, {"status": {"authenticated": "false"}})],
             "json: cannot unmarshal string into Go struct field",

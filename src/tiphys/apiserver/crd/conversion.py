@@ -17,6 +17,7 @@ from tiphys.apimachinery import go_json
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError, InternalError, TiphysError
 from tiphys.apimachinery.meta import GVK, Object
+from tiphys.apimachinery.schema import json_fault
 from tiphys.apis.meta_validation import validate_annotations, validate_labels
 from tiphys.apiserver.crd.counts import Counts
 from tiphys.apiserver.crd.kind import CustomKind
@@ -118,8 +119,9 @@ def _answered(body: bytes, version: str, uid: str) -> list[Any]:
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError as error:
+        text = json_fault.explain(body) or error
         raise ConversionFailed(
-            f"failed: couldn't get version/kind; json parse error: {error}", "call"
+            f"failed: couldn't get version/kind; json parse error: {text}", "call"
         ) from error
     answer = answer if isinstance(answer, dict) else {}
     response = answer.get("response")
