@@ -88,7 +88,8 @@ async def test_a_template_gives_each_pod_a_device_while_there_is_one() -> None:
             ),
         )
         message = (get_condition(second or {}, "PodScheduled") or {})["message"]
-        assert message.startswith("0/2 nodes are available: 2 cannot allocate all claims. ")
+        start = "0/2 nodes are available: 2 cannot allocate all claims. still not schedulable, preemption: "
+        assert message.startswith(start)
         await client.delete(PODS, "first", "default")
         await cluster.wait_for(RESOURCE_CLAIMS, status["resourceClaimName"], "default", gone)
         await cluster.wait_for(PODS, "second", "default", running)

@@ -16,6 +16,7 @@ from tiphys.testing import Cluster
 pytestmark = pytest.mark.slow
 
 GOODS = "boats.example/goods"
+NO_CLAIMS = "no new claims to deallocate"
 
 
 def pod(name: str, namespace: str = "default", *, goods: int = 0, **spec: Any) -> Object:
@@ -109,7 +110,8 @@ async def test_what_is_full_takes_no_more() -> None:
         for index in range(2):
             await run_pod(cluster, pod(f"fill-{index}", goods=700))
         full = await refused(cluster, pod("additional", goods=500))
-        assert full.startswith(f"0/2 nodes are available: 2 Insufficient {GOODS}. preemption: 0/2 nodes")
+        start = f"0/2 nodes are available: 2 Insufficient {GOODS}. {NO_CLAIMS}"
+        assert full.startswith(f"{start}, preemption: 0/2 nodes")
         await cluster.client.delete(PODS, "fill-0", "default")
         await cluster.wait_for(PODS, "additional", "default", running)
 
@@ -120,7 +122,7 @@ async def test_a_node_selector_is_respected() -> None:
         none = await refused(cluster, pod("restricted", nodeSelector=labels))
         assert none == (
             "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector. "
-            "preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
+            f"{NO_CLAIMS}, preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
         )
         await cluster.client.patch(NODES, "node-2", "", {"metadata": {"labels": labels}})
         found = await cluster.wait_for(PODS, "restricted", "default", running)

@@ -14,7 +14,9 @@ from tiphys.scheduler.devices.inventory import read_pools
 from tiphys.scheduler.devices.result import allocation
 from tiphys.scheduler.framework import decide
 from tiphys.scheduler.plugins.dynamic import (
+    NOT_READ,
     DeviceChoice,
+    after_filters,
     choose_devices,
     claim_keys,
     deallocatable,
@@ -404,3 +406,24 @@ def test_a_claim_that_only_this_pod_would_use_may_go_back() -> None:
     shared = {"allocation": on_node("gone"), "reservedFor": [{"uid": "another"}]}
     assert not deallocatable(pod, cluster(claim("c", request(), status=shared)))
     assert not deallocatable(pod, cluster(claim("c", request())))
+
+
+def tried(pod: PodInfo, made: Columns) -> str:
+    return after_filters(pod, made, decide(pod, made, default_profile()))
+
+
+def test_what_is_tried_once_no_node_fits() -> None:
+    assert tried(info("web", cpu="99"), cluster()) == "no new claims to deallocate"
+    free = claim("c", request(), status={"allocation": on_node("gone")})
+    assert tried(using("c"), cluster(free)) == "deallocation of ResourceClaim completed"
+    large = info("web", cpu="99", resourceClaims=[{"name": "c", "resourceClaimName": "c"}])
+    assert tried(large, cluster(free)) == "still not schedulable", "the claim was not looked at"
+    shared = {"allocation": on_node("gone"), "reservedFor": [{"uid": "another"}]}
+    assert tried(using("c"), cluster(claim("c", request(), status=shared))) == "still not schedulable"
+
+
+def test_what_is_tried_for_a_pod_that_is_at_fault_itself() -> None:
+    unknown = claim("c", request(kind="none"))
+    assert tried(using("c"), cluster(unknown)) == "no new claims to deallocate"
+    volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
+    assert tried(info("web", volumes=volumes), cluster()) == NOT_READ

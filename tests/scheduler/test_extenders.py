@@ -25,6 +25,7 @@ from tiphys.testing import Cluster
 from tiphys.wire.message import Request, Response
 from tiphys.wire.server import serve
 
+NO_CLAIMS = "no new claims to deallocate"
 GPU = "example.com/gpu"
 Answer = Callable[[dict[str, Any]], Any]
 
@@ -412,7 +413,9 @@ async def test_room_is_made_as_the_extender_says(cluster: Cluster) -> None:
         found = await cluster.wait_for(PODS, "refused", "default", tried)
         assert found is not None
         message = str((get_condition(found, "PodScheduled") or {})["message"])
-        assert message.endswith("Insufficient cpu. preemption: no candidate node for preemption")
+        assert message.endswith(
+            f"Insufficient cpu. {NO_CLAIMS}, preemption: no candidate node for preemption"
+        )
         answer["b"] = {"Pods": [{"UID": places["b"]["uid"]}]}
         await add_pod(cluster, "given", cpu="3", priorityClassName="high", priority=9)
         await cluster.wait_for(PODS, places["b"]["name"], "default", ending)

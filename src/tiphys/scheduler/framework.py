@@ -140,6 +140,7 @@ class Profile:
     filters: tuple[FilterPlugin, ...]
     scores: tuple[tuple[ScorePlugin, float], ...]
     preempts: bool = True
+    deallocates: bool = True
     percentage: int | None = None
     """How large a share of the nodes is enough to choose from; 0: by their number, None: all are wanted."""
 

@@ -81,6 +81,7 @@ def make_profile(settings: ProfileSettings, extra: tuple[Any, ...] = ()) -> Prof
             if settings.is_on(plugin.name, "score")
         ),
         preempts=settings.is_on("DefaultPreemption", "postFilter"),
+        deallocates=settings.is_on("DynamicResources", "postFilter"),
         percentage=settings.percentage,
     )
 

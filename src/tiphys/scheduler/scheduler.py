@@ -45,7 +45,13 @@ from tiphys.scheduler.metrics import (
     binding,
     preempting,
 )
-from tiphys.scheduler.plugins.dynamic import choose_devices, deallocatable, waits_for_claims
+from tiphys.scheduler.plugins.dynamic import (
+    NOT_READ,
+    after_filters,
+    choose_devices,
+    deallocatable,
+    waits_for_claims,
+)
 from tiphys.scheduler.plugins.volumes import choose_volumes
 from tiphys.scheduler.pod_resources import families
 from tiphys.scheduler.podinfo import PodInfo, pod_info
@@ -279,7 +285,9 @@ class Scheduler:
         info = queued.info
         message = decision.message()
         preemption = Preemption(keeps_nomination=True)
-        if decision.nodes and profile.preempts:
+        deallocates = profile.deallocates and decision.nodes
+        tried = after_filters(info, self._columns, decision) if deallocates else ""
+        if decision.nodes and profile.preempts and tried != NOT_READ:
             began = self._clock.monotonic()
             preemption = await self._make_room(info, decision, profile)
             status = "Success" if preemption.victims else "Unschedulable"
@@ -288,8 +296,8 @@ class Scheduler:
             if info.uid not in self._queue:
                 return  # deleted or bound while extenders were asked
             self._metrics.preempted(len(preemption.victims))
-        if preemption.message:
-            message = f"{message} {preemption.message}"
+        if not preemption.victims and (told := ", ".join(filter(None, (tried, preemption.message)))):
+            message = f"{message} {told}"
         nominated = None if preemption.keeps_nomination else preemption.node
         released = self._promise(info, preemption) if nominated is not None else []
         self._tried(queued, UNSCHEDULABLE)

@@ -28,6 +28,11 @@ _HELP = (
 _MOST_NODES = 20
 _ONE = quantity.parse("1")
 _GROUP_START = re.compile(r", (?=\d+ )")
+_TRIED_AFTER = re.compile(
+    r"\.? preemption: |\. no new claims|\. still not schedulable|\. not found$"
+    r"|\. (?:deallocation|deletion) of ResourceClaim"
+)
+"""What was tried once nothing fitted: no reason why it did not."""
 
 
 def parse_refusals(message: str) -> list[tuple[int, str]]:
@@ -35,7 +40,7 @@ def parse_refusals(message: str) -> list[tuple[int, str]]:
     head, _, rest = message.partition(" nodes are available: ")
     if not rest or "/" not in head:
         return []
-    rest = re.split(r"\.? preemption: |\. no new claims", rest)[0].rstrip(". ")
+    rest = _TRIED_AFTER.split(rest)[0].rstrip(". ")
     pairs = (part.split(" ", 1) for part in _GROUP_START.split(rest))
     found = [(int(pair[0]), pair[1]) for pair in pairs if len(pair) == 2 and pair[0].isdigit()]
     total = head.rsplit("/", 1)[1]

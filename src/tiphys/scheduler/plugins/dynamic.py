@@ -21,7 +21,7 @@ from tiphys.scheduler.devices.extended import ExtendedClaim, requests_and_mappin
 from tiphys.scheduler.devices.result import allocation
 from tiphys.scheduler.devices.selectors import SelectorError
 from tiphys.scheduler.devices.state import allocation_of
-from tiphys.scheduler.framework import Filtered
+from tiphys.scheduler.framework import Decision, Filtered
 from tiphys.scheduler.hints import Change
 from tiphys.scheduler.matching import matches_node_selector
 from tiphys.scheduler.plugins.static import by_node
@@ -31,6 +31,7 @@ CANNOT_ALLOCATE = "cannot allocate all claims"
 ELSEWHERE = "resourceclaim not available on the node"
 IN_USE = "resourceclaim in use"
 STALE = "cannot schedule extended resource claim"
+NOT_READ = "not found"
 """An earlier try made it and ended: it is deleted, as what it has may be wrong by now."""
 MOST_CONSUMERS = 256
 """As many pods may share a claim."""
@@ -253,3 +254,23 @@ def deallocatable(info: PodInfo, columns: Columns) -> str:
         if selector and all(one.get("uid") == info.uid for one in consumers):
             return key
     return ""
+
+
+def after_filters(info: PodInfo, columns: Columns, decision: Decision) -> str:
+    """Say what the plugin makes of a pod that fits nowhere, before preemption is tried. Pure.
+
+    ``NOT_READ`` when another plugin found a fault in the pod before this one had read its claims: upstream's
+    plugin fails then, and nothing else is tried. Users know the text from there.
+    """
+    fault = next((one.plugin for one in decision.excluded if one.filtered.pod_reason), "")
+    if fault and fault != DynamicResources.name:
+        return NOT_READ
+    served = columns.devices.served(info.requests)
+    if fault or not (served or info.pod["spec"].get("resourceClaims")):
+        return "no new claims to deallocate"
+    if DynamicResources.name in decision.plugins:
+        if columns.devices.made_for(info.pod) is not None:
+            return "deletion of ResourceClaim completed"
+        if deallocatable(info, columns):
+            return "deallocation of ResourceClaim completed"
+    return "still not schedulable"
