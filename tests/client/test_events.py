@@ -200,3 +200,53 @@ async def test_what_repeats_before_it_was_sent_is_a_series_at_once():
     (event,) = api.all(EVENTS)
     assert event["series"]["count"] == 3
     await client.close()
+
+
+async def test_many_alike_become_one():
+    api, clock = FakeApi(), FakeClock()
+    client = Client(InProcessTransport(api.handler))
+    recorder = EventRecorder(client, "replicaset-controller", clock=clock)
+    for index in range(12):
+        clock.advance(1)
+        recorder.record(POD, "Warning", "FailedCreate", f"no {index}")
+        await recorder.flush()
+    told = {event["message"]: event["count"] for event in api.all(EVENTS)}
+    assert told == {
+        **{f"no {index}": 1 for index in range(9)},
+        "(combined from similar events): no 11": 3,
+    }
+    await client.close()
+
+
+async def test_an_object_with_too_many_events_has_few_more():
+    api, clock = FakeApi(), FakeClock()
+    client = Client(InProcessTransport(api.handler))
+    recorder = EventRecorder(client, "kubelet", "n1", clock=clock)
+    for _ in range(30):
+        recorder.record(POD, "Warning", "BackOff", "slowly")
+        await recorder.flush()
+    (event,) = api.all(EVENTS)
+    assert event["count"] == 25
+    clock.advance(301)
+    recorder.record(POD, "Warning", "BackOff", "slowly")
+    await recorder.flush()
+    (event,) = api.all(EVENTS)
+    assert event["count"] == 31, "those that were not told are counted"
+    await client.close()
+
+
+async def test_an_event_that_expired_on_the_server_is_written_anew_with_all_that_was_counted():
+    api, clock = FakeApi(), FakeClock()
+    client = Client(InProcessTransport(api.handler))
+    recorder = EventRecorder(client, "kubelet", "n1", clock=clock)
+    recorder.record(POD, "Warning", "BackOff", "slowly")
+    await recorder.flush()
+    (first,) = api.all(EVENTS)
+    api.remove(EVENTS, first["metadata"]["name"], "default")
+    clock.advance(5000)
+    recorder.record(POD, "Warning", "BackOff", "slowly")
+    await recorder.flush()
+    (event,) = api.all(EVENTS)
+    assert (event["count"], event["firstTimestamp"]) == (2, first["firstTimestamp"])
+    assert event["lastTimestamp"] > first["lastTimestamp"]
+    await client.close()

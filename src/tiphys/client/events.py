@@ -1,9 +1,9 @@
 """Event objects for people: recorded at once, sent in the background, at best effort.
 
 A repeated event raises the count of the one already written; what repeats itself while it still waits is
-one write. A few are sent at a time (one, while the component has more urgent requests), never two of one
-kind. The backlog is bounded: when the API server is away the oldest are dropped, as an event must never hold
-up the work it describes.
+one write; many alike become one, and objects with too many have no more (``correlate``). A few are sent at a
+time (one, while the component has more urgent requests), never two of one kind. The backlog is bounded: when
+the API server is away the oldest are dropped, as an event must never hold up the work it describes.
 Source: core/v1 Event; client-go's correlator for when events count as repeated.
 """
 
@@ -20,6 +20,7 @@ from tiphys.apimachinery.clock import Clock, RealClock, rfc3339, rfc3339_micro
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import NotFound, StatusError
 from tiphys.apimachinery.meta import Object
+from tiphys.client.correlate import COMBINED, Allowance, Key, Similar
 from tiphys.client.kinds import EVENTS
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
@@ -30,11 +31,10 @@ _BACKLOG = 16_384
 """Enough for a scheduler that places ten thousand pods at once; each takes half a kilobyte."""
 _SENDERS = 4
 _REMEMBERED = 4096
-_WINDOW_S = 600.0
+_SERIES_ENDS_S = 600.0
+"""An event with an action that comes later than this after the last one is not of its series."""
 _TRIES = 3
 _MESSAGE_MAX = 1024
-
-_Key = tuple[object, ...]
 
 
 @dataclass(slots=True)
@@ -59,6 +59,7 @@ class _Sent:
 
     name: str
     namespace: str
+    first: datetime
     count: int
     seen_at: float
 
@@ -70,9 +71,10 @@ class EventRecorder:
         self._client = client
         self._source = {"component": component, **({"host": host} if host else {})}
         self._clock = clock or RealClock()
-        self._backlog: dict[_Key, _Waiting] = {}
-        self._sending: set[_Key] = set()
-        self._sent: OrderedDict[_Key, _Sent] = OrderedDict()
+        self._backlog: dict[Key, _Waiting] = {}
+        self._sending: set[Key] = set()
+        self._sent: OrderedDict[Key, _Sent] = OrderedDict()
+        self._similar, self._allowance = Similar(), Allowance()
         self._senders: set[asyncio.Task[None]] = set()
         self._serial = 0
         self.urgent: Callable[[], bool] = _never
@@ -96,11 +98,18 @@ class EventRecorder:
         message = message[:_MESSAGE_MAX]
         meta, now = obj["metadata"], self._clock.now()
         # The version is left out: the same thing happening to a newer version is still the same thing.
-        who = (obj.get("kind"), meta.get("namespace"), meta["name"], meta.get("uid"), field_path)
-        key = (*who, obj.get("apiVersion"), type, reason, message, action)
+        who = (obj.get("kind"), meta.get("namespace"), meta["name"], meta.get("uid"), obj.get("apiVersion"))
+        key: Key = (*who, field_path, type, reason, message, action)
+        if not action and self._similar.are_many((*who, type, reason), message, self._clock.monotonic()):
+            key, message = (*who, type, reason), (COMBINED + message)[:_MESSAGE_MAX]
+        may = bool(action) or self._allowance.take(who, self._clock.monotonic())
         waiting = self._backlog.get(key)
         if waiting is not None:
-            waiting.count, waiting.last = waiting.count + 1, now
+            waiting.count, waiting.last, waiting.message = waiting.count + 1, now, message
+            return
+        if not may:
+            if (sent := self._sent.get(key)) is not None:
+                sent.count += 1  # told with the next one
             return
         # Upstream's shape: the object's name and the time in nanoseconds, in hexadecimal.
         name = f"{meta['name']}.{self._nanos(now):x}"
@@ -169,7 +178,7 @@ class EventRecorder:
             made["series"] = _series(waiting, waiting.count)
         return made
 
-    def _next(self) -> tuple[_Key, _Waiting] | None:
+    def _next(self) -> tuple[Key, _Waiting] | None:
         """Take the oldest of a kind that is not just being sent: its count must be known first."""
         for key in self._backlog:
             if key not in self._sending:
@@ -195,7 +204,7 @@ class EventRecorder:
             if task is not None:
                 self._senders.discard(task)
 
-    async def _try_to_send(self, key: _Key, waiting: _Waiting) -> None:
+    async def _try_to_send(self, key: Key, waiting: _Waiting) -> None:
         for attempt in range(_TRIES):
             try:
                 await self._send(key, waiting)
@@ -207,18 +216,21 @@ class EventRecorder:
                 log.debug("event not sent reason=%s error=%s", waiting.reason, error)
                 await asyncio.sleep(0.5 * 2**attempt)
 
-    async def _send(self, key: _Key, waiting: _Waiting) -> None:
+    async def _send(self, key: Key, waiting: _Waiting) -> None:
         now = self._clock.monotonic()
         known = self._sent.get(key)
-        if known is not None and now - known.seen_at <= _WINDOW_S:
+        if known is not None and waiting.action and now - known.seen_at > _SERIES_ENDS_S:
+            known = None
+        if known is not None:
             count = known.count + waiting.count
             patch: Object = {"series": _series(waiting, count)}
             if not waiting.action:
                 patch = {"count": count, "lastTimestamp": rfc3339(waiting.last), "message": waiting.message}
             try:
                 await self._client.patch(EVENTS, known.name, known.namespace, patch, type="strategic")
-            except NotFound:
-                pass  # it expired on the server: write a new one
+            except NotFound:  # it expired on the server: write a new one
+                if not waiting.action:
+                    waiting.first, waiting.count = known.first, count
             else:
                 known.count += waiting.count
                 known.seen_at = now
@@ -227,7 +239,7 @@ class EventRecorder:
         event = self._event(waiting)
         meta = event["metadata"]
         await self._client.create(EVENTS, event)
-        self._sent[key] = _Sent(meta["name"], meta["namespace"], waiting.count, now)
+        self._sent[key] = _Sent(meta["name"], meta["namespace"], waiting.first, waiting.count, now)
         self._sent.move_to_end(key)
         while len(self._sent) > _REMEMBERED:
             self._sent.popitem(last=False)
