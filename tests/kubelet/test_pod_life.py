@@ -10,7 +10,7 @@ import grpc.aio
 import pytest
 from fake_node import Node
 
-from tiphys.client.kinds import PODS
+from tiphys.client.kinds import NODES, PODS
 from tiphys.kubelet.housekeeping import Housekeeper
 from tiphys.kubelet.runtime import RuntimeFailure
 
@@ -128,6 +128,17 @@ async def test_a_command_that_is_not_there_backs_off(node, monkeypatch, leaves, 
         await node.until(lambda: len(node.events("BackOff")) == (1 if leaves else 0))
         before = (node.container()["lastState"].get("terminated") or {}).get("startedAt")
         assert before == ("1970-01-01T00:00:00Z" if leaves else None)
+
+
+async def test_a_label_that_the_node_got_just_now_counts(node):
+    """The kubelet has not seen it yet when the pod comes; one that asks for another is refused."""
+    async with node.running():
+        await node.until(lambda: node.api.get(NODES, "n1", "") is not None)
+        await node.client.patch(NODES, "n1", "", {"metadata": {"labels": {"disk": "ssd"}}}, type="merge")
+        await node.create("fits", nodeSelector={"disk": "ssd"})
+        await node.create("not", nodeSelector={"disk": "nvme"})
+        await node.until(lambda: node.phase("fits") == "Running")
+        await node.until(lambda: node.status("not").get("reason") == "NodeAffinity")
 
 
 async def test_an_ended_pod_can_be_deleted(node):

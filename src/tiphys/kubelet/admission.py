@@ -24,6 +24,8 @@ SAFE_SYSCTLS = frozenset({
     "net.ipv4.tcp_keepalive_probes", "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem",
 })  # fmt: skip
 
+NODE_AFFINITY = "NodeAffinity"
+"""The reason of pods that want a node with other labels."""
 _ANY_ADDRESS = "0.0.0.0"
 
 
@@ -106,13 +108,13 @@ def _selector(pod: Object, node: NodeCapacity) -> Rejection | None:
     wanted = pod["spec"].get("nodeSelector") or {}
     if any(node.labels.get(key) != value for key, value in wanted.items()):
         text = "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"
-        return Rejection("NodeAffinity", text)
+        return Rejection(NODE_AFFINITY, text)
     affinity = ((pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}).get(
         "requiredDuringSchedulingIgnoredDuringExecution"
     )
     if affinity and not any(_term(term, node) for term in affinity.get("nodeSelectorTerms") or ()):
         text = "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"
-        return Rejection("NodeAffinity", text)
+        return Rejection(NODE_AFFINITY, text)
     return None
 
 

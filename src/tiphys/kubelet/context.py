@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Awaitable, Callable, Set
 from typing import Protocol
 
 from tiphys.apimachinery.clock import Clock
@@ -70,6 +70,8 @@ class NodeContext:
     services: Callable[[], list[Object]]
     """All Services of the cluster, for variables."""
     allocator: Allocator
+    look_at_node: Callable[[], Awaitable[None]]
+    """Have the allocator know the node's labels as they are now."""
     devices: Devices
     on_gone: Callable[[str], None]
     """A worker has finished with a pod for good: its UID."""

@@ -204,6 +204,7 @@ class Kubelet:
             reporter.poke()
 
     def _make_context(self, runtime: Runtime, machine: Machine) -> NodeContext:
+        assert self.reporter is not None
         options = self.options
         clock, client = self._clock, self._client
         recorder = client.events("kubelet", options.node_name)
@@ -241,6 +242,7 @@ class Kubelet:
             allocator=Allocator(
                 options.root_dir / "allocations", self._all_pods, self._capacity, recorder, self._poke
             ),
+            look_at_node=self.reporter.look,
             on_gone=self._on_gone,
             host_ips=options.node_ips,
             whole_pods=options.gates.enabled("InPlacePodLevelResourcesVerticalScaling"),

@@ -157,6 +157,13 @@ class NodeReporter:
         for reason in transitions(before, status):
             self._tell(reason, f"Node {self._options.node_name} status is now: {reason}")
 
+    async def look(self) -> None:
+        """See the Node as it is now; as last seen where nobody answers."""
+        try:
+            self.node = await self._client.get(NODES, self._options.node_name)
+        except (StatusError, TransportError) as error:
+            log.warning("node not read node=%s error=%s", self._options.node_name, error)
+
     @property
     def reference(self) -> Object:
         """What events of the node are about; they are found by its name, which stands for its UID too."""
