@@ -126,6 +126,8 @@ VALUE: dict[str, Any] = {
 
 GIVES: dict[str, Any] = {
     "self.__namespace__": "x",
+    "self.namespace": "x",
+    "has(self.namespace) && self.?namespace.hasValue()": True,
     "self.a__dash__b": 3,
     "self.when": Timestamp(1577836800 * 10**9),
     "self.day": Timestamp(1577923200 * 10**9),

@@ -68,6 +68,13 @@ CASES: dict[str, tuple[dict[str, Any], Any, Any, list[str]]] = {
         MISSING,
         [],
     ),
+    "reserved names": (
+        schema([{"rule": "self.namespace == 'x' && has(self.__if__) && !has(self.for)"}],
+               **{name: {"type": "string"} for name in ("namespace", "if", "for")}),
+        {"namespace": "x", "if": "y"},
+        MISSING,
+        [],
+    ),
     "numbers are doubles": (schema([{"rule": "self.a >= 1.5"}], a={"type": "number"}), {"a": 2}, MISSING, []),
     "reasons": (
         schema(

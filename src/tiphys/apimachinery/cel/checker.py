@@ -25,6 +25,7 @@ from tiphys.apimachinery.cel.ast import (
 )
 from tiphys.apimachinery.cel.errors import Source
 from tiphys.apimachinery.cel.functions import FunctionTable, Overload
+from tiphys.apimachinery.cel.lexer import ESCAPED_RESERVED
 from tiphys.apimachinery.cel.types import Bindings, Type, is_assignable, most_general, substitute
 from tiphys.apimachinery.cel.values import TypeValue
 from tiphys.apimachinery.dataclass import dataclass
@@ -132,7 +133,7 @@ class Checker(Visitor[Type]):
             case "map":
                 found = target.params[1]
             case "object":
-                found = t.DYN if target.fields is None else target.fields.get(name, t.ERROR)
+                found = t.DYN if target.fields is None else _field(target.fields, name)
                 if found == t.ERROR:
                     self._report(pos, f"undefined field '{name}'")
             case "param":
@@ -349,3 +350,8 @@ def _check_literals(source: Source, node: Call) -> None:
             except ValueError:
                 source.report(argument.pos, f"invalid {node.function} argument")
                 return
+
+
+def _field(fields: Mapping[str, Type], name: str) -> Type:
+    found = fields.get(name)
+    return fields.get(ESCAPED_RESERVED.get(name, name), t.ERROR) if found is None else found

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from tiphys.apimachinery.cel.lexer import ESCAPED_RESERVED
 from tiphys.apimachinery.cel.values import ABSENT, ListView, MapView, equals, find, is_list, is_map
 
 Wrap = Callable[[Any], Any]
@@ -33,7 +34,9 @@ class TypedObject(MapView):
     def find(self, key: Any) -> Any:
         field = self._fields.get(key)
         if field is None:
-            return ABSENT
+            field = self._fields.get(ESCAPED_RESERVED.get(key, ""))
+            if field is None:
+                return ABSENT
         value = self.raw.get(field[0])
         if value is None:
             return ABSENT
