@@ -149,14 +149,14 @@ async def test_of_a_signing_request_only_its_metadata_is_owned(api: Any) -> None
     assert "signer" not in {one["manager"] for one in signed["metadata"]["managedFields"]}
 
 
-async def test_a_definitions_status_owns_no_metadata(api: Any) -> None:
+async def test_who_labels_a_definition_through_its_status_owns_the_label(api: Any) -> None:
     (body,) = [one for one in every_kind("default") if one["kind"] == "CustomResourceDefinition"]
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     await api.create(path, body)
     path = f"{path}/{body['metadata']['name']}"
     labelled = await api.patch(f"{path}/status?fieldManager=m", {"metadata": {"labels": {"a": "b"}}})
     assert labelled.json["metadata"]["labels"]["a"] == "b"
-    assert "m" not in {one["manager"] for one in labelled.json["metadata"]["managedFields"]}
+    assert ".metadata.labels.a" in claims(labelled.json, "m")
 
 
 @pytest.mark.parametrize(

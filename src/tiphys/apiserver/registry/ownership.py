@@ -36,7 +36,6 @@ _OWN_RESETS: Final[dict[tuple[str, str], Node]] = {
     ("CertificateSigningRequest", ""): fieldset.from_paths(("spec",), ("status",)),
     ("CertificateSigningRequest", "status"): fieldset.from_paths(("spec",), ("status", "conditions")),
     ("CertificateSigningRequest", "approval"): fieldset.from_paths(("spec",), ("status", "certificate")),
-    ("CustomResourceDefinition", "status"): _STATUS_RESETS,
     ("Namespace", "finalize"): fieldset.from_paths(("status",)),
 }
 """What nobody comes to own at these endpoints, whatever their kinds reset."""
