@@ -72,8 +72,7 @@ def node_object(index: int, shape: NodeShape, now: str) -> Object:
             "addresses": [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": name}],
             "conditions": [ready],
             "declaredFeatures": [
-                "GuaranteedQoSPodCPUResize", "InPlacePodLevelResourcesVerticalScaling",
-                "RestartAllContainersOnContainerExits",
+                "InPlacePodLevelResourcesVerticalScaling", "RestartAllContainersOnContainerExits",
             ],
             "nodeInfo": {
                 "architecture": "amd64", "bootID": "", "containerRuntimeVersion": "simulated://1",

@@ -70,7 +70,7 @@ WHOLE = "InPlacePodLevelResourcesVerticalScaling"
 
 def test_what_others_may_count_on():
     off = ServerOptions(gates=resolve(dict.fromkeys(("ExtendWebSocketsToKubelet", WHOLE), False)))
-    always = ["GuaranteedQoSPodCPUResize", "RestartAllContainersOnContainerExits"]
+    always = ["RestartAllContainersOnContainerExits"]
     usual = sorted(["ExtendWebSocketsToKubelet", WHOLE, *always])
     for options, declared in (
         (OPTIONS, usual), (replace(OPTIONS, server=off), always),

@@ -8,31 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from tiphys.apimachinery import quantity
 from tiphys.apimachinery.meta import Object
-from tiphys.apis.defaulting import each, peek
+from tiphys.apis.defaulting import peek
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.lookup import find
-
-
-def _resizes_guaranteed(new: Object, old: Object) -> bool:
-    """The CPU of a container changes, and the pod was promised all that it asks for."""
-    if peek(old, "status").get("qosClass") != "Guaranteed":
-        return False
-    pairs = zip(each(old, "spec", "containers"), each(new, "spec", "containers"), strict=False)
-    return any(_cpu(before) != _cpu(after) for before, after in pairs)
 
 
 def _resizes_pod(new: Object, old: Object) -> bool:
     return peek(new, "spec", "resources") != peek(old, "spec", "resources")
 
 
-def _cpu(container: Object) -> object:
-    return quantity.parse(str(peek(container, "resources", "requests").get("cpu", "0"))).amount
-
-
 _FEATURES: Final[tuple[tuple[str, Callable[[Object, Object], bool]], ...]] = (
-    ("GuaranteedQoSPodCPUResize", _resizes_guaranteed),
     ("InPlacePodLevelResourcesVerticalScaling", _resizes_pod),
 )
 """What a node may declare, and which updates need it."""

@@ -19,8 +19,8 @@ from tiphys.kubelet.nodestatus.machine import Machine
 from tiphys.kubelet.options import KubeletOptions
 from tiphys.kubelet.runtime import Image, RuntimeInfo
 
-_FEATURES = ("GuaranteedQoSPodCPUResize", "RestartAllContainersOnContainerExits")
-"""What not every kubelet can: no container has processors of its own here, so all may be resized."""
+_FEATURES = ("RestartAllContainersOnContainerExits",)
+"""What not every kubelet can."""
 _GATED_FEATURES = ("ExtendWebSocketsToKubelet", "InPlacePodLevelResourcesVerticalScaling")
 _MAX_IMAGES = 50
 _MAX_NAMES = 5
