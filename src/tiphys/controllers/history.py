@@ -12,9 +12,12 @@ import orjson
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import AlreadyExists, NotFound, TiphysError
-from tiphys.apimachinery.meta import Object, copy_object, owner_reference
+from tiphys.apimachinery.labels import Selector
+from tiphys.apimachinery.meta import GVR, Object, copy_object, owner_reference
+from tiphys.client.informer import Informer
 from tiphys.client.kinds import CONTROLLER_REVISIONS
 from tiphys.client.rest import Client
+from tiphys.controllers.owned import apply_claims, candidates, plan_claims
 from tiphys.controllers.podtemplate import template_hash
 
 HASH_LABEL = "controller-revision-hash"
@@ -102,6 +105,14 @@ def template_of(revision: Object) -> Object:
     template: Object = copy_object(revision["data"]["spec"]["template"])
     template.pop("$patch", None)
     return template
+
+
+async def claim_revisions(
+    client: Client, informer: Informer, owner_gvr: GVR, owner: Object, selector: Selector
+) -> list[Object]:
+    """Return the owner's revisions; those that a deleted owner left behind are taken over, like its pods."""
+    claims = plan_claims(owner, selector, candidates(informer, owner))
+    return await apply_claims(client, CONTROLLER_REVISIONS, owner_gvr, owner, claims)
 
 
 async def apply_history(client: Client, history: History) -> Object:

@@ -219,3 +219,17 @@ async def test_a_generation_that_is_none_is_not_told(world, annotations):
     async with world.running(DaemonSetController):
         (pod,) = world.api.all(PODS)
     assert pod["metadata"]["labels"].keys() == {"app", "controller-revision-hash"}
+
+
+async def test_the_revisions_of_a_daemon_set_that_was_deleted_alone_are_taken_over(world):
+    world.api.put(DAEMON_SETS, daemon())
+    async with world.running(DaemonSetController):
+        (old,) = world.api.all(CONTROLLER_REVISIONS)
+        world.api.remove(DAEMON_SETS, "agent", "d")
+        world.api.put(CONTROLLER_REVISIONS, {**old, "metadata": {**old["metadata"], "ownerReferences": []}})
+        world.api.put(DAEMON_SETS, daemon("v2"))
+        await world.settle()
+        owner = world.api.get(DAEMON_SETS, "agent", "d")["metadata"]["uid"]
+        found = world.api.all(CONTROLLER_REVISIONS)
+        assert [item["metadata"]["ownerReferences"][0]["uid"] for item in found] == [owner, owner]
+        assert sorted(item["revision"] for item in found) == [1, 2]

@@ -279,3 +279,26 @@ async def test_counts(world, changes, counts):
         status = world.api.get(STATEFUL_SETS, "db", "d")["status"]
         keys = ("replicas", "readyReplicas", "availableReplicas", "updatedReplicas")
         assert tuple(status.get(key, 0) for key in keys) == counts
+
+
+async def test_the_revisions_of_a_set_that_was_deleted_alone_are_taken_over(world):
+    """So its successor knows what the pods below a partition are of."""
+    world.api.put(STATEFUL_SETS, stateful(policy="Parallel"))
+    async with world.running(StatefulSetController):
+        await start(world)
+        world.api.remove(STATEFUL_SETS, "db", "d")
+        for gvr in (PODS, CONTROLLER_REVISIONS):
+            for child in world.api.all(gvr):
+                world.api.put(gvr, {**child, "metadata": {**child["metadata"], "ownerReferences": []}})
+        world.api.put(STATEFUL_SETS, stateful(policy="Parallel", partition=2))
+        await world.settle()
+        await set_image(world, "v2")
+        await start(world)
+        assert images(world) == {"0": "v1", "1": "v1", "2": "v2"}
+        owner = world.api.get(STATEFUL_SETS, "db", "d")["metadata"]["uid"]
+        found = world.api.all(CONTROLLER_REVISIONS)
+        assert [item["metadata"]["ownerReferences"][0]["uid"] for item in found] == [owner, owner]
+        assert sorted(item["revision"] for item in found) == [1, 2]
+        world.api.remove(PODS, "db-0", "d")
+        await start(world, 2)
+        assert images(world) == {"0": "v1", "1": "v1", "2": "v2"}

@@ -16,11 +16,12 @@ from tiphys.controllers.history import (
     HASH_LABEL,
     Collision,
     apply_history,
+    claim_revisions,
     hash_of,
     plan_history,
     pod_hash,
 )
-from tiphys.controllers.owned import BY_CONTROLLER, index_owned, slow_start
+from tiphys.controllers.owned import index_owned, slow_start
 from tiphys.controllers.podtemplate import pod_from_template
 from tiphys.controllers.workload import WorkloadController
 
@@ -52,7 +53,8 @@ class DaemonSetController(WorkloadController):
 
     async def look(self, key: str, owner: Object) -> float | None:
         pods = await self._claim(owner)
-        revisions = self._revisions.by_index(BY_CONTROLLER, owner["metadata"]["uid"])
+        selector = self._selector(owner)
+        revisions = await claim_revisions(self._client, self._revisions, self.gvr, owner, selector)
         used = {pod_hash(pod) for pod in pods}
         live = [item["metadata"]["name"] for item in revisions if hash_of(item) in used]
         history = plan_history(owner, revisions, live=live)

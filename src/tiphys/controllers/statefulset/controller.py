@@ -7,9 +7,16 @@ from tiphys.apimachinery.meta import Object, object_key, split_key
 from tiphys.client.kinds import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
 from tiphys.controllers import podstate
 from tiphys.controllers.context import Context
-from tiphys.controllers.history import Collision, apply_history, plan_history, pod_hash, template_of
+from tiphys.controllers.history import (
+    Collision,
+    apply_history,
+    claim_revisions,
+    plan_history,
+    pod_hash,
+    template_of,
+)
 from tiphys.controllers.metrics import STATEFULSET_ALLOWED, STATEFULSET_MISSING
-from tiphys.controllers.owned import BY_CONTROLLER, index_owned
+from tiphys.controllers.owned import index_owned
 from tiphys.controllers.statefulset.plan import MAX_UNAVAILABLE, Revisions, plan
 from tiphys.controllers.statefulset.pods import (
     build_claims,
@@ -94,7 +101,8 @@ class StatefulSetController(WorkloadController):
 
     async def _keep_history(self, owner: Object, pods: list[Object]) -> tuple[Object, Object]:
         """Return the revision in use and the one wanted."""
-        revisions = self._revisions.by_index(BY_CONTROLLER, owner["metadata"]["uid"])
+        selector = self._selector(owner)
+        revisions = await claim_revisions(self._client, self._revisions, self.gvr, owner, selector)
         noted = (owner.get("status") or {}).get("currentRevision")
         used = {pod_hash(pod) for pod in pods}
         live = [_name(item) for item in revisions if _name(item) in used]
