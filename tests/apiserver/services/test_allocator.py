@@ -195,6 +195,26 @@ async def test_through_all_types(small: Api) -> None:
     assert await held(small) == ["10.0.0.1"]
 
 
+@pytest.mark.parametrize("policy", ["Cluster", "Local"])
+async def test_an_external_name_shows_no_internal_policy(small: Api, policy: str) -> None:
+    named = {"type": "ExternalName", "externalName": "example.com"}
+    made = await small.create(SERVICES, service(**named, internalTrafficPolicy=policy))
+    assert "internalTrafficPolicy" not in made["spec"]
+    plain = await small.create(SERVICES, service("plain", internalTrafficPolicy=policy))
+    assert plain["spec"]["internalTrafficPolicy"] == policy
+    plain["spec"] |= named
+    assert "internalTrafficPolicy" not in (await small.put(f"{SERVICES}/plain", plain))["spec"]
+
+
+async def test_an_internal_policy_that_there_is_not_is_refused_all_the_same(small: Api) -> None:
+    named = service(type="ExternalName", externalName="example.com", internalTrafficPolicy="Some")
+    answer = await small("POST", SERVICES, named)
+    assert (answer.status, answer.json["details"]["causes"][0]["field"]) == (
+        422,
+        "spec.internalTrafficPolicy",
+    )
+
+
 async def test_headless_holds_nothing(small: Api) -> None:
     made = await small.create(SERVICES, service(clusterIP="None", selector={"a": "b"}))
     assert made["spec"]["clusterIPs"] == ["None"]

@@ -99,6 +99,7 @@ class ServiceAllocator:
         if before is not None:
             fields.keep_allocated(spec, before)
         fields.mirror_cluster_ips(spec, before)
+        fields.drop_internal_policy(spec)
         allocation = _Allocation()
         try:
             await self._take(service, old, allocation, dry_run=dry_run)

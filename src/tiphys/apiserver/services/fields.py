@@ -127,6 +127,15 @@ def drop_inapplicable(new: Object, old: Object) -> None:
         _drop(new, "externalTrafficPolicy")
 
 
+def drop_internal_policy(spec: Object) -> None:
+    """Let go of a policy that an external name has no use for; one that does not exist is left to be refused.
+
+    Old servers gave every Service one, so clients still send it: upstream takes it and never shows it.
+    """
+    if spec.get("type") == "ExternalName" and spec.get("internalTrafficPolicy") in ("Cluster", "Local"):
+        del spec["internalTrafficPolicy"]
+
+
 def _set(spec: Object, key: str, value: Any) -> None:
     if value:
         spec[key] = value
