@@ -357,3 +357,34 @@ async def test_formats_that_nobody_checks_are_warned_of_once(api: Any, crds: Any
     assert (made.status, made.headers["warning"]) == (201, r'299 - "unrecognized format \"container-image\""')
     labelled = await api.patch(f"{crds.path}/foos.example.com", {"metadata": {"labels": {"a": "b"}}})
     assert (labelled.status, "warning" in labelled.headers) == (200, False)
+
+
+OVERLAPPING = {
+    "definitions": ("apiextensions.k8s.io", "customresourcedefinitions", "CustomResourceDefinition"),
+    "registered APIs": ("apiregistration.k8s.io", "apiservices", "APIService"),
+}
+
+
+@pytest.mark.parametrize(("group", "plural", "kind"), OVERLAPPING.values(), ids=OVERLAPPING)
+async def test_what_lies_where_a_built_in_kind_lies_goes_without_objects(
+    api: Any, crds: Any, group: str, plural: str, kind: str
+) -> None:
+    """The objects that are found there are the server's own."""
+    await crds.make()
+    served = f"/apis/{group}/v1/{plural}"
+    before = [one["metadata"]["name"] for one in (await api.get(served))["items"]]
+    crd = crds.definition(plural=plural, kind=kind, group=group, scope="Cluster")
+    name = f"{plural}.{group}"
+    approved = {"api-approved.kubernetes.io": "unapproved, test-only"}
+    crd["metadata"] = {"name": name, "annotations": approved, "finalizers": ["example.com/hold"]}
+    await api.create(crds.path, crd)
+    await crds.wait(name, "Established")
+    await api("DELETE", f"{crds.path}/{name}")
+    held = await crds.wait(name, "Terminating", "False")
+    last = held["status"]["conditions"][-1]
+    assert last["reason"] == "OverlappingBuiltInResource"
+    assert last["message"] == "instances overlap with built-in resources in storage"
+    await api.patch(f"{crds.path}/{name}", {"metadata": {"finalizers": None}})
+    assert (await api("GET", f"{crds.path}/{name}")).status == 404
+    after = [one["metadata"]["name"] for one in (await api.get(served))["items"]]
+    assert set(before) <= set(after)
