@@ -7,6 +7,7 @@ import asyncio
 import struct
 from typing import Any
 
+import orjson
 import pytest
 
 from tiphys.apis.protobuf import codec
@@ -112,3 +113,38 @@ async def test_bodies(api: Any, body: bytes, status: int, said: str) -> None:
     if status == 201:
         assert answer.json["metadata"]["name"] == "a"
         assert answer.json.get("data") in (None, {"k": "\ufffdx\ufffd"})
+
+
+FIELDS = {
+    "more after the fields": '{"f:metadata":{"f:annotations":{"f:example.com/a":{}}}}{"trailing":"data"}',
+    "more after a value of a set": '{"f:metadata":{"f:finalizers":{"v:\\"example.com/a\\" {\\"b\\":1}":{}}}}',
+    "more after a key": '{"f:metadata":{"f:ownerReferences":{"k:{\\"uid\\":\\"a\\"} {\\"b\\":1}":{}}}}',
+}
+
+
+def sent_with(fields: str, obj: dict[str, Any]) -> bytes:
+    """Encode an object whose only manager has fields that need not be JSON."""
+    stand_in = {"f:" + "x" * (len(fields) - len('{"f:":{}}')): {}}
+    entry = {"manager": "m", "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1"}
+    entries = [{**entry, "fieldsV1": stand_in}]
+    body = codec.encode({**obj, "metadata": {**obj["metadata"], "managedFields": entries}})
+    text = orjson.dumps(stand_in)
+    assert text in body
+    return body.replace(text, fields.encode())
+
+
+@pytest.mark.parametrize("fields", FIELDS.values(), ids=FIELDS)
+async def test_fields_of_managers_that_cannot_be_read_are_dropped(api: Any, fields: str) -> None:
+    empty = {**BODY, "metadata": {"name": "empty"}, "data": {}}
+    for body in (BODY, empty):
+        answer = await api("POST", CMS, sent_with(fields, body), content_type=PROTOBUF)
+        assert answer.status == 201, answer.raw
+    made = await api.get(f"{CMS}/a")
+    assert [one["fieldsV1"] for one in made["metadata"]["managedFields"]] == [
+        {"f:data": {".": {}, "f:x": {}}}
+    ]
+    assert "managedFields" not in (await api.get(f"{CMS}/empty"))["metadata"]
+    made["data"]["y"] = "2"
+    answer = await api("PUT", f"{CMS}/a", sent_with(fields, made), content_type=PROTOBUF)
+    owned = {"f:data": {".": {}, "f:x": {}, "f:y": {}}}
+    assert [one["fieldsV1"] for one in answer.json["metadata"]["managedFields"]] == [owned]

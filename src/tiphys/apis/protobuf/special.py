@@ -149,6 +149,14 @@ def decode_json(raw: Raw) -> Any:
         raise ProtobufError(f"invalid JSON: {error}") from error
 
 
+def decode_fields(raw: Raw) -> Any:
+    """Return the fields of a manager, or their text where that is not JSON: whoever reads them drops it."""
+    try:
+        return decode_json(raw)
+    except ProtobufError:
+        return _bytes(raw, 1).decode(errors="replace")
+
+
 def encode_strings(value: Any) -> bytes:
     return b"".join(delimited(_ONE, item.encode()) for item in value)
 
@@ -203,7 +211,7 @@ SPECIAL: Final[dict[str, Special]] = {
     "meta.v1.Time": Special(encode_time, decode_time, _MOMENT),
     "meta.v1.MicroTime": Special(encode_micro_time, decode_micro_time, _MOMENT),
     "meta.v1.Duration": Special(encode_duration, decode_duration, {1: (VARINT, "Duration")}),
-    "meta.v1.FieldsV1": _JSON,
+    "meta.v1.FieldsV1": Special(encode_json, decode_fields, RAW),
     "apiextensions.v1.JSON": _JSON,
     "resource.Quantity": Special(encode_quantity, decode_quantity, {1: (BYTES, "String_")}),
     "util.intstr.IntOrString": Special(encode_int_or_string, decode_int_or_string, _CHOICE),
