@@ -2,6 +2,7 @@
 
 import pytest
 
+from tiphys.apimachinery.errors import Forbidden
 from tiphys.client.kinds import JOBS, PODS
 from tiphys.controllers.job.controller import JobController
 
@@ -172,3 +173,42 @@ async def test_pods_of_a_deleted_job_are_let_go(world):
         await world.settle()
         (pod,) = world.api.all(PODS)
         assert pod["metadata"]["finalizers"] == []
+
+
+async def test_pods_that_a_deleted_job_leaves_behind_are_let_go(world):
+    """They lose their owner first: that they were its own is not seen any more when it goes."""
+    world.api.put(JOBS, job(parallelism=2, completions=2))
+    async with world.running(JobController):
+        left = active(world)
+        spared = {**left[1]["metadata"], "name": "another's", "uid": "u"}
+        spared["ownerReferences"] = [{**left[1]["metadata"]["ownerReferences"][0], "kind": "Other"}]
+        world.api.put(PODS, {**left[1], "metadata": spared})
+        world.api.remove(JOBS, "x", "d")
+        for pod in left:
+            world.api.put(PODS, {**pod, "metadata": {**pod["metadata"], "ownerReferences": []}})
+        await world.settle()
+        finalizers = {pod["metadata"]["name"]: pod["metadata"]["finalizers"] for pod in world.api.all(PODS)}
+        assert [finalizers[pod["metadata"]["name"]] for pod in left] == [[], []]
+        assert finalizers["another's"] == ["batch.kubernetes.io/job-tracking"]
+
+
+async def test_pods_that_a_job_loses_are_let_go(world):
+    world.api.put(JOBS, job())
+    async with world.running(JobController):
+        (pod,) = active(world)
+        world.api.put(PODS, {**pod, "metadata": {**pod["metadata"], "labels": {"job": "other"}}})
+        await world.settle()
+        lost = world.api.get(PODS, pod["metadata"]["name"], "d")["metadata"]
+        assert (lost.get("ownerReferences"), lost["finalizers"]) == ([], [])
+
+
+async def test_pods_that_are_refused_are_not_active(world):
+    def refuse(request):
+        if request.method == "POST" and request.path.endswith("/pods") and len(world.api.all(PODS)) == 2:
+            return Forbidden("exceeded quota")
+        return None
+
+    world.api.reactors.append(refuse)
+    world.api.put(JOBS, job(parallelism=5, completions=5))
+    async with world.running(JobController):
+        assert (len(active(world)), status(world)["active"]) == (2, 2)

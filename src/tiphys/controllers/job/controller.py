@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tiphys.apimachinery.errors import Conflict, NotFound
+from tiphys.apimachinery.errors import Conflict, NotFound, StatusError
 from tiphys.apimachinery.meta import Object, controller_of
 from tiphys.client.kinds import JOBS, PODS
 from tiphys.controllers.context import Context
@@ -42,6 +42,11 @@ class JobController(WorkloadController):
         self._owned.add_index(_BY_JOB, _job_of)
         self._owned.add_handler(tally.pod_changed)
 
+    def _child_changed(self, old: Object | None, new: Object | None) -> None:
+        super()._child_changed(old, new)
+        if new is not None and tracked(new) and controller_of(new) is None:
+            self.queue.add(_nobodys(new))
+
     def _owner_changed(self, old: Object | None, new: Object | None) -> None:
         super()._owner_changed(old, new)
         manager = _MANAGER if new is None else new["spec"].get("managedBy", _MANAGER)
@@ -70,15 +75,39 @@ class JobController(WorkloadController):
         return planned.recheck_s
 
     async def _gone(self, key: str) -> None:
-        """Take the finalizer from the pods of a job that is gone: nobody counts them any more."""
+        """Take the finalizer from the pods of a job that is gone, or of none: nobody counts them any more."""
         await super()._gone(key)
         self._backoffs.pop(key, None)
         for pod in self._owned.by_index(_BY_JOB, key):
-            await self._release(key, pod)
+            if controller_of(pod) is not None or not self._selecting.of(pod):  # else it is adopted
+                await self._release(key, pod)
 
     async def _apply(self, key: str, job: Object, planned: Plan) -> None:
-        if planned.create:
-            planned.status["active"] = planned.status.get("active", 0) + len(planned.create)
+        try:
+            await self._create(key, job, planned)
+        except StatusError:
+            await self._write(key, job, planned)
+            raise
+        await self._write(key, job, planned)
+
+    async def _create(self, key: str, job: Object, planned: Plan) -> None:
+        """Create pods; the status counts as active those that came to be."""
+
+        async def create(number: int) -> bool:
+            index = planned.create[number]
+            replaced = planned.replaces.get(index) if index is not None else None
+            good = False
+            try:
+                good = await self._create_child(key, job, build_pod(job, index, replaced)) is not None
+            finally:
+                tally.created(job, good=good)
+            if good:
+                planned.status["active"] = planned.status.get("active", 0) + 1
+            return good
+
+        await slow_start(len(planned.create), create)
+
+    async def _write(self, key: str, job: Object, planned: Plan) -> None:
         if planned.status != (job.get("status") or {}):
             await self._write_status(key, job, planned.status)
             tally.failed_by_rule(job, planned)
@@ -89,18 +118,6 @@ class JobController(WorkloadController):
         await asyncio.gather(*(self._release(key, pod) for pod in planned.release))
         await asyncio.gather(*(self._delete_child(key, job, pod) for pod in planned.delete))
         await asyncio.gather(*(self._discard(key, job, pod) for pod in planned.discard))
-
-        async def create(number: int) -> bool:
-            index = planned.create[number]
-            replaced = planned.replaces.get(index) if index is not None else None
-            good = False
-            try:
-                good = await self._create_child(key, job, build_pod(job, index, replaced)) is not None
-            finally:
-                tally.created(job, good=good)
-            return good
-
-        await slow_start(len(planned.create), create)
 
     async def _release(self, key: str, pod: Object) -> None:
         if not tracked(pod):
@@ -123,9 +140,14 @@ class JobController(WorkloadController):
 
 def _job_of(pod: Object) -> list[str]:
     ref = controller_of(pod)
-    if ref is None or ref["kind"] != "Job" or not tracked(pod):
+    if not tracked(pod) or (ref is not None and ref["kind"] != "Job"):
         return []
-    return [f"{pod['metadata']['namespace']}/{ref['name']}"]
+    return [_nobodys(pod) if ref is None else f"{pod['metadata']['namespace']}/{ref['name']}"]
+
+
+def _nobodys(pod: Object) -> str:
+    """Return the key of no job: that of pods which were orphaned before they were counted."""
+    return f"{pod['metadata']['namespace']}/"
 
 
 def _is_ours(job: Object) -> bool:
