@@ -272,12 +272,12 @@ RESOURCES: dict[str, tuple[Pod, list[str]]] = {
         [],
     ),
     "search paths": (
-        make({"dnsConfig": {"searches": ["a_b.example.", ".", "-"]}}),
+        make({"dnsConfig": {"searches": ["a_b.example.", ".", "_sip._tcp.abc_d.example.com", "-"]}}),
         [
-            'spec.dnsConfig.searches[2]: Invalid value: "-": a lowercase RFC 1123 subdomain must consist of '
+            'spec.dnsConfig.searches[3]: Invalid value: "-": a lowercase RFC 1123 subdomain must consist of '
             "lower case alphanumeric characters, '_', '-' or '.', and must start and end with an "
             "alphanumeric character (e.g. 'example.com', regex used for validation is "
-            r"'[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*')"
+            r"'_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*')"
         ],
     ),
     "pull secrets without a name": (make({"imagePullSecrets": [{}]}), []),
