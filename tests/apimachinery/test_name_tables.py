@@ -55,7 +55,7 @@ GOOD: dict[str, tuple[Callable[[str], list[str]], list[str]]] = {
         ],
     ),
     "caseless": (names.is_dns1123_subdomain_caseless, [*LABELS, "A.b", "ABC", "a.A"]),
-    "underscored": (names.is_dns1123_subdomain_with_underscore, ["a_b", "a.b_c.d"]),
+    "underscored": (names.is_dns1123_subdomain_with_underscore, ["_a", "a._b", "a_b", "a.b_c.d"]),
     "1035": (names.is_dns1035_label, ["a", "ab", "a1", "a-1", "a--1--2--b", "a" * 63]),
     "port name": (
         names.is_port_name,
@@ -129,7 +129,7 @@ BAD: dict[str, tuple[Callable[[str], list[str]], list[str]]] = {
         [*NO_LABELS, "a..b", "1..2", *["A.a", "aB.a", "ab.A", "A1.a", "a1.A", "A.1", "1A.1", "0.A", "1a.A", "A.B.C.D.E", "aa.bB.cc", "a@b", "a,b", "a;b", "a:b", "a%b", "a?b", "a$b"], "a" * 254],
     ),
     "caseless": (names.is_dns1123_subdomain_caseless, ["", "-a", "a_b", "a..b", "a" * 254]),
-    "underscored": (names.is_dns1123_subdomain_with_underscore, ["", "_a", "a_", "a._b", "A_b"]),
+    "underscored": (names.is_dns1123_subdomain_with_underscore, ["", "_", "__a", "a_", "a._", "a.b_", "A_b"]),
     "1035": (names.is_dns1035_label, [*NO_LABELS, *["0", "01", "1a", "1-a", "1--a--b--2", "a.b"], "a" * 64]),
     "port name": (names.is_port_name, ["longerthan15characters", "", "a" * 16, *["12345", "1-2-3-4", "-begin", "end-", "two--hyphens", "whois++"]]),
     "qualified name": (
