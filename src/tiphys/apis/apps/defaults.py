@@ -37,7 +37,8 @@ def default_replica_set(obj: Object) -> None:
 
 
 def default_daemon_set(obj: Object) -> None:
-    """Complete a DaemonSet."""
+    """Complete a DaemonSet. Whoever writes one without a count of its templates says that it is none."""
+    fill(section(section(obj, "metadata"), "annotations"), _TEMPLATE_GENERATION, "0")
     spec = section(obj, "spec")
     default_template(section(spec, "template"))
     strategy = section(spec, "updateStrategy")
