@@ -83,6 +83,15 @@ async def test_the_count_of_a_daemons_templates_is_whoevers_that_wrote_it(
     assert "read" not in owned(read)
 
 
+async def test_who_writes_the_status_changes_no_count(api: Any, made: dict[str, Any]) -> None:
+    bare = {**daemon(ENV, PORTS), "status": {**made["status"], "numberReady": 1}}
+    written = await api.put(f"{DAEMON}/status", bare)
+    key = COUNTED.removeprefix("f:")
+    assert (written["metadata"]["annotations"], written["status"]["numberReady"]) == ({key: "1"}, 1)
+    told = await api.patch(f"{DAEMON}/status", {"metadata": {"annotations": {key: "7", "a": "b"}}})
+    assert told.json["metadata"]["annotations"] == {key: "1", "a": "b"}
+
+
 async def test_applying_adds_replacing_takes_and_forcing_makes_one_of_two(
     api: Any, made: dict[str, Any]
 ) -> None:

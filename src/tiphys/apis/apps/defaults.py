@@ -37,8 +37,8 @@ def default_replica_set(obj: Object) -> None:
 
 
 def default_daemon_set(obj: Object) -> None:
-    """Complete a DaemonSet. Whoever writes one without a count of its templates says that it is none."""
-    fill(section(section(obj, "metadata"), "annotations"), _TEMPLATE_GENERATION, "0")
+    """Complete a DaemonSet."""
+    default_daemon_set_count(obj)
     spec = section(obj, "spec")
     default_template(section(spec, "template"))
     strategy = section(spec, "updateStrategy")
@@ -48,6 +48,18 @@ def default_daemon_set(obj: Object) -> None:
         fill_optional(rolling, "maxUnavailable", 1)
         fill_optional(rolling, "maxSurge", 0)
     fill_optional(spec, "revisionHistoryLimit", _HISTORY)
+
+
+def default_daemon_set_count(obj: Object) -> None:
+    """Whoever writes a DaemonSet without a count of its templates says that it is none."""
+    if not peek(obj, "metadata", "annotations").get(_TEMPLATE_GENERATION):
+        _count_templates(obj, 0)
+
+
+def _count_templates(obj: Object, count: int) -> None:
+    """Write the count; annotations may be shared with what is cached."""
+    meta = section(obj, "metadata")
+    meta["annotations"] = {**(meta.get("annotations") or {}), _TEMPLATE_GENERATION: str(count)}
 
 
 def default_stateful_set(obj: Object) -> None:
@@ -108,18 +120,22 @@ def prepare_daemon_set(obj: Object) -> None:
         "desiredNumberScheduled": 0,
         "numberReady": 0,
     }
-    annotations = section(section(obj, "metadata"), "annotations")
-    given = str(annotations.get(_TEMPLATE_GENERATION) or "")
-    annotations[_TEMPLATE_GENERATION] = str(max(atoi(given) or 0, 1))
+    _count_templates(obj, max(_templates(obj), 1))
 
 
 def prepare_daemon_set_update(new: Object, old: Object) -> None:
     """The template's generation grows when the template changes."""
-    before = peek(old, "metadata", "annotations").get(_TEMPLATE_GENERATION, "0")
-    count = atoi(before) or 0
-    if (new.get("spec") or {}).get("template") != (old.get("spec") or {}).get("template"):
-        count += 1
-    section(section(new, "metadata"), "annotations")[_TEMPLATE_GENERATION] = str(count)
+    changed = (new.get("spec") or {}).get("template") != (old.get("spec") or {}).get("template")
+    _count_templates(new, _templates(old) + changed)
+
+
+def prepare_daemon_set_status(new: Object, old: Object) -> None:
+    """Who writes the status changes no count of templates."""
+    _count_templates(new, _templates(old))
+
+
+def _templates(obj: Object) -> int:
+    return atoi(str(peek(obj, "metadata", "annotations").get(_TEMPLATE_GENERATION) or "")) or 0
 
 
 def default_revision(revision: Object) -> None:

@@ -70,9 +70,10 @@ STRATEGIES: tuple[Strategy, ...] = (
         _apps("DaemonSet"),
         metadata_checks=(AS_NEW, AS_CHANGED),
         default=defaults.default_daemon_set,
-        default_status=nothing,
+        default_status=defaults.default_daemon_set_count,
         prepare_create=defaults.prepare_daemon_set,
         prepare_update=defaults.prepare_daemon_set_update,
+        prepare_status_update=defaults.prepare_daemon_set_status,
         validate=daemon_validation.validate_daemon_set,
         validate_update=_ratcheted(
             daemon_validation.validate_daemon_set_update, daemon_validation.validate_daemon_set
