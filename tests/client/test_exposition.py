@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tiphys.apimachinery.families import GaugeMetricFamily, Registry, text_of
 from tiphys.client import exposition
 from tiphys.client.counting import Counts, Levels, Spreads
+
+DATA = Path(exposition.__file__).parent / "data"
 
 
 @pytest.fixture
@@ -106,3 +109,30 @@ def test_families_alone_are_not_counted() -> None:
     family = GaugeMetricFamily("five", "[STABLE] e", value=5)
     assert text_of([family]) == b"# HELP five [STABLE] e\n# TYPE five gauge\nfive 5\n"
     assert text_of([]) == b""
+
+
+def test_families_of_upstream_are_helped_by_its_words(registry: Registry) -> None:
+    Counts("apiserver_request", "[STABLE] ours", (), registry)
+    Counts("apiserver_storage_objects", "[STABLE] (Deprecated since 1.34.0) ours", (), registry)
+    Levels("workqueue_depth", "says nothing", (), registry)
+    text = exposition.render(registry).decode().splitlines()
+    found = {line.split()[2]: line.split(" ", 3)[3] for line in text if line.startswith("# HELP")}
+    assert found["apiserver_request_total"].startswith("[STABLE] Counter of apiserver requests broken out")
+    assert found["workqueue_depth"] == "[ALPHA] Current depth of workqueue"
+    assert found["disabled_metrics_total"] == "[BETA] The count of disabled metrics."
+    assert found["one"] == "[STABLE] a"
+
+
+def test_words_of_families_that_are_hidden(registry: Registry) -> None:
+    Counts("kube_apiserver_pod_logs_backend_tls_failure", "[ALPHA] i", (), registry)
+    Levels("apiserver_storage_objects", "[STABLE] (Deprecated since 1.34.0) ours", (), registry)
+    exposition.show_hidden(shown=True)
+    text = exposition.render(registry).decode()
+    assert "# HELP apiserver_storage_objects [STABLE] (Deprecated since 1.34.0) [DEPRECATED, consider" in text
+    older = "kube_apiserver_pod_logs_pods_logs_backend_tls_failure_total"
+    assert f"# HELP {older} [ALPHA] (Deprecated since 1.27.0) i" in text
+
+
+def test_the_words_are_in_order_and_said_once() -> None:
+    names = [line.split(" ", 1)[0] for line in (DATA / "helps.txt").read_text().splitlines()]
+    assert names == sorted(set(names))

@@ -3,7 +3,8 @@
 Owns: ``registered_metrics_total``, ``disabled_metrics_total``, ``hidden_metrics_total``,
 ``cardinality_enforcement_unexpected_categorizations_total``; what is disabled, which values labels have.
 A family says how stable it is at the beginning of its help; of one that says nothing it is said here that
-it is alpha, but for those of every process (``process_figures``).
+it is alpha, but for those of every process (``process_figures``). Families that upstream has are helped by
+its words (``data/helps.txt``: a name and its text in each line), whatever theirs say to who reads the code.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
 from typing import Final
 
 from tiphys.apimachinery.families import CounterMetricFamily, Metric, Registry, Sample, text_of
@@ -66,11 +69,19 @@ def render(registry: Registry) -> bytes:
     return text_of(_shown(registry))
 
 
+@cache
+def _helps() -> Mapping[str, str]:
+    """Return what upstream says of families, by their full names."""
+    text = (Path(__file__).parent / "data" / "helps.txt").read_text()
+    return dict(line.split(" ", 1) for line in text.splitlines())
+
+
 def _shown(registry: Registry) -> Iterator[Metric]:
     """The families of a registry, and what is counted of them."""
     counts: Counter[tuple[str, str]] = Counter()
     unexpected, hidden = 0.0, 0
     for family in registry.collect():
+        _help(family)
         older = _OLDER.get(family.name + family.ending)
         if older is not None and older[0] not in _disabled:
             if _showing_hidden[0]:
@@ -85,10 +96,12 @@ def _shown(registry: Registry) -> Iterator[Metric]:
             if values is not None:
                 unexpected += _constrain(family, values)
             yield family
-    yield from _counted(counts, hidden)
+    for family in _counted(counts, hidden):
+        _help(family)
+        yield family
     yield CounterMetricFamily(
         "cardinality_enforcement_unexpected_categorizations",
-        "[ALPHA] Observations whose labels had values that are not allowed.",
+        "[ALPHA] The count of unexpected categorizations during cardinality enforcement.",
         value=unexpected,
     )
 
@@ -123,6 +136,14 @@ def _renamed(family: Metric, name: str, since: str) -> Metric:
         Sample(name + one.name.removeprefix(full), one.labels, one.value) for one in family.samples
     ]
     return older
+
+
+def _help(family: Metric) -> None:
+    """Let a family say what upstream's says, and how stable it is."""
+    said = _STABILITY.match(family.documentation)
+    words = _helps().get(family.name + family.ending)
+    if words is not None:
+        family.documentation = f"{said.group() if said is not None else f'[{_ALPHA}]'} {words}"
 
 
 def _stability(family: Metric) -> tuple[str, str]:
