@@ -28,6 +28,10 @@ THERE = {
     "apiserver_storage_list_evaluated_objects_total": {"group": "", "resource": "namespaces"},
     "apiserver_storage_list_returned_objects_total": {"group": "", "resource": "namespaces"},
     "etcd_lease_object_counts_count": {},
+    "apiserver_envelope_encryption_dek_cache_fill_percent": {},
+    "apiserver_storage_data_key_generation_duration_seconds_count": {},
+    "apiserver_storage_data_key_generation_failures_total": {},
+    "apiserver_storage_envelope_transformation_cache_misses_total": {},
 }
 
 

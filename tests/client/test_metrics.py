@@ -103,3 +103,10 @@ def test_whose_families_a_component_shows(component: str) -> None:
     text = metrics.render(component).decode()
     found = {name for name, start in beginnings.items() if f"# TYPE {start}" in text}
     assert found == {component} & beginnings.keys()
+
+
+def test_plugins_of_kubeconfigs_that_there_are_not() -> None:
+    text = metrics.render("any").decode()
+    assert "rest_client_exec_plugin_ttl_seconds +Inf\n" in text
+    assert "rest_client_exec_plugin_certificate_rotation_age_count 0\n" in text
+    assert 'rest_client_exec_plugin_certificate_rotation_age_bucket{le="2.592e+06"} 0\n' in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import orjson
@@ -9,6 +10,7 @@ import pytest
 
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apimachinery.errors import Unauthorized
+from tiphys.client import metrics
 from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.rest import Client
 from tiphys.client.reviews import Caller, Lifetimes, NotReviewed, Reviews
@@ -110,3 +112,24 @@ async def test_nobody_to_ask(server: Server, reviews: Reviews) -> None:
     server.broken = False
     assert await reviews.whose("good") == BOB
     assert await reviews.may(BOB, LIST, resource=True)
+
+
+async def test_questions_are_counted_by_their_answers(
+    server: Server, reviews: Reviews, clock: FakeClock
+) -> None:
+    codes = [(kind, code) for kind in ("authn", "authz") for code in ("201", "500")]
+
+    def counted(what: str) -> list[float]:
+        names = [(f"apiserver_delegated_{kind}_request_{what}", {"code": code}) for kind, code in codes]
+        return [metrics.REGISTRY.sample_value(*name) or 0.0 for name in names]
+
+    before = [counted("total"), counted("duration_seconds_count")]
+    for broken in (False, True):
+        server.broken = broken
+        with contextlib.suppress(Unauthorized):
+            await reviews.whose("good" if broken else "other")
+        with contextlib.suppress(NotReviewed):
+            await reviews.may(BOB, {**LIST, "name": str(broken)}, resource=True)
+    now = [counted("total"), counted("duration_seconds_count")]
+    for new, old in zip(now, before, strict=True):
+        assert [one - was for one, was in zip(new, old, strict=True)] == [1, 1, 1, 1]

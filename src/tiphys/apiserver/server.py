@@ -66,6 +66,7 @@ from tiphys.apiserver.observe.metrics import Metrics
 from tiphys.apiserver.observe.metrics import Source as MetricSource
 from tiphys.apiserver.observe.stored_objects import stored_bytes, stored_objects
 from tiphys.apiserver.observe.tracing import Tracing
+from tiphys.apiserver.observe.unmoved import unmoved
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.peers.addresses import Addresses, Presence
 from tiphys.apiserver.peers.controller import Peers
@@ -182,7 +183,7 @@ class ApiServer:
         admission, stored = self.backend.admission, stored_objects(self.objects, self.table)
         found: list[MetricSource] = [self.traffic.collect, admission.collect, self.attempts.collect, stored]
         found += [self.keys.collect, *self.backend.sources]
-        found += [build_info, declarative_validation, self._features, self.aggregation.collect]
+        found += [build_info, declarative_validation, unmoved, self._features, self.aggregation.collect]
         found += [self.backend.authenticator.collect, self._modes.collect, self._graph_times.collect]
         found += [self.backend.services.collect, self._repair.counts.collect, self.custom.counts.collect]
         if hasattr(self.objects, "collect"):

@@ -20,6 +20,10 @@ from tiphys.client.process_figures import ProcessFigures
 _SIZES = (64, 256, 512, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216)
 _BUCKETS = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
+_HOUR, _DAY = 3600.0, 86400.0
+_ROTATIONS = (
+    600.0, 1800.0, _HOUR, 4 * _HOUR, _DAY, 7 * _DAY, 30 * _DAY, 90 * _DAY, 180 * _DAY, 360 * _DAY, 1440 * _DAY
+)  # fmt: skip
 _CALL_BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 
 REGISTRY = Registry()
@@ -53,6 +57,40 @@ QUEUE_SECONDS = Spreads(
 WORK_SECONDS = Spreads(
     "workqueue_work_duration_seconds", "[BETA] Time that work on a key took.", ["name"], _BUCKETS, REGISTRY
 )
+
+_REVIEWS = {"authentication": "apiserver_delegated_authn", "authorization": "apiserver_delegated_authz"}
+"""What the API server is asked about those who come to a component's own endpoint."""
+REVIEWED = {
+    group: Counts(
+        f"{name}_request", "[ALPHA] Number of HTTP requests partitioned by status code.", ["code"], REGISTRY
+    )
+    for group, name in _REVIEWS.items()
+}
+REVIEW_SECONDS = {
+    group: Spreads(
+        f"{name}_request_duration_seconds",
+        "[ALPHA] Request latency in seconds. Broken down by status code.",
+        ["code"],
+        (0.25, 0.5, 0.7, 1.0, 1.5, 3.0, 5.0, 10.0),
+        REGISTRY,
+    )
+    for group, name in _REVIEWS.items()
+}
+_EXEC_TTL = Levels(
+    "rest_client_exec_plugin_ttl_seconds",
+    "[ALPHA] Gauge of the shortest TTL (time-to-live) of the client certificate(s) managed by the auth exec "
+    "plugin. The value is in seconds until certificate expiry (negative if already expired). If auth exec "
+    "plugins are unused or manage no TLS certificates, the value will be +INF.",
+    [],
+    REGISTRY,
+)
+_EXEC_TTL.labels().set(float("inf"))  # as there are no such plugins here
+Spreads(
+    "rest_client_exec_plugin_certificate_rotation_age",
+    "[ALPHA] Histogram of the number of seconds the last auth exec plugin client certificate lived before "
+    "being rotated. If auth exec plugin client certificates are unused, histogram will contain no data.",
+    [], _ROTATIONS, REGISTRY,
+)  # fmt: skip
 
 
 class QueueCounts:

@@ -17,6 +17,7 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import StatusError, TiphysError, Unauthorized
 from tiphys.apimachinery.meta import GVR, Object
 from tiphys.client.kinds import SUBJECT_ACCESS_REVIEWS, TOKEN_REVIEWS
+from tiphys.client.metrics import REVIEW_SECONDS, REVIEWED
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
 from tiphys.wire import bearer
@@ -24,6 +25,8 @@ from tiphys.wire.client_certificates import CREDENTIAL_ID, ClientAuthorities, No
 from tiphys.wire.message import Request
 
 log = logging.getLogger(__name__)
+_CREATED, _NOBODY = "201", "<error>"
+"""Codes of questions that were answered, and of those that nobody heard."""
 _REMEMBERED: Final = 1024
 
 
@@ -148,10 +151,17 @@ class Reviews:
 
     async def _ask(self, gvr: GVR, group: str, kind: str, spec: dict[str, Any]) -> Object:
         body = {"apiVersion": f"{group}.k8s.io/v1", "kind": kind, "metadata": {}, "spec": spec}
+        began, code = self._clock.monotonic(), _NOBODY
         try:
             found: Object = (await self._client.create(gvr, body)).get("status") or {}
+            code = _CREATED
         except (StatusError, TransportError) as error:
+            if isinstance(error, StatusError):
+                code = str(error.status_code)
             raise NotReviewed(str(error)) from error
+        finally:
+            REVIEWED[group].labels(code).inc()
+            REVIEW_SECONDS[group].labels(code).observe(self._clock.monotonic() - began)
         return found
 
 
