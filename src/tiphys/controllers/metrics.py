@@ -6,13 +6,35 @@ where they act. Families about nodes and StatefulSets lose what is gone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
+from weakref import WeakSet
 
+from tiphys.apimachinery.families import Collector, Metric
 from tiphys.client.counting import Counts, Levels, Spreads
 from tiphys.client.metrics import registry_of
 
 REGISTRY: Final = registry_of("kube-controller-manager")
+
+
+class _Held:
+    """What controllers have of objects: families that are made when somebody scrapes."""
+
+    def __init__(self) -> None:
+        self._holders: WeakSet[Collector] = WeakSet()
+
+    def add(self, holder: Collector) -> None:
+        """Show what a controller has, as long as there is such a controller."""
+        self._holders.add(holder)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the families of each."""
+        for holder in self._holders:
+            yield from holder.collect()
+
+
+HELD: Final = _Held()
+REGISTRY.register(HELD)
 
 
 def _powers(first: float, factor: float, count: int) -> tuple[float, ...]:

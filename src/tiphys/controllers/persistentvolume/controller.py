@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 
 from tiphys.apimachinery.errors import AlreadyExists, NotFound
+from tiphys.apimachinery.families import Metric
 from tiphys.apimachinery.meta import GVR, Object, object_key
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES
 from tiphys.controllers import podstate
 from tiphys.controllers.context import Context
+from tiphys.controllers.metrics import HELD
 from tiphys.controllers.owned import Writes
-from tiphys.controllers.persistentvolume import hostpath
+from tiphys.controllers.persistentvolume import figures, hostpath
 from tiphys.controllers.persistentvolume.matching import class_of
 from tiphys.controllers.persistentvolume.plan import Plan, plan_claim, plan_volume
 from tiphys.controllers.storageprotection.plan import claim_names
@@ -48,6 +51,7 @@ class PersistentVolumeController:
         self._moved = asyncio.Event()
         """Set by each change of a claim or a volume."""
         self._told: dict[str, str] = {}
+        HELD.add(self)
         self._claims.add_handler(self._claim_changed)
         self._volumes.add_handler(self._volume_changed)
         self._classes.add_handler(self._class_changed)
@@ -57,6 +61,10 @@ class PersistentVolumeController:
             *(informer.wait_synced() for informer in (self._claims, self._volumes, self._classes, self._pods))
         )
         await run_controller(self.queue, self.reconcile, workers=1, name=self.name)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield how many volumes and claims there are."""
+        return figures.families(self._volumes.list(), self._claims.list())
 
     def _claim_changed(self, old: Object | None, new: Object | None) -> None:
         self._moved.set()

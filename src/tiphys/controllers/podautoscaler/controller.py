@@ -6,10 +6,12 @@ in ``plan`` and ``replicas``, numbers come from ``sources``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import BadRequest, Conflict, NotFound, StatusError
+from tiphys.apimachinery.families import Metric
 from tiphys.apimachinery.labels import Selector, parse_selector
 from tiphys.apimachinery.meta import GVR, Object, object_key, split_api_version
 from tiphys.client.controller import run_controller
@@ -17,6 +19,8 @@ from tiphys.client.kinds import HORIZONTAL_POD_AUTOSCALERS, PODS
 from tiphys.controllers import conditions
 from tiphys.controllers.context import Context
 from tiphys.controllers.discovery import discover
+from tiphys.controllers.metrics import HELD
+from tiphys.controllers.podautoscaler import figures
 from tiphys.controllers.podautoscaler.measure import FAILURES, Measured, Target, measure
 from tiphys.controllers.podautoscaler.plan import Past, decide, tolerance_of
 from tiphys.controllers.podautoscaler.replicas import NoMetrics
@@ -64,11 +68,16 @@ class HorizontalPodAutoscalerController:
         self._selectors: dict[str, tuple[str, Selector]] = {}
         index_labels(self._pods)
         self._scalers.add_handler(self._changed)
+        HELD.add(self)
 
     async def run(self) -> None:
         await self._scalers.wait_synced()
         await self._pods.wait_synced()
         await run_controller(self.queue, self.reconcile, workers=2, name=self.name)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield how many autoscalers there are, and what they want."""
+        return figures.families(self._scalers.list())
 
     def _changed(self, old: Object | None, new: Object | None) -> None:
         # Its own status changes are no reason to look again before its time.
