@@ -10,6 +10,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.kubelet.runtime import RuntimePod
 
 _STATIC = "kubernetes.io/config.source"
+_ENDED = ("Succeeded", "Failed")
 
 
 class NodeMetrics:
@@ -42,14 +43,10 @@ class NodeMetrics:
         )
         for state, count in sorted(states.items()):
             containers.add_metric([state], count)
-        static = sum(_is_static(pod) for pod in self._pods())
-        desired = GaugeMetricFamily("kubelet_desired_pods", "Pods that shall run here.", labels=["static"])
-        desired.add_metric(["true"], static)
-        desired.add_metric([""], len(self._pods()) - static)
+        yield from _of_pods(self._pods())
         yield name
         yield GaugeMetricFamily("kubelet_running_pods", "Pods with a running sandbox.", running)
         yield containers
-        yield desired
         received = CounterMetricFamily(
             "kubelet_websocket_streaming_requests",
             "[ALPHA] Total number of WebSocket streaming requests (exec/attach/portforward) received by the "
@@ -59,6 +56,38 @@ class NodeMetrics:
         for purpose, count in self._websockets.items():
             received.add_metric([purpose], count)
         yield received
+
+
+def _of_pods(pods: Sequence[Object]) -> Iterator[Metric]:
+    """Yield what is told of the pods that a node is to run."""
+    active = [pod for pod in pods if (pod.get("status") or {}).get("phase") not in _ENDED]
+    yield _by_source("desired_pods", "The number of pods the kubelet is being instructed to run.", pods)
+    yield _by_source(
+        "active_pods",
+        "The number of pods the kubelet considers active and which are being considered when admitting new "
+        "pods.", active,
+    )  # fmt: skip
+    yield GaugeMetricFamily(
+        "kubelet_mirror_pods",
+        "[ALPHA] The number of mirror pods the kubelet will try to create (one per admitted static pod)",
+        value=sum(map(_is_static, pods)),
+    )
+    yield GaugeMetricFamily(
+        "kubelet_managed_ephemeral_containers",
+        "[ALPHA] Current number of ephemeral containers in pods managed by this kubelet.",
+        value=sum(len(pod["spec"].get("ephemeralContainers") or ()) for pod in pods),
+    )
+
+
+def _by_source(name: str, text: str, pods: Sequence[Object]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(
+        f"kubelet_{name}", f"[ALPHA] {text} static is true if the pod is not from the apiserver.",
+        labels=["static"],
+    )  # fmt: skip
+    static = sum(map(_is_static, pods))
+    family.add_metric(["true"], static)
+    family.add_metric([""], len(pods) - static)
+    return family
 
 
 def _is_static(pod: Object) -> bool:
