@@ -213,7 +213,13 @@ def _full_name(family: Metric) -> str:
 
 def _place(labels: Mapping[str, str]) -> list[str]:
     """Return what a series is put in order by: its values, by the names of their labels."""
-    return [labels[name] for name in sorted(labels) if name not in _LAST]
+    return [labels[name] for name in _order(tuple(labels))]
+
+
+@cache
+def _order(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of labels in order, without those that stand behind them."""
+    return tuple(name for name in sorted(names) if name not in _LAST)
 
 
 def _text(family: Metric) -> str:
@@ -227,8 +233,10 @@ def _text(family: Metric) -> str:
 
 def _labels_text(labels: Mapping[str, str]) -> str:
     """Return labels in order of their names, but those of bounds and quantiles last."""
-    pairs = [f'{key}="{_escaped(labels[key])}"' for key in sorted(labels) if key not in _LAST]
-    pairs += [f'{key}="{labels[key]}"' for key in _LAST if key in labels]
+    names = _order(tuple(labels))
+    pairs = [f'{key}="{_escaped(labels[key])}"' for key in names]
+    if len(names) < len(labels):
+        pairs += [f'{key}="{labels[key]}"' for key in _LAST if key in labels]
     return ",".join(pairs)
 
 
