@@ -16,6 +16,7 @@ from tiphys.client.rest import Client
 from tiphys.scheduler.columns import Columns
 from tiphys.scheduler.devices.extended import UNMADE, classes_by_resource, requests_and_mappings
 from tiphys.scheduler.framework import decide
+from tiphys.scheduler.metrics import REGISTRY
 from tiphys.scheduler.plugins.dynamic import choose_devices
 from tiphys.scheduler.podinfo import PodInfo, pod_info
 from tiphys.scheduler.profile import default_profile
@@ -228,9 +229,12 @@ def bound(found: Object | None) -> bool:
 
 
 async def test_a_pod_gets_its_claim_and_it_ends_with_the_pod(cluster: Cluster) -> None:
+    made = ("scheduler_resourceclaim_creates_total", {"status": "success"})
+    before = REGISTRY.sample_value(*made) or 0.0
     await create(cluster, asking())
     found = await cluster.wait_for(PODS, "p", "default", bound)
     assert found is not None
+    assert REGISTRY.sample_value(*made) == before + 1
     said = found["status"]["extendedResourceClaimStatus"]
     request = "container-0-request-1"
     assert said["requestMappings"] == [{"containerName": "c", "resourceName": GPU, "requestName": request}]

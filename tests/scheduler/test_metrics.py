@@ -1,5 +1,7 @@
 """What a scheduler counts: tries, who waits where, why."""
 
+import contextlib
+
 import pytest
 from scheduler_builders import columns, node
 
@@ -15,6 +17,7 @@ from tiphys.scheduler.metrics import (
     Times,
     binding,
     handled,
+    making_claim,
     preempting,
     timed_hint,
 )
@@ -263,6 +266,16 @@ def test_removals_of_others_are_counted(result: str, *, good: bool) -> None:
     for part, more in (("execution_total", 1), ("duration_seconds_count", 1), ("duration_seconds_sum", 0.5)):
         key = f'{name}_{part}{{result="{result}"}}'
         assert now[key] - before.get(key, 0) == more
+
+
+@pytest.mark.parametrize(("good", "status"), [(True, "success"), (False, "failure")])
+def test_claims_that_are_made_are_counted(status: str, *, good: bool) -> None:
+    key = f'scheduler_resourceclaim_creates_total{{status="{status}"}}'
+    before = values().get(key, 0)
+    with contextlib.suppress(ValueError), making_claim():
+        if not good:
+            raise ValueError
+    assert values()[key] == before + 1
 
 
 def test_a_binding_is_timed_in_its_parts() -> None:

@@ -22,6 +22,7 @@ from tiphys.client.transport import TransportError
 from tiphys.scheduler.devices.extended import UNMADE, ExtendedClaim
 from tiphys.scheduler.devices.state import Devices, allocation_of
 from tiphys.scheduler.extenders import Extenders
+from tiphys.scheduler.metrics import making_claim
 from tiphys.scheduler.plugins.dynamic import DeviceChoice, is_reserved_for, readiness
 from tiphys.scheduler.plugins.volumes import SELECTED_NODE, VolumeChoice, is_bound
 from tiphys.scheduler.podinfo import PodInfo
@@ -186,7 +187,9 @@ class Binder:
     async def _make_claim(self, assumed: Assumed, extended: ExtendedClaim) -> str:
         """Make the claim for a pod's extended resources; return its key."""
         kept = {key: one for key, one in extended.claim["metadata"].items() if key not in ("name", "uid")}
-        return object_key(await self._client.create(RESOURCE_CLAIMS, {**extended.claim, "metadata": kept}))
+        with making_claim():
+            made = await self._client.create(RESOURCE_CLAIMS, {**extended.claim, "metadata": kept})
+        return object_key(made)
 
     async def _use_claim(self, assumed: Assumed, extended: ExtendedClaim, key: str) -> None:
         """Give the claim its devices, and tell the kubelet in the pod's status which container has which."""

@@ -104,6 +104,10 @@ _PREEMPTING_SECONDS = Spreads(
     "scheduler_preemption_goroutines_duration_seconds",
     "Duration in seconds for running goroutines for the preemption.", ["result"], _LONG_SECONDS, REGISTRY,
 )  # fmt: skip
+_CLAIMS = Counts(
+    "scheduler_resourceclaim_creates", "Number of ResourceClaims creation requests within scheduler",
+    ["status"], REGISTRY,
+)  # fmt: skip
 
 
 def handled(event: str, seconds: float) -> None:
@@ -134,6 +138,17 @@ def binding() -> Iterator[None]:
         yield
     finally:
         level.value -= 1
+
+
+@contextmanager
+def making_claim() -> Iterator[None]:
+    """Count a claim that is asked for a pod's extended resources."""
+    status = "failure"
+    try:
+        yield
+        status = "success"
+    finally:
+        _CLAIMS.labels(status).inc()
 
 
 class Outcome:
