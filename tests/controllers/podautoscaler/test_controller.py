@@ -4,6 +4,7 @@ import pytest
 
 from tiphys.apimachinery.errors import Conflict, Forbidden
 from tiphys.client.kinds import DEPLOYMENTS, HORIZONTAL_POD_AUTOSCALERS, PODS
+from tiphys.controllers import metrics
 from tiphys.controllers.podautoscaler.controller import HorizontalPodAutoscalerController
 
 METRICS = "/apis/metrics.k8s.io/v1beta1/namespaces/d/pods"
@@ -373,3 +374,37 @@ async def test_one_that_goes_while_it_is_looked_at(world):
     async with world.running(HorizontalPodAutoscalerController):
         assert world.api.all(HORIZONTAL_POD_AUTOSCALERS) == []
         await world.advance(EVERY_S)
+
+
+def counted(name, **labels):
+    return metrics.REGISTRY.sample_value(f"horizontal_pod_autoscaler_controller_{name}", labels) or 0.0
+
+
+@pytest.mark.parametrize(
+    ("has", "used_milli", "selector", "kind", "action", "error", "measured"),
+    [
+        (2, 75, "app=web", "Deployment", "scale_up", "none", ("scale_up", "none")),
+        (2, 50, "app=web", "Deployment", "none", "none", ("none", "none")),
+        (20, 50, "app=web", "Deployment", "scale_down", "none", None),
+        (2, 50, "", "Deployment", "none", "spec", None),
+        (2, None, "app=web", "Deployment", "none", "internal", ("none", "internal")),
+        (2, 50, "app=web", "Unknown", "none", "internal", None),
+    ],
+)
+async def test_how_looks_are_counted(world, has, used_milli, selector, kind, action, error, measured):
+    put_target(world, replicas=has, selector=selector)
+    put_scaler(world, kind=kind)
+    if used_milli is not None:
+        put_pods(world, used_milli=used_milli)
+    labels = {"action": action, "error": error}
+    of_metric = {**dict(zip(labels, measured or ("", ""), strict=True)), "metric_type": "Resource"}
+
+    def shown():
+        looks = [counted(f"reconciliation{end}", **labels) for end in ("s_total", "_duration_seconds_count")]
+        ends = ("total", "duration_seconds_count")
+        return looks + [counted(f"metric_computation_{end}", **of_metric) for end in ends]
+
+    before = shown()
+    async with world.running(HorizontalPodAutoscalerController):
+        times = 1 if measured else 0
+        assert [new - old for new, old in zip(shown(), before, strict=True)] == [1, 1, times, times]

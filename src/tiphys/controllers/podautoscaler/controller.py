@@ -41,6 +41,8 @@ class _Look:
         self.status: Object = dict(scaler.get("status") or {})
         self.conditions: list[Object] = list((scaler.get("status") or {}).get("conditions") or ())
         self._now = now_text
+        self.action = self.error = figures.NO_ERROR
+        """What it is counted as."""
 
     def say(self, type_: str, status: str, reason: str, text: str) -> None:
         made = {"type": type_, "status": status, "lastTransitionTime": self._now,
@@ -91,7 +93,17 @@ class HorizontalPodAutoscalerController:
         scaler = self._scalers.get(key)
         if scaler is None:
             return None
-        look = _Look(key, scaler, rfc3339(self._clock.now()))
+        look, began = _Look(key, scaler, rfc3339(self._clock.now())), self._clock.monotonic()
+        try:
+            return await self._look(look)
+        except BaseException:
+            look.error = figures.INTERNAL
+            raise
+        finally:
+            figures.looked(look.action, look.error, self._clock.monotonic() - began)
+
+    async def _look(self, look: _Look) -> float:
+        scaler = look.scaler
         namespace, target = scaler["metadata"]["namespace"], scaler["spec"]["scaleTargetRef"]
         try:
             gvr = await self._gvr(target)
@@ -100,6 +112,7 @@ class HorizontalPodAutoscalerController:
             text = f"the HPA controller was unable to get the target's current scale: {error.message}"
             look.say("AbleToScale", "False", "FailedGetScale", text)
             self._recorder.record(scaler, "Warning", "FailedGetScale", error.message)
+            look.error = figures.INTERNAL
             await self._write(look)
             return self._every_s
         text = "the HPA controller was able to get the target's current scale"
@@ -127,16 +140,25 @@ class HorizontalPodAutoscalerController:
             try:
                 wanted, why = await self._by_metrics(look, scale, replicas)
             except NoMetrics as error:
+                if look.error == figures.NO_ERROR:
+                    look.error = figures.INTERNAL
                 self._recorder.record(look.scaler, "Warning", "FailedComputeMetricsReplicas", str(error))
                 return
+        look.action = figures.action(replicas, wanted)
         if wanted == replicas or await self._set(look, gvr, scale, wanted, why):
             look.status["desiredReplicas"] = wanted
+        else:
+            look.error = figures.INTERNAL
 
     async def _by_metrics(self, look: _Look, scale: Object, replicas: int) -> tuple[int, str]:
         """Return what the metrics, and the pace, let it be; and why. Raises NoMetrics."""
         now = self._clock.now()
         past = self._past.setdefault(look.key, Past(proposals=[(now, replicas)]))
-        target = self._target(look, scale, replicas)
+        try:
+            target = self._target(look, scale, replicas)
+        except NoMetrics:
+            look.error = figures.OF_SPEC
+            raise
         found = await self._measure(look, target)
         best = max(found, key=lambda one: one.replicas)
         good = f"the HPA was able to successfully calculate a replica count from {best.name}"
@@ -199,7 +221,7 @@ class HorizontalPodAutoscalerController:
         failures: list[tuple[str, NoMetrics]] = []
         for metric in wanted:
             try:
-                found.append(await measure(self._sources, metric, target))
+                found.append(await self._timed(metric, target))
                 look.status["currentMetrics"].append(found[-1].status)
             except NoMetrics as error:
                 reason = FAILURES.get(metric["type"], "InvalidMetricSourceType")
@@ -215,6 +237,16 @@ class HorizontalPodAutoscalerController:
             bad = f"{len(failures)} invalid out of {len(wanted)}"
             raise NoMetrics(f"invalid metrics ({bad}), first error is: {first}")
         return found
+
+    async def _timed(self, metric: Object, target: Target) -> Measured:
+        """Measure one metric. Raises NoMetrics."""
+        began, what, error = self._clock.monotonic(), "none", figures.INTERNAL
+        try:
+            found = await measure(self._sources, metric, target)
+            what, error = figures.action(target.replicas, found.replicas), figures.NO_ERROR
+            return found
+        finally:
+            figures.measured(what, error, metric["type"], self._clock.monotonic() - began)
 
     async def _set(self, look: _Look, gvr: GVR, scale: Object, wanted: int, why: str) -> bool:
         """Write the scale; say whether that was possible."""
