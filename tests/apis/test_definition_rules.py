@@ -323,6 +323,55 @@ def test_unknown_fields_that_were_kept_may_be_kept() -> None:
     assert replaced(*changed(crd(preserveUnknownFields=True))) == []
 
 
+def schema(**field: Any) -> dict[str, Any]:
+    return {"openAPIV3Schema": {"type": "object", "properties": {"foo": field}}}
+
+
+PLACE = "spec.validation.openAPIV3Schema"
+UNTYPED = f"{PLACE}.properties[foo].type: Required value: must not be empty for specified object fields"
+TYPED, LOOSE = schema(type="integer"), schema(description="of no type")
+STRUCTURES: dict[str, tuple[Any, Any, bool, list[str]]] = {
+    "from a structure to none": (TYPED, LOOSE, True, [UNTYPED]),
+    "from no schema to no structure": (None, LOOSE, True, [UNTYPED]),
+    "from none to none": (schema(), LOOSE, True, []),
+    "from one that cannot be read": (schema(id="x"), LOOSE, True, []),
+    "from none to none, without unknown fields": (schema(), LOOSE, False, [UNTYPED]),
+    "from none to none, with a default": (
+        schema(), schema(default=1), True,
+        ["spec.preserveUnknownFields: Invalid value: true: must be false in order to use defaults in the schema", UNTYPED],
+    ),
+    "from none to none, with a rule": (schema(), schema(**{"x-kubernetes-validations": [{"rule": "true"}]}), True, [UNTYPED]),
+    "from none to another fault": (
+        schema(), schema(uniqueItems=True), True,
+        [f"{PLACE}.properties[foo].uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic"],
+    ),
+    "from no schema to none": (None, None, True, []),
+    "from no schema to none, without unknown fields": (
+        None, None, False,
+        ["spec.versions[0].schema.openAPIV3Schema: Required value: because otherwise all fields are pruned"],
+    ),
+    "from a schema to none": (
+        TYPED, None, True, ["spec.versions[0].schema.openAPIV3Schema: Required value"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_what_was_no_structure_may_stay_so(name: str) -> None:
+    before, after, keeps, expected = STRUCTURES[name]
+    old = crd(version(schema=before), preserveUnknownFields=True)
+    new, _ = changed(old, versions=[version(schema=after)], preserveUnknownFields=keeps)
+    assert replaced(new, old) == expected
+
+
+def test_so_may_versions_beside_one_that_was_none() -> None:
+    old = crd(
+        version(schema=LOOSE), version(name="v2", storage=False, schema=TYPED), preserveUnknownFields=True
+    )
+    later = [version(schema=schema()), version(name="v2", storage=False, schema=LOOSE)]
+    assert replaced(*changed(old, versions=later)) == []
+
+
 def encoded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 

@@ -24,6 +24,11 @@ _META_FIELDS = ("metadata", "kind", "apiVersion")
 _UNSUPPORTED = ("id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref")
 _SET_EVEN_IF_EMPTY = ("additionalItems", "dependencies", "$ref")
 _UNREADABLE = frozenset({"id", "$schema", "$ref", "patternProperties", "dependencies", "definitions"})
+_EXTENSIONS = (
+    "x-kubernetes-embedded-resource", "x-kubernetes-int-or-string", "x-kubernetes-list-map-keys",
+    "x-kubernetes-validations",
+)  # fmt: skip
+_EXTENSIONS_IF_SAID = ("x-kubernetes-preserve-unknown-fields", "x-kubernetes-list-type")
 _ROOT_WITH_STATUS = (
     "Description", "Type", "Format", "Title", "Maximum", "ExclusiveMaximum", "Minimum", "ExclusiveMinimum",
     "MaxLength", "MinLength", "Pattern", "MaxItems", "MinItems", "UniqueItems", "MultipleOf", "Required",
@@ -75,6 +80,15 @@ def root_faults(schema: Object, path: str, *, status: bool) -> list[FieldError]:
 
 def has_defaults(schema: Object) -> bool:
     return any(node.get("default") is not None for node in every_node(schema))
+
+
+def has_extensions(schema: Object) -> bool:
+    """Tell whether a schema says what only a structural one may."""
+    return any(
+        any(node.get(key) for key in _EXTENSIONS)
+        or any(node.get(key) is not None for key in _EXTENSIONS_IF_SAID)
+        for node in every_node(schema)
+    )
 
 
 def is_readable(schema: Object) -> bool:

@@ -29,6 +29,7 @@ from tiphys.apis.apiextensions.schema_rules import (
     Demands,
     demands_after,
     has_defaults,
+    has_extensions,
     is_readable,
     root_faults,
     schema_faults,
@@ -64,16 +65,38 @@ class _Before:
     schemas: dict[str, Object]
     demands: Demands
     pruned: bool
+    structural: bool
+    """Whether schemas have to be structural: where unknown fields are kept, what never was may stay so."""
+    complete: bool
+    """Whether all versions must have schemas."""
 
     @classmethod
-    def of(cls, old: Object | None) -> _Before:
+    def of(cls, crd: Object, old: Object | None) -> _Before:
         schemas = _schemas(old) if old is not None else {}
         pruned = not any(has_unknown_fields(schema) for schema in schemas.values())
-        return cls(schemas, demands_after(schemas.values()), pruned)
+        complete = all(schema is not None for schema in _given_schemas(old or {}))
+        return cls(schemas, demands_after(schemas.values()), pruned, _is_structural(crd, old), complete)
+
+
+def _given_schemas(crd: Object) -> list[Object | None]:
+    """Return the schemas of all versions, None where there is none."""
+    given = [peek(one, "schema").get("openAPIV3Schema") for one in each(peek(crd, "spec"), "versions")]
+    return [schema if isinstance(schema, dict) else None for schema in given]
+
+
+def _is_structural(crd: Object, old: Object | None) -> bool:
+    if old is None or not _keeps(peek(crd, "spec")):
+        return True
+    if any(has_defaults(schema) or has_extensions(schema) for schema in _schemas(crd).values()):
+        return True
+    before = [schema for schema in _given_schemas(old) if schema is not None]
+    return all(is_readable(schema) and not structural_faults(schema, "") for schema in before)
 
 
 def _schema_faults(schema: Object, path: str, name: str, before: _Before) -> list[FieldError]:
     """Defaults are looked at once the schema is structural, and rules once the defaults are sound."""
+    if not before.structural:
+        return schema_faults(schema, path, before.demands)
     faults: list[FieldError] = []
     readable, sound = is_readable(schema), False
     if readable:
@@ -92,14 +115,17 @@ def _schema_faults(schema: Object, path: str, name: str, before: _Before) -> lis
 def _spec_faults(crd: Object, old: Object | None) -> list[FieldError]:
     spec = peek(crd, "spec")
     versions = list(each(spec, "versions"))
-    before = _Before.of(old)
+    before = _Before.of(crd, old)
     has_status = [peek(version, "subresources").get("status") is not None for version in versions]
     shared = {key for key in _SHARED if all(one.get(key) == versions[0].get(key) for one in versions)}
     faults = group_faults(spec.get("group") or "", "spec.group")
     faults += one_of(spec.get("scope"), "spec.scope", ("Cluster", "Namespaced"))
-    for index, version in enumerate(versions):
-        if not isinstance(peek(version, "schema").get("openAPIV3Schema"), dict):
-            faults.append(required(f"spec.versions[{index}].schema.openAPIV3Schema"))
+    for index, (version, schema) in enumerate(zip(versions, _given_schemas(crd), strict=True)):
+        place = f"spec.versions[{index}].schema.openAPIV3Schema"
+        if schema is None and before.complete:
+            faults.append(required(place))
+        elif schema is None and version.get("served") and not _keeps(spec):
+            faults.append(required(place, "because otherwise all fields are pruned"))
     if _keeps(spec) and any(map(has_defaults, _schemas(crd).values())):
         faults.append(invalid("spec.preserveUnknownFields", True, _NO_DEFAULTS))
     for index, version in enumerate(versions):
