@@ -69,7 +69,7 @@ async def define(api: Any, *versions: dict[str, Any], schema: Any = None) -> Any
     response = await api.send("GET", f"{CRDS}?watch=true&fieldSelector=metadata.name=foos.example.com")
     async with asyncio.timeout(20):
         async for chunk in response.stream:
-            if b'"Established","status":"True"' in chunk or b'"type":"Established"' in chunk:
+            if b'"type":"Established","status":"True"' in chunk:
                 break
     await response.stream.aclose()
     await api.settle()

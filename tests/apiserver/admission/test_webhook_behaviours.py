@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+import orjson
 import pytest
 import pytest_asyncio
 from tests.apiserver.admission.hooked import (
@@ -147,6 +148,21 @@ async def test_two_webhooks_change_one_map(api: Any, webhook: Any, webhooks: Any
     made = await api.create(MAPS, config_map(start="yes"))
     assert made["data"] == {"start": "yes", "stage-1": "yes", "stage-2": "yes"}
     assert (await api.create(MAPS, config_map("n", other="x")))["data"] == {"other": "x"}
+
+
+async def test_numbers_of_custom_objects_are_shown_as_go_writes_them(
+    api: Any, webhook: Any, webhooks: Any
+) -> None:
+    """So is what a patch leaves of them."""
+    webhook.answers["/"] = webhooks.patch({"op": "add", "path": "/data/b", "value": 1})
+    await define(api)
+    await configure(api, "mutating", hook(webhook.url(), rule("foos", "example.com")))
+    body = orjson.dumps(foo(a="?")).replace(b'"?"', b"3.0")
+    made = await api("POST", FOOS, body)
+    assert made.json["data"] == {"a": 3, "b": 1}
+    assert [type(asked["object"]["data"]["a"]) for asked in webhook.asked] == [int]
+    dry = await api("POST", f"{FOOS}?dryRun=All", body.replace(b'"f"', b'"g"'))
+    assert b'"data":{"a":3,"b":1}' in dry.raw
 
 
 async def test_custom_objects_are_changed_and_pruned(api: Any, webhook: Any, webhooks: Any) -> None:

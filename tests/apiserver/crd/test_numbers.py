@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from tests.apiserver.crd.conftest import Crds
+
+from tiphys.apiserver.audit.assembly import AuditOptions
+from tiphys.apiserver.audit.sinks import LogOptions
 
 LEAST = "spec.replicas in body should be greater than or equal to 0"
 
@@ -87,6 +92,18 @@ async def test_what_a_scale_shows_is_no_fraction(api: Any, crds: Any) -> None:
         'Foo.example.com "a" is invalid: .spec.replicas: Invalid value: 0: .spec.replicas accessor error: '
         "2 is of the type float64, expected int64"
     )
+
+
+async def test_the_audit_log_has_it_whole(serving: Any, tmp_path: Path) -> None:
+    policy, log = tmp_path / "policy.json", tmp_path / "audit.log"
+    rules = [{"level": "Request", "verbs": ["create"]}]
+    policy.write_bytes(orjson.dumps({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": rules}))
+    async with serving(audit=AuditOptions(policy, LogOptions(str(log)))) as api:
+        crds = Crds(api)
+        await crds.make()
+        assert (await api("POST", crds.foos, sent(crds, "3.0", free={"a": 1.5}))).status == 201
+    event = log.read_bytes().splitlines()[-1]
+    assert b'"replicas":3,"free":{"a":1.5}' in event
 
 
 async def test_it_is_whole_once_it_is_stored(api: Any, crds: Any) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import GVK, Object, copy_object
+from tiphys.apimachinery.schema.structural import settle_numbers
 from tiphys.apiserver.audit.event import without_managed_fields
 from tiphys.apiserver.audit.policy import Verdict
 from tiphys.apiserver.endpoints.call import Call
@@ -44,6 +45,8 @@ class Record:
         self.event["objectRef"] = {**told, **self.event["objectRef"]}
         if self.verdict.with_request:
             found = _defaulted(call, obj) if gvk == call.resource.gvk else copy_object(obj)
+            if call.resource.custom:
+                settle_numbers(found)  # as Go writes them
             self.body = without_managed_fields(found) if self.verdict.omit_managed_fields else found
 
     def note_options(self, options: Object) -> None:
