@@ -97,7 +97,7 @@ class Api:
 
     async def settle(self) -> None:
         """Let the indexes that follow the store catch up."""
-        for _ in range(5):
+        for _ in range(10):
             await asyncio.sleep(0)
 
     async def get(self, path: str, **rest: Any) -> Any:
