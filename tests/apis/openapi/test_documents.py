@@ -9,6 +9,7 @@ from tests.apis.openapi.references import references
 from tiphys.apimachinery.meta import GVK, GVR
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.openapi.documents import OpenApi
+from tiphys.apis.openapi.merge import RemoteSpec
 from tiphys.apis.table import TABLE
 
 WIDGET = Resource(
@@ -199,6 +200,29 @@ def test_custom_kinds_come_and_go() -> None:
     table.remove(GVR("stable.example.com", "v1", "widgets"))
     assert api.v3_group("apis/stable.example.com/v1") is None
     assert b"com.example.stable" not in api.v2_json()
+
+
+def test_shared_definitions_are_of_the_groups_of_others_too() -> None:
+    """While those are there."""
+    name, key = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions", "x-kubernetes-group-version-kind"
+    own = OpenApi()
+    shared = {**orjson.loads(own.v2_json())["definitions"], name: {}}
+    here = orjson.loads(own.v2_json())["definitions"][name]
+    kind = {"group": "metrics.x.io", "version": "v1", "kind": "DeleteOptions"}
+    theirs = {**here, "description": "in other words", key: [kind]}
+    path = "/apis/metrics.x.io/v1"
+    paths = {f"{path}/nodes": {"delete": {"schema": {"$ref": f"#/definitions/{name}"}}}}
+    remote = RemoteSpec(path, {"paths": paths, "definitions": {**shared, name: theirs}})
+    remotes: list[RemoteSpec] = [remote]
+    api = OpenApi(remotes=lambda: remotes)
+    definitions = orjson.loads(api.v2_json())["definitions"]
+    assert definitions == {**shared, name: {**here, key: definitions[name][key]}}
+    added = [one for one in definitions[name][key] if one not in here[key]]
+    assert (added, len(definitions[name][key])) == ([kind], len(here[key]) + 1)
+    assert b"metrics.x.io" in api.v2_protobuf()
+    remotes = []
+    assert orjson.loads(api.v2_json())["definitions"][name] == here
+    assert b"metrics.x.io" not in api.v2_protobuf()
 
 
 def read(payload: bytes) -> dict[int, list[Any]]:

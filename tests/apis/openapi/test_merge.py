@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiphys.apis.openapi.merge import RemoteSpec, additions
+from tiphys.apis.openapi.merge import KINDS, RemoteSpec, additions
 
 LOCAL: dict[str, Any] = {
     "swagger": "2.0",
@@ -83,6 +83,33 @@ def test_of_which_kinds_a_definition_is_makes_no_difference() -> None:
     options = {"type": "object", kinds: [{"group": "b"}]}
     merged = merge(local, [remote({f"{GV}/as": ref("Options")}, {"Options": options})])
     assert merged["definitions"] == local["definitions"]
+
+
+def kind(group: str, name: str = "Options") -> dict[str, str]:
+    return {"group": group, "kind": name, "version": "v1"}
+
+
+def test_of_which_kinds_a_shared_definition_is_is_told_together() -> None:
+    """Of each once, by group, version and kind."""
+    ours: dict[str, Any] = {"Options": {"type": "object", KINDS: [kind("b")]}, "Plain": {"type": "object"}}
+    theirs: dict[str, Any] = {
+        "Options": {"type": "object", KINDS: [kind("b"), kind("x.io"), kind("a")]},
+        "Plain": {"type": "object", KINDS: [kind("x.io", "Plain")]},
+        "Own": {"type": "object", KINDS: [kind("x.io", "Own")]},
+    }
+    paths = {f"{GV}/{name}": ref(name) for name in theirs}
+    other = "/apis/y.io/v1"
+    second = {**theirs, "Options": {"type": "object", KINDS: [kind("y.io")]}}
+    second["Own"] = {"type": "object", KINDS: [kind("a", "Own")]}
+    others = RemoteSpec(
+        other, {"paths": {f"{other}/{name}": ref(name) for name in theirs}, "definitions": second}
+    )
+    joined = additions(lambda _path: False, ours, [remote(paths, theirs), others])
+    assert joined.kinds == {
+        "Options": [kind("a"), kind("b"), kind("x.io"), kind("y.io")],
+        "Plain": [kind("x.io", "Plain")],
+    }
+    assert joined.definitions == {"Own": {"type": "object", KINDS: [kind("a", "Own"), kind("x.io", "Own")]}}
 
 
 def test_new_names_are_nobody_elses() -> None:

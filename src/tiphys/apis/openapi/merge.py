@@ -16,7 +16,7 @@ from tiphys.apimachinery.dataclass import dataclass
 Document = dict[str, Any]
 _PREFIX = "#/definitions/"
 _PARAMETERS = "#/parameters/"
-_KINDS = "x-kubernetes-group-version-kind"
+KINDS = "x-kubernetes-group-version-kind"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,8 @@ class Joined:
 
     paths: Document = field(default_factory=dict)
     definitions: Document = field(default_factory=dict)
+    kinds: dict[str, list[Any]] = field(default_factory=dict)
+    """What local definitions are of, where that is more than they say themselves: options of other groups."""
 
 
 def additions(
@@ -69,9 +71,35 @@ def _add(
     found = {name: theirs[name] for name in needed if name in theirs}
     names = _renamed(found, joined.definitions, ours)
     for name, new in names.items():
-        if new not in ours:
+        if new not in joined.definitions and new not in ours:
             joined.definitions[new] = _pointed(theirs[name], names)
+        else:
+            _share(joined, new, ours, theirs[name])
     joined.paths.update({path: _pointed(item, names) for path, item in wanted.items()})
+
+
+def _share(joined: Joined, name: str, ours: Mapping[str, Document], theirs: Any) -> None:
+    """Let a definition that is here be of what it is of elsewhere, too."""
+    here = joined.definitions.get(name)
+    known = _mapping(ours[name] if here is None else here).get(KINDS)
+    more = _merged_kinds(joined.kinds.get(name) or known, _mapping(theirs).get(KINDS))
+    if more is not None and here is None:
+        joined.kinds[name] = more
+    elif more is not None:
+        joined.definitions[name] = {**_mapping(here), KINDS: more}
+
+
+def _merged_kinds(ours: Any, theirs: Any) -> list[Any] | None:
+    """Return what two definitions are of together, in order; None where that is what the first says."""
+    known, others = ([one for one in given or () if isinstance(one, dict)] for given in (ours, theirs))
+    more = [one for one in others if one not in known]
+    if not more:
+        return None
+    return sorted([*known, *more], key=_kind_key) if known else more
+
+
+def _kind_key(kind: Document) -> str:
+    return f"{kind.get('group', '')}/{kind.get('version', '')}.{kind.get('kind', '')}"
 
 
 def with_parameters(node: Any, shared: Mapping[str, Any]) -> Any:
@@ -153,9 +181,9 @@ def _wordless(node: Any) -> Any:
 
 
 def _plain(definition: Any) -> Any:
-    if not isinstance(definition, dict) or _KINDS not in definition:
+    if not isinstance(definition, dict) or KINDS not in definition:
         return definition
-    return {key: value for key, value in definition.items() if key != _KINDS}
+    return {key: value for key, value in definition.items() if key != KINDS}
 
 
 def _pointed(node: Any, names: Mapping[str, str]) -> Any:

@@ -26,7 +26,7 @@ from tiphys.apis.openapi.definitions import (
     custom_definitions,
     render_v2,
 )
-from tiphys.apis.openapi.merge import Joined
+from tiphys.apis.openapi.merge import KINDS, Joined
 from tiphys.apis.openapi.operations import definition_name, list_kind
 from tiphys.apis.openapi.pages import Page, group_pages
 from tiphys.apis.openapi.wire import Buffer
@@ -133,6 +133,8 @@ class Pieces:
         self._version = version
         self._pages = pages
         self._pieces: dict[GroupVersion, _Piece] = {}
+        self._kinds: dict[str, list[Any]] = {}
+        """What others make built-in definitions be of, besides what they say."""
 
     def steps(self, form: str) -> Iterator[None]:
         """Make what is missing, a piece a step: others may have their turn in between."""
@@ -144,6 +146,9 @@ class Pieces:
     def document(self, form: str, joined: Joined) -> bytes:
         """Return the whole document with what others add."""
         wanted = self._wanted()
+        if joined.kinds != self._kinds:
+            self._kinds = joined.kinds
+            self._pieces.pop(_WHOLE, None)
         for _ in self.steps(form):
             pass
         self._pieces = {gv: self._pieces[gv] for gv in wanted}
@@ -187,6 +192,9 @@ class Pieces:
         how = FORMS[form]
         if gv == _WHOLE:
             paths, own = v2.server_paths(self._pages, built_in()), v2.rendered(built_in())
+            for name, kinds in self._kinds.items():
+                if name in own:
+                    own[name] = {**own[name], KINDS: kinds}
         else:
             added = definitions_for(self._table.resources(*gv), self._custom, v3=False)
             paths = v2.version_paths(self._table, gv, with_built_in(added))
