@@ -70,6 +70,21 @@ async def test_field_validation(api: Any, crds: Any) -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ["merge", "json"])
+async def test_refused_patches_show_the_object_with_its_keys_sorted(api: Any, crds: Any, kind: str) -> None:
+    await crds.make()
+    made = await api.create(crds.foos, crds.foo(size="1"))
+    made["spec"]["first"] = 1
+    operation = {"op": "add", "path": "/spec/first", "value": 1}
+    patch: object = {"spec": {"first": 1}} if kind == "merge" else [operation]
+    refused = await api.patch(f"{crds.foos}/a?fieldValidation=Strict", patch, kind)
+    assert refused.status == 422
+    shown = orjson.dumps(made, option=orjson.OPT_SORT_KEYS).decode()
+    (cause,) = refused.json["details"]["causes"]
+    assert cause["message"].startswith("Invalid value: " + orjson.dumps(shown).decode())
+    assert cause["message"].endswith(': strict decoding error: unknown field "spec.first"')
+
+
 async def test_validation_and_ratcheting(api: Any, crds: Any) -> None:
     await crds.make()
     refused = await api("POST", crds.foos, crds.foo(image="", replicas=-1))

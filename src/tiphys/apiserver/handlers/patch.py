@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import orjson
+
 from tiphys.apimachinery import field_errors, go_text, managedfields, tracing
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import (
@@ -253,7 +255,9 @@ def _shown(call: Call, kind: str, patch: object, live: Object) -> str:
     """Return what faults show: a strategic merge patch itself, of others what they make of the object."""
     if kind == STRATEGIC_PATCH:
         return go_text.plain(patch)
-    return machinery.dumps(_patched(call, kind, patch, live)).decode()
+    made = _patched(call, kind, patch, live)
+    # Custom objects are Go's maps, which are written in the order of their keys.
+    return orjson.dumps(made, option=orjson.OPT_SORT_KEYS if call.resource.custom else 0).decode()
 
 
 def decode_applied(call: Call, gvk: GVK, options: WriteOptions) -> ownership.Applied:
