@@ -48,6 +48,10 @@ class Resource:
     """Every answer warns with this; empty where the kind is to stay."""
     custom: bool = field(default=False)
     """True for rows that a CustomResourceDefinition made."""
+    told_verbs: tuple[str, ...] = ()
+    """What discovery names, where that is less than ``verbs``; empty where it is the same."""
+    stored_as: GVK | None = None
+    """Of custom rows: the served version that objects are stored in, which ``storage`` does not tell."""
     gvr: GVR = field(init=False, compare=False, repr=False)
     gvk: GVK = field(init=False, compare=False, repr=False)
     api_version: str = field(init=False, compare=False, repr=False)

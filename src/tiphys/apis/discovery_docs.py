@@ -77,14 +77,15 @@ def _legacy_entries(row: Resource, *, hashes: bool) -> Iterable[Document]:
         "singularName": row.singular,
         "namespaced": row.namespaced,
         "kind": row.kind,
-        "verbs": list(row.verbs),
+        "verbs": list(row.told_verbs or row.verbs),
     }
     if row.short_names:
         entry["shortNames"] = list(row.short_names)
     if row.categories:
         entry["categories"] = list(row.categories)
-    if row.storage_prefix and hashes:
-        entry["storageVersionHash"] = storage_version_hash(row.storage)
+    stored = row.stored_as if row.custom else row.storage
+    if row.storage_prefix and stored and hashes:
+        entry["storageVersionHash"] = storage_version_hash(stored)
     yield entry
     for sub in row.subresources:
         entry = {"name": f"{row.plural}/{sub.name}", "singularName": "", "namespaced": row.namespaced}
@@ -129,7 +130,7 @@ def _discovery_resource(row: Resource) -> Document:
         },
         "scope": "Namespaced" if row.namespaced else "Cluster",
         "singularResource": row.singular,
-        "verbs": list(row.verbs),
+        "verbs": list(row.told_verbs or row.verbs),
     }
     if row.short_names:
         entry["shortNames"] = list(row.short_names)

@@ -29,6 +29,19 @@ async def test_not_served_before_and_after(api: Any, crds: Any) -> None:
     assert (await api("GET", crds.foos)).status == 404
 
 
+async def verbs_of(api: Any) -> list[Any]:
+    """Return the verbs that discovery tells of the kinds of the group's v1."""
+    document = await api.get("/apis/example.com/v1")
+    return [one["verbs"] for one in document["resources"] if "/" not in one["name"]]
+
+
+async def test_discovery_tells_verbs_in_the_order_of_custom_kinds(api: Any, crds: Any) -> None:
+    await crds.make()
+    assert await verbs_of(api) == [
+        ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"]
+    ]
+
+
 async def test_deleting_removes_objects_through_their_finalizers(api: Any, crds: Any) -> None:
     await crds.make()
     held = crds.foo("held")
@@ -50,6 +63,8 @@ async def test_deleting_removes_objects_through_their_finalizers(api: Any, crds:
         assert refused.message == f'foos.example.com "late" is forbidden: {why}'
     changed = await api.patch(f"{crds.foos}/held?fieldManager=m", crds.foo("held", replicas=2), "apply")
     assert changed.status == 200
+    (told_now,) = await verbs_of(api)
+    assert told_now == ["delete", "deletecollection", "get", "list", "watch"]
     await api.patch(f"{crds.foos}/held", {"metadata": {"finalizers": None}})
     await crds.gone("foos.example.com")
 

@@ -11,6 +11,8 @@ import orjson
 import pytest
 
 from tiphys.apimachinery.clock import RealClock
+from tiphys.apimachinery.meta import GVK
+from tiphys.apis import discovery_docs
 from tiphys.apiserver.crd import rows, store
 from tiphys.wire import pki
 from tiphys.wire.message import Request, Response
@@ -342,3 +344,16 @@ async def test_bounds_are_written_as_go_writes_them(api: Any, crds: Any) -> None
     answer = await api("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", made)
     for word in (b'"minimum":0.000001', b'"maximum":100000000000000000000'):
         assert word in answer.raw
+
+
+async def test_discovery_tells_the_version_that_objects_are_stored_in(api: Any, crds: Any) -> None:
+    await crds.make(crds.version("v1", storage=False), crds.version("v2"))
+    stored = discovery_docs.storage_version_hash(GVK("example.com", "v2", "Foo"))
+    for version in ("v1", "v2"):
+        (kind,) = (await api.get(f"/apis/example.com/{version}"))["resources"]
+        assert kind["storageVersionHash"] == stored
+    hidden = [crds.version("v1", storage=False), crds.version("v2", served=False)]
+    await crds.change({"spec": {"versions": hidden}})
+    await api.settle()
+    (kind,) = (await api.get("/apis/example.com/v1"))["resources"]
+    assert "storageVersionHash" not in kind

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.resource import Resource, Subresource
-from tiphys.apis.table import ALL_VERBS, version_rank
+from tiphys.apis.table import version_rank
 from tiphys.apiserver.crd.kind import CustomKind
 from tiphys.apiserver.crd.text import Given, Text
 
+_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
+"""In the order that discovery tells them of custom kinds."""
+_LEAVING = ("delete", "deletecollection", "get", "list", "watch")
+"""What discovery tells while a definition goes; objects are still changed, so that finalizers come off."""
 _PART_VERBS = ("get", "patch", "update")
 _SCALE = GVK("autoscaling", "v1", "Scale")
 
@@ -69,7 +73,9 @@ def _row(crd: Object, version: Object, text: Text) -> Resource:
         plural=spec["names"]["plural"],
         singular=names.get("singular") or names["kind"].lower(),
         namespaced=spec["scope"] == "Namespaced",
-        verbs=ALL_VERBS,
+        verbs=_VERBS,
+        told_verbs=_LEAVING if kind.terminating else (),
+        stored_as=_stored_as(crd),
         # Handlers work in the request's version; the store converts (see ``crd.store``).
         storage=gvk,
         storage_prefix=f"/registry/{spec['group']}/{spec['names']['plural']}/",
@@ -83,3 +89,12 @@ def _row(crd: Object, version: Object, text: Text) -> Resource:
         custom=True,
         definition=kind,
     )
+
+
+def _stored_as(crd: Object) -> GVK | None:
+    """Return the version that objects are stored in; None where it is not served, which discovery hides."""
+    spec = crd["spec"]
+    for version in spec["versions"]:
+        if version.get("served") and version.get("storage"):
+            return GVK(spec["group"], version["name"], spec["names"]["kind"])
+    return None
