@@ -14,10 +14,10 @@ from typing import Any, Final
 import orjson
 
 from tiphys.apimachinery import go_json
-from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError, InternalError, TiphysError
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.schema import json_fault
+from tiphys.apimachinery.schema.mismatch import json_kind
 from tiphys.apis.meta_validation import validate_annotations, validate_labels
 from tiphys.apiserver.crd.counts import Counts
 from tiphys.apiserver.crd.kind import CustomKind
@@ -29,6 +29,8 @@ _GROUP: Final = "apiextensions.k8s.io"
 _REVIEW_VERSIONS: Final = ("v1", "v1beta1")
 _MUTABLE: Final = ("labels", "annotations")
 _KEPT: Final = (("name", "name"), ("namespace", "namespace"), ("uid", "UID"))
+_NO_JSON: Final = "unexpected end of JSON input"
+_INTO_MAP: Final = "into Go value of type map[string]interface {}"
 
 
 class ConversionFailed(TiphysError):
@@ -38,6 +40,10 @@ class ConversionFailed(TiphysError):
         super().__init__(message)
         self.type = type_
         """How it is counted."""
+
+
+class _Unreadable(ConversionFailed):
+    """What was answered in an object's place is none; that is all that is said of it."""
 
 
 class Conversion:
@@ -63,9 +69,9 @@ class Conversion:
             succeeded = True
             return converted
         except ConversionFailed as error:
-            name = to.kind if len(objects) == 1 else kind.list_kind
-            shown = f"{objects[0].get('apiVersion')}, Kind={name}"
-            raise InternalError(f"conversion webhook for {shown} {error}") from error
+            # Of many, too, each is told of by itself: upstream asks about one at a time.
+            shown = f"conversion webhook for {objects[0].get('apiVersion')}, Kind={to.kind} "
+            raise InternalError(f"{'' if isinstance(error, _Unreadable) else shown}{error}") from error
         finally:
             versions = (str(objects[0].get("apiVersion")).rpartition("/")[2], to.version)
             seconds = self._counts.monotonic() - began
@@ -106,12 +112,7 @@ class Conversion:
             raise ConversionFailed(
                 f"returned {len(made)} objects, expected {len(objects)}", "partial_response"
             )
-        if len(objects) == 1:
-            return [_checked(objects[0], made[0], to, _Said("object at index 0", "object", "metadata"))]
-        return [
-            _checked(old, new, to, _Said.at(at))
-            for at, (old, new) in enumerate(zip(objects, made, strict=True))
-        ]
+        return [_checked(old, new, to) for old, new in zip(objects, made, strict=True)]
 
 
 def _answered(body: bytes, version: str, uid: str) -> list[Any]:
@@ -146,41 +147,29 @@ def _malformed(text: str) -> ConversionFailed:
     return ConversionFailed(f"failed: {text}", "malformed_response")
 
 
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """How faults call a converted object: by what it is, by whose it is, and its metadata."""
-
-    kind: str
-    identity: str
-    metadata: str
-
-    @classmethod
-    def at(cls, index: int) -> _Said:
-        """Call one of several objects."""
-        whole = f"converted object at index {index}"
-        return cls(whole, whole, f"metadata in object at index {index}")
-
-
-def _checked(old: Object, new: Any, to: GVK, said: _Said) -> Object:
+def _checked(old: Object, new: Any, to: GVK) -> Object:
     """Return a converted object with the metadata that a webhook may not change."""
-    new = new if isinstance(new, dict) else {}
+    if not isinstance(new, dict):
+        raise _Unreadable(_NO_JSON if new is None else f"json: cannot unmarshal {json_kind(new)} {_INTO_MAP}")
+    if not new.get("kind"):
+        raise _Unreadable(f"Object 'Kind' is missing in '{orjson.dumps(new).decode()}'")
     if new.get("apiVersion") != to.api_version:
         text = f"invalid groupVersion (expected {to.api_version}, received {new.get('apiVersion') or ''})"
-        raise ConversionFailed(f"returned invalid {said.kind}: {text}")
-    if new.get("kind") != to.kind:
-        text = f"invalid kind (expected {to.kind}, received {new.get('kind') or ''})"
-        raise ConversionFailed(f"returned invalid {said.kind}: {text}")
+        raise ConversionFailed(f"returned invalid object at index 0: {text}")
+    if new["kind"] != to.kind:
+        text = f"invalid kind (expected {to.kind}, received {new['kind']})"
+        raise ConversionFailed(f"returned invalid object at index 0: {text}")
     before, given = old["metadata"], new.get("metadata")
     meta = given if isinstance(given, dict) else {}
     for key, shown in _KEPT:
         one, other = before.get(key) or "", meta.get(key) or ""
         if one != other:
             text = f"must have the same {shown}: {one} != {other}"
-            raise ConversionFailed(f"returned invalid {said.identity}: {text}")
+            raise ConversionFailed(f"returned invalid object: {text}")
     try:
         return {**new, "metadata": _restored(before, given)}
     except ConversionFailed as error:
-        raise ConversionFailed(f"returned invalid {said.metadata}: {error}") from error
+        raise ConversionFailed(f"returned invalid metadata: {error}") from error
 
 
 def _restored(before: Object, given: Any) -> Object:
