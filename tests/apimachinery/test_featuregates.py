@@ -147,6 +147,13 @@ def test_history_ends_with_what_is_now() -> None:
         assert [since for since, *_ in history] == sorted({since for since, *_ in history})
 
 
+@pytest.mark.parametrize(("minor", "locked"), [(33, False), (34, True)])
+def test_a_gate_is_locked_since_it_is_in_its_last_stage(minor: int, locked: bool) -> None:
+    version = (1, minor)
+    gates = resolve({}, Effective(version, version))
+    assert gates.known["AnonymousAuthConfigurableEndpoints"].locked is locked
+
+
 def test_a_feature_that_did_not_exist_yet_cannot_be_set() -> None:
     old = Effective((1, 33), (1, 33))
     with pytest.raises(FeatureGateError) as caught:

@@ -96,6 +96,7 @@ STAGES: Final[tuple[tuple[str, bool, bool, str], ...]] = (
 )  # fmt: skip
 
 EARLIER: Final[Mapping[str, tuple[tuple[int, str, bool], ...]]] = {
+    "AnonymousAuthConfigurableEndpoints": ((32, "BETA", True), (34, "", True)),
     "AuthorizePodWebsocketUpgradeCreatePermission": ((35, "BETA", True),),
     "CRDObservedGenerationTracking": ((35, "BETA", False), (36, "BETA", True)),
     "ComponentFlagz": ((32, "ALPHA", False), (36, "BETA", True)),

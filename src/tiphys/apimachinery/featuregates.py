@@ -71,7 +71,7 @@ def _at(gate: Gate, version: Version) -> Gate:
     if not past:
         return Gate(gate.name, PRE_ALPHA, default=False, locked=True)
     stage, default = past[-1]
-    return Gate(gate.name, stage, default)
+    return Gate(gate.name, stage, default, gate.locked and stage == gate.stage)
 
 
 @dataclass(frozen=True, slots=True)

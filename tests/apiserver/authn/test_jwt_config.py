@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tiphys.apimachinery.compatibility import Effective
 from tiphys.apimachinery.featuregates import resolve
 from tiphys.apiserver.authn.anonymous import Anonymous
 from tiphys.apiserver.authn.expressions import ExpressionError, compile_expression
@@ -292,6 +293,25 @@ def test_the_way_to_an_issuer_is_behind_a_gate() -> None:
     assert str(caught.value) == (
         'invalid authentication configuration: jwt[0].issuer.egressSelectorType: Invalid value: "cluster": '
         f"egress selector is not supported when {gate} feature gate is disabled"
+    )
+
+
+@pytest.mark.parametrize(
+    ("minor", "gates"), [(33, {}), (34, {}), (33, {"AnonymousAuthConfigurableEndpoints": False})]
+)
+def test_nobody_in_a_file_was_behind_a_gate(minor: int, gates: dict[str, bool]) -> None:
+    """That can be turned off no more since v1.34."""
+    version = (1, minor)
+    resolved = resolve(gates, Effective(version, version))
+    text = document(anonymous={"enabled": False})
+    if not gates:
+        assert parse(text, compiled, gates=resolved).anonymous == Anonymous(False)
+        return
+    with pytest.raises(BadConfiguration) as caught:
+        parse(text, compiled, gates=resolved)
+    assert str(caught.value) == (
+        "invalid authentication configuration: anonymous: Forbidden: anonymous is not supported when "
+        "AnonymousAuthConfigurableEndpoints feature gate is disabled"
     )
 
 

@@ -29,6 +29,7 @@ _EMAIL_UNCHECKED: Final = (
     "in claimMappings.username.expression"
 )
 _RESERVED: Final = ("kubernetes.io", "k8s.io")
+_ANONYMOUS_GATE: Final = "AnonymousAuthConfigurableEndpoints"
 _EGRESS_GATE: Final = "StructuredAuthenticationConfigurationEgressSelector"
 _EGRESS: Final = ("controlplane", "cluster")
 UNPAIRED: Final = (
@@ -221,6 +222,9 @@ class _Reader:
     def _anonymous(self, spec: Mapping[str, Any] | None) -> Anonymous | None:
         if spec is None:
             return None
+        if not self._gates.enabled(_ANONYMOUS_GATE):
+            text = f"anonymous is not supported when {_ANONYMOUS_GATE} feature gate is disabled"
+            self.faults.append(field_errors.forbidden("anonymous", text))
         enabled, conditions = bool(spec.get("enabled")), spec.get("conditions") or []
         if conditions and not enabled:
             text = "enabled should be set to true when conditions are defined"
