@@ -260,19 +260,30 @@ async def test_policies(serving: Any, tmp_path: Path) -> None:
         assert answer.message.endswith("kept.static.k8s.io says no")
 
 
-async def test_what_mutates(serving: Any, webhook: Any, tmp_path: Path) -> None:
-    webhook.answers["/add"] = patch({"op": "add", "path": "/data/w", "value": "w"})
-    client = {"url": f"https://127.0.0.1:{webhook.port}/add", "caBundle": webhook.bundle}
+def mutating(name: str = "p.static.k8s.io") -> list[dict[str, Any]]:
     spec = {
         "matchConstraints": {"resourceRules": [rule("configmaps", "", "CREATE")]},
         "reinvocationPolicy": "Never",
         "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": CHANGE}}],
     }
-    of = {"policyName": "p.static.k8s.io"}
-    policies = written(
-        tmp_path / "p", named(MUTATING[0], "p.static.k8s.io", spec=spec),
-        named(MUTATING[1], "b.static.k8s.io", spec=of),
-    )  # fmt: skip
+    return [named(MUTATING[0], name, spec=spec), named(MUTATING[1], name, spec={"policyName": name})]
+
+
+async def test_what_begins_to_mutate_while_objects_like_each_other_come(serving: Any, tmp_path: Path) -> None:
+    said = config(tmp_path / "c.yaml", MutatingAdmissionPolicy=written(tmp_path / "m"))
+    async with serving(feature_gates=GATES, admission_config=said) as api:
+        for number in range(4):
+            made = await api.create(MAPS, config_map(f"a{number}", a="b"))
+            assert made["data"] == {"a": "b"}
+        written(tmp_path / "m", *mutating())
+        api.server.backend.admission.reload()
+        assert (await api.create(MAPS, config_map("a4", a="b")))["data"] == {"a": "b", "x": "y"}
+
+
+async def test_what_mutates(serving: Any, webhook: Any, tmp_path: Path) -> None:
+    webhook.answers["/add"] = patch({"op": "add", "path": "/data/w", "value": "w"})
+    client = {"url": f"https://127.0.0.1:{webhook.port}/add", "caBundle": webhook.bundle}
+    policies = written(tmp_path / "p", *mutating())
     manifest = named("MutatingWebhookConfiguration", "h.static.k8s.io", webhooks=[hook(client)])
     said = config(
         tmp_path / "c.yaml",
