@@ -134,6 +134,20 @@ async def test_numbers_that_are_out_of_range(api: Any) -> None:
     assert (await api("GET", "/api/v1/pods?limit=1_0")).status == 400
 
 
+@pytest.mark.parametrize(
+    ("method", "query"),
+    [
+        ("GET", "limit="),
+        ("GET", "limit"),
+        ("GET", "timeoutSeconds=&watch=1"),
+        ("DELETE", "gracePeriodSeconds="),
+    ],
+)
+async def test_numbers_that_are_empty(api: Any, method: str, query: str) -> None:
+    answer = await api(method, f"/api/v1/namespaces/default/configmaps?{query}")
+    assert (answer.status, answer.message) == (400, 'strconv.ParseInt: parsing "": invalid syntax')
+
+
 async def test_addresses_in_a_status_are_warned_of(api: Any) -> None:
     services = "/api/v1/namespaces/default/services"
     await api.create(

@@ -37,6 +37,7 @@ RESOURCE_CASES = [
     ("GET", "/apis/g/v/rs", "fieldSelector=metadata.name=x,foo&watch=false", ("list", "g", "", "rs", "", "")),
     # With an option that cannot be read there is no name, though it is told whether this is a watch.
     ("GET", "/apis/g/v/rs", "fieldSelector=metadata.name=x&limit=5", ("list", "g", "", "rs", "", "x")),
+    ("GET", "/apis/g/v/rs", "fieldSelector=metadata.name=x&limit=", ("list", "g", "", "rs", "", "")),
     ("GET", "/apis/g/v/rs", "fieldSelector=metadata.name=x&limit=many", ("list", "g", "", "rs", "", "")),
     ("GET", "/apis/g/v/rs", "fieldSelector=metadata.name=x&watch=1&timeoutSeconds=1s", ("watch", "g", "", "rs", "", "")),
     ("GET", "/apis/g/v/rs", "fieldSelector=metadata.name=x&labelSelector=!", ("list", "g", "", "rs", "", "")),

@@ -29,6 +29,7 @@ async def test_log(api: Any, kubelet: Kubelet) -> None:
         ("container=none", 400, "container none is not valid for pod p"),
         ("tailLines=-1", 422, "tailLines: Invalid value: -1: must be greater than or equal to 0"),
         ("sinceSeconds=0", 422, "sinceSeconds: Invalid value: 0: must be greater than 0"),
+        ("tailLines=", 400, 'strconv.ParseInt: parsing "": invalid syntax'),
         ("tailLines=abc", 400, 'strconv.ParseInt: parsing "abc": invalid syntax'),
         (
             "limitBytes=0&tailLines=-1",

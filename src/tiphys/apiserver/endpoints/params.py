@@ -82,9 +82,9 @@ def parse_bool(call: Call, name: str) -> bool | None:
 
 def parse_int(call: Call, name: str) -> int | None:
     """Return an integer parameter, None when it is not given. Raises BadRequest."""
-    text = call.param(name)
-    if not text:
+    if name not in call.query:
         return None
+    text = call.param(name)
     if not _INTEGER.fullmatch(text):
         raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax')
     found = int(text) if len(text) <= _INT64_DIGITS else _INT64_MAX + 1

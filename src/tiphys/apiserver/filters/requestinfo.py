@@ -100,7 +100,7 @@ def _with_query(info: RequestInfo, query: Mapping[str, list[str]]) -> RequestInf
 
 def _is_readable(query: Mapping[str, list[str]]) -> bool:
     """Tell whether options are what they should be: with a fault elsewhere no name is taken from them."""
-    if any(atoi(query[name][0] or "0") is None for name in _NUMBERS if name in query):
+    if any(atoi(query[name][0]) is None for name in _NUMBERS if name in query):
         return False
     try:
         parse_selector(query.get("labelSelector", [""])[0])
