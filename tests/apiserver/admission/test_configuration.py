@@ -108,6 +108,10 @@ PARTS: dict[str, tuple[str, dict[str, Any] | None, str]] = {
         "ImagePolicyWebhook", {"imagePolicy": {"kubeConfigFile": "x", "allowTTL": 3600}},
         "valid value is between 1s and 30m0s, got 3600s",
     ),
+    "a kubeconfig of wherever the server runs": (
+        "MutatingAdmissionWebhook", {**HOOKS, "kubeConfigFile": "config"},
+        'kubeConfigFile: Invalid value: "config": must be an absolute file path',
+    ),
     "no kubeconfig": (
         "ValidatingAdmissionWebhook", {**HOOKS, "kubeConfigFile": "/none"},
         "kubeconfig /none: No such file or directory",

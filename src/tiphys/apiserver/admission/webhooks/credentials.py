@@ -10,6 +10,7 @@ import base64
 from collections.abc import Mapping
 from pathlib import Path
 
+from tiphys.apimachinery.field_errors import invalid
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.configuration import VERSION, of_kind
 from tiphys.apiserver.config_files import BadConfiguration
@@ -30,6 +31,9 @@ class Credentials:
         path = of_kind(document, "WebhookAdmissionConfiguration", VERSION).get("kubeConfigFile")
         if not path:
             return cls()
+        if not Path(path).is_absolute():
+            fault = invalid("kubeConfigFile", path, "must be an absolute file path")
+            raise BadConfiguration(str(fault))
         try:
             users = kubeconfig.load_users(Path(path))
         except kubeconfig.ConfigError as error:
