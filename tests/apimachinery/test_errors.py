@@ -55,3 +55,15 @@ def test_when_to_come_again(details: dict[str, Any] | None, seconds: int) -> Non
     found = from_status({"code": 429, "message": "busy", "details": details}, 429)
     assert isinstance(found, TooManyRequests)
     assert found.retry_after_s == seconds
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ({}, {"retryAfterSeconds": 1}),
+        ({"retry_after_s": 0}, None),
+        ({"retry_after_s": 0, "details": {"name": "a"}}, {"name": "a"}),
+    ],
+)
+def test_nothing_need_be_said_of_when(given: dict[str, Any], shown: dict[str, Any] | None) -> None:
+    assert TooManyRequests("busy", **given).to_status().get("details") == shown

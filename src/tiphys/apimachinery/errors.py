@@ -232,13 +232,16 @@ class Invalid(StatusError):
 
 
 class TooManyRequests(StatusError):
+    """``retry_after_s`` of 0: nothing is said of when to try again, and Go's clients do not."""
+
     code = 429
     reason = "TooManyRequests"
 
     def __init__(
         self, message: str, *, retry_after_s: int = 1, details: dict[str, Any] | None = None
     ) -> None:
-        super().__init__(message, details={**(details or {}), "retryAfterSeconds": retry_after_s})
+        later = {"retryAfterSeconds": retry_after_s} if retry_after_s else {}
+        super().__init__(message, details={**(details or {}), **later} or None)
         self.retry_after_s = retry_after_s
 
 

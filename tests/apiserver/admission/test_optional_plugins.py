@@ -329,6 +329,8 @@ async def test_events_are_limited(
             answer = await api("POST", f"/api/v1/namespaces/{namespace}/events", body)
             assert answer.status == (429 if number == len(events) - 1 else 201), answer.raw
         assert answer.message == f"Too many requests: limit reached on type {kind} for key {key}"
+        assert "retry-after" not in answer.headers
+        assert "details" not in answer.json
         await api.create(f"/api/v1/namespaces/{namespace}/events?dryRun=All", body)  # is never limited
         api.clock.advance(1.0)
         await api.create(f"/api/v1/namespaces/{namespace}/events", body)

@@ -105,7 +105,7 @@ class EventRateLimit:
             if not buckets.take(key, now):
                 refused = f"limit reached on type {buckets.limit.kind} for key {key}"
         if refused:
-            raise TooManyRequests(f"Too many requests: {refused}")
+            raise TooManyRequests(f"Too many requests: {refused}", retry_after_s=0)
 
 
 def _faults(path: str, entry: Object) -> list[FieldError]:

@@ -251,7 +251,4 @@ def _processed(name: str) -> TooManyRequests:
 
 def _refused(why: str, retry_after_s: int = 0) -> TooManyRequests:
     causes = [{"reason": "DisruptionBudget", "message": why}]
-    error = TooManyRequests(_REFUSED, retry_after_s=retry_after_s, details={"causes": causes})
-    if not retry_after_s and error.details:
-        error.details.pop("retryAfterSeconds", None)
-    return error
+    return TooManyRequests(_REFUSED, retry_after_s=retry_after_s, details={"causes": causes})
