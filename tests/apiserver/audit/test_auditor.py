@@ -446,7 +446,9 @@ async def test_what_nobody_could_decide(audited: tuple[Any, Events]) -> None:
         return Decision(reason="because", error="broken")
 
     api.server.backend.authorizer.decide = failing
-    assert (await api("GET", MAPS)).status == 500
+    answer = await api("GET", f"{MAPS}?limit=1&x=<a>")
+    assert (answer.status, answer.headers["content-type"]) == (500, "text/plain; charset=utf-8")
+    assert answer.raw.decode() == f'Internal Server Error: "{MAPS}?limit=1&amp;x=&lt;a&gt;": broken\n'
     assert events()[-1]["annotations"] == {"authorization.k8s.io/reason": "internal error"}
 
 

@@ -88,7 +88,7 @@ async def test_passing_failures_are_tried_again(answers: list[Any], attempts: in
 @pytest.mark.parametrize(
     ("answers", "text"),
     [
-        ([GONE], 'Post "https://x/y": connection refused'),
+        ([GONE], 'Post "https://x/y": dial tcp x:443: connect: connection refused'),
         ([SLOW], 'Post "https://x/y": too slow'),
         ([RESET] * 5, 'Post "https://x/y": connection reset'),
         ([(503, b"")], "the server is currently unable to handle the request"),

@@ -12,8 +12,6 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
-import orjson
-
 from tiphys.apimachinery.clock import Clock, rfc3339_micro
 from tiphys.apimachinery.errors import InternalError, StatusError, Unauthorized
 from tiphys.apimachinery.families import CounterMetricFamily, Metric
@@ -24,6 +22,7 @@ from tiphys.apiserver.audit.record import KEY, Record
 from tiphys.apiserver.audit.sinks import Kept, Sink
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.attributes import Decision
+from tiphys.apiserver.endpoints.plain_faults import PlainFault
 from tiphys.apiserver.filters.flights import BadTimeout, is_long_running
 from tiphys.apiserver.filters.requestinfo import RequestInfo
 from tiphys.apiserver.observe import latencies
@@ -37,21 +36,11 @@ _CLOSED = {"metadata": {}, "status": "Success", "message": "Connection closed ea
 _STARTED = "started"
 
 
-class NotStored(StatusError):
-    """A request that is not served, since its arrival could not be noted: 500 in plain text."""
-
-    code = 500
-    reason = "InternalError"
+class NotStored(PlainFault):
+    """A request that is not served, since its arrival could not be noted."""
 
     def __init__(self, uri: str) -> None:
-        quoted = orjson.dumps(uri).decode()
-        for sign, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
-            quoted = quoted.replace(sign, entity)
-        super().__init__(f"Internal Server Error: {quoted}: failed to store audit event")
-
-    def response(self) -> Response:
-        headers = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}
-        return Response(500, headers, f"{self.message}\n".encode())
+        super().__init__(uri, "failed to store audit event")
 
 
 class Auditor:

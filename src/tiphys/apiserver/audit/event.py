@@ -19,6 +19,7 @@ from tiphys.apimachinery.go_text import without_markup
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.audit.policy import API_VERSION, Verdict
 from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.endpoints.plain_faults import uri_of
 from tiphys.apiserver.filters.requestinfo import RequestInfo
 from tiphys.apiserver.registry import machinery
 from tiphys.wire.message import Request, values_of
@@ -35,14 +36,13 @@ def begin(
     request: Request, info: RequestInfo, user: User, verdict: Verdict, *, audit_id: str, now: datetime
 ) -> Object:
     """Return what is known of a request when it comes in."""
-    query = f"?{request.raw_query}" if request.raw_query else ""
     event: Object = {
         "kind": "Event",
         "apiVersion": API_VERSION,
         "level": verdict.level,
         "auditID": audit_id,
         "stage": "",
-        "requestURI": (request.raw_path or request.path) + query,
+        "requestURI": uri_of(request),
         "verb": info.verb,
         "user": user.to_info(),
         **{key: value for key, value in _sender(request) if value},

@@ -25,6 +25,7 @@ from tiphys.apiserver.endpoints import respond
 from tiphys.apiserver.endpoints.call import Backend
 from tiphys.apiserver.endpoints.compression import Compression
 from tiphys.apiserver.endpoints.nonresource import NonResource
+from tiphys.apiserver.endpoints.plain_faults import PlainFault, uri_of
 from tiphys.apiserver.endpoints.router import find_resource, make_call, serve
 from tiphys.apiserver.filters.flights import BadTimeout, Cut, Flights, is_long_running
 from tiphys.apiserver.filters.requestinfo import RequestInfo, parse
@@ -386,7 +387,7 @@ class Chain:
         return response
 
     async def _authorize(self, request: Request, info: RequestInfo, user: User) -> None:
-        """Raises Forbidden unless the user may."""
+        """Raises Forbidden unless the user may, PlainFault when nobody could tell."""
         monotonic = self._backend.clock.monotonic
         began = monotonic()
         try:
@@ -402,6 +403,8 @@ class Chain:
             self._auditor.decided(request, decision)
         if not decision.allowed:
             request.scope[_UNCOUNTED] = True
+            if decision.error:
+                raise PlainFault(uri_of(request), decision.error)
         enforce(decision, user, info)
 
     def _known(self, info: RequestInfo) -> bool:
@@ -430,7 +433,7 @@ class Chain:
                 if self._known(info) or not info.is_resource:
                     self._metrics.turned_away(labels_of(info, dry_run="dryRun" in request.raw_query), 429)
             return response
-        if isinstance(error, NotStored):
+        if isinstance(error, PlainFault):
             request.scope[_UNCOUNTED] = True
             return error.response()
         if isinstance(error, NotFound) and error.details == {} and not self._serves(info):

@@ -135,7 +135,7 @@ class Remote:
                 self._note(self.certificates.refused(WEBHOOKS, error), notes)
             # Who is away or slow is not waited for again: somebody waits for the answer meanwhile.
             failure = _Passing if isinstance(cause, ConnectionResetError) else RemoteFailed
-            text = f'Post "{self._url}": {certificate_reason(cause) or cause}'
+            text = f'Post "{self._url}": {self._reason(cause)}'
             raise failure(text, timed_out=isinstance(cause, TimeoutError)) from error
         if self.certificates is not None and answer.certificate is not None:
             self._note(self.certificates.shown(WEBHOOKS, answer.certificate), notes)
@@ -144,6 +144,13 @@ class Remote:
             text = explain(answer.status, answer.headers, answer.body)
             raise _Passing(text) if passing else RemoteFailed(text)
         return answer.body
+
+    def _reason(self, cause: BaseException) -> str:
+        if isinstance(cause, ConnectionRefusedError):
+            where = urlsplit(self._url)
+            port = where.port or (443 if where.scheme == "https" else 80)
+            return f"dial tcp {where.hostname}:{port}: connect: connection refused"
+        return certificate_reason(cause) or str(cause)
 
 
 class _Passing(RemoteFailed):
