@@ -124,6 +124,17 @@ def test_one_authority_for_clients_and_proxies(tmp_path: Path, allowed: str) -> 
             "--authorization-config can not be specified",
         ),
         (
+            ["--authorization-config=F", "--authorization-webhook-cache-authorized-ttl=5m0s"],
+            "--authorization-config can not be specified",
+        ),
+        *(
+            (
+                [f"--service-account-max-token-expiration={text}"],
+                "the service-account-max-token-expiration must be between 1 hour and 2^32 seconds",
+            )
+            for text in ("59m59s", "1193047h")
+        ),
+        (
             ["--authorization-mode=Webhook"],
             "authorization-mode Webhook's authorization config file not passed",
         ),

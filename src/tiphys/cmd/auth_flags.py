@@ -20,6 +20,14 @@ from tiphys.apiserver.options import DEFAULT_ISSUER, TokenEntry
 from tiphys.cmd.duration import DURATION
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_LEGACY: Final = (
+    "authorization_mode",
+    "authorization_webhook_config_file",
+    "authorization_webhook_version",
+    "authorization_webhook_cache_authorized_ttl",
+    "authorization_webhook_cache_unauthorized_ttl",
+)
+"""Flags that a configuration file of authorizers takes the place of."""
 _MODES: Final = ("ABAC", "AlwaysAllow", "AlwaysDeny", "Node", "RBAC", "Webhook")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
@@ -160,7 +168,7 @@ def _check(flags: dict[str, Any]) -> None:
     """Refuse what does not go together, as upstream does."""
     _check_oidc(flags)
     _check_service_accounts(flags)
-    if flags["authorization_config"] and flags["authorization_mode"]:
+    if flags["authorization_config"] and any(map(_is_said, _LEGACY)):
         raise click.BadParameter(
             "--authorization-config can not be specified when --authorization-mode or "
             "--authorization-webhook-* flags are defined",
@@ -194,13 +202,13 @@ def _check(flags: dict[str, Any]) -> None:
         )
 
 
+def _is_said(name: str) -> bool:
+    """Tell whether a flag was given, whatever its value."""
+    return click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT
+
+
 def _check_oidc(flags: dict[str, Any]) -> None:
-    context = click.get_current_context()
-    said = [
-        name
-        for name in flags
-        if name.startswith("oidc_") and context.get_parameter_source(name) is not ParameterSource.DEFAULT
-    ]
+    said = [name for name in flags if name.startswith("oidc_") and _is_said(name)]
     if flags["authentication_config"] and said:
         raise click.BadParameter(
             "authentication-config file and oidc-* flags are mutually exclusive",
@@ -225,6 +233,11 @@ def _check_service_accounts(flags: dict[str, Any]) -> None:
                 f'service-account-issuer "{issuer}" is already specified', param_hint=hint
             )
         seen.add(issuer)
+    longest_s = flags["service_account_max_token_expiration"]
+    if longest_s and not 3600 <= longest_s <= 1 << 32:
+        raise click.UsageError(
+            "the service-account-max-token-expiration must be between 1 hour and 2^32 seconds"
+        )
     keys = flags["service_account_jwks_uri"]
     text = ""
     if fault := url_fault(keys):

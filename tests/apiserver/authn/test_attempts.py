@@ -90,3 +90,13 @@ def _asking(path: str, memo: dict[Any, Any]) -> Any:
     headers = {"authorization": "Bearer admin", "accept": "application/json"}
     memo.setdefault("seen", True)
     return Request("GET", path, headers=headers, raw_path=path, memo=memo)
+
+
+@pytest.mark.parametrize("modes", [("AlwaysAllow",), ("RBAC", "AlwaysAllow")])
+async def test_strangers_are_not_let_in_where_everything_is_allowed(
+    serving: Any, caplog: pytest.LogCaptureFixture, modes: tuple[str, ...]
+) -> None:
+    async with serving(authorization_modes=modes) as api:
+        assert (await api("GET", "/api/v1/secrets", user="")).status == 401
+        assert (await api("GET", "/api/v1/secrets")).status == 200
+    assert "Resetting AnonymousAuth to false" in caplog.text

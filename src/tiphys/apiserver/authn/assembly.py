@@ -13,6 +13,7 @@ from pathlib import Path
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.families import Metric
 from tiphys.apiserver.authn import jwt_config, jwt_counts
+from tiphys.apiserver.authn.anonymous import Anonymous
 from tiphys.apiserver.authn.authenticator import Authenticator
 from tiphys.apiserver.authn.bootstraptoken import BootstrapTokens
 from tiphys.apiserver.authn.expressions import compile_expression
@@ -33,6 +34,10 @@ from tiphys.apiserver.outgoing.remote import Remote, check_version
 from tiphys.apiserver.reloading import Reloads
 
 log = logging.getLogger(__name__)
+_RESET = (
+    "AnonymousAuth is not allowed with the AlwaysAllow authorizer. Resetting AnonymousAuth to false. "
+    "You should use a different authorizer"
+)
 
 
 class JwtIssuers:
@@ -168,9 +173,21 @@ def build(
     return Authenticator(
         tokens,
         audiences,
-        anonymous=jwt_config.who_is_nobody(config, options.anonymous_auth),
+        anonymous=_strangers(config, options),
         front_proxy=options.request_header,
         client_ca=options.client_ca,
         clock=clock,
         cached=cached,
     )
+
+
+def _strangers(config: AuthenticationConfig, options: ApiServerOptions) -> Anonymous:
+    """Return where requests without credentials are served: never where everybody may do everything.
+
+    Raises BadConfiguration.
+    """
+    said = jwt_config.who_is_nobody(config, options.anonymous_auth)
+    if config.anonymous is None and said.enabled and "AlwaysAllow" in options.authorization_modes:
+        log.warning(_RESET)
+        return Anonymous(enabled=False)
+    return said
