@@ -150,7 +150,7 @@ async def test_a_configured_service_is_asked(serving: Any, webhooks: Any, tmp_pa
         assert answer.message == (
             'pods "p" is forbidden: image policy webhook backend denied one or more images: no'
         )
-        assert server.paths == ["/images?"]
+        assert server.paths == ["/images?timeout=30s"]
 
 
 async def test_connections_end_with_the_chain() -> None:

@@ -246,7 +246,7 @@ async def test_the_server_of_audit_events(tmp_path: Path) -> None:
     async with old_server("localhost") as server:
         url, found = f"https://localhost:{server.port}/events", CertificateCounts()
         sender = Sender(kubeconfig(tmp_path, url), None, found)
-        with pytest.raises(OSError, match=f'^Post "{url}": {LEGACY}$'):
+        with pytest.raises(OSError, match=rf'^Post "{url}\?timeout=30s": {LEGACY}$'):
             await sender(b"{}")
         await sender.close()
         assert [family.samples[0].value for family in found.collect()] == [1.0, 0.0, 0.0, 0.0]

@@ -88,9 +88,13 @@ async def test_passing_failures_are_tried_again(answers: list[Any], attempts: in
 @pytest.mark.parametrize(
     ("answers", "text"),
     [
-        ([GONE], 'Post "https://x/y": dial tcp x:443: connect: connection refused'),
-        ([SLOW], 'Post "https://x/y": too slow'),
-        ([RESET] * 5, 'Post "https://x/y": connection reset'),
+        ([GONE], r'Post "https://x/y\?timeout=30s": dial tcp x:443: connect: connection refused'),
+        (
+            [SLOW],
+            r'Post "https://x/y\?timeout=30s": context deadline exceeded '
+            r"\(Client.Timeout exceeded while awaiting headers\)",
+        ),
+        ([RESET] * 5, r'Post "https://x/y\?timeout=30s": connection reset'),
         ([(503, b"")], "the server is currently unable to handle the request"),
         ([(500, b"oh")] * 5, r'an error on the server \("oh"\) has prevented the request from succeeding'),
         ([(502, b"")] * 5, r'an error on the server \(""\) has prevented the request from succeeding'),
@@ -117,7 +121,7 @@ async def test_a_service_of_a_kubeconfig(tmp_path: Path) -> None:
     asked: list[tuple[str, tuple[bytes, ...]]] = []
 
     async def handle(request: Request) -> Response:
-        asked.append((request.path, request.shown_certificates))
+        asked.append((f"{request.path}?{request.raw_query}", request.shown_certificates))
         return Response(200, {"content-type": "application/json"}, b'{"status":{"authenticated":true}}')
 
     context = pki.server_context(pki.issue_server(ca, "s", ["127.0.0.1"], now), ca.certificate)
@@ -137,7 +141,7 @@ async def test_a_service_of_a_kubeconfig(tmp_path: Path) -> None:
         assert await remote.post(QUESTION, SHAPES) == YES
         await remote.close()
     ((path, certificate),) = asked
-    assert path == "/deep/path"
+    assert path == "/deep/path?timeout=30s"
     assert certificate is not None
 
 
@@ -165,7 +169,7 @@ async def test_a_service_that_is_somebody_else_hears_nothing(tmp_path: Path) -> 
             await remote.post(QUESTION, SHAPES)
         await remote.close()
     why = "x509: certificate is valid for other.example, not localhost"
-    assert str(caught.value) == f'Post "{url}": tls: failed to verify certificate: {why}'
+    assert str(caught.value) == f'Post "{url}?timeout=30s": tls: failed to verify certificate: {why}'
     assert heard == []
 
 

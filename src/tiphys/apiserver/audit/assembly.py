@@ -16,12 +16,13 @@ from tiphys.apiserver.audit.sinks import LogFile, LogOptions, Sink
 from tiphys.apiserver.audit.truncate import TruncateOptions, Truncating
 from tiphys.apiserver.audit.webhook import RetryOptions, Webhook
 from tiphys.apiserver.observe.certificate_counts import WEBHOOKS, CertificateCounts
+from tiphys.apiserver.outgoing.remote import not_posted
 from tiphys.client import kubeconfig
 from tiphys.client.transport import Call, TransportError
 from tiphys.wire.dial import Tunnel
-from tiphys.wire.reasons import certificate_reason
 
 log = logging.getLogger(__name__)
+_QUERY: Final = "timeout=30s"
 BATCH: Final = "batch"
 BLOCKING: Final = "blocking"
 STRICT: Final = "blocking-strict"
@@ -106,14 +107,14 @@ class Sender:
         self._certificates = certificates
 
     async def __call__(self, body: bytes) -> None:
-        call = Call("POST", "", headers={"Content-Type": "application/json"}, body=body, timeout_s=30.0)
+        headers = {"Content-Type": "application/json"}
+        call = Call("POST", "", query=_QUERY, headers=headers, body=body, timeout_s=30.0)
         try:
             answer = await self._transport.send(call)
         except TransportError as error:
             if self._certificates is not None:
                 self._certificates.refused(WEBHOOKS, error)
-            reason = certificate_reason(error.__cause__)
-            raise OSError(f'Post "{self._url}": {reason}' if reason else str(error)) from error
+            raise OSError(not_posted(self._url, _QUERY, error.__cause__ or error)) from error
         if self._certificates is not None and answer.certificate is not None:
             self._certificates.shown(WEBHOOKS, answer.certificate)
         if answer.status >= 300:

@@ -1,7 +1,7 @@
 """A remote service that is asked by posting one object, found through a kubeconfig file.
 
 Owns: the connection, its retries and what its failures are called. Called by the webhooks of authentication
-and authorization. The kubeconfig's URL is posted to exactly as it stands.
+and authorization. It is told how long it has, in the query, which is in the texts of failures too.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from tiphys.apimachinery.duration import go_duration
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.apimachinery.meta import Object, gvk_of
 from tiphys.apimachinery.schema.node import Schema
@@ -37,6 +38,18 @@ def check_version(what: str, version: str) -> None:
         shown = ", ".join(f'"{one}"' for one in _VERSIONS)
         text = f'unsupported {what} version "{version}", supported versions are {shown}'
         raise kubeconfig.ConfigError(text)
+
+
+def not_posted(url: str, query: str, cause: BaseException) -> str:
+    """Say in Go's words why nothing could be posted, or no answer came."""
+    reason = certificate_reason(cause) or str(cause)
+    if isinstance(cause, ConnectionRefusedError):
+        where = urlsplit(url)
+        port = where.port or (443 if where.scheme == "https" else 80)
+        reason = f"dial tcp {where.hostname}:{port}: connect: connection refused"
+    elif isinstance(cause, TimeoutError):
+        reason = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+    return f'Post "{url}?{query}": {reason}'
 
 
 class RemoteFailed(TiphysError):
@@ -64,7 +77,7 @@ class Remote:
         certificates: CertificateCounts | None = None,
     ) -> None:
         self._transport = transport
-        self._url = url
+        self._url, self._query = url, f"timeout={go_duration(timeout_s)}"
         self._timeout_s = timeout_s
         self._attempts = attempts
         self._first_wait_s = first_wait_s
@@ -97,6 +110,7 @@ class Remote:
         call = Call(
             "POST",
             "" if urlsplit(self._url).path else "/",
+            query=self._query,
             headers={"Content-Type": "application/json", "Accept": "application/json, */*"},
             body=orjson.dumps(review),
             timeout_s=self._timeout_s,
@@ -135,7 +149,7 @@ class Remote:
                 self._note(self.certificates.refused(WEBHOOKS, error), notes)
             # Who is away or slow is not waited for again: somebody waits for the answer meanwhile.
             failure = _Passing if isinstance(cause, ConnectionResetError) else RemoteFailed
-            text = f'Post "{self._url}": {self._reason(cause)}'
+            text = not_posted(self._url, self._query, cause)
             raise failure(text, timed_out=isinstance(cause, TimeoutError)) from error
         if self.certificates is not None and answer.certificate is not None:
             self._note(self.certificates.shown(WEBHOOKS, answer.certificate), notes)
@@ -144,13 +158,6 @@ class Remote:
             text = explain(answer.status, answer.headers, answer.body)
             raise _Passing(text) if passing else RemoteFailed(text)
         return answer.body
-
-    def _reason(self, cause: BaseException) -> str:
-        if isinstance(cause, ConnectionRefusedError):
-            where = urlsplit(self._url)
-            port = where.port or (443 if where.scheme == "https" else 80)
-            return f"dial tcp {where.hostname}:{port}: connect: connection refused"
-        return certificate_reason(cause) or str(cause)
 
 
 class _Passing(RemoteFailed):
