@@ -50,6 +50,7 @@ WITHOUT = {
         "--service-account-signing-key-file",
     ],
     "kubelet.rotate-server-certificates=true": ["--tls-cert-file", "--tls-private-key-file"],
+    "kubelet.rotate-server-certificates=false": [],
 }
 
 

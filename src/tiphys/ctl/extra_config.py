@@ -55,5 +55,6 @@ def by_component(extra: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
 def with_flags(argv: tuple[str, ...], flags: tuple[str, ...]) -> tuple[str, ...]:
     """Return a command line with flags added: what it says already, or may not say beside one, gives way."""
     named = {flag.partition("=")[0] for flag in flags}
-    named |= {old for new in named for old in _INSTEAD.get(new, ())}
+    taken = {flag.partition("=")[0] for flag in flags if not flag.endswith("=false")}
+    named |= {old for new in taken for old in _INSTEAD.get(new, ())}
     return (*(word for word in argv if word.partition("=")[0] not in named), *flags)
