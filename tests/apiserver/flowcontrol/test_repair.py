@@ -191,3 +191,14 @@ async def test_what_is_gone_stays_gone_when_it_is_not_ours(api: Any) -> None:
     await api("DELETE", f"{path}/mine")
     await settled(api)
     assert (await api("GET", f"{path}/mine")).json["reason"] == NotFound.reason
+
+
+async def test_what_an_earlier_version_kept_is_removed(api: Any) -> None:
+    level = {"type": "Limited", "limited": {"limitResponse": {"type": "Reject"}}}
+    path = f"{GROUP}/prioritylevelconfigurations"
+    for name, mark in (("old", "true"), ("taken", "false")):
+        meta = {"name": name, "annotations": {objects.AUTOUPDATE: mark}}
+        await api.create(path, {"metadata": meta, "spec": level})
+    await settled(api)
+    assert (await api("GET", f"{path}/old")).json["reason"] == NotFound.reason
+    assert (await api("GET", f"{path}/taken")).status == 200

@@ -98,20 +98,13 @@ def flow_schemas() -> list[Object]:
     """Return every FlowSchema, in the order of their precedence."""
     leases = _resources(["coordination.k8s.io"], ["leases"], _LEADER_VERBS)
     own_leases = _resources(["coordination.k8s.io"], ["leases"])
-    locks = _resources([""], ["endpoints", "configmaps"], _LEADER_VERBS)
     nodes = _resources([""], ["nodes", "nodes/status"], cluster=True)
     probes = {"verbs": ["get"], "nonResourceURLs": ["/healthz", "/readyz", "/livez"]}
-    endpoints = _resources([""], ["endpoints"], _LEADER_VERBS)
-    publishers = _accounts("endpoint-controller", "endpointslicemirroring-controller")
     return [
         _object("FlowSchema", EXEMPT, mandatory.SCHEMAS[EXEMPT]),
         _schema("probes", EXEMPT, 2, "", _groups(*_ANYONE), paths=[probes]),
         _schema("system-leader-election", "leader-election", 100, "ByUser",
                 [*_users(_CONTROLLERS, _SCHEDULER), *_accounts("*")], resources=[leases]),
-        _schema("endpoint-controller", "workload-high", 150, "ByUser",
-                [*_users(_CONTROLLERS), *publishers], resources=[endpoints]),
-        _schema("workload-leader-election", "leader-election", 200, "ByUser", _accounts("*"),
-                resources=[locks, leases]),
         _schema("system-node-high", "node-high", 400, "ByUser", _groups("system:nodes"),
                 resources=[nodes, own_leases]),
         _schema("system-nodes", "system", 500, "ByUser", _groups("system:nodes")),

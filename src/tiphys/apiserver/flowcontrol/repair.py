@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 from collections import deque
+from contextlib import suppress
 
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound, StatusError
@@ -145,7 +146,7 @@ class Repair:
             self._changed.clear()
 
     async def mend(self) -> None:
-        """Write what is missing or wrong. Raises StatusError when the store fails."""
+        """Write what is missing or wrong, remove what is of no use. Raises StatusError."""
         for kind, wanted in (
             ("PriorityLevelConfiguration", objects.priority_levels()),
             ("FlowSchema", objects.flow_schemas()),
@@ -156,7 +157,16 @@ class Repair:
                     await self._create(kind, obj)
                 elif (changed := repaired(live.object, obj)) is not None:
                     await self._update(kind, changed, live)
+            await self._remove_all_but(kind, {obj["metadata"]["name"] for obj in wanted})
         await self._mark()
+
+    async def _remove_all_but(self, kind: str, wanted: set[str]) -> None:
+        """Take away what an earlier version kept and this one does not."""
+        for live in list(self._live[kind].values()):
+            mark = (live.object["metadata"].get("annotations") or {}).get(objects.AUTOUPDATE)
+            if live.name not in wanted and mark == "true":
+                with suppress(Conflict, NotFound):  # we look again then
+                    await self._backend.store.delete(self._rows[kind], "", live.name, live.revision)
 
     async def _mark(self) -> None:
         now = rfc3339(self._backend.clock.now())
