@@ -35,9 +35,7 @@ TAKES_METADATA = {
     "persistentvolumes", "poddisruptionbudgets", "pods", "replicasets", "replicationcontrollers",
     "resourcequotas", "services", "statefulsets",
 }  # fmt: skip
-"""A write of their status changes labels as well."""
-OWNS_NO_METADATA = {"customresourcedefinitions"}
-"""But who writes it does not come to own them."""
+"""A write of their status changes labels as well, and its writer comes to own them."""
 LABEL = "test-wipe-label"
 
 
@@ -113,7 +111,7 @@ async def test_who_writes_what(api: Api, stub: dict[str, Any]) -> None:
     assert "f:status" not in owned(after, "spec")
     assert "f:spec" not in owned(after, "status")
     owns_label = f"f:{LABEL}" in owned(after, "status").get("f:metadata", {}).get("f:labels", {})
-    assert owns_label is (one.plural in TAKES_METADATA - OWNS_NO_METADATA)
+    assert owns_label is (one.plural in TAKES_METADATA)
 
     main = await api.patch(one.url, {"status": one.later})
     assert main.status == 200, main.message
