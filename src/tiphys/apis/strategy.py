@@ -89,8 +89,9 @@ class Strategy:
     has_generation: bool = False
     keeps_generation: bool = False
     """The generation of a new object is never counted up."""
-    open_status: bool = False
-    """New objects bring a status, and writes of the whole object write it too, as once everywhere."""
+    open_status_without: str = ""
+    """The gate that has to be off for new objects to bring a status, and for writes of the whole object to
+    write it too, as once everywhere; empty: they never do."""
     allow_create_on_update: bool = False
     """PUT of a name that does not exist creates it (leases, endpoints, and so on)."""
     unconditional_update: bool = True

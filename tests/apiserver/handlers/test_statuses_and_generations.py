@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tiphys.apimachinery.featuregates import resolve
+
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.every_version]
 
 
@@ -46,17 +48,18 @@ async def test_the_class_of_a_priority_keeps_its_generation(api: Any) -> None:
     assert (made["metadata"]["generation"], changed["metadata"]["generation"]) == (1, 1)
 
 
-async def test_the_status_of_a_range_is_open(api: Any) -> None:
-    """Upstream resets it in neither way."""
+@pytest.mark.parametrize("wiped", [True, False], ids=["wiped", "as once everywhere"])
+async def test_the_status_of_a_range(serving: Any, wiped: bool) -> None:
     path = "/apis/networking.k8s.io/v1/servicecidrs"
     ready = {"type": "Ready", "status": "True", "reason": "", "message": "", "lastTransitionTime": CHOSEN}
-    made = await api.create(
-        path,
-        {"metadata": {"name": "c"}, "spec": {"cidrs": ["192.0.2.0/24"]}, "status": {"conditions": [ready]}},
-    )
-    assert made["status"]["conditions"] == [ready]
-    changed = await api.put(f"{path}/c", {**made, "status": {}})
-    assert changed["status"] == {}
+    told = {"conditions": [ready]}
+    async with serving(feature_gates=resolve({"ServiceCIDRStatusFieldWiping": wiped})) as api:
+        spec = {"cidrs": ["192.0.2.0/24"]}
+        made = await api.create(path, {"metadata": {"name": "c"}, "spec": spec, "status": told})
+        assert made["status"] == ({} if wiped else told)
+        changed = await api.put(f"{path}/c/status", {**made, "status": told})
+        changed = await api.put(f"{path}/c", {**changed, "status": {}})
+        assert changed["status"] == (told if wiped else {})
 
 
 @pytest.mark.parametrize("held", [False, True], ids=["at once", "when its last finalizer goes"])

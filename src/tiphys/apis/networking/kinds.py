@@ -46,11 +46,6 @@ def prepare_ingress(ingress: Object) -> None:
     ingress["status"] = {"loadBalancer": {}}
 
 
-def prepare_service_cidr(obj: Object) -> None:
-    """A new range is not ready yet, unless it says so."""
-    section(obj, "status")
-
-
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK(_GROUP, "v1", "Ingress"),
@@ -100,9 +95,8 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         GVK(_GROUP, "v1", "ServiceCIDR"),
-        prepare_create=prepare_service_cidr,
         validate=addresses.validate_service_cidr,
         validate_update=addresses.validate_service_cidr_update,
-        open_status=True,
+        open_status_without="ServiceCIDRStatusFieldWiping",
     ),
 )

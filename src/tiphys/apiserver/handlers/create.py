@@ -159,8 +159,8 @@ async def _prepare(attributes: Attributes, options: WriteOptions, *, manage_fiel
     meta_rules.name_new(obj)
     if strategy.has_generation:
         obj["metadata"]["generation"] = 1
-    brings = strategy.open_status or (resource.group, resource.kind) in _BRING_STATUS
-    if resource.subresource("status") is not None and not brings:
+    brings = (resource.group, resource.kind) in _BRING_STATUS
+    if machinery.leaves_status(resource, strategy, backend.options.feature_gates) and not brings:
         for field in strategy.status_fields:
             obj.pop(field, None)
     backend.field_gates.drop((resource.group, resource.kind), obj, None)

@@ -309,7 +309,9 @@ def _keep_rest(call: Call, strategy: Strategy, new: Object, old: Object, change:
         new.update(merged, metadata={**meta, **kept})
     elif change.subresource == "status":
         _only_status(call, strategy, new, old)
-    elif not change.subresource and call.resource.subresource("status") and not strategy.open_status:
+    elif not change.subresource and machinery.leaves_status(
+        call.resource, strategy, call.backend.options.feature_gates
+    ):
         for key in strategy.status_fields:
             _restore(new, old, key)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from tiphys.apimachinery.errors import BadRequest, FieldError, NotAcceptable
+from tiphys.apimachinery.featuregates import FeatureGates
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.protowire import ProtobufError
 from tiphys.apimachinery.resource import Resource
@@ -66,6 +67,12 @@ def show_status(obj: Object, resource: Resource) -> None:
             return
         status = {}
     obj["status"] = filled(status, schemas.schema_for(resource.storage).properties["status"])
+
+
+def leaves_status(resource: Resource, strategy: Strategy, gates: FeatureGates) -> bool:
+    """Return whether writes of the whole object leave its status as it is."""
+    closing = strategy.open_status_without
+    return resource.subresource("status") is not None and (not closing or gates.enabled(closing))
 
 
 def list_kind(resource: Resource) -> str:
