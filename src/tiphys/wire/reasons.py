@@ -8,17 +8,24 @@ from typing import Final
 from tiphys.wire.client import ConnectFailed
 from tiphys.wire.peer_names import NameRefused
 
+_DIALLED: Final = "dial tcp "
 _NOT_TRUSTED: Final = (18, 19, 20, 21)
 _EXPIRED: Final = 10
 """OpenSSL's verification codes."""
 
 
-def reason_of(error: ConnectFailed) -> str:
-    """Return a failed connection's reason in the words of Go's TLS where it is the certificate's fault."""
+def reason_of(error: ConnectFailed, shown: str = "") -> str:
+    """Return a failed connection's reason in the words of Go's TLS where it is the certificate's fault.
+
+    ``shown`` is the address and port that somebody asked for, where another was taken in its place.
+    """
     cause = error.__cause__
+    where, colon, why = str(error).partition(": ")
+    if shown and where.startswith(_DIALLED):
+        where = f"{_DIALLED}{shown}"
     if isinstance(cause, ConnectionRefusedError):
-        return f"{str(error).split(': ', 1)[0]}: connect: connection refused"
-    return certificate_reason(cause) or str(error)
+        return f"{where}: connect: connection refused"
+    return certificate_reason(cause) or f"{where}{colon}{why}"
 
 
 def certificate_reason(cause: BaseException | None) -> str:

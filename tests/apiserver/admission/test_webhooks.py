@@ -320,7 +320,7 @@ async def test_an_unknown_authority(api: Any, webhook: Any, webhooks: Any) -> No
 
 async def test_a_service_is_resolved_to_an_endpoint(api: Any, webhooks: Any) -> None:
     service = {"metadata": {"name": "hooks"}, "spec": {"ports": [{"port": 443}]}}
-    await api.create("/api/v1/namespaces/default/services", service)
+    made = await api.create("/api/v1/namespaces/default/services", service)
     async with webhooks.webhook_server("hooks.default.svc") as webhook:
         row = api.server.table.by_path("discovery.k8s.io", "v1", "endpointslices")
         # Straight into the store: the API does not take loopback addresses.
@@ -338,6 +338,11 @@ async def test_a_service_is_resolved_to_an_endpoint(api: Any, webhooks: Any) -> 
         await configure(api, "validating", hook(client))
         await api.create(MAPS, config_map())
         assert webhook.paths == ["/v?timeout=10s"]
+    answer = await api("POST", MAPS, config_map("unasked"))
+    assert answer.message.endswith(
+        'Post "https://hooks.default.svc:443/v?timeout=10s": '
+        f"dial tcp {made['spec']['clusterIP']}:443: connect: connection refused"
+    )
 
 
 async def test_exec_can_be_denied(api: Any, webhook: Any, make_pod: Any) -> None:

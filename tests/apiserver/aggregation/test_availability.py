@@ -32,7 +32,7 @@ UNAVAILABLE = {
     "nobody listens": (
         True, 1, "FailedDiscoveryCheck",
         "failing or missing response from https://10.96.0.77:443/apis/samples.example.com/v1beta1: "
-        'Get "https://10.96.0.77:443/apis/samples.example.com/v1beta1": dial tcp 127.0.0.1:1: connect: '
+        'Get "https://10.96.0.77:443/apis/samples.example.com/v1beta1": dial tcp 10.96.0.77:443: connect: '
         "connection refused",
     ),
 }  # fmt: skip

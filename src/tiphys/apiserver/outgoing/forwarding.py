@@ -74,7 +74,7 @@ async def send_on(
                     ssl_context=target.context, server_name=target.server_name, through=target.through,
                 )  # fmt: skip
     except client.ConnectFailed as error:
-        raise Unreached(reason_of(error)) from error
+        raise Unreached(reason_of(error, target.authority)) from error
     except TimeoutError as error:
         raise Unreached("context deadline exceeded") from error
     # The answer of this server has the same one already.

@@ -119,7 +119,9 @@ async def post(
     except client.ConnectFailed as error:
         found = backend.certificates.refused(WEBHOOKS, error)
         told = audit_notes(found, address.host)
-        raise NoAnswer(f'Post "{address.url}": {reason_of(error)}', audited=told) from error
+        raise NoAnswer(
+            f'Post "{address.url}": {reason_of(error, address.endpoint.authority)}', audited=told
+        ) from error
 
 
 def _place(endpoint: Endpoint, bundle: bytes, shown: KeyPair | None) -> Place:
