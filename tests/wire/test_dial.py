@@ -14,7 +14,7 @@ import pytest
 import uvloop
 
 from tiphys.apimachinery.clock import RealClock
-from tiphys.wire import pki
+from tiphys.wire import client, pki
 from tiphys.wire.client import ConnectFailed, send
 from tiphys.wire.dial import dial
 from tiphys.wire.message import ByteStream, Request, Response
@@ -113,6 +113,32 @@ async def test_an_unknown_authority_is_told() -> None:
         context = ssl.create_default_context()
         with pytest.raises(ConnectFailed, match=r"dial tcp 127\.0\.0\.1:\d+: .*certificate verify failed"):
             await send("127.0.0.1", server.port, "GET", "/", {}, ssl_context=context)
+
+
+async def test_an_address_with_colons_stands_in_brackets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the header ``Host``, and in what is said where nobody listens."""
+    asked = []
+
+    async def said(request: Request) -> Response:
+        asked.append(request.headers["host"])
+        return Response(200, {}, b"")
+
+    async with asyncio.timeout(DEADLINE_S), serve(said) as server:
+
+        async def elsewhere(_host: str, port: int, **_options: Any) -> ByteStream:
+            return await dial("127.0.0.1", port)
+
+        monkeypatch.setattr(client, "dial", elsewhere)
+        answer = await send("fd00::1", server.port, "GET", "/", {})
+        await answer.close()
+        assert asked == [f"[fd00::1]:{server.port}"]
+
+    async def refused(*_where: Any, **_options: Any) -> ByteStream:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(client, "dial", refused)
+    with pytest.raises(ConnectFailed, match=r"^dial tcp \[fd00::1\]:1: "):
+        await send("fd00::1", 1, "GET", "/", {})
 
 
 async def test_the_certificate_may_be_for_another_name() -> None:

@@ -144,6 +144,10 @@ class Answer:
             await self.raw.close()
 
 
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 async def connect(
     host: str,
     port: int,
@@ -162,7 +166,7 @@ async def connect(
         raise ConnectFailed(str(error)) from error
     except (OSError, ssl.SSLError, TimeoutError) as error:
         reason = str(error) or "i/o timeout"
-        raise ConnectFailed(f"dial tcp {host}:{port}: {reason}") from error
+        raise ConnectFailed(f"dial tcp {_address(host, port)}: {reason}") from error
 
 
 async def send(
@@ -187,7 +191,7 @@ async def send(
         host, port, ssl_context=ssl_context, server_name=server_name, timeout_s=connect_timeout_s,
         through=through,
     )  # fmt: skip
-    return await exchange(stream, f"{host}:{port}", Asked(method, target, headers, body))
+    return await exchange(stream, _address(host, port), Asked(method, target, headers, body))
 
 
 async def exchange(stream: RawStream, where: str, asked: Asked) -> Answer:
