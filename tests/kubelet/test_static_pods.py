@@ -11,6 +11,7 @@ from tiphys.client.fake_api import FakeApi
 from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.kinds import NODES, PODS
 from tiphys.client.rest import Client
+from tiphys.kubelet.pod_events import PodRecorder
 from tiphys.kubelet.static_pods import HASH, MIRROR, SEEN, SOURCE, StaticPods, owned, static_pod
 
 MANIFEST = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "etcd"}, "spec": {"containers": []}}
@@ -168,3 +169,17 @@ def test_a_mirror_is_its_nodes():
     owner = {"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "u", "controller": True}
     assert found["metadata"]["ownerReferences"] == [owner]
     assert "ownerReferences" not in pod["metadata"]
+
+
+def test_events_of_a_mirror_are_found_by_its_manifest():
+    told = []
+    recorder = PodRecorder(
+        SimpleNamespace(record=lambda pod, *words, **more: told.append((pod, words, more)))
+    )
+    plain = {"metadata": {"name": "p", "uid": "u"}}
+    mirror = {"metadata": {"name": "m", "uid": "u", "annotations": {MIRROR: "hash"}}}
+    for pod in (plain, mirror):
+        recorder.record(pod, "Normal", "Started", "Container started", field_path="spec.containers{c}")
+    assert [pod["metadata"]["uid"] for pod, _, _ in told] == ["u", "hash"]
+    assert mirror["metadata"]["uid"] == "u"
+    assert told[1][1:] == (("Normal", "Started", "Container started"), {"field_path": "spec.containers{c}"})

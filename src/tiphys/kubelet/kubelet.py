@@ -41,6 +41,7 @@ from tiphys.kubelet.nodestatus.reporter import NodeReporter
 from tiphys.kubelet.objects import ObjectCache
 from tiphys.kubelet.options import KubeletOptions
 from tiphys.kubelet.pleg import PodCache
+from tiphys.kubelet.pod_events import PodRecorder
 from tiphys.kubelet.pod_times import Relist
 from tiphys.kubelet.pod_worker import PodWorker
 from tiphys.kubelet.runtime import RUNTIME_ERRORS, Runtime, RuntimeFailure
@@ -207,7 +208,7 @@ class Kubelet:
         assert self.reporter is not None
         options = self.options
         clock, client = self._clock, self._client
-        recorder = client.events("kubelet", options.node_name)
+        recorder = PodRecorder(client.events("kubelet", options.node_name))
         objects = ObjectCache(client, self._on_objects)
         self._tokens = Tokens(client, clock)
         volumes = Volumes(options.root_dir, client, objects, self._tokens)

@@ -23,6 +23,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.client.kinds import NODES, PODS
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
+from tiphys.kubelet.pod_events import MIRROR
 
 if TYPE_CHECKING:
     from tiphys.kubelet.kubelet import Kubelet
@@ -31,7 +32,6 @@ log = logging.getLogger(__name__)
 
 SOURCE = "kubernetes.io/config.source"
 HASH = "kubernetes.io/config.hash"
-MIRROR = "kubernetes.io/config.mirror"
 SEEN = "kubernetes.io/config.seen"
 _SCAN_S = 2.0
 

@@ -75,3 +75,17 @@ def test_a_pod_that_is_given_up_later_shows_its_containers():
     why = Rejection("Evicted", "The node was low on resource: memory.", disruption=True)
     made = status(pod(), have(ended(code=137)), PodState(rejection=why))
     assert (made["phase"], told(made)) == ("Failed", {"c": 137})
+
+
+@pytest.mark.parametrize("disruption", [True, False])
+def test_why_a_pod_was_given_up_is_told_once_it_has_ended(disruption):
+    """Until then it is Running, as its containers are, and nothing else."""
+    why = Rejection("DeadlineExceeded", "too long", disruption=disruption)
+    the_pod = pod()
+    the_pod["status"] = {"phase": "Running"}
+    going = status(the_pod, have(running()), PodState(rejection=why))
+    assert (going["phase"], going.get("reason"), going.get("message")) == ("Running", None, None)
+    assert "DisruptionTarget" not in {item["type"] for item in going["conditions"]}
+    gone = status(the_pod, have(ended(code=137)), PodState(rejection=why))
+    assert (gone["phase"], gone["reason"], gone["message"]) == ("Failed", "DeadlineExceeded", "too long")
+    assert ("DisruptionTarget" in {item["type"] for item in gone["conditions"]}) is disruption

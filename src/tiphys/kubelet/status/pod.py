@@ -231,7 +231,8 @@ def make_status(pod: Object, runtime: RuntimePod, given: StatusInputs) -> dict[s
     state = given.state
     old = pod.get("status") or {}
     if _was_refused(pod, state.rejection):
-        return {"phase": FAILED, "conditions": _conditions(pod, [], given.now), **_told(pod, given)}
+        told = _told(pod, given, over=True)
+        return {"phase": FAILED, "conditions": _conditions(pod, [], given.now), **told}
     maker = ContainerStatuses(pod, runtime, state, ending=given.stopped)
     init, main, ephemeral = maker.init(), maker.main(), maker.ephemeral()
     by_name = {item["name"]: item for item in [*init, *main, *ephemeral]}
@@ -239,6 +240,7 @@ def make_status(pod: Object, runtime: RuntimePod, given: StatusInputs) -> dict[s
     if given.stopped and not _is_alive(runtime):
         close_statuses(init, main)
     containers = _containers_ready(pod, by_name, phase)
+    over = not _is_alive(runtime)
     sandbox = runtime.sandbox
     wanted = [
         Condition("PodReadyToStartContainers", sandbox is not None and sandbox.ready),
@@ -246,12 +248,12 @@ def make_status(pod: Object, runtime: RuntimePod, given: StatusInputs) -> dict[s
         _ready(pod, containers),
         containers,
         Condition("PodScheduled", True),
-        *_disruption(state),
+        *(_disruption(state) if over else ()),
         *_all_restarting(pod, runtime, phase),
         *_resize(state.resize),
     ]
     status: dict[str, Any] = {"phase": phase, "conditions": _conditions(pod, wanted, given.now)}
-    status.update(_told(pod, given))
+    status.update(_told(pod, given, over=over))
     status.update(_addresses(pod, runtime, old, given.host_ips))
     if given.whole_pods:
         status.update(_amounts(pod, state.pod_applied))
@@ -274,11 +276,14 @@ def _was_refused(pod: Object, rejection: Rejection | None) -> bool:
     return finished(pod) and not pod["status"].get("containerStatuses")
 
 
-def _told(pod: Object, given: StatusInputs) -> dict[str, Any]:
-    """What is said of the pod as a whole, whether it ever ran or not."""
+def _told(pod: Object, given: StatusInputs, *, over: bool) -> dict[str, Any]:
+    """What is said of the pod as a whole, whether it ever ran or not.
+
+    Why it was given up is told once nothing of it runs any more, with the phase.
+    """
     old = pod.get("status") or {}
     told = {key: old[key] for key in ("reason", "message") if old.get(key)}
-    if (rejection := given.state.rejection) is not None:
+    if (rejection := given.state.rejection) is not None and over:
         told = {"reason": rejection.reason, "message": rejection.message}
     if (generation := pod["metadata"].get("generation")) is not None:
         told["observedGeneration"] = generation
