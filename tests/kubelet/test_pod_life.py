@@ -60,6 +60,20 @@ async def test_grpc_liveness(node, monkeypatch):
         )
 
 
+async def test_a_probe_that_cannot_be_asked_says_nothing(node):
+    """The container is not started again for it, nor is it ready."""
+    node.runtime.fail["exec_sync"] = RuntimeFailure("UNKNOWN", "no such command")
+    probe = {"exec": {"command": ["nope"]}, "periodSeconds": 1, "failureThreshold": 1}
+    container = {"name": "c", "image": "img:1", "livenessProbe": probe, "readinessProbe": probe}
+    async with node.running():
+        await node.create(containers=[container])
+        await node.until(lambda: len(node.events("Unhealthy")) >= 2)
+        said = "probe errored and resulted in unknown state: rpc error: code = Unknown desc = no such command"
+        assert set(node.events("Unhealthy")) == {f"Liveness {said}", f"Readiness {said}"}
+        assert (node.container()["restartCount"], node.container()["ready"]) == (0, False)
+        assert "stop_container" not in dict(node.runtime.calls)
+
+
 async def test_a_restart_is_told_of_when_it_is_done(node, monkeypatch):
     """However long making and starting take: who sees that it is counted or runs finds it ready."""
     monkeypatch.setattr("tiphys.kubelet.restarts.INITIAL_S", 0.01)

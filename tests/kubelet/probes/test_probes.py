@@ -51,7 +51,7 @@ def target(runtime=None, **ports):
 
 async def handler(request):
     if request.path == "/away":
-        return Response(302, {"Location": "http://192.0.2.1/"})
+        return Response(302, {"Location": "http://192.0.2.1/"}, b"gone")
     if request.path == "/here":
         return Response(302, {"Location": "/ok"})
     if request.path == "/agent":
@@ -65,7 +65,7 @@ async def handler(request):
         ("/ok", True, ""),
         ("ok", True, ""),
         ("/here", True, ""),
-        ("/away", True, "Probe terminated redirects, Response body: http://192.0.2.1/"),
+        ("/away", True, "Probe terminated redirects, Response body: gone"),
         ("/agent", True, ""),
         ("/bad", False, "HTTP probe failed with statuscode: 500"),
     ],
@@ -73,7 +73,8 @@ async def handler(request):
 async def test_http(path, ok, text):
     async with serve(handler) as server:
         answer = await ask({"httpGet": {"path": path, "port": "web"}}, target(web=server.port), 2)
-    assert (answer.ok, answer.text) == (ok, text)
+    assert (answer.ok, answer.text, answer.asked) == (ok, text, True)
+    assert answer.warning is (path == "/away")
 
 
 async def test_nobody_there():
@@ -94,7 +95,8 @@ async def test_tcp():
 
 
 async def test_unknown_port_name():
-    assert not (await ask({"tcpSocket": {"port": "nope"}}, target(), 2)).ok
+    answer = await ask({"tcpSocket": {"port": "nope"}}, target(), 2)
+    assert (answer.ok, answer.asked) == (False, False)
 
 
 async def test_exec():
@@ -103,8 +105,13 @@ async def test_exec():
     answer = await ask({"exec": {"command": ["x"]}}, target(runtime), 1)
     assert (answer.ok, answer.text) == (False, "why")
     runtime.fail["exec_sync"] = RuntimeFailure("DEADLINE_EXCEEDED", "slow")
+    answer = await ask({"exec": {"command": ["sh", "-c", "x y"]}}, target(runtime), 1)
+    assert (answer.ok, answer.asked) == (False, True)
+    assert answer.text == 'command timed out: "sh -c x y" timed out after 1s'
+    runtime.fail["exec_sync"] = RuntimeFailure("UNKNOWN", "no such command")
     answer = await ask({"exec": {"command": ["x"]}}, target(runtime), 1)
-    assert answer.text.startswith("command timed out")
+    assert (answer.ok, answer.asked) == (False, False)
+    assert answer.text == "rpc error: code = Unknown desc = no such command"
 
 
 async def test_grpc():

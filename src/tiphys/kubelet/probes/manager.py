@@ -15,7 +15,7 @@ from tiphys.kubelet.cm.resources import is_sidecar
 from tiphys.kubelet.images.manager import Recorder
 from tiphys.kubelet.lifecycle import Unhealthy
 from tiphys.kubelet.probes import counts
-from tiphys.kubelet.probes.run import Target, ask
+from tiphys.kubelet.probes.run import Answer, Target, ask
 from tiphys.kubelet.probes.state import INITIAL, ProbeState, ProbeTimes, step
 from tiphys.kubelet.runtime import Container, Runtime, RuntimePod
 
@@ -134,16 +134,11 @@ class PodProbes:
         while True:
             target = Target(self._runtime, container_id, self._host, ports)
             answer = await ask(probe, target, times.timeout_s)
+            self._tell(container, kind, answer)
+            if not answer.asked:
+                await asyncio.sleep(times.period_s)
+                continue
             counts.count(self._pod, container["name"], kind, ok=answer.ok)
-            if not answer.ok:
-                text = f"{kind.title()} probe failed: {answer.text}"
-                self._recorder.record(
-                    self._pod,
-                    "Warning",
-                    "Unhealthy",
-                    text,
-                    field_path=f"spec.containers{{{container['name']}}}",
-                )
             before = self._states.get(key, ProbeState(INITIAL[kind]))
             after = self._states[key] = step(before, times, answer=answer.ok)
             if after.verdict is not before.verdict:
@@ -151,3 +146,13 @@ class PodProbes:
                 if kind == "startup" or (kind == "liveness" and not after.verdict):
                     return
             await asyncio.sleep(times.period_s)
+
+    def _tell(self, container: Mapping[str, Any], kind: str, answer: Answer) -> None:
+        """Record what a probe has to say, if it is nothing good."""
+        if answer.ok and not answer.warning:
+            return
+        said = "failed" if answer.asked else "errored and resulted in unknown state"
+        text = f"{kind.title()} probe {'warning' if answer.warning else said}: {answer.text}"
+        reason = "ProbeWarning" if answer.warning else "Unhealthy"
+        path = f"spec.containers{{{container['name']}}}"
+        self._recorder.record(self._pod, "Warning", reason, text, field_path=path)

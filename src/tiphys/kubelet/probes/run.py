@@ -1,6 +1,7 @@
 """Asking once: exec, HTTP, TCP and gRPC, for probes and (exec, HTTP, sleep) for lifecycle hooks.
 
-An answer is a value, never an exception: a container that does not answer is a fact about it.
+An answer is a value, never an exception: a container that does not answer is a fact about it. That it could
+not be asked (no such command, no such port) says nothing of it.
 Source: "Types of probe", gRPC health checking protocol.
 """
 
@@ -17,6 +18,7 @@ import grpc.aio
 from yarl import URL
 
 from tiphys.apimachinery.dataclass import dataclass
+from tiphys.apimachinery.duration import go_duration
 from tiphys.kubelet.runtime import Runtime, RuntimeFailure
 
 USER_AGENT = "kube-probe/1.36"
@@ -43,6 +45,10 @@ class Answer:
 
     ok: bool
     text: str = ""
+    asked: bool = True
+    """Whether there was an answer at all; without one nothing follows."""
+    warning: bool = False
+    """Good, and yet ``text`` is to be told."""
 
 
 def _port(target: Target, port: Any) -> int:
@@ -67,21 +73,21 @@ async def ask(probe: Mapping[str, Any], target: Target, timeout_s: float) -> Ans
             if handler := probe.get("grpc"):
                 return await _grpc(handler, target, timeout_s)
     except ValueError as error:
-        return Answer(False, str(error))
+        return Answer(False, str(error), asked=False)
     except TimeoutError:
         return Answer(False, f"timeout: no answer within {timeout_s:g}s")
-    return Answer(False, "missing probe handler")
+    return Answer(False, "missing probe handler", asked=False)
 
 
 async def _exec(handler: Mapping[str, Any], target: Target, timeout_s: float) -> Answer:
+    words, limit_s = handler.get("command") or (), max(1, int(timeout_s))
     try:
-        result = await target.runtime.exec_sync(
-            target.container_id, handler.get("command") or (), max(1, int(timeout_s))
-        )
+        result = await target.runtime.exec_sync(target.container_id, words, limit_s)
     except RuntimeFailure as error:
         if error.code == "DEADLINE_EXCEEDED":
-            return Answer(False, f"command timed out: {error}")
-        return Answer(False, str(error))
+            text = f'command timed out: "{" ".join(words)}" timed out after {go_duration(limit_s)}'
+            return Answer(False, text)
+        return Answer(False, str(error), asked=False)
     return Answer(result.exit_code == 0, result.output.decode(errors="replace"))
 
 
@@ -131,7 +137,9 @@ async def _follow(session: aiohttp.ClientSession, url: str, headers: dict[str, s
             if 300 <= response.status < 400 and location:
                 following = response.url.join(URL(location))
                 if following.host != host:
-                    return Answer(True, f"Probe terminated redirects, Response body: {location}")
+                    body = await response.content.read(_MAX_BODY)
+                    text = f"Probe terminated redirects, Response body: {body.decode(errors='replace')}"
+                    return Answer(True, text, warning=True)
                 url = str(following)
                 continue
             body = await response.content.read(_MAX_BODY)
