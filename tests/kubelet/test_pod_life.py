@@ -155,6 +155,18 @@ async def test_a_label_that_the_node_got_just_now_counts(node):
         await node.until(lambda: node.status("not").get("reason") == "NodeAffinity")
 
 
+async def test_a_cordon_is_told(tmp_path):
+    node = Node(tmp_path, status_update_s=0.02)
+    async with node.running():
+        await node.until(lambda: node.events("NodeReady"))
+        for wanted, reason in ((True, "NodeNotSchedulable"), (False, "NodeSchedulable")):
+            assert not node.events(reason)
+            await node.client.patch(NODES, "n1", "", {"spec": {"unschedulable": wanted}}, type="merge")
+            await node.until(lambda reason=reason: node.events(reason))
+            assert node.events(reason) == [f"Node n1 status is now: {reason}"]
+    await node.client.close()
+
+
 async def test_an_ended_pod_can_be_deleted(node):
     node.runtime.exit_on_start["c"] = 1
     async with node.running():

@@ -55,6 +55,7 @@ class NodeReporter:
         self._reported: dict[str, Any] = {}
         self._reported_at = 0.0
         self._ready = False
+        self._cordoned = False
         self.node: Object = new_node(machine, options)
         """The Node as last seen."""
         self.pressures: frozenset[str] = frozenset()
@@ -141,6 +142,7 @@ class NodeReporter:
         self._ready = not readiness_problem(found)
         if self._reported:
             self.node = await self._client.get(NODES, self._options.node_name)
+        self._tell_of_cordon()
         old = self.node.get("status") or {}
         status = node_status(self._machine, self._options, found, old, self._clock.now())
         extended = extended_allocatable(old, status["capacity"])
@@ -155,6 +157,13 @@ class NodeReporter:
         )
         self._reported, self._reported_at = status, now
         for reason in transitions(before, status):
+            self._tell(reason, f"Node {self._options.node_name} status is now: {reason}")
+
+    def _tell_of_cordon(self) -> None:
+        cordoned = bool((self.node.get("spec") or {}).get("unschedulable"))
+        if cordoned is not self._cordoned:
+            self._cordoned = cordoned
+            reason = "NodeNotSchedulable" if cordoned else "NodeSchedulable"
             self._tell(reason, f"Node {self._options.node_name} status is now: {reason}")
 
     async def look(self) -> None:
