@@ -10,7 +10,7 @@ import grpc.aio
 import pytest
 from fake_node import Node
 
-from tiphys.client.kinds import NODES, PODS
+from tiphys.client.kinds import NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
 from tiphys.kubelet.housekeeping import Housekeeper
 from tiphys.kubelet.runtime import RuntimeFailure
 
@@ -204,6 +204,24 @@ async def test_unused_images_go_when_the_disk_is_full(node):
         used[0] = 100
         await keeper.collect_images((0, 0), ["docker.io/library/kept:1"])
         assert set(node.runtime.images) == {"docker.io/library/img:1", "docker.io/library/kept:1"}
+
+
+@pytest.mark.parametrize(
+    ("phase", "completed", "runs"),
+    [("Bound", True, True), ("Pending", True, True), ("Pending", False, False), ("Lost", True, False)],
+)
+async def test_which_claims_are_mounted(node, tmp_path, phase, completed, runs):
+    """One whose volume is settled, be its phase written yet or not."""
+    annotations = {"pv.kubernetes.io/bind-completed": "yes"} if completed else {}
+    meta = {"name": "data", "namespace": "default", "annotations": annotations}
+    claim = {"metadata": meta, "spec": {"volumeName": "v"}, "status": {"phase": phase}}
+    node.api.put(PERSISTENT_VOLUME_CLAIMS, claim)
+    folder = {"path": str(tmp_path), "type": "Directory"}
+    node.api.put(PERSISTENT_VOLUMES, {"metadata": {"name": "v"}, "spec": {"hostPath": folder}})
+    async with node.running():
+        await node.create(volumes=[{"name": "d", "persistentVolumeClaim": {"claimName": "data"}}])
+        await node.until(lambda: node.phase() == "Running" or node.events("FailedMount"))
+        assert (node.phase() == "Running") is runs
 
 
 async def test_large_logs_are_rotated(node):

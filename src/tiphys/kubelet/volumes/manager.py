@@ -38,6 +38,7 @@ from tiphys.kubelet.volumes.payload import Sources, VolumeProblem, references, v
 
 _API_KINDS = ("configMap", "secret", "downwardAPI", "projected")
 _IN_MEMORY = ("secret", "downwardAPI", "projected")
+_BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +208,9 @@ class Volumes:
             claim = await self._client.get(PERSISTENT_VOLUME_CLAIMS, name, pod["metadata"]["namespace"])
         except NotFound as error:
             raise VolumeProblem(f'persistentvolumeclaim "{name}" not found') from error
-        volume_name = claim["spec"].get("volumeName")
-        if not volume_name or (claim.get("status") or {}).get("phase") != "Bound":
+        if not _is_bound(claim):
             raise VolumeProblem(f'persistentvolumeclaim "{name}" not bound')
+        volume_name = claim["spec"]["volumeName"]
         spec = (await self._client.get(PERSISTENT_VOLUMES, volume_name))["spec"]
         if source := spec.get("hostPath"):
             path = await asyncio.to_thread(prepare_host_path, Path(source["path"]), source.get("type") or "")
@@ -240,3 +241,10 @@ class Volumes:
         """Return the UIDs that have a folder on this node."""
         folder = self.root / "pods"
         return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+
+
+def _is_bound(claim: Object) -> bool:
+    """Whether a claim has its volume for good. Its phase, which is written last, may not say so yet."""
+    phase = (claim.get("status") or {}).get("phase")
+    completed = _BIND_COMPLETED in (claim["metadata"].get("annotations") or {})
+    return bool(claim["spec"].get("volumeName")) and (phase == "Bound" or (phase != "Lost" and completed))
