@@ -64,16 +64,17 @@ def plan_claims(owner: Object, selector: Selector, children: Iterable[Object]) -
 
 
 async def apply_claims(
-    client: Client, gvr: GVR, owner_gvr: GVR, owner: Object, claims: Claims
+    client: Client, gvr: GVR, owner_gvr: GVR, owner: Object, claims: Claims, *, finalizer: str = ""
 ) -> list[Object]:
     """Write adoptions and releases, return every child the owner has afterwards.
 
-    Before adopting, the owner is read live: a stale cache must not resurrect ownership.
+    Before adopting, the owner is read live: a stale cache must not resurrect ownership. A ``finalizer`` that
+    children bear comes and goes with it.
     """
     owned = list(claims.owned)
     for child in claims.release:
         refs = [ref for ref in child["metadata"]["ownerReferences"] if ref["uid"] != owner["metadata"]["uid"]]
-        await _patch_owners(client, gvr, child, refs)
+        await _patch_owners(client, gvr, child, refs, _without(child, finalizer))
     if claims.adopt:
         meta = owner["metadata"]
         live = await client.get(owner_gvr, meta["name"], meta["namespace"])
@@ -81,23 +82,30 @@ async def apply_claims(
             return owned
         for child in claims.adopt:
             refs = [*(child["metadata"].get("ownerReferences") or ()), owner_reference(owner)]
-            adopted = await _patch_owners(client, gvr, child, refs)
+            borne = [*_without(child, finalizer), *([finalizer] if finalizer else [])]
+            adopted = await _patch_owners(client, gvr, child, refs, borne)
             if adopted is not None:
                 owned.append(adopted)
     return owned
 
 
-async def _patch_owners(client: Client, gvr: GVR, child: Object, refs: list[Object]) -> Object | None:
+def _without(child: Object, finalizer: str) -> list[str]:
+    return [one for one in child["metadata"].get("finalizers") or () if one != finalizer]
+
+
+async def _patch_owners(
+    client: Client, gvr: GVR, child: Object, refs: list[Object], finalizers: list[str]
+) -> Object | None:
     meta = child["metadata"]
-    patch = {
-        "metadata": {
-            "uid": meta["uid"],
-            "resourceVersion": meta["resourceVersion"],
-            "ownerReferences": refs,
-        }
+    changed: Object = {
+        "uid": meta["uid"],
+        "resourceVersion": meta["resourceVersion"],
+        "ownerReferences": refs,
     }
+    if finalizers != (meta.get("finalizers") or []):
+        changed["finalizers"] = finalizers
     try:
-        return await client.patch(gvr, meta["name"], meta["namespace"], patch)
+        return await client.patch(gvr, meta["name"], meta["namespace"], {"metadata": changed})
     except NotFound:
         return None
 

@@ -33,6 +33,8 @@ class WorkloadController(ABC):
     children: ClassVar[GVR] = PODS
     noun: ClassVar[str] = "pod"
     """What events call a child."""
+    finalizer: ClassVar[str] = ""
+    """What children bear as long as they are an owner's, if anything."""
     name: ClassVar[str]
     account: ClassVar[str]
 
@@ -131,7 +133,9 @@ class WorkloadController(ABC):
     async def _claim(self, owner: Object) -> list[Object]:
         """Adopt and release as the selector says; return the children afterwards."""
         claims = plan_claims(owner, self._selector(owner), candidates(self._owned, owner))
-        return await apply_claims(self._client, self.children, self.gvr, owner, claims)
+        return await apply_claims(
+            self._client, self.children, self.gvr, owner, claims, finalizer=self.finalizer
+        )
 
     # -- writes
 

@@ -4,6 +4,7 @@ import pytest
 
 from tiphys.client.kinds import JOBS, PODS
 from tiphys.controllers.job.controller import JobController
+from tiphys.controllers.job.count import TRACKING
 from tiphys.controllers.job.indexes import ANNOTATION
 from tiphys.controllers.job.retries import FAILURES
 
@@ -162,13 +163,31 @@ async def test_pods_are_adopted_and_released(world):
     world.api.put(JOBS, job(1, 1))
     async with world.running(JobController):
         pod = active(world)[0]
-        world.api.put(PODS, {**pod, "metadata": {**pod["metadata"], "ownerReferences": []}})
+        orphan = {**pod["metadata"], "ownerReferences": [], "finalizers": []}
+        world.api.put(PODS, {**pod, "metadata": orphan})
         await world.settle()
         name = pod["metadata"]["name"]
         adopted = world.api.get(PODS, name, "d")
         assert adopted["metadata"]["ownerReferences"][0]["kind"] == "Job"
+        assert adopted["metadata"]["finalizers"] == [TRACKING]
         stray = {**adopted["metadata"], "labels": {}}
         world.api.put(PODS, {**adopted, "metadata": stray})
         await world.settle()
-        assert world.api.get(PODS, name, "d")["metadata"]["ownerReferences"] == []
+        released = world.api.get(PODS, name, "d")["metadata"]
+        assert (released["ownerReferences"], released["finalizers"]) == ([], [])
         assert len(world.api.all(PODS)) == 2
+
+
+async def test_an_adopted_pod_counts(world):
+    """It was another Job's, which was deleted alone and whose finalizer went with it."""
+    world.api.put(JOBS, job(1, 1))
+    async with world.running(JobController):
+        pod = active(world)[0]
+        orphan = {**pod["metadata"], "ownerReferences": [], "finalizers": []}
+        world.api.put(PODS, {**pod, "metadata": orphan})
+        await world.settle()
+        adopted = world.api.get(PODS, pod["metadata"]["name"], "d")
+        world.api.put(PODS, {**adopted, "status": {"phase": "Succeeded"}})
+        await world.settle()
+        assert status(world)["succeeded"] == 1
+        assert len(world.api.all(PODS)) == 1

@@ -35,6 +35,7 @@ class JobController(WorkloadController):
     kind = "Job"
     name = "job-controller"
     account = "job-controller"
+    finalizer = TRACKING
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
