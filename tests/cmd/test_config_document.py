@@ -14,6 +14,7 @@ from tiphys.cmd.config_document import Kind, merge, parameters
 from tiphys.cmd.kubelet import kubelet, make_options
 from tiphys.cmd.kubelet_config import read
 from tiphys.cmd.proxy import proxy
+from tiphys.kubelet.restarts import Pace
 
 KUBEADM_KUBELET = """
 apiVersion: kubelet.config.k8s.io/v1beta1
@@ -220,3 +221,43 @@ def test_false_is_a_choice_and_zero_is_not() -> None:
     kind = Kind("g/v1", "K", {"on": "on", "number": "number", "text": "text"})
     document = {"apiVersion": "g/v1", "kind": "K", "on": False, "number": 0, "text": ""}
     assert parameters(document, kind) == {"on": False}
+
+
+@pytest.mark.parametrize(
+    ("text", "pace"),
+    [
+        ("", None),
+        ("crashLoopBackOff: {}", None),
+        ("crashLoopBackOff: {maxContainerRestartPeriod: 100s}", Pace(10.0, 100.0)),
+        ("crashLoopBackOff: {maxContainerRestartPeriod: 2s}", Pace(2.0, 2.0)),
+        ("featureGates: {ReduceDefaultCrashLoopBackOffDecay: true}", Pace(1.0, 60.0)),
+        (
+            "featureGates: {ReduceDefaultCrashLoopBackOffDecay: true}\n"
+            "crashLoopBackOff: {maxContainerRestartPeriod: 5m}",
+            Pace(1.0, 300.0),
+        ),
+    ],
+)
+def test_how_fast_containers_start_anew(tmp_path: Path, text: str, pace: Pace | None) -> None:
+    assert kubelet_options(f"--config={written(tmp_path, HEAD + text)}").restart_pace == pace
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "crashLoopBackOff: {maxContainerRestartPeriod: 301s}",
+            "CrashLoopBackOff.MaxContainerRestartPeriod (got: 301 seconds) must be set between 1s and 300s",
+        ),
+        (
+            "featureGates: {KubeletCrashLoopBackOffMax: false}\n"
+            "crashLoopBackOff: {maxContainerRestartPeriod: 2s}",
+            "FeatureGate KubeletCrashLoopBackOffMax not enabled, "
+            "CrashLoopBackOff.MaxContainerRestartPeriod must not be set",
+        ),
+    ],
+)
+def test_paces_that_are_refused(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(click.UsageError) as caught:
+        kubelet_options(f"--config={written(tmp_path, HEAD + text)}")
+    assert caught.value.message == f"invalid configuration: {says}"

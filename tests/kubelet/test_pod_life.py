@@ -12,6 +12,7 @@ from fake_node import Node
 
 from tiphys.client.kinds import NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
 from tiphys.kubelet.housekeeping import Housekeeper
+from tiphys.kubelet.restarts import Pace
 from tiphys.kubelet.runtime import RuntimeFailure
 
 pytestmark = pytest.mark.usefixtures("no_cgroups")
@@ -97,6 +98,15 @@ async def test_a_restart_is_told_of_when_it_is_done(node, monkeypatch):
             await node.until(lambda count=count: node.container()["restartCount"] == count)
             assert "running" in node.container()["state"]
             assert node.ready()
+
+
+async def test_a_node_s_own_pace(tmp_path):
+    node = Node(tmp_path, restart_pace=Pace(0.01, 0.01))
+    node.runtime.exit_on_start["c"] = 1
+    async with node.running():
+        await node.create()
+        await node.until(lambda: node.container().get("restartCount", 0) >= 4)
+    await node.client.close()
 
 
 async def test_a_failing_init_container_is_tried_again(node, monkeypatch):

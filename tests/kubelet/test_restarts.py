@@ -3,7 +3,14 @@
 import pytest
 from pods import NOW, ago, container, ended, pod, running
 
-from tiphys.kubelet.restarts import BackoffEntry, format_delay, next_backoff, should_restart, wait_left_s
+from tiphys.kubelet.restarts import (
+    BackoffEntry,
+    Pace,
+    format_delay,
+    next_backoff,
+    should_restart,
+    wait_left_s,
+)
 
 
 @pytest.mark.parametrize(
@@ -17,6 +24,12 @@ from tiphys.kubelet.restarts import BackoffEntry, format_delay, next_backoff, sh
 )
 def test_next_backoff(entry, ended_at, delay):
     assert next_backoff(entry, NOW, ended_at) == BackoffEntry(delay, NOW)
+
+
+@pytest.mark.parametrize(("delay", "following"), [(None, 2), (2, 4), (40, 60), (60, 60)])
+def test_a_pace_of_the_nodes_own(delay, following):
+    entry = None if delay is None else BackoffEntry(delay, ago(30))
+    assert next_backoff(entry, NOW, ago(1), Pace(2, 60)) == BackoffEntry(following, NOW)
 
 
 @pytest.mark.parametrize(

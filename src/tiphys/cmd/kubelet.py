@@ -29,6 +29,7 @@ from tiphys.kubelet.certificate.client import Credentials, Rotation
 from tiphys.kubelet.eviction.plan import DEFAULT_HARD, Threshold, parse_thresholds
 from tiphys.kubelet.nodeshutdown.plan import ShutdownPeriod, period_faults, periods_of
 from tiphys.kubelet.options import AccessOptions, KubeletOptions, ServerOptions
+from tiphys.kubelet.restarts import Pace
 from tiphys.kubelet.server.routes import Handlers
 
 
@@ -88,6 +89,7 @@ from tiphys.kubelet.server.routes import Handlers
 @click.option(
     "--shutdown-grace-period-by-pod-priority", default="", help="priority=seconds, separated by commas."
 )
+@click.option("--crash-loop-back-off-max", type=DURATION, hidden=True, help="A field of the configuration.")
 @click.option("--tracing", default="", hidden=True, help="A section of the configuration, as JSON.")
 @click.option("--image-gc-high-threshold", default=85, show_default=True, help="Percents of the disk.")
 @click.option("--image-gc-low-threshold", default=80, show_default=True, help="Percents of the disk.")
@@ -187,6 +189,7 @@ def make_options(flags: dict[str, Any]) -> KubeletOptions:
         log_max_bytes=_bytes(flags["container_log_max_size"], "--container-log-max-size"),
         log_max_files=flags["container_log_max_files"],
         tracing=_tracing(flags["tracing"]),
+        restart_pace=_pace(flags["crash_loop_back_off_max"], gates),
         register_node=flags["register_node"],
         allowed_unsafe_sysctls=_parts(flags["allowed_unsafe_sysctls"]),
         static_pod_dir=Path(manifests) if manifests else None,
@@ -262,6 +265,23 @@ def _tracing(text: str) -> TracingOptions | None:
         return read_section(json.loads(text), "tracing") if text else None
     except BadTracing as error:
         raise click.UsageError(f"invalid configuration: {error}") from error
+
+
+def _pace(longest_s: float | None, gates: FeatureGates) -> Pace | None:
+    """Return how fast containers start anew, where it is not as usual. Raises click.UsageError."""
+    initial_s, cap_s = (1.0, 60.0) if gates.enabled("ReduceDefaultCrashLoopBackOffDecay") else (10.0, 300.0)
+    field = "CrashLoopBackOff.MaxContainerRestartPeriod"
+    if longest_s is not None:
+        if not gates.enabled(gate := "KubeletCrashLoopBackOffMax"):
+            raise click.UsageError(
+                f"invalid configuration: FeatureGate {gate} not enabled, {field} must not be set"
+            )
+        if not 1.0 <= longest_s <= 300.0:
+            got = f"(got: {longest_s:g} seconds) must be set between 1s and 300s"
+            raise click.UsageError(f"invalid configuration: {field} {got}")
+        initial_s, cap_s = min(initial_s, longest_s), longest_s
+    usual = (initial_s, cap_s) == (10.0, 300.0)
+    return None if usual else Pace(initial_s, cap_s)
 
 
 def _shutdown_periods(flags: Mapping[str, Any]) -> tuple[ShutdownPeriod, ...]:

@@ -80,6 +80,7 @@ KIND: Final = Kind(
         "enableProfilingHandler": "enable_profiling_handler",
         "enableDebugFlagsHandler": "enable_debug_flags_handler",
         "tracing": ("tracing", json.dumps),
+        "crashLoopBackOff.maxContainerRestartPeriod": "crash_loop_back_off_max",
     },
     frozenset(
         {"authentication", "authorization", "enableServer", "syncFrequency", "fileCheckFrequency"}

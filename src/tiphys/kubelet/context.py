@@ -18,6 +18,7 @@ from tiphys.kubelet.kuberuntime.downward import PodAddresses
 from tiphys.kubelet.kuberuntime.sandbox import NodeSettings
 from tiphys.kubelet.objects import ObjectCache
 from tiphys.kubelet.pleg import PodCache
+from tiphys.kubelet.restarts import Pace
 from tiphys.kubelet.runtime import Runtime, RuntimePod
 from tiphys.kubelet.tracing import Tracing
 from tiphys.kubelet.volumes.manager import Volumes
@@ -78,6 +79,8 @@ class NodeContext:
     node_hosts: str = "/etc/hosts"
     host_ips: tuple[str, ...] = ()
     tracing: Tracing | None = None
+    pace: Pace | None = None
+    """Of restarts, if it is not the usual one."""
     whole_pods: bool = True
     """Whether statuses tell what pods have as a whole."""
 

@@ -246,6 +246,7 @@ class Kubelet:
             look_at_node=self.reporter.look,
             on_gone=self._on_gone,
             host_ips=options.node_ips,
+            pace=options.restart_pace,
             whole_pods=options.gates.enabled("InPlacePodLevelResourcesVerticalScaling"),
         )
 

@@ -24,6 +24,7 @@ from tiphys.kubelet.kuberuntime.containers import container_hash
 from tiphys.kubelet.kuberuntime.security import pod_text
 from tiphys.kubelet.restarts import (
     BackoffEntry,
+    Pace,
     format_delay,
     is_past,
     life_of,
@@ -77,6 +78,8 @@ class PodState:
 
     busy: frozenset[str] = frozenset()
     backoffs: Mapping[str, BackoffEntry] = field(default_factory=dict)
+    pace: Pace | None = None
+    """How fast the node starts anew what ends, where it has its own idea of that."""
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
     """Why the last attempt to start a container failed, by name."""
     started: frozenset[str] = frozenset()
@@ -422,7 +425,8 @@ class _Planner:
             self.waiting[name] = Waiting("CrashLoopBackOff", text)
             self._wake(left)
             return
-        self.starts.append(Start(name, attempt, next_backoff(entry, self.now, ended_at)))
+        backoff = next_backoff(entry, self.now, ended_at, self.state.pace)
+        self.starts.append(Start(name, attempt, backoff))
 
     def _held_back(self, key: str) -> bool:
         """Whether a failed try forbids another one yet."""

@@ -11,6 +11,7 @@ from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.apimachinery.tracing_config import TracingOptions
 from tiphys.kubelet.eviction.plan import DEFAULT_HARD, Threshold, parse_thresholds
 from tiphys.kubelet.nodeshutdown.plan import ShutdownPeriod
+from tiphys.kubelet.restarts import Pace
 from tiphys.kubelet.server.routes import Handlers
 from tiphys.wire.tls_options import TlsOptions
 
@@ -105,6 +106,8 @@ class KubeletOptions:
     """How long pods may take as the node shuts down, by priority; none: they are not asked."""
     reserved: tuple[Mapping[str, str], ...] = ()
     """Taken out of what pods may have: for the system, and for Kubernetes itself."""
+    restart_pace: Pace | None = None
+    """How fast containers that ended start anew; None: as usual."""
     log_max_bytes: int = 10 * 1024 * 1024
     log_max_files: int = 5
     tracing: TracingOptions | None = None

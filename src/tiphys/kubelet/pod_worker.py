@@ -59,7 +59,7 @@ class PodWorker:
     def __init__(self, node: NodeContext, pod: Object) -> None:
         self._node = node
         self._pod = pod
-        self._state = PodState()
+        self._state = PodState(pace=node.pace)
         self._wake = asyncio.Event()
         self._wake.set()
         self._busy: dict[str, asyncio.Task[None]] = {}

@@ -1,7 +1,7 @@
 """Whether and when a container that ended starts again. Pure.
 
-Source: "Pod Lifecycle": restart policy, container restart rules, back-off of 10 s doubling to 5 minutes,
-forgotten after 10 minutes without a problem.
+Source: "Pod Lifecycle": restart policy, container restart rules, back-off of 10 s doubling to 5 minutes (or
+at a node's own pace), forgotten after 10 minutes without a problem.
 """
 
 from __future__ import annotations
@@ -20,7 +20,15 @@ INITIAL_S = 10.0
 CAP_S = 300.0
 RESTART_ALL = "RestartAllContainers"
 _FIRST = "first"
-_FORGET_S = 2 * CAP_S
+_FORGET_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long a node has a container wait first, and at most."""
+
+    initial_s: float
+    cap_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +39,14 @@ class BackoffEntry:
     updated_at: datetime
 
 
-def next_backoff(entry: BackoffEntry | None, now: datetime, ended_at: datetime) -> BackoffEntry:
-    """Return the entry to keep when a container is started again."""
+def next_backoff(
+    entry: BackoffEntry | None, now: datetime, ended_at: datetime, pace: Pace | None = None
+) -> BackoffEntry:
+    """Return the entry to keep when a container is started again; without a pace of its own the usual one."""
+    pace = pace or Pace(INITIAL_S, CAP_S)
     if entry is None or (ended_at - entry.updated_at).total_seconds() > _FORGET_S:
-        return BackoffEntry(INITIAL_S, now)
-    return BackoffEntry(min(entry.delay_s * 2, CAP_S), now)
+        return BackoffEntry(pace.initial_s, now)
+    return BackoffEntry(min(entry.delay_s * 2, pace.cap_s), now)
 
 
 def wait_left_s(entry: BackoffEntry | None, ended_at: datetime, now: datetime) -> float:
