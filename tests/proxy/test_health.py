@@ -37,6 +37,7 @@ def test_reply(count: int, status: int) -> None:
     reply = service_reply("default/web", count)
     assert reply.status == status
     assert json.loads(reply.body)["localEndpoints"] == count  # type: ignore[arg-type]
+    assert b'{\n\t"service": {\n\t\t"namespace": ' in reply.body, "in lines, as kube-proxy writes it"
 
 
 def metrics_port(**flags: str) -> MetricsPort:

@@ -58,7 +58,7 @@ def service_reply(key: str, count: int) -> Response:
         "x-content-type-options": "nosniff",
         "x-load-balancing-endpoint-weight": str(count),
     }
-    return Response(200 if count else 503, headers, json.dumps(body).encode())
+    return Response(200 if count else 503, headers, json.dumps(body, indent="\t").encode())
 
 
 class MetricsPort:
