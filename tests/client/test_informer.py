@@ -148,6 +148,24 @@ async def test_informers_are_shared_and_can_be_asked_for_while_running(api):
         informers.remove(PODS)
 
 
+async def test_an_informer_that_ended_holds_nothing_and_calls_nobody(api):
+    pods = (informers := make(api, detect_mutation=True)).get(PODS)
+    pods.add_index("namespace", lambda obj: [obj["metadata"]["namespace"]])
+    seen = []
+    pods.add_handler(lambda old, new: seen.append(new))
+    api.put(PODS, pod("a"))
+    async with running(informers):
+        await pods.wait_synced()
+        assert len(pods.by_index("namespace", "default")) == 1
+        informers.remove(PODS)
+        assert pods.ended
+        assert (pods.list(), pods.list("default"), pods.by_index("namespace", "default")) == ([], [], [])
+        api.put(PODS, pod("b"))
+        again = informers.get(PODS)
+        await again.wait_synced()
+        assert (len(again.list()), len(seen), again.ended) == (2, 1, False)
+
+
 async def test_what_is_trimmed_is_nowhere_in_the_cache(api):
     managed = {"metadata": {"managedFields": [{"manager": "kubectl"}]}}
     api.put(PODS, {**pod("listed"), "metadata": {**pod("listed")["metadata"], **managed["metadata"]}})

@@ -64,6 +64,8 @@ class Informer:
         self._synced = asyncio.Event()
         self._revision = ""
         self._failures = 0
+        self.ended = False
+        """True once the kind is served no longer: it says nothing more, and holds nothing."""
         self._prints: dict[str, bytes] | None = {} if detect_mutation else None
 
     @property
@@ -114,6 +116,17 @@ class Informer:
     def index(self, name: str) -> Mapping[str, Mapping[str, Object]]:
         """Return a whole index, read-only and live: objects by key, by value."""
         return self._indexes[name]
+
+    def end(self) -> None:
+        """Keep nothing, for whoever still knows it, and call nobody any more."""
+        self.ended = True
+        self._handlers.clear()
+        self._objects.clear()
+        self._by_namespace.clear()
+        for index in self._indexes.values():
+            index.clear()
+        if self._prints is not None:
+            self._prints.clear()
 
     async def run(self) -> None:
         """List, then watch, until cancelled; failures back off and are logged."""
@@ -273,9 +286,9 @@ class InformerSet:
         return self._informers[key]
 
     def remove(self, gvr: GVR) -> None:
-        """Stop and forget the informers of a resource that is no longer served."""
+        """End and forget the informers of a resource that is no longer served."""
         for key in [key for key in self._informers if key[0] == gvr]:
-            del self._informers[key]
+            self._informers.pop(key).end()
             task = self._tasks.pop(key, None)
             if task is not None:
                 task.cancel()

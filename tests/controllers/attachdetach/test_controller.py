@@ -174,3 +174,31 @@ async def test_a_node_out_of_service_is_not_waited_for(world):
         world.api.put(NODES, {**node, "spec": {"taints": [taint]}})
         await world.settle()
         assert not world.api.all(VOLUME_ATTACHMENTS)
+
+
+async def test_of_nodes_and_pods_that_are_gone_nothing_is_kept(world):
+    pod = put(world)
+    async with world.running(AttachDetachController):
+        (controller,) = world.controllers
+        world.api.put(PODS, pod("web", "a"))
+        await world.settle()
+        world.api.put(PODS, pod("other", "b"))
+        await world.settle()
+        assert list(controller._told) == [("b", "pv")]
+        world.api.remove(PODS, "other", "default")
+        await world.settle()
+        assert not controller._told
+        world.api.put(PODS, pod("other", "b"))
+        mounted(world)
+        await world.settle()
+        assert controller._told
+        for name in ("a", "b"):
+            world.api.remove(NODES, name)
+        await world.settle()
+        assert list(controller._gone) == ["a"], "what it had mounted still counts"
+        assert not controller._told
+        for name in ("web", "other"):
+            world.api.remove(PODS, name, "default")
+        await world.advance(370)
+        assert not world.api.all(VOLUME_ATTACHMENTS)
+        assert not controller._gone

@@ -80,6 +80,17 @@ def test_zones_do_not_wait_for_each_other():
     assert not made.may_give_up(node("down-a-0", zone="a"), 0.0)
 
 
+def test_zones_that_need_not_wait_are_forgotten():
+    made = Zones(Rates())
+    made.put(node("up"))
+    for number in range(20):
+        silent = node(f"down-{number}", "Unknown", zone=f"z-{number}")
+        made.put(silent)
+        assert made.may_give_up(silent, 100.0 * number)
+        made.remove(f"down-{number}")
+    assert len(made._next_at) == 1
+
+
 def test_a_small_zone_that_is_half_gone_gives_up_nobody():
     made = zones(2, 8)
     assert not made.may_give_up(node("down--0"), 0.0)

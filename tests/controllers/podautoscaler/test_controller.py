@@ -408,3 +408,20 @@ async def test_how_looks_are_counted(world, has, used_milli, selector, kind, act
     async with world.running(HorizontalPodAutoscalerController):
         times = 1 if measured else 0
         assert [new - old for new, old in zip(shown(), before, strict=True)] == [1, 1, times, times]
+
+
+async def test_a_scaler_that_goes_while_it_is_looked_at_is_forgotten(world):
+    put_target(world)
+    put_scaler(world)
+    put_pods(world, 100)
+
+    def leave(asked):
+        if asked.path.endswith("/scale") and world.api.get(HORIZONTAL_POD_AUTOSCALERS, "hpa", "d"):
+            world.api.remove(HORIZONTAL_POD_AUTOSCALERS, "hpa", "d")
+
+    world.api.reactors.append(leave)
+    async with world.running(HorizontalPodAutoscalerController):
+        (controller,) = world.controllers
+        assert list(controller._past) == ["d/hpa"], "written down after it went"
+        await world.advance(EVERY_S)
+        assert (controller._past, controller._selectors) == ({}, {})

@@ -77,3 +77,27 @@ async def test_claims_of_devices_count_under_the_name_of_their_resource(world):
         await world.client.delete(RESOURCE_CLAIMS, "a", "d")
         await world.settle()
         assert used(world, "q") == {"requests.example.com/gpu": "2"}
+
+
+async def test_a_kind_that_went_and_came_back_is_counted_as_it_is_now(world):
+    for name in ("a", "b"):
+        world.api.put(CONFIG_MAPS, {"metadata": {"name": name, "namespace": "d"}})
+    quota(world, "q", "configmaps", "pods")
+    async with world.running(ResourceQuotaController):
+        (controller,) = world.controllers
+        assert used(world, "q") == {"configmaps": "2", "pods": "0"}
+        served = world.api.discovery["/api/v1"]
+        world.api.discovery["/api/v1"] = {**served, "resources": served["resources"][1:]}
+        world.informers.remove(CONFIG_MAPS)
+        for name in ("a", "b"):
+            world.api.remove(CONFIG_MAPS, name, "d")
+        quota(world, "q", "configmaps", "pods", "secrets")
+        await world.settle()
+        assert ("", "configmaps") not in controller._watched
+        world.api.discovery["/api/v1"] = served
+        world.api.put(CONFIG_MAPS, {"metadata": {"name": "c", "namespace": "d"}})
+        await world.advance(400)
+        assert used(world, "q") == {"configmaps": "1", "pods": "0", "secrets": "0"}
+        await world.client.delete(CONFIG_MAPS, "c", "d")
+        await world.settle()
+        assert used(world, "q") == {"configmaps": "0", "pods": "0", "secrets": "0"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Sequence
+
 from tiphys.apimachinery.errors import AlreadyExists, NotFound
 from tiphys.apimachinery.meta import Object, object_key
 from tiphys.client.controller import run_controller
@@ -103,6 +105,7 @@ class AttachDetachController:
             # What a node that is gone had attached must go, or no other node may have it.
             planned = plan_gone(key, self._gone.get(key), attachments, volumes, overdue=self._overdue())
             await self._detach(planned.detach)
+            self._forget(key, attachments)
             return self._hold(key, planned)
         claims = {object_key(item): item for item in self._claims.list()}
         drivers = {item["metadata"]["name"]: item for item in self._drivers.list()}
@@ -111,10 +114,21 @@ class AttachDetachController:
             for pod in self._pods.by_index(_BY_NODE, key)
             for need in needs_of(pod, claims, volumes, drivers)
         ]
+        self._forget_told(key, {need.volume for need in needs})
         overdue = self._overdue()
         planned = plan(node, needs, attachments, volumes, self._users, overdue=overdue)
         await self._apply(key, node, planned, needs)
         return self._hold(key, planned)
+
+    def _forget(self, key: str, attachments: Sequence[Object]) -> None:
+        """Keep nothing of a node that is gone once nothing is attached to it."""
+        self._forget_told(key, set())
+        if all(item["spec"].get("nodeName") != key for item in attachments):
+            self._gone.pop(key, None)
+
+    def _forget_told(self, key: str, wanted: Container[str]) -> None:
+        for told in [told for told in self._told if told[0] == key and told[1] not in wanted]:
+            del self._told[told]
 
     def _overdue(self) -> set[str]:
         now = self._clock.monotonic()

@@ -102,6 +102,8 @@ class Zones:
             return False
         if now_s < self._down_since.get(node["metadata"]["name"], math.inf) + self._settle_s:
             return False
+        # Zones that need not wait any more are forgotten: some have no nodes by now.
+        self._next_at = {other: at for other, at in self._next_at.items() if at > now_s}
         self._next_at[zone] = now_s + 1 / rate
         return True
 

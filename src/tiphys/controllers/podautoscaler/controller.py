@@ -86,12 +86,16 @@ class HorizontalPodAutoscalerController:
         if new is not None and (old is None or old["spec"] != new["spec"]):
             self.queue.add(object_key(new))
         elif new is None and old is not None:
-            self._past.pop(object_key(old), None)
-            self._selectors.pop(object_key(old), None)
+            self._forget(object_key(old))
+
+    def _forget(self, key: str) -> None:
+        self._past.pop(key, None)
+        self._selectors.pop(key, None)
 
     async def reconcile(self, key: str) -> float | None:
         scaler = self._scalers.get(key)
         if scaler is None:
+            self._forget(key)  # it may have gone while it was looked at
             return None
         look, began = _Look(key, scaler, rfc3339(self._clock.now())), self._clock.monotonic()
         try:

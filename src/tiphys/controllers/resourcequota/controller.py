@@ -127,7 +127,11 @@ class ResourceQuotaController:
         return informer.synced
 
     async def _resolve(self, kinds: set[Kind]) -> dict[Kind, GVR]:
-        """Find where kinds are served; those that are not (yet) are left out."""
+        """Find where kinds are served; those that are not (yet, or any more) are left out."""
+        for kind in [kind for kind, informer in self._watched.items() if informer.ended]:
+            del self._watched[kind]
+            self._served.pop(kind, None)
+            self._unlisted.discard(kind)
         if not kinds <= set(self._served):
             found = await discover(self._client)
             self._served = {
