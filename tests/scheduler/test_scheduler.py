@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -24,7 +25,7 @@ from tiphys.client.kinds import (
     STORAGE_CLASSES,
 )
 from tiphys.client.rest import Client
-from tiphys.scheduler.binder import SELECTED_NODE
+from tiphys.scheduler.binder import SELECTED_NODE, Assumed
 from tiphys.scheduler.scheduler import Scheduler, SchedulerOptions
 from tiphys.testing.cluster import Cluster
 
@@ -443,3 +444,15 @@ async def bind_claim(cluster: Cluster, name: str, volume_name: str) -> None:
         "spec": {"volumeName": volume_name},
     }
     await cluster.client.patch(PERSISTENT_VOLUME_CLAIMS, name, "default", patch)
+
+
+async def test_who_waits_for_work_keeps_no_pod(cluster: Cluster) -> None:
+    await add_node(cluster, "a")
+    async with scheduling(cluster):
+        for name in ("one", "two"):
+            await add_pod(cluster, name)
+            await cluster.wait_for(PODS, name, "default", bound("a"))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        gc.collect()
+        assert [one for one in gc.get_objects() if type(one) is Assumed] == []

@@ -366,6 +366,7 @@ class Scheduler:
         while True:
             job = await self._jobs.get()
             await job()
+            del job  # who waits for work keeps no pod
 
     async def _bind(self, assumed: Assumed) -> None:
         with binding():
