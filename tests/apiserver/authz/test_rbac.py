@@ -48,6 +48,15 @@ def rbac() -> Rbac:
     return found
 
 
+def test_decisions_for_the_same_reason_are_one(rbac: Rbac) -> None:
+    first, second = (rbac.authorize(ALICE, parse("GET", f"/api/v1/namespaces/{name}/pods")) for name in "ab")
+    assert first.allowed
+    assert first is second
+    rbac.remove_binding("", "all")
+    assert not rbac.authorize(ALICE, parse("GET", "/api/v1/namespaces/a/pods")).allowed
+    assert not rbac._decisions
+
+
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [

@@ -17,7 +17,7 @@ from tiphys.apiserver.authz.attributes import NO_OPINION, Decision, aggregate
 from tiphys.apiserver.authz.rules import Rule
 from tiphys.apiserver.filters.requestinfo import RequestInfo
 
-_MAX_REMEMBERED = 50_000
+_MAX_REMEMBERED = 20_000
 _MAX_NAMES = 4096
 _GROUP = "rbac.authorization.k8s.io"
 _RoleKey = tuple[str, str]
@@ -56,10 +56,13 @@ class Rbac:
         """How many roles and bindings were taken in or went."""
         self._remembered: dict[tuple[User, str, str, str, str, str, str], Decision | dict[str, Decision]] = {}
         """By all of a request but the object's name; where a rule speaks of names, by name in turn."""
+        self._decisions: dict[str, Decision] = {}
+        """By their reasons: thousands that are remembered are a few dozen."""
 
     def _forget(self) -> None:
         self.changes += 1
         self._remembered.clear()
+        self._decisions.clear()
 
     def set_role(self, role: Object) -> None:
         """Take in a Role or ClusterRole."""
@@ -163,7 +166,8 @@ class Rbac:
     def _decide(self, user: User, info: RequestInfo, namespace: str) -> Decision:
         for bound in self._bound(user, namespace):
             if any(rule.allows(info) for rule in self.role_rules(*bound.role) or ()):
-                return Decision(allowed=True, reason=f"RBAC: allowed by {self._source(bound, user)}")
+                reason = f"RBAC: allowed by {self._source(bound, user)}"
+                return self._decisions.setdefault(reason, Decision(allowed=True, reason=reason))
         faults = self.faults_for(user, namespace)
         return Decision(reason=f"RBAC: {aggregate(faults)}") if faults else NO_OPINION
 
