@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from tests.apiserver.cache.conftest import PODS, pod, take
 
-from tiphys.apiserver.cache import CachedStore, feed
+from tiphys.apiserver.cache import CachedStore, entry, feed
 from tiphys.apiserver.handlers import watch
 from tiphys.apiserver.registry.feed import Feed
 from tiphys.apiserver.registry.objects import Change, Selection
@@ -68,6 +68,36 @@ async def test_events_age_by_themselves(store: CachedStore, monkeypatch: pytest.
     assert timer is not None
     assert store._feed._ageing is not None
     assert store._feed._ageing.cancelled()
+
+
+async def test_what_was_decoded_goes_bit_by_bit(store: CachedStore) -> None:
+    for number in range(64):
+        await store.create(PODS, pod(f"a{number}"))
+    bucket = await store._feed.bucket(PODS)
+    made = list(bucket.entries.values())
+    for one in made[:48]:
+        assert one.object["metadata"]["name"] == one.name
+
+    def held() -> tuple[int, int]:
+        return sum(one._object is not None for one in made), sum(one._written is not None for one in made)
+
+    assert held()[0] == 48
+    entry.age(2)
+    assert 0 < held()[0] < 48
+    while held() != (0, 0):
+        entry.age(2)
+    assert made[0].object["metadata"]["name"] == made[0].name
+
+
+async def test_and_by_itself(store: CachedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    await store.create(PODS, pod("a"))
+    (one,) = (await store._feed.bucket(PODS)).entries.values()
+    assert one.object
+    monkeypatch.setattr(feed, "_FRESH_S", 0.0)
+    store._feed._age()
+    async with asyncio.timeout(10):
+        while one._object is not None:  # noqa: ASYNC110 (nobody tells)
+            await asyncio.sleep(0)
 
 
 async def test_an_idle_watch_keeps_nothing_of_what_it_told(store: CachedStore) -> None:

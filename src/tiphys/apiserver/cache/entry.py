@@ -200,6 +200,15 @@ _decoded_large: deque[Entry] = deque()
 """Entries that hold a decoded object, oldest first: memory goes to what was looked at lately."""
 
 
+def age(parts: int) -> None:
+    """Let the oldest of these go, one part in so many: what is wanted again is decoded again."""
+    for kept in (_decoded, _decoded_large):
+        for _ in range(-(-len(kept) // parts)):
+            kept.popleft()._object = None
+    for _ in range(-(-len(_kept) // parts)):
+        _kept.popleft()._written = None
+
+
 def ordered(obj: Object) -> Object:
     """Return the object as it is stored: apiVersion, kind and metadata first, without resourceVersion."""
     meta = obj["metadata"]

@@ -19,7 +19,7 @@ from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.errors import ServiceUnavailable
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
-from tiphys.apiserver.cache import versions
+from tiphys.apiserver.cache import entry, versions
 from tiphys.apiserver.cache.bucket import Bucket, ReadFields, Seal
 from tiphys.apiserver.cache.counts import LIST, KindCounts
 from tiphys.apiserver.cache.entry import dump, ordered
@@ -33,6 +33,8 @@ _CATCH_UP_S: Final = 3.0
 _RETRY_S: Final = 0.5
 _FRESH_S: Final = 75.0
 """Events stay in memory so long at least, at most twice as long: watches that broke come back within it."""
+_PARTS: Final = 16
+"""Decoded objects go a few at a time: all at once would hold up requests."""
 
 
 class Hint(NamedTuple):
@@ -80,6 +82,7 @@ class Feed:
         self._unsubscribe: Callable[[], None] | None = None
         self._following: asyncio.Task[None] | None = None
         self._ageing: asyncio.TimerHandle | None = None
+        self._aged = 0
         self._confirm_store: Callable[[], Awaitable[None]] | None = getattr(store, "confirm", None)
         self._seal = cast("Seal", store) if hasattr(store, "unseal") else None
 
@@ -111,9 +114,12 @@ class Feed:
         self.kept.close()
 
     def _age(self) -> None:
-        for bucket in self.buckets.values():
-            bucket.age()
-        self._ageing = asyncio.get_running_loop().call_later(_FRESH_S, self._age)
+        self._aged += 1
+        if self._aged % _PARTS == 0:
+            for bucket in self.buckets.values():
+                bucket.age()
+        entry.age(_PARTS)
+        self._ageing = asyncio.get_running_loop().call_later(_FRESH_S / _PARTS, self._age)
 
     @property
     def revision(self) -> int:
