@@ -107,6 +107,13 @@ def test_version_rank() -> None:
     assert sorted(versions, key=version_rank) == ["v11", "v2", "v1", "v1beta2", "v1beta1", "v1alpha1", "x"]
 
 
+def test_of_groups_that_are_not_there_nothing_is_kept() -> None:
+    table = TABLE.copy()
+    assert table.versions("apps") == ["v1"]
+    assert [table.versions(f"g{number}") for number in range(3)] == [[], [], []]
+    assert list(table._orders) == ["apps"]
+
+
 def test_equivalents_are_other_versions_and_groups_of_the_same_objects() -> None:
     table = TABLE.copy()
     events = table.by_path("", "v1", "events")

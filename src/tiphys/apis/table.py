@@ -107,7 +107,9 @@ class ResourceTable:
         """Return a group's versions, the preferred one first; empty for an unknown group."""
         order = self._orders.get(group)
         if order is None:
-            found = self._versions.get(group, ())
+            found = self._versions.get(group)
+            if found is None:
+                return []  # anybody can ask for any: of these nothing is kept
             order = sorted((one for one in found if self.resources(group, one)), key=version_rank)
             self._orders[group] = order
         return list(order)

@@ -134,6 +134,20 @@ async def again(api: Any) -> None:
     await api.server.aggregation._check_remote()
 
 
+async def test_what_goes_while_it_is_looked_at_leaves_nothing(api: Any, extension: Extension) -> None:
+    await available(api, extension)
+    aggregation = api.server.aggregation
+    (service,) = aggregation._remote.values()
+    await api("DELETE", f"{SERVICES}/{NAME}")
+    await api.settle()
+    assert (NAME in aggregation._due, NAME in aggregation._published) == (False, False)
+    await aggregation._check(service)
+    assert (NAME in aggregation._due, NAME in aggregation._published) == (False, False)
+    assert NAME not in aggregation._discovered
+    downloads = aggregation._downloads
+    assert not any((downloads._discovery, downloads._locks, downloads._openapi))
+
+
 def asked(extension: Extension) -> dict[str, int]:
     """Return how the last request for each document was answered."""
     return {request.path: status for request, status in extension.downloads}

@@ -75,6 +75,16 @@ async def test_each_request_is_counted_under_its_labels(api: Any, make_pod: Any)
         assert wanted in counted
 
 
+async def test_nobody_makes_labels_by_asking_for_them(api: Any, make_pod: Any) -> None:
+    await api.create(PODS, make_pod("foo"))
+    for path in (f"{PODS}/foo/status", f"{PODS}/bar/status", f"{PODS}/bar/binding"):
+        await api("GET", path)
+    known = len(api.server.backend.metrics._kinds)
+    for path in (f"{PODS}/foo/one", f"{PODS}/foo/two", "/api/v1/three", "/apis/four/v1/five", "/six"):
+        assert (await api("GET", path)).status >= 400
+    assert len(api.server.backend.metrics._kinds) == known
+
+
 # -- statuses, lists, sizes, timeouts
 
 

@@ -162,6 +162,7 @@ class Aggregation:
         else:
             self._published.pop(name, None)
             self._made.pop(name, None)
+            self._due.pop(name, None)
             self._synced = -1
         if new is None or not objects.is_remote(new.object):
             self._discovered.discard(name)
@@ -366,10 +367,14 @@ class Aggregation:
             published = await self._downloads.update(
                 service, found.endpoint, self.front_proxy, found.body, since=began
             )
-            self._take(name, published)
+            if name in self._known:
+                self._take(name, published)
         elif name in self._discovered:
             self._discovered.discard(name)
             self._documents.forget()
+        if name not in self._known:  # it went meanwhile
+            self._downloads.keep(self._remote.values())
+            return
         self._due[name] = self._backend.clock.monotonic() + _RECHECK_S
         changed = objects.with_condition(
             service, ok=found.ok, reason=found.reason, message=found.message,

@@ -409,8 +409,12 @@ class Chain:
 
     def _known(self, info: RequestInfo) -> bool:
         """Whether a refused request is counted: nobody shall make labels by asking for them."""
-        table = self._backend.table
-        return info.is_resource and table.served_at(info.group, info.version, info.resource) is not None
+        if not info.is_resource:
+            return False
+        resource = self._backend.table.served_at(info.group, info.version, info.resource)
+        return resource is not None and (
+            not info.subresource or resource.subresource(info.subresource) is not None
+        )
 
     def _serves(self, info: RequestInfo) -> bool:
         """Whether a path lies below a built-in group: what is not there gets a Status."""
