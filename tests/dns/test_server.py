@@ -81,3 +81,13 @@ async def test_answers_where_programs_of_the_node_ask() -> None:
         for transport, listener in sockets:
             transport.close()
             listener.close()
+
+
+async def test_of_slices_that_are_gone_nothing_is_kept(server: DnsServer) -> None:
+    first, other = endpoint_slice("10.128.1.5"), endpoint_slice("10.128.1.6", "other")
+    server.on_slice(None, first)
+    assert len(server._slices) == 1
+    server.on_slice(first, other)
+    assert len(server._slices) == 1
+    server.on_slice(other, None)
+    assert server._slices == {}

@@ -214,6 +214,9 @@ async def test_unused_images_go_when_the_disk_is_full(node):
         used[0] = 100
         await keeper.collect_images((0, 0), ["docker.io/library/kept:1"])
         assert set(node.runtime.images) == {"docker.io/library/img:1", "docker.io/library/kept:1"}
+        keeper._used_at["removed by somebody else"] = next(iter(keeper._used_at.values()))
+        await keeper.collect_images((100, 80), [])
+        assert len(keeper._used_at) == 1
 
 
 @pytest.mark.parametrize(

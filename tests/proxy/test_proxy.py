@@ -84,3 +84,12 @@ async def test_udp_flows_of_gone_endpoints_are_forgotten(
     proxy.on_slice(before, after)
     await proxy.sync()
     assert kernel.flows == [("10.64.0.20", "10.128.1.5", 53)]
+
+
+async def test_of_slices_that_are_gone_nothing_is_kept(proxy: Proxy, endpoint_slice: Any) -> None:
+    first, second = endpoint_slice("10.128.1.5"), endpoint_slice("10.128.1.6")
+    proxy.on_slice(None, first)
+    proxy.on_slice(first, second)
+    assert len(proxy._slices) == 1
+    proxy.on_slice(second, None)
+    assert proxy._slices == {}

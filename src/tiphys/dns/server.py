@@ -115,6 +115,8 @@ class DnsServer:
             self._slices.get(before, {}).pop(object_key(old), None)
         if new is not None:
             self._slices.setdefault(after, {})[object_key(new)] = new
+        if not self._slices.get(before):
+            self._slices.pop(before, None)
         for key in {before, after}:
             self._update(key)
 

@@ -118,13 +118,15 @@ class Housekeeper:
         """
         now = self._node.clock.now()
         used = {item.image_id for pod in self._node.cache.all() for item in pod.containers}
-        unused = []
+        unused, here = [], set[str]()
         for image in await self._node.runtime.list_images():
             names = {image.id, *image.tags, *image.digests}
             if names & used:
                 self._used_at[image.id] = now
             elif not names & set(keep):
                 unused.append(image)
+            here.add(image.id)
+        self._used_at = {id: at for id, at in self._used_at.items() if id in here}
         high, low = percents
         if await self._fuller_than(high):
             unused.sort(key=lambda item: self._used_at.get(item.id, _NEVER))

@@ -228,7 +228,10 @@ class Proxy:
         self._changes.endpoints(service_of(new or old or {}), new)
         if old is not None:
             before = service_of(old)
-            self._slices.get(before, {}).pop(object_key(old), None)
+            kept = self._slices.get(before, {})
+            kept.pop(object_key(old), None)
+            if not kept:
+                self._slices.pop(before, None)
             self._touch(before)
         if new is not None:
             after = service_of(new)

@@ -1,5 +1,6 @@
 """Image names, credentials, pull policy, back-off."""
 
+import asyncio
 import base64
 
 import orjson
@@ -109,6 +110,22 @@ async def test_pull(made):
     assert events.seen[1][1].startswith(
         'Successfully pulled image "img:1" in 0ms (0ms including waiting). Image size: '
     )
+
+
+async def test_of_images_that_were_pulled_no_locks_stay(made):
+    images, runtime, _, _ = made
+    most = []
+
+    async def pull(full, *_args):
+        most.append(len(images._locks))
+        await asyncio.sleep(0)
+        runtime.add_image(full)
+
+    runtime.pull_image = pull
+    names = ("one:1", "two:1", "one:1")
+    await asyncio.gather(*(images.ensure(pod(), container(image=name), [], {}) for name in names))
+    assert max(most) == 2
+    assert len(images._locks) == 0
 
 
 async def test_failure_backs_off_and_recovers(made):

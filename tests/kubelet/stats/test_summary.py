@@ -1,6 +1,7 @@
 """Usage as the kubelet's endpoints show it."""
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -97,6 +98,24 @@ async def test_the_summary_of_a_node(tmp_path):
         assert said["runtime"][place]["capacityBytes"] == disk["capacityBytes"]
     assert 0 < said["rlimit"]["curproc"] <= said["rlimit"]["maxpid"]
     assert said["memory"]["workingSetBytes"] > 0
+
+
+async def test_of_containers_that_are_gone_nothing_is_kept(tmp_path):
+    one = node()
+    one.volumes = SimpleNamespace(root=tmp_path)
+    one.settings.logs_dir = str(tmp_path)
+    stats = Stats(one)
+
+    def ran(number):
+        async def container_stats():
+            return [replace(USED, id=f"c{number}", timestamp_ns=number)]
+
+        return container_stats
+
+    for number in range(1, 4):
+        one.runtime.container_stats = ran(number)
+        await stats.summary()
+    assert set(stats._samples) == {"node", "c3"}
 
 
 @pytest.mark.parametrize(

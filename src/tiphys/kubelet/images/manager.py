@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
 
 import orjson
 
@@ -139,7 +140,7 @@ class Images:
         self._recorder = recorder
         self._clock = clock
         self._backoffs: dict[str, tuple[BackoffEntry, datetime, str]] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks = WeakValueDictionary[str, asyncio.Lock]()  # held by who pulls or waits
 
     async def ensure(
         self,

@@ -58,6 +58,8 @@ class Stats:
         """Return the summary API's answer. Raises RuntimeFailure."""
         collected = await self.collect()
         usage = await self._usage(pod for pod, _ in collected)
+        here = {"node", *(item.id for _, items in collected for item in items)}
+        self._samples = {key: sample for key, sample in self._samples.items() if key in here}
         now_ns = int(self._node.clock.now().timestamp() * _NANO)
         return {
             "node": self._node_stats(now_ns),
