@@ -14,6 +14,7 @@ import jwt
 import pytest
 
 from tiphys.apimachinery.clock import FakeClock, rfc3339
+from tiphys.apiserver.authn import serviceaccount
 from tiphys.apiserver.authn.serviceaccount import (
     Binding,
     TokenKeys,
@@ -312,3 +313,16 @@ async def test_borrowed_time_is_told_to_the_audit_log() -> None:
         ("authentication.k8s.io/stale-token",
          "subject: system:serviceaccount:ns:sa, seconds after warning threshold: 10"),
     )  # fmt: skip
+
+
+def test_tokens_that_nobody_shows_any_more_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serviceaccount, "_MAX_CACHED", 4)
+    keys = TokenKeys(("iss",), NEW)
+    used = make_token(keys)
+    first = keys.verify(used)
+    for _ in range(20):
+        keys.verify(make_token(keys))
+        assert keys.verify(used) is first, "it is not checked again"
+        assert len(keys._verified) + len(keys._earlier) <= 8
+    keys.forget_verified()
+    assert keys.verify(used) is not first

@@ -142,7 +142,7 @@ class ExternalTokenKeys(TokenKeys):
         if list(found.keys) != list(self._public) or found.hidden != self._hidden:
             log.info("keys of service account tokens ids=%s", ",".join(found.keys))
         self._public, self._hidden = found.keys, found.hidden
-        self._verified.clear()  # their key may be gone
+        self.forget_verified()  # their key may be gone
         self._due = self._clock.monotonic() + found.refresh_s
         self._times = {"data": found.fetched_at_s, "success": self._clock.now().timestamp()}
 

@@ -35,7 +35,7 @@ _LEGACY_NAMES = {
     "service-account.uid": "serviceAccountUID",
 }  # fmt: skip
 """Claims that older tokens must have, and how they are called where they lack."""
-_MAX_CACHED = 10_000
+_MAX_CACHED = 2048
 _LEEWAY_S = 60.0
 """Clocks of servers may differ by this much."""
 _PEM_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.+?-----END \1-----\n?", re.DOTALL)
@@ -151,6 +151,8 @@ class TokenKeys:
             for key in load_public_keys(pem):
                 self._public[key_id(key)] = key
         self._verified: dict[str, VerifiedToken] = {}
+        self._earlier: dict[str, VerifiedToken] = {}
+        """Tokens are renewed all the time: those that nobody has shown while as many others came go."""
 
     @property
     def max_age_s(self) -> int:
@@ -219,13 +221,18 @@ class TokenKeys:
         """
         found = self._verified.get(token)
         if found is None:
-            found = self._check_signature(token)
+            found = self._earlier.pop(token, None) or self._check_signature(token)
             if found is None:
                 return None
             if len(self._verified) >= _MAX_CACHED:
-                self._verified.clear()
+                self._earlier, self._verified = self._verified, {}
             self._verified[token] = found
         return found
+
+    def forget_verified(self) -> None:
+        """Check every token's signature again."""
+        self._verified.clear()
+        self._earlier.clear()
 
     def _check_signature(self, token: str) -> VerifiedToken | None:
         try:
