@@ -92,8 +92,8 @@ def as_written(body: bytes) -> Any:
     return _sound(decoder.decode(body.decode(errors="surrogateescape")))
 
 
-def _written_string(text: str, at: int, strict: bool = True) -> tuple[str, int]:
-    value, end = _DECODER.scanstring(text, at, strict)
+def _written_string(text: str, at: int, *strict: bool) -> tuple[str, int]:
+    value, end = _DECODER.scanstring(text, at, *strict)
     return (StringText(value, text[at - 1 : end]) if "\\" in text[at:end] else value), end
 
 

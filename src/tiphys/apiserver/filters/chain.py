@@ -15,7 +15,7 @@ from typing import Final
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import InternalError, MethodNotAllowed, NotFound, StatusError, Unauthorized
 from tiphys.apiserver.aggregation.controller import Aggregation
-from tiphys.apiserver.audit.auditor import Auditor, NotStored
+from tiphys.apiserver.audit.auditor import Auditor
 from tiphys.apiserver.authn import impersonation
 from tiphys.apiserver.authn.attempts import Attempts
 from tiphys.apiserver.authn.user import User
