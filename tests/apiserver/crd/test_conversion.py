@@ -117,7 +117,15 @@ ANSWERS: dict[str, tuple[Change, str]] = {
     "no result": (result(), "failed: response.result.status was '', not 'Success'"),
     "another kind": (
         lambda review: {**review, "kind": "Foo"},
-        f"failed: expected webhook response of {REVIEW}, got apiextensions.k8s.io/v1, Kind=Foo",
+        'failed: no kind "Foo" is registered for version "apiextensions.k8s.io/v1"',
+    ),
+    "no kind": (
+        lambda review: {"response": review["response"]},
+        f"failed: expected webhook response of {REVIEW}, got /, Kind=",
+    ),
+    "another version": (
+        lambda review: {**review, "apiVersion": "apiextensions.k8s.io/v1beta1"},
+        "failed: converting (v1beta1.ConversionReview) to (v1.ConversionReview): unknown conversion",
     ),
     "no response": (lambda review: {**review, "response": None}, "failed: no response provided"),
     "another uid": (
@@ -129,6 +137,42 @@ ANSWERS: dict[str, tuple[Change, str]] = {
         "returned 0 objects, expected 1",
     ),
 }
+
+
+WRONG_TYPES: dict[str, tuple[Any, str]] = {
+    "a result that is a text": (
+        {"result": "Success"},
+        "string into Go struct field ConversionResponse.response.result of type v1.Status",
+    ),
+    "a status that is no text": (
+        {"result": {"status": True}},
+        "bool into Go struct field Status.response.result.status of type string",
+    ),
+    "a uid that is no text": (
+        {"uid": 1},
+        "number into Go struct field ConversionResponse.response.uid of type types.UID",
+    ),
+    "objects that are no list": (
+        {"convertedObjects": {}},
+        "object into Go struct field ConversionResponse.response.convertedObjects of type "
+        "[]runtime.RawExtension",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_TYPES)
+async def test_answers_of_wrong_types_are_failed_calls(webhook: Any, name: str) -> None:
+    answering, config = webhook
+    fields, wanted = WRONG_TYPES[name]
+    answering.change = lambda review: {**review, "response": {**review["response"], **fields}}
+    assert await fault(kind_of(config)) == f"{ONE}failed: json: cannot unmarshal {wanted}"
+
+
+async def test_a_response_that_is_no_object_is_a_failed_call(webhook: Any) -> None:
+    answering, config = webhook
+    answering.change = lambda review: {**review, "response": "no"}
+    wanted = "string into Go struct field ConversionReview.response of type v1.ConversionResponse"
+    assert await fault(kind_of(config)) == f"{ONE}failed: json: cannot unmarshal {wanted}"
 
 
 async def test_an_answer_that_is_no_json(webhook: Any) -> None:
@@ -273,6 +317,10 @@ FAILURES: dict[str, tuple[Callable[[Webhook], None], str]] = {
     ),
     "no JSON": (
         lambda webhook: setattr(webhook, "raw", Response(200, {}, b"no")),
+        "conversion_webhook_call_failure",
+    ),
+    "a response that is no object": (
+        lambda webhook: setattr(webhook, "change", lambda review: {**review, "response": "no"}),
         "conversion_webhook_call_failure",
     ),
     "refused": (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final
 
 import orjson
@@ -16,16 +17,19 @@ import orjson
 from tiphys.apimachinery import go_json
 from tiphys.apimachinery.errors import FieldError, InternalError, TiphysError
 from tiphys.apimachinery.meta import GVK, Object
-from tiphys.apimachinery.schema import json_fault
 from tiphys.apimachinery.schema.mismatch import json_kind
+from tiphys.apimachinery.schema.node import Schema
 from tiphys.apis.meta_validation import validate_annotations, validate_labels
+from tiphys.apis.schemas import definition
 from tiphys.apiserver.crd.counts import Counts
 from tiphys.apiserver.crd.kind import CustomKind
 from tiphys.apiserver.endpoints.call import Backend
+from tiphys.apiserver.outgoing import typed_answers
 from tiphys.apiserver.outgoing.webhook_call import NoAnswer, post
 
 _TIMEOUT_S: Final = 30
 _GROUP: Final = "apiextensions.k8s.io"
+_KIND: Final = "ConversionReview"
 _REVIEW_VERSIONS: Final = ("v1", "v1beta1")
 _MUTABLE: Final = ("labels", "annotations")
 _KEPT: Final = (("name", "name"), ("namespace", "namespace"), ("uid", "UID"))
@@ -94,7 +98,7 @@ class Conversion:
         version = next((one for one in webhook["conversionReviewVersions"] if one in _REVIEW_VERSIONS), "v1")
         uid = str(uuid.uuid4())
         review = {
-            "kind": "ConversionReview",
+            "kind": _KIND,
             "apiVersion": f"{_GROUP}/{version}",
             "request": {"uid": uid, "desiredAPIVersion": to.api_version, "objects": list(objects)},
         }
@@ -117,30 +121,42 @@ class Conversion:
 
 def _answered(body: bytes, version: str, uid: str) -> list[Any]:
     """Return the objects in a webhook's answer. Raises ConversionFailed."""
+    asked = GVK(_GROUP, version, _KIND)
     try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        text = json_fault.explain(body) or error
-        raise ConversionFailed(
-            f"failed: couldn't get version/kind; json parse error: {text}", "call"
-        ) from error
-    answer = answer if isinstance(answer, dict) else {}
-    response = answer.get("response")
-    if version == "v1":
-        wanted = f"{_GROUP}/v1, Kind=ConversionReview"
-        found = f"{answer.get('apiVersion') or '/'}, Kind={answer.get('kind') or ''}"
-        if found != wanted:
-            raise _malformed(f"expected webhook response of {wanted}, got {found}")
-    if not isinstance(response, dict):
+        review = typed_answers.read(body, asked, _shapes())
+    except typed_answers.Undecodable as error:
+        raise ConversionFailed(f"failed: {error}", "call") from error
+    strict = version == "v1"
+    if strict and (fault := typed_answers.other_kind(review, asked)):
+        raise _malformed(fault)
+    response = review.get("response")
+    if response is None:
         raise _malformed("no response provided")
-    if version == "v1" and response.get("uid") != uid:
-        raise _malformed(f'expected response.uid="{uid}", got "{response.get("uid") or ""}"')
+    if strict and (fault := typed_answers.other_uid(response, uid)):
+        raise _malformed(fault)
     result = response.get("result") or {}
     status = result.get("status") or ""
     if status != "Success":
-        text = result.get("message") or f"response.result.status was '{status}', not 'Success'"
-        raise _malformed(text)
+        raise _malformed(result.get("message") or f"response.result.status was '{status}', not 'Success'")
     return response.get("convertedObjects") or []
+
+
+@cache
+def _shapes() -> dict[str, Schema]:
+    """Return the shapes of answers, of which no definition is published."""
+    return {version: _shape(version) for version in _REVIEW_VERSIONS}
+
+
+def _shape(version: str) -> Schema:
+    name, text = f"io.k8s.api.apiextensions.{version}.", Schema(type="string")
+    fields = {
+        "uid": Schema(type="string", name="types.UID"),
+        "convertedObjects": Schema(type="array", items=Schema(name="runtime.RawExtension")),
+        "result": definition("io.k8s.apimachinery.pkg.apis.meta.v1.Status"),
+    }
+    response = Schema(type="object", name=f"{name}ConversionResponse", properties=fields)
+    head = {"apiVersion": text, "kind": text}
+    return Schema(type="object", name=f"{name}{_KIND}", properties={**head, "response": response})
 
 
 def _malformed(text: str) -> ConversionFailed:

@@ -1,8 +1,8 @@
 """Reads the reviews that webhooks answer with, as Go's typed decoder does.
 
 Owns: JSON, the kind, the types of fields. What does not fit is no answer, never a yes: ``"allowed": "false"``
-allows nothing. Refuses: what an answer means. Pure. Called for webhooks of admission, authentication and
-authorization.
+allows nothing. Refuses: what an answer means. Pure. Called for webhooks of admission, authentication,
+authorization and conversion.
 """
 
 from __future__ import annotations
@@ -56,6 +56,21 @@ def shapes_of(group: str, kind: str) -> Mapping[str, Schema]:
     """Return the shapes of a review that this server answers too; its beta answers alike."""
     shape = schema_for(GVK(group, "v1", kind))
     return {"v1": shape, "v1beta1": shape}
+
+
+def other_kind(review: Object, asked: GVK) -> str:
+    """Return what is said of a review that does not name the very kind it was asked for, else empty."""
+    kind, version = review.get("kind") or "", review.get("apiVersion") or ""
+    if (version, kind) == (asked.api_version, asked.kind):
+        return ""
+    shown = version if "/" in version else f"/{version}"
+    return f"expected webhook response of {asked.api_version}, Kind={asked.kind}, got {shown}, Kind={kind}"
+
+
+def other_uid(response: Object, asked: str) -> str:
+    """Return what is said of a response to another question than the one of this uid, else empty."""
+    found = response.get("uid") or ""
+    return "" if found == asked else f'expected response.uid="{asked}", got "{found}"'
 
 
 def _version(answer: dict[str, Any], asked: GVK, shapes: Mapping[str, Schema]) -> str:

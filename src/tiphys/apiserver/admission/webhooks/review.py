@@ -132,13 +132,15 @@ def _delete_options(call: Call) -> Object:
 
 def read_answer(body: bytes, uid: str, version: str, *, mutating: bool) -> Verdict:
     """Return what an answer to a question of that version says. Raises Undecodable, BadAnswer."""
-    review = typed_answers.read(body, GVK(_GROUP, version, "AdmissionReview"), _shapes())
+    asked = GVK(_GROUP, version, "AdmissionReview")
+    review = typed_answers.read(body, asked, _shapes())
     strict = version == "v1"
     response = review.get("response")
     if not isinstance(response, dict):
         raise BadAnswer("webhook response was absent")
     if strict:
-        _check_identity(review, response, uid)
+        if fault := typed_answers.other_uid(response, uid) or typed_answers.other_kind(review, asked):
+            raise BadAnswer(fault)
         _check_patch(response, mutating=mutating)
     patch = base64.b64decode(response.get("patch") or "") if mutating else b""
     return Verdict(
@@ -170,18 +172,6 @@ def _shape(version: str, text: Schema) -> Schema:
     response = Schema(type="object", name=f"{name}AdmissionResponse", properties=fields)
     head = {"apiVersion": text, "kind": text}
     return Schema(type="object", name=f"{name}AdmissionReview", properties={**head, "response": response})
-
-
-def _check_identity(review: Object, response: Object, uid: str) -> None:
-    """Raise BadAnswer for a v1 answer to another question, or of another kind."""
-    if response.get("uid") != uid:
-        raise BadAnswer(f'expected response.uid="{uid}", got "{response.get("uid") or ""}"')
-    kind, found = review.get("kind") or "", review.get("apiVersion") or ""
-    shown = found if "/" in found else f"/{found}"
-    if (found, kind) != (f"{_GROUP}/v1", "AdmissionReview"):
-        raise BadAnswer(
-            f"expected webhook response of {_GROUP}/v1, Kind=AdmissionReview, got {shown}, Kind={kind}"
-        )
 
 
 def _check_patch(response: Object, *, mutating: bool) -> None:
