@@ -12,7 +12,8 @@ import pytest
 
 from tiphys.apiserver.filters import chain
 from tiphys.apiserver.filters.requestinfo import parse
-from tiphys.apiserver.observe.metrics import Durations, Metrics, labels_of
+from tiphys.apiserver.observe.durations import Durations
+from tiphys.apiserver.observe.metrics import Metrics, labels_of
 from tiphys.storage.memory import MemoryStore
 from tiphys.storage.sqlite import SqliteStore
 from tiphys.wire.message import Response
@@ -192,28 +193,6 @@ def test_durations_fall_into_cumulative_buckets() -> None:
     assert value(f"{name}sum", "") == "100.036"
     assert value("apiserver_response_sizes_bucket", 'le="1000"') == "0"
     assert value("apiserver_response_sizes_bucket", 'le="10000"') == "4"
-
-
-@pytest.mark.parametrize("bounds", [(0.5, 1.0, float("inf")), (0.0, 5.0, 10.0, float("inf"))])
-def test_what_is_observed_together_falls_where_each_alone_would(bounds: tuple[float, ...]) -> None:
-    seen = [1.0, 0.5, 3.0, 0.0, 10.0, 0.5000001, 99.0, 5.0, 0.5]
-    together, alone = Durations(bounds), [0] * len(bounds)
-    for seconds in seen:
-        together.observe(seconds)
-        alone[next(index for index, bound in enumerate(bounds) if seconds <= bound)] += 1
-    assert together.buckets == alone
-    assert together.total_s == pytest.approx(sum(seen))
-    together.observe(1.0)  # after somebody has looked
-    assert sum(together.buckets) == len(seen) + 1
-    assert together.total_s == pytest.approx(sum(seen) + 1.0)
-
-
-def test_more_is_added_to_a_copy() -> None:
-    durations = Durations((1.0, float("inf")))
-    durations.observe(0.5)
-    more = durations.plus(1, 3, 2.0)
-    assert (more.buckets, more.total_s) == ([1, 3], 6.5)
-    assert (durations.buckets, durations.total_s) == ([1, 0], 0.5)
 
 
 async def test_what_nobody_scrapes_does_not_pile_up(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,8 @@ from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.families import HistogramMetricFamily, Metric, SummaryMetricFamily
 from tiphys.apiserver.admission.webhooks.counts import HookCounts
+from tiphys.apiserver.observe.durations import Durations
 from tiphys.apiserver.observe.expression_times import ExpressionTimes
-from tiphys.apiserver.observe.metrics import Durations
 from tiphys.apiserver.observe.quantiles import Quantiles
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Final
 
 from tiphys.apimachinery.errors import Unauthorized
 from tiphys.apimachinery.families import BareCounterMetricFamily, HistogramMetricFamily, Metric
-from tiphys.apiserver.observe.metrics import Durations
+from tiphys.apiserver.observe.durations import Durations
 
 _OWN: Final = frozenset(
     {"admin", "client", "kube_proxy", "kubelet", "system:serviceaccount:kube-system:default"}

@@ -13,7 +13,7 @@ from tiphys.apimachinery.families import CounterMetricFamily, HistogramMetricFam
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.attributes import Decision
 from tiphys.apiserver.filters.requestinfo import RequestInfo
-from tiphys.apiserver.observe.metrics import Durations
+from tiphys.apiserver.observe.durations import Durations
 
 ALLOWED: Final = "allowed"
 DENIED: Final = "denied"

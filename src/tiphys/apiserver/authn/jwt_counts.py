@@ -14,7 +14,7 @@ from tiphys.apimachinery import featuregates
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.families import GaugeMetricFamily, HistogramMetricFamily, Metric
 from tiphys.apiserver.controlplane.identity import hash_of, identity_of
-from tiphys.apiserver.observe.metrics import Durations
+from tiphys.apiserver.observe.durations import Durations
 
 SUCCESS: Final = "success"
 FAILURE: Final = "failure"

@@ -14,7 +14,7 @@ from typing import Final
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.families import HistogramMetricFamily, Metric
 from tiphys.apiserver.authn.attempts import Seen
-from tiphys.apiserver.observe.metrics import Durations
+from tiphys.apiserver.observe.durations import Durations
 from tiphys.wire.client_certificates import end_of
 
 _BUCKETS_HOURS: Final = (0, 0.5, 1, 2, 6, 12, 24, 48, 96, 168, 720, 2160, 4320, 8640, float("inf"))

@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from tiphys.apiserver.authn.tokens import Authenticated
-from tiphys.apiserver.observe.metrics import Durations
+from tiphys.apiserver.observe.durations import Durations
 
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, float("inf"))
 _PREFIX: Final = "authentication_token_cache"

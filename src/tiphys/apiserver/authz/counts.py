@@ -8,7 +8,7 @@ from typing import Final
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.families import CounterMetricFamily, HistogramMetricFamily, Metric
-from tiphys.apiserver.observe.metrics import Durations
+from tiphys.apiserver.observe.durations import Durations
 
 WEBHOOK: Final = "Webhook"
 SUCCESS, ERROR, TIMEOUT = "success", "error", "timeout"

@@ -11,7 +11,7 @@ from typing import Final
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.families import HistogramMetricFamily, Metric
-from tiphys.apiserver.observe.metrics import Durations
+from tiphys.apiserver.observe.durations import Durations
 from tiphys.apiserver.registry.objects import Cached
 
 _BUCKETS: Final = (*(0.0001 * 2**power for power in range(12)), float("inf"))

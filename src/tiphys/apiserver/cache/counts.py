@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from tiphys.apiserver.observe import latencies
-from tiphys.apiserver.observe.metrics import Durations
+from tiphys.apiserver.observe.durations import Durations
 
 CREATE: Final = "create"
 UPDATE: Final = "update"

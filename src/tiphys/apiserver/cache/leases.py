@@ -11,7 +11,7 @@ from typing import Final
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.errors import ServiceUnavailable
 from tiphys.apimachinery.families import HistogramMetricFamily, Metric
-from tiphys.apiserver.observe.metrics import Durations
+from tiphys.apiserver.observe.durations import Durations
 from tiphys.storage.base import Store, StoreUnavailable
 
 _REUSE_S: Final = 60.0

@@ -12,7 +12,7 @@ from tiphys.apimachinery.families import (
     HistogramMetricFamily,
     Metric,
 )
-from tiphys.apiserver.observe.metrics import Durations
+from tiphys.apiserver.observe.durations import Durations
 
 CONNECT: Final = "connect"
 PROXY: Final = "proxy"

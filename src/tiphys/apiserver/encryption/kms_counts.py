@@ -16,7 +16,7 @@ from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from tiphys.apiserver.controlplane.identity import hash_of, identity_of
 from tiphys.apiserver.encryption.kms_client import KmsFailed
-from tiphys.apiserver.observe.metrics import Durations
+from tiphys.apiserver.observe.durations import Durations
 
 TO_STORAGE: Final = "to_storage"
 FROM_STORAGE: Final = "from_storage"

@@ -32,6 +32,7 @@ from tiphys.apiserver.filters.requestinfo import RequestInfo, parse
 from tiphys.apiserver.flowcontrol.controller import FlowControl, Gate, Rejected
 from tiphys.apiserver.flowcontrol.levels import Flow, Ticket
 from tiphys.apiserver.observe import latencies
+from tiphys.apiserver.observe.durations import settle_all
 from tiphys.apiserver.observe.filter_times import FilterTimes
 from tiphys.apiserver.observe.metrics import (
     CODE_OF_UPGRADES,
@@ -41,7 +42,6 @@ from tiphys.apiserver.observe.metrics import (
     LongRunning,
     Metrics,
     labels_of,
-    settle_all,
 )
 from tiphys.apiserver.observe.request_ends import AFTER_FILTER, AFTER_WRITES
 from tiphys.apiserver.peers.controller import Peers

@@ -20,7 +20,7 @@ from tiphys.apimachinery.families import (
 from tiphys.apiserver.flowcontrol.controller import FlowControl
 from tiphys.apiserver.flowcontrol.demand import Held, State
 from tiphys.apiserver.flowcontrol.levels import Counts, Level, Waiting
-from tiphys.apiserver.observe.metrics import Durations
+from tiphys.apiserver.observe.durations import Durations
 
 _PREFIX: Final = "apiserver_flowcontrol_"
 _FLOW: Final = ("flow_schema", "priority_level")

@@ -20,7 +20,7 @@ from tiphys.apiserver.flowcontrol.matching import Schema
 from tiphys.apiserver.flowcontrol.retryafter import RetryAfter
 from tiphys.apiserver.flowcontrol.shares import NO_BOUNDS, Bounds, Share
 from tiphys.apiserver.flowcontrol.work import ONE, Width
-from tiphys.apiserver.observe.metrics import Durations
+from tiphys.apiserver.observe.durations import Durations
 
 _INF: Final = float("inf")
 WAITS: Final = (0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, _INF)

@@ -15,7 +15,8 @@ from tiphys.apiserver.endpoints import respond
 from tiphys.apiserver.endpoints.call import Call
 from tiphys.apiserver.endpoints.negotiation import JSON, PROTOBUF, Format
 from tiphys.apiserver.endpoints.params import ListOptions, list_options
-from tiphys.apiserver.observe.metrics import CODE_OF_UPGRADES, Durations, Kind, LongRunning, labels_of
+from tiphys.apiserver.observe.durations import Durations
+from tiphys.apiserver.observe.metrics import CODE_OF_UPGRADES, Kind, LongRunning, labels_of
 from tiphys.apiserver.registry import machinery
 from tiphys.apiserver.registry.objects import Change
 from tiphys.apiserver.registry.selection import select

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tiphys.apimachinery.families import HistogramMetricFamily, Metric
-from tiphys.apiserver.observe.metrics import Durations
+from tiphys.apiserver.observe.durations import Durations
 
 _BUCKETS: Final = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 5.0, float("inf"))
 

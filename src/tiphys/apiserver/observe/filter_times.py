@@ -14,7 +14,7 @@ from typing import Final
 from tiphys.apimachinery.families import CounterMetricFamily, HistogramMetricFamily, Metric
 from tiphys.apiserver.authn.attempts import Attempts
 from tiphys.apiserver.authz.attributes import Decision
-from tiphys.apiserver.observe.metrics import Durations
+from tiphys.apiserver.observe.durations import Durations
 
 _FILTERS: Final = (
     0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 5.0, 10.0, 15.0, 30.0, float("inf")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from tiphys.apimachinery.families import SummaryMetricFamily
-from tiphys.apiserver.observe.metrics import Durations
+from tiphys.apiserver.observe.durations import Durations
 
 _SHOWN: Final = (0.5, 0.9, 0.99)
 _PARTS: Final = 5

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from tiphys.apiserver.observe.metrics import Durations
+from tiphys.apiserver.observe.durations import Durations
 
 _GENERATING: Final = (*(5e-6 * 2**power for power in range(14)), float("inf"))
 

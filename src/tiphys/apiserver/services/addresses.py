@@ -17,7 +17,7 @@ from tiphys.apimachinery.errors import AlreadyExists, Conflict, InternalError, N
 from tiphys.apimachinery.families import Metric
 from tiphys.apimachinery.meta import Object, new_uid
 from tiphys.apimachinery.resource import Resource
-from tiphys.apiserver.observe.metrics import Durations
+from tiphys.apiserver.observe.durations import Durations
 from tiphys.apiserver.registry.objects import Cached, ObjectStore
 from tiphys.apiserver.services import counts
 from tiphys.apiserver.services.ranges import AddressRange

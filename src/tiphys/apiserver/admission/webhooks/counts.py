@@ -12,7 +12,7 @@ from tiphys.apimachinery.families import (
     HistogramMetricFamily,
     Metric,
 )
-from tiphys.apiserver.observe.metrics import Durations
+from tiphys.apiserver.observe.durations import Durations
 
 _BUCKETS: Final = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10.0, 25.0, float("inf"))
 _MOST: Final = 600
