@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tiphys.apiserver.observe.durations import Durations
+from tiphys.apiserver.observe.durations import Durations, DurationsBy
 
 
 @pytest.mark.parametrize("bounds", [(0.5, 1.0, float("inf")), (0.0, 5.0, 10.0, float("inf"))])
@@ -27,3 +27,12 @@ def test_more_is_added_to_a_copy() -> None:
     more = durations.plus(1, 3, 2.0)
     assert (more.buckets, more.total_s) == ([1, 3], 6.5)
     assert (durations.buckets, durations.total_s) == ([1, 0], 0.5)
+
+
+def test_those_of_new_labels_are_made_when_asked_for() -> None:
+    by_result: DurationsBy[str] = DurationsBy((1.0, float("inf")))
+    assert not by_result
+    by_result["good"].observe(0.5)
+    by_result["good"].observe(2.0)
+    by_result["bad"].observe(0.5)
+    assert {result: times.buckets for result, times in by_result.items()} == {"good": [1, 1], "bad": [1, 0]}

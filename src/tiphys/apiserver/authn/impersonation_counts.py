@@ -13,14 +13,14 @@ from tiphys.apimachinery.families import CounterMetricFamily, HistogramMetricFam
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.attributes import Decision
 from tiphys.apiserver.filters.requestinfo import RequestInfo
-from tiphys.apiserver.observe.durations import Durations
+from tiphys.apiserver.observe.durations import DurationsBy
 
 ALLOWED: Final = "allowed"
 DENIED: Final = "denied"
 _PREFIX: Final = "apiserver_impersonation"
 _LABELS: Final = ("mode", "decision")
 _BUCKETS: Final = (*(0.001 * 2**power for power in range(15)), float("inf"))
-_Times = dict[tuple[str, str], Durations]
+_Times = DurationsBy[tuple[str, str]]
 
 
 class Decides(Protocol):
@@ -34,12 +34,12 @@ class ImpersonationCounts:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._attempts: _Times = {}
-        self._checks: _Times = {}
+        self._attempts: _Times = DurationsBy(_BUCKETS)
+        self._checks: _Times = DurationsBy(_BUCKETS)
 
     def attempted(self, mode: str, decision: str, seconds: float) -> None:
         """Note an attempt; one that failed is of no mode."""
-        _observe(self._attempts, mode, decision, seconds)
+        self._attempts[mode, decision].observe(seconds)
 
     def asking(self, authorizer: Decides, mode: str) -> Decides:
         """Return an authorizer that notes what it is asked on behalf of a mode."""
@@ -82,12 +82,5 @@ class _Asking:
     async def decide(self, user: User, info: RequestInfo) -> Decision:
         began = self._now()
         decision = await self._authorizer.decide(user, info)
-        _observe(self._times, self._mode, ALLOWED if decision.allowed else DENIED, self._now() - began)
+        self._times[self._mode, ALLOWED if decision.allowed else DENIED].observe(self._now() - began)
         return decision
-
-
-def _observe(times: _Times, mode: str, decision: str, seconds: float) -> None:
-    durations = times.get((mode, decision))
-    if durations is None:
-        durations = times[mode, decision] = Durations(_BUCKETS)
-    durations.observe(seconds)

@@ -14,7 +14,7 @@ from tiphys.apimachinery import featuregates
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.families import GaugeMetricFamily, HistogramMetricFamily, Metric
 from tiphys.apiserver.controlplane.identity import hash_of, identity_of
-from tiphys.apiserver.observe.durations import Durations
+from tiphys.apiserver.observe.durations import DurationsBy
 
 SUCCESS: Final = "success"
 FAILURE: Final = "failure"
@@ -33,7 +33,7 @@ class KeyFetches:
         self._clock = clock
         self.last_s: dict[str, float] = {}
         self.key_set_hash = ""
-        self.times: dict[str, Durations] = {}
+        self.times: DurationsBy[str] = DurationsBy(_BUCKETS)
         """How long it took to check tokens that were not remembered, by result."""
 
     def succeeded(self, key_set: bytes) -> None:
@@ -50,10 +50,7 @@ class KeyFetches:
 
     def checked(self, result: str, seconds: float) -> None:
         """Note how long it took to check a token that names this issuer."""
-        times = self.times.get(result)
-        if times is None:
-            times = self.times[result] = Durations(_BUCKETS)
-        times.observe(seconds)
+        self.times[result].observe(seconds)
 
 
 def collect(issuers: Iterable[KeyFetches]) -> Iterator[Metric]:

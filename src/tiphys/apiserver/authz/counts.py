@@ -8,7 +8,7 @@ from typing import Final
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.families import CounterMetricFamily, HistogramMetricFamily, Metric
-from tiphys.apiserver.observe.durations import Durations
+from tiphys.apiserver.observe.durations import DurationsBy
 
 WEBHOOK: Final = "Webhook"
 SUCCESS, ERROR, TIMEOUT = "success", "error", "timeout"
@@ -36,8 +36,8 @@ class AuthorizerCounts:
         self.excluded: Counter[str] = Counter()
         """By name: questions that its match conditions kept from a webhook."""
         self._condition_errors: Counter[str] = Counter()
-        self._times: dict[tuple[str, str], Durations] = {}
-        self._condition_times: dict[str, Durations] = {}
+        self._times: DurationsBy[tuple[str, str]] = DurationsBy(_BUCKETS)
+        self._condition_times: DurationsBy[str] = DurationsBy(_CONDITION_BUCKETS)
 
     def tally(self, decision: str, name: str, kind: str) -> Tally:
         """Return what counts such decisions of an authorizer; only of those that had an opinion."""
@@ -45,18 +45,11 @@ class AuthorizerCounts:
 
     def asked(self, name: str, result: str, seconds: float) -> None:
         """Note that a webhook was asked."""
-        key = (name, result)
-        times = self._times.get(key)
-        if times is None:
-            times = self._times[key] = Durations(_BUCKETS)
-        times.observe(seconds)
+        self._times[name, result].observe(seconds)
 
     def judged(self, name: str, seconds: float, *, failed: bool) -> None:
         """Note that a webhook's match conditions were evaluated."""
-        times = self._condition_times.get(name)
-        if times is None:
-            times = self._condition_times[name] = Durations(_CONDITION_BUCKETS)
-        times.observe(seconds)
+        self._condition_times[name].observe(seconds)
         if failed:
             self._condition_errors[name] += 1
 

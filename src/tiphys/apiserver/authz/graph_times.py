@@ -11,7 +11,7 @@ from typing import Final
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.families import HistogramMetricFamily, Metric
-from tiphys.apiserver.observe.durations import Durations
+from tiphys.apiserver.observe.durations import DurationsBy
 from tiphys.apiserver.registry.objects import Cached
 
 _BUCKETS: Final = (*(0.0001 * 2**power for power in range(12)), float("inf"))
@@ -25,7 +25,7 @@ class GraphTimes:
 
     def __init__(self, clock: Clock) -> None:
         self._now = clock.monotonic
-        self._times: dict[str, Durations] = {}
+        self._times: DurationsBy[str] = DurationsBy(_BUCKETS)
 
     def around(self, kind: str, handler: Handler, place: Place) -> Handler:
         """Return what handles changes of objects of a kind, timing those that change their place."""
@@ -38,15 +38,9 @@ class GraphTimes:
                 return
             began = self._now()
             handler(old, new)
-            self._of(f"{'Add' if after else 'Delete'}{kind}").observe(self._now() - began)
+            self._times[f"{'Add' if after else 'Delete'}{kind}"].observe(self._now() - began)
 
         return timed
-
-    def _of(self, operation: str) -> Durations:
-        found = self._times.get(operation)
-        if found is None:
-            found = self._times[operation] = Durations(_BUCKETS)
-        return found
 
     def collect(self) -> Iterator[Metric]:
         """Yield the family as it stands."""

@@ -18,7 +18,7 @@ from tiphys.apimachinery.families import (
     HistogramMetricFamily,
     Metric,
 )
-from tiphys.apiserver.observe.durations import Durations
+from tiphys.apiserver.observe.durations import Durations, DurationsBy
 
 _END: Final = float("inf")
 _ASKED: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, _END)
@@ -38,8 +38,8 @@ class Counts:
         self.open = False
         self._documents: Counter[tuple[str, str]] = Counter()
         self._versions: Counter[tuple[str, str, str, str]] = Counter()
-        self._asked: dict[tuple[str, str], Durations] = {}
-        self._converted: dict[tuple[str, str, str, str], Durations] = {}
+        self._asked: DurationsBy[tuple[str, str]] = DurationsBy(_ASKED)
+        self._converted: DurationsBy[tuple[str, str, str, str]] = DurationsBy(_CONVERTED)
         self._compared = Durations(_COMPARED)
 
     def changed(self, crd: str, before: object, now: object) -> None:
@@ -58,13 +58,11 @@ class Counts:
 
     def asked(self, seconds: float, failure: str = "") -> None:
         """Count a call of a webhook that converts, and why it failed."""
-        labels = ("failure" if failure else "success", failure)
-        self._asked.setdefault(labels, Durations(_ASKED)).observe(seconds)
+        self._asked["failure" if failure else "success", failure].observe(seconds)
 
     def converted(self, crd: str, versions: tuple[str, str], seconds: float, *, succeeded: bool) -> None:
         """Count a conversion from one version to another."""
-        labels = (crd, *versions, "true" if succeeded else "false")
-        self._converted.setdefault(labels, Durations(_CONVERTED)).observe(seconds)
+        self._converted[crd, *versions, "true" if succeeded else "false"].observe(seconds)
 
     def compared(self, compare: Callable[[], bool]) -> bool:
         """Compare, and count how long that took."""

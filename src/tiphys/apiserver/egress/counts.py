@@ -12,7 +12,7 @@ from tiphys.apimachinery.families import (
     HistogramMetricFamily,
     Metric,
 )
-from tiphys.apiserver.observe.durations import Durations
+from tiphys.apiserver.observe.durations import DurationsBy
 
 CONNECT: Final = "connect"
 PROXY: Final = "proxy"
@@ -31,7 +31,7 @@ class DialCounts:
     def __init__(self) -> None:
         self._started: Counter[Way] = Counter()
         self._failed: Counter[tuple[str, str, str]] = Counter()
-        self._times: dict[Way, Durations] = {}
+        self._times: DurationsBy[Way] = DurationsBy(_BUCKETS)
         self.packets: Counter[tuple[str, str]] = Counter()
         """By segment (``from_client``, ``to_client``) and type."""
         self.refusals: Counter[str] = Counter()
@@ -44,7 +44,7 @@ class DialCounts:
         self._failed[(*way, stage)] += 1
 
     def succeeded(self, way: Way, seconds: float) -> None:
-        self._times.setdefault(way, Durations(_BUCKETS)).observe(seconds)
+        self._times[way].observe(seconds)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families as they stand."""

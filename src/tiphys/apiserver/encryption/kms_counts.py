@@ -16,7 +16,7 @@ from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from tiphys.apiserver.controlplane.identity import hash_of, identity_of
 from tiphys.apiserver.encryption.kms_client import KmsFailed
-from tiphys.apiserver.observe.durations import Durations
+from tiphys.apiserver.observe.durations import DurationsBy
 
 TO_STORAGE: Final = "to_storage"
 FROM_STORAGE: Final = "from_storage"
@@ -38,7 +38,7 @@ class KmsCounts:
         self.last_use: dict[tuple[str, str], float] = {}
         self.last_told: dict[str, float] = {}
         self.invalid: Counter[str] = Counter()
-        self.times: dict[tuple[str, str], Durations] = {}
+        self.times: DurationsBy[tuple[str, str]] = DurationsBy(_BUCKETS)
 
     def used(self, key_id: str, direction: str) -> None:
         """Note that a value was sealed or opened under a key."""
@@ -65,8 +65,7 @@ class KmsCounts:
             code = found[1] if found else "unknown-non-grpc"
             raise
         finally:
-            times = self.times.setdefault((method, code), Durations(_BUCKETS))
-            times.observe(self._clock.monotonic() - began)
+            self.times[method, code].observe(self._clock.monotonic() - began)
 
 
 def collect(plugins: Sequence[KmsCounts]) -> Iterator[Metric]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tiphys.apimachinery.families import HistogramMetricFamily, Metric
-from tiphys.apiserver.observe.durations import Durations
+from tiphys.apiserver.observe.durations import DurationsBy
 
 _BUCKETS: Final = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 5.0, float("inf"))
 
@@ -18,14 +18,11 @@ class ComparisonTimes:
     """One server's."""
 
     def __init__(self) -> None:
-        self._times: dict[str, Durations] = {}
+        self._times: DurationsBy[str] = DurationsBy(_BUCKETS)
 
     def took(self, path: str, seconds: float) -> None:
         """Count one comparison."""
-        times = self._times.get(path)
-        if times is None:
-            times = self._times[path] = Durations(_BUCKETS)
-        times.observe(seconds)
+        self._times[path].observe(seconds)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the family as it stands."""

@@ -7,11 +7,13 @@ their owners'. For one event loop: no locks.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from typing import TypeVar
 
 from tiphys.apimachinery import families
 from tiphys.apimachinery.families import HistogramMetricFamily
 
+Key = TypeVar("Key", bound=Hashable)
 OF_REQUESTS = (
     0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0,
     20.0, 30.0, 45.0, 60.0, float("inf"),
@@ -101,6 +103,18 @@ class Durations:
             running += count
             buckets.append((bound, running))
         family.add_metric(labels, buckets, self.total_s)
+
+
+class DurationsBy(dict[Key, Durations]):
+    """Durations by the values of their labels; those of new ones are made when they are asked for."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        super().__init__()
+        self._bounds = bounds
+
+    def __missing__(self, labels: Key) -> Durations:
+        made = self[labels] = Durations(self._bounds)
+        return made
 
 
 _unsettled: list[Durations] = []

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from tiphys.apimachinery.families import CounterMetricFamily, HistogramMetricFamily, Metric
-from tiphys.apiserver.observe.durations import Durations
+from tiphys.apiserver.observe.durations import Durations, DurationsBy
 
 _END: Final = float("inf")
 _DEFAULT: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, _END)
@@ -47,11 +47,11 @@ class ExpressionTimes:
     def __init__(self) -> None:
         self._compiled = Durations(_DEFAULT)
         self._evaluated = Durations(_DEFAULT)
-        self._conditions: dict[Conditioned, Durations] = {}
+        self._conditions: DurationsBy[Conditioned] = DurationsBy(_CONDITIONS)
         self._failed: Counter[Conditioned] = Counter()
         self._excluded: Counter[Conditioned] = Counter()
-        self._validated: dict[tuple[str, ...], Durations] = {}
-        self._mutated: dict[tuple[str, ...], Durations] = {}
+        self._validated: DurationsBy[tuple[str, ...]] = DurationsBy(_CHECKS)
+        self._mutated: DurationsBy[tuple[str, ...]] = DurationsBy(_CHECKS)
 
     def compiled(self, seconds: float) -> None:
         """Note that the rules of a definition were compiled."""
@@ -63,10 +63,7 @@ class ExpressionTimes:
 
     def conditions(self, whose: Conditioned, seconds: float, errors: int, *, excluded: bool = False) -> None:
         """Note that conditions were evaluated, how many failed, and whether a webhook was left out."""
-        durations = self._conditions.get(whose)
-        if durations is None:
-            durations = self._conditions[whose] = Durations(_CONDITIONS)
-        durations.observe(seconds)
+        self._conditions[whose].observe(seconds)
         if errors:
             self._failed[whose] += errors
         if excluded:
@@ -74,11 +71,11 @@ class ExpressionTimes:
 
     def validated(self, policy: str, binding: str, error: str, action: str, seconds: float) -> None:
         """Note what was done about one expression of a validating policy (``action``: allow, deny ...)."""
-        _observe(self._validated, (policy, binding, error, action), seconds)
+        self._validated[policy, binding, error, action].observe(seconds)
 
     def mutated(self, policy: str, binding: str, error: str, seconds: float) -> None:
         """Note one mutation of a policy."""
-        _observe(self._mutated, (policy, binding, error), seconds)
+        self._mutated[policy, binding, error].observe(seconds)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as they stand."""
@@ -109,13 +106,6 @@ class ExpressionTimes:
             for whose, count in counts.items():
                 family.add_metric(whose, count)
             yield family
-
-
-def _observe(kept: dict[tuple[str, ...], Durations], key: tuple[str, ...], seconds: float) -> None:
-    durations = kept.get(key)
-    if durations is None:
-        durations = kept[key] = Durations(_CHECKS)
-    durations.observe(seconds)
 
 
 def _check_families(

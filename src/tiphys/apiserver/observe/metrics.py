@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 from tiphys.apimachinery import families
 from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from tiphys.apiserver.filters.requestinfo import RequestInfo
-from tiphys.apiserver.observe.durations import OF_REQUESTS, Durations
+from tiphys.apiserver.observe.durations import OF_REQUESTS, Durations, DurationsBy
 from tiphys.apiserver.observe.request_ends import RequestEnds
 from tiphys.client import exposition
 from tiphys.client.process_figures import ProcessFigures
@@ -166,7 +166,7 @@ class Metrics:
         self._kinds: dict[Labels, Kind] = {}
         self._long: dict[Labels, LongRunning] = {}
         self.sources: list[Source] = []
-        self._listed: dict[Labels, Durations] = {}
+        self._listed: DurationsBy[Labels] = DurationsBy(_WATCH_LISTS)
         self._deprecated: set[Labels] = set()
         self.field_validations: set[str] = {""}
         """What requests have asked for in ``fieldValidation``."""
@@ -210,7 +210,7 @@ class Metrics:
     def watch_list(self, info: RequestInfo) -> Durations:
         """Return where a watch that begins with a list notes how long that took."""
         labels = (info.group, info.version, info.resource, scope_of(info))
-        return self._listed.setdefault(labels, Durations(_WATCH_LISTS))
+        return self._listed[labels]
 
     def deprecated(self, info: RequestInfo, text: str) -> str:
         """Note that a resource on its way out was asked for; return in which release it is gone, if known.

@@ -17,7 +17,7 @@ from tiphys.apimachinery.errors import AlreadyExists, Conflict, InternalError, N
 from tiphys.apimachinery.families import Metric
 from tiphys.apimachinery.meta import Object, new_uid
 from tiphys.apimachinery.resource import Resource
-from tiphys.apiserver.observe.durations import Durations
+from tiphys.apiserver.observe.durations import DurationsBy
 from tiphys.apiserver.registry.objects import Cached, ObjectStore
 from tiphys.apiserver.services import counts
 from tiphys.apiserver.services.ranges import AddressRange
@@ -75,7 +75,7 @@ class AddressAllocator:
         """Every IPAddress, whoever made it."""
         self._taken: Counter[tuple[str, ...]] = Counter()
         self._failed: Counter[tuple[str, ...]] = Counter()
-        self._took: dict[str, Durations] = {}
+        self._took: DurationsBy[str] = DurationsBy(counts.TIMES)
         """By range, how long it took to take an address of it."""
 
     def observe_cidr(self, old: Cached | None, new: Cached | None) -> None:
@@ -133,8 +133,7 @@ class AddressAllocator:
     def _count(self, network: str, scope: str, began: float) -> None:
         """Count an address that was taken just now."""
         self._taken[network, scope] += 1
-        times = self._took.setdefault(network, Durations(counts.TIMES))
-        times.observe(self._clock.monotonic() - began)
+        self._took[network].observe(self._clock.monotonic() - began)
 
     def any_for_dry_run(self, family: str) -> str:
         """Return what stands for an address that is not really taken: the first one of a range."""

@@ -12,7 +12,7 @@ from tiphys.apimachinery.families import (
     HistogramMetricFamily,
     Metric,
 )
-from tiphys.apiserver.observe.durations import Durations
+from tiphys.apiserver.observe.durations import DurationsBy
 
 _BUCKETS: Final = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10.0, 25.0, float("inf"))
 _MOST: Final = 600
@@ -24,7 +24,7 @@ class HookCounts:
     """All webhooks of one server. ``kind`` is ``admit`` or ``validating``."""
 
     def __init__(self) -> None:
-        self._times: dict[tuple[str, str, str, str], Durations] = {}
+        self._times: DurationsBy[tuple[str, str, str, str]] = DurationsBy(_BUCKETS)
         self._requests: Counter[tuple[str, str, str, str, str]] = Counter()
         self._rejections: Counter[tuple[str, str, str, str, str]] = Counter()
         self._open: Counter[tuple[str, str]] = Counter()
@@ -55,10 +55,7 @@ class HookCounts:
         self._rejections[name, kind, operation, "apiserver_internal_error", "0"] += 1
 
     def _observe(self, key: tuple[str, str, str, str], seconds: float, code: str) -> None:
-        durations = self._times.get(key)
-        if durations is None:
-            durations = self._times[key] = Durations(_BUCKETS)
-        durations.observe(seconds)
+        self._times[key].observe(seconds)
         name, kind, operation, rejected = key
         self._requests[name, kind, operation, code, rejected] += 1
 
