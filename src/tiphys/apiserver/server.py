@@ -14,27 +14,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tiphys.apimachinery.clock import Clock, RealClock
-from tiphys.apimachinery.duration import go_duration
-from tiphys.apimachinery.errors import Conflict, NotFound
 from tiphys.apimachinery.families import Metric
-from tiphys.apimachinery.featuregates import changed, using
-from tiphys.apimachinery.meta import Object, copy_object
-from tiphys.apimachinery.resource import Resource
+from tiphys.apimachinery.featuregates import changed
 from tiphys.apis.field_gates import FieldGates
 from tiphys.apis.introduced import younger
 from tiphys.apis.runtime_config import gated, hidden
 from tiphys.apis.table import TABLE
-from tiphys.apiserver.admission import configuration
-from tiphys.apiserver.admission.chain import AdmissionChain
+from tiphys.apiserver.admission import assembly as plugins
 from tiphys.apiserver.aggregation.controller import Aggregation
 from tiphys.apiserver.audit.assembly import assemble
 from tiphys.apiserver.audit.auditor import Auditor, totals
 from tiphys.apiserver.authn import assembly as authentication
 from tiphys.apiserver.authn.attempts import Attempts
-from tiphys.apiserver.authn.external_keys import ExternalTokenKeys
-from tiphys.apiserver.authn.legacy_tokens import LAST_USED
-from tiphys.apiserver.authn.serviceaccount import TokenKeys
-from tiphys.apiserver.authn.signer_client import SignerClient, SignerFailed
+from tiphys.apiserver.authn.live_objects import LiveObjects
 from tiphys.apiserver.authz.authorizer import Authorizer
 from tiphys.apiserver.authz.config import ConfiguredModes
 from tiphys.apiserver.authz.defaults import node_rules
@@ -71,7 +63,7 @@ from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.peers.addresses import Addresses, Presence
 from tiphys.apiserver.peers.controller import Peers
 from tiphys.apiserver.registry.feed import Feed
-from tiphys.apiserver.registry.objects import Cached, ObjectStore
+from tiphys.apiserver.registry.objects import ObjectStore
 from tiphys.apiserver.reloading import Reload, reload_forever
 from tiphys.apiserver.ruled import Ruled
 from tiphys.apiserver.services import ServiceAllocator
@@ -85,17 +77,11 @@ from tiphys.apiserver.usage.scraper import Scraper, Source
 from tiphys.client.metrics import feature_family
 from tiphys.storage.base import Store
 from tiphys.wire.message import Handler, Request, Response
-from tiphys.wire.pki import make_signing_key
 
 if TYPE_CHECKING:
     from tiphys.apiserver.encryption.store import EncryptedStore
 
 log = logging.getLogger(__name__)
-_GATED_PLUGINS = {
-    "MutatingAdmissionPolicy": "MutatingAdmissionPolicy",
-    "PodTopologyLabelsAdmission": "PodTopologyLabels",
-}
-"""Feature gate to the admission plugin that is its feature."""
 
 
 class ApiServer:
@@ -119,30 +105,12 @@ class ApiServer:
         off = younger(self.table, gates.effective.emulated) | gated(self.table, gates)
         self.table.hide(hidden(self.table, self.options.runtime_config) | off)
         self.objects: Any = objects if objects is not None else _cached_store(self._store, self._clock)
-        self.keys = _token_keys(self.options, self._clock)
+        self.keys = authentication.token_keys(self.options, self._clock)
         self.rbac, self._graph, self._graph_times = Rbac(), NodeGraph(), GraphTimes(self._clock)
-        certificates, node = CertificateCounts(), NodeAuthorizer(self._graph, node_rules())
+        certificates = CertificateCounts()
         self._modes = ConfiguredModes(self.options, self._clock, certificates)
-        authorizer = Authorizer(self._modes.modes(), self.rbac, node, self._modes.counts, self._modes.abac)
-        admission = _admission(self.options, self._clock)
         self.tracing = _tracing(self.options, self._clock)
-        self.backend = Backend(
-            store=self.objects if self.tracing is None else self.tracing.store(self.objects),
-            options=self.options,
-            clock=self._clock,
-            table=self.table,
-            keys=self.keys,
-            authenticator=authentication.build(
-                self.options, self.keys, self._lookup, self._mark_used, self._clock, certificates=certificates
-            ),
-            authorizer=authorizer,
-            admission=admission,
-            molds=Molds(self.objects, admission),
-            services=self._allocator(),
-            metrics=Metrics(),
-            field_gates=FieldGates(gates),
-            certificates=certificates,
-        )
+        self.backend = self._shared(certificates)
         self._repair = ServiceRepair(self.backend)
         self._identity, self.published = self._shown()
         self.custom = CustomResources(self.backend)
@@ -177,6 +145,29 @@ class ApiServer:
 
     async def __call__(self, request: Request) -> Response:
         return await self._handler(request)
+
+    def _shared(self, certificates: CertificateCounts) -> Backend:
+        """Return what all handlers have of this server."""
+        modes, live = self._modes, LiveObjects(self.objects, self.table)
+        node = NodeAuthorizer(self._graph, node_rules())
+        admission = plugins.assemble(self.options, self._clock)
+        return Backend(
+            store=self.objects if self.tracing is None else self.tracing.store(self.objects),
+            options=self.options,
+            clock=self._clock,
+            table=self.table,
+            keys=self.keys,
+            authenticator=authentication.build(
+                self.options, self.keys, live.lookup, live.mark_used, self._clock, certificates=certificates
+            ),
+            authorizer=Authorizer(modes.modes(), self.rbac, node, modes.counts, modes.abac),
+            admission=admission,
+            molds=Molds(self.objects, admission),
+            services=self._allocator(),
+            metrics=Metrics(),
+            field_gates=FieldGates(self.options.feature_gates),
+            certificates=certificates,
+        )
 
     def _sources(self) -> list[MetricSource]:
         """Return the parts that count for themselves what they do."""
@@ -262,24 +253,6 @@ class ApiServer:
         hooks = [self.published.end] if self.published is not None else []
         await GracefulShutdown(told, self.traffic.traffic.flights, signal).run(listener, self._handler, hooks)
 
-    async def _mark_used(self, secret: Object, today: str) -> None:
-        """Write into a token's Secret when it was last used; who loses a race leaves it to the winner."""
-        changed = copy_object(secret)
-        meta = changed["metadata"]
-        revision = int(meta.pop("resourceVersion"))
-        meta["labels"] = {**(meta.get("labels") or {}), LAST_USED: today}
-        try:
-            await self.objects.update(self._core("secrets"), changed, revision)
-        except (Conflict, NotFound):
-            return
-
-    async def _lookup(self, plural: str, namespace: str, name: str) -> Object | None:
-        try:
-            cached: Cached = await self.objects.get(self.table.by_path("", "v1", plural), namespace, name)
-        except NotFound:
-            return None
-        return cached.object
-
     def _health(self) -> Health:
         first: dict[str, Check] = {"ping": lambda: None, "log": _log_fault, "etcd": self._store_fault}
         sealed: dict[str, Check] = {}
@@ -308,7 +281,7 @@ class ApiServer:
         Raises StoreUnavailable; SignerFailed: there is no one to sign tokens, or not for so long.
         """
         await self.keys.begin()
-        _check_lifetime(self.options.service_account_max_token_expiration_s, self.keys.longest_s)
+        authentication.check_lifetime(self.options, self.keys)
         await self._store.open()
         opener = getattr(self.objects, "start", None) or getattr(self.objects, "open", None)
         if opener is not None:
@@ -336,11 +309,6 @@ class ApiServer:
             await patiently(self._presence.publish)
         self.steps.done({**BOOTSTRAPPED, **AGGREGATING})
         self._ready = True
-
-    def _core(self, plural: str) -> Resource:
-        row = self.table.by_path("", "v1", plural)
-        assert row is not None
-        return row
 
     def _feeds(self) -> list[Feed]:
         feeds = rbac_feeds(self.objects, self.table, self.rbac)
@@ -427,27 +395,11 @@ class ApiServer:
             await self.auditor.close()
 
 
-def _admission(options: ApiServerOptions, clock: Clock) -> AdmissionChain:
-    """Return the plugins that are on. Raises BadConfiguration."""
-    said = configuration.read(options.admission_config)
-    with using(options.feature_gates):
-        on, off = options.enabled_admission, _switched_off(options)
-        return AdmissionChain(enabled=on, disabled=off, configuration=said, clock=clock)
-
-
 def _auditor(options: ApiServerOptions, clock: Clock, certificates: CertificateCounts) -> Auditor | None:
     """Return what notes requests, if anybody wants that. Raises BadPolicy, OSError, ConfigError."""
     if options.audit is None:
         return None
     return assemble(options.audit, clock, options.egress.controlplane, certificates)
-
-
-def _token_keys(options: ApiServerOptions, clock: Clock) -> TokenKeys:
-    issuers = (options.service_account_issuer, *options.further_service_account_issuers)
-    if options.service_account_signing_endpoint:
-        return ExternalTokenKeys(issuers, SignerClient(options.service_account_signing_endpoint), clock)
-    own = options.service_account_signing_key or make_signing_key()
-    return TokenKeys(issuers, own, options.service_account_public_keys)
 
 
 def _tracing(options: ApiServerOptions, clock: Clock) -> Tracing | None:
@@ -456,14 +408,6 @@ def _tracing(options: ApiServerOptions, clock: Clock) -> Tracing | None:
     named = options.feature_gates.enabled("APIServerIdentity")
     name = identity_of(socket.gethostname()) if named else ""
     return Tracing(options.tracing, clock, name, options.egress.controlplane)
-
-
-def _check_lifetime(most_s: int, longest_s: int) -> None:
-    if longest_s and most_s > longest_s:
-        raise SignerFailed(
-            "service-account-max-token-expiration cannot be set longer than the token expiration supported "
-            f"by service-account-signing-endpoint: {go_duration(most_s)} > {go_duration(longest_s)}"
-        )
 
 
 def _encrypted(store: Store, options: ApiServerOptions, clock: Clock) -> EncryptedStore | None:
@@ -479,12 +423,6 @@ def _encrypted(store: Store, options: ApiServerOptions, clock: Clock) -> Encrypt
     plugins = KmsPool()
     rules = config.parse(path.read_text(), plugins.provider, str(path))
     return EncryptedStore(store, rules, path, plugins, clock)
-
-
-def _switched_off(options: ApiServerOptions) -> tuple[str, ...]:
-    """Return the admission plugins that a flag or a feature gate turns off."""
-    gated = [plugin for gate, plugin in _GATED_PLUGINS.items() if not options.feature_gates.enabled(gate)]
-    return (*options.disabled_admission, *gated)
 
 
 def _log_fault() -> str | None:

@@ -1,4 +1,4 @@
-"""Makes the authenticator that the options describe, in upstream's order of tokens.
+"""Makes the authenticator that the options describe, in upstream's order of tokens, and the keys of our own.
 
 Owns: which kinds of tokens there are, and taking over a changed authentication configuration while serving.
 """
@@ -11,12 +11,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tiphys.apimachinery.clock import Clock
+from tiphys.apimachinery.duration import go_duration
 from tiphys.apimachinery.families import Metric
 from tiphys.apiserver.authn import jwt_config, jwt_counts
 from tiphys.apiserver.authn.anonymous import Anonymous
 from tiphys.apiserver.authn.authenticator import Authenticator
 from tiphys.apiserver.authn.bootstraptoken import BootstrapTokens
 from tiphys.apiserver.authn.expressions import compile_expression
+from tiphys.apiserver.authn.external_keys import ExternalTokenKeys
 from tiphys.apiserver.authn.jwks import IssuerUnavailable
 from tiphys.apiserver.authn.jwt_config import AuthenticationConfig, JwtConfig
 from tiphys.apiserver.authn.jwt_counts import KeyFetches
@@ -25,6 +27,7 @@ from tiphys.apiserver.authn.legacy_tokens import MarkUsed
 from tiphys.apiserver.authn.lookup import Lookup
 from tiphys.apiserver.authn.serviceaccount import TokenKeys
 from tiphys.apiserver.authn.serviceaccount_tokens import ServiceAccountTokens
+from tiphys.apiserver.authn.signer_client import SignerClient, SignerFailed
 from tiphys.apiserver.authn.token_cache import TokenCacheCounts
 from tiphys.apiserver.authn.tokens import AnyAudience, Authenticated, StaticTokens, TokenAuthenticator
 from tiphys.apiserver.authn.webhook import WebhookTokens
@@ -32,6 +35,7 @@ from tiphys.apiserver.observe.certificate_counts import CertificateCounts
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.outgoing.remote import Remote, check_version
 from tiphys.apiserver.reloading import Reloads
+from tiphys.wire.pki import make_signing_key
 
 log = logging.getLogger(__name__)
 _RESET = (
@@ -191,3 +195,22 @@ def _strangers(config: AuthenticationConfig, options: ApiServerOptions) -> Anony
         log.warning(_RESET)
         return Anonymous(enabled=False)
     return said
+
+
+def token_keys(options: ApiServerOptions, clock: Clock) -> TokenKeys:
+    """Return the keys of service account tokens: ours, or those of a signer outside."""
+    issuers = (options.service_account_issuer, *options.further_service_account_issuers)
+    if options.service_account_signing_endpoint:
+        return ExternalTokenKeys(issuers, SignerClient(options.service_account_signing_endpoint), clock)
+    own = options.service_account_signing_key or make_signing_key()
+    return TokenKeys(issuers, own, options.service_account_public_keys)
+
+
+def check_lifetime(options: ApiServerOptions, keys: TokenKeys) -> None:
+    """Raises SignerFailed where tokens may last longer than their signer supports."""
+    most_s, longest_s = options.service_account_max_token_expiration_s, keys.longest_s
+    if longest_s and most_s > longest_s:
+        raise SignerFailed(
+            "service-account-max-token-expiration cannot be set longer than the token expiration supported "
+            f"by service-account-signing-endpoint: {go_duration(most_s)} > {go_duration(longest_s)}"
+        )
