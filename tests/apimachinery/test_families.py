@@ -95,6 +95,16 @@ def test_samples_are_written_as_the_family_is() -> None:
     assert text_of(made[:1]).splitlines()[2:] == [b'a_sum{b="2",z="1"} 7']
 
 
+def test_numbers_are_added_by_their_labels_all_at_once() -> None:
+    one = CounterMetricFamily("looks", "", labels=["result"])
+    one.add_all({"good": 2, "bad": 1})
+    two = GaugeMetricFamily("things", "", labels=["kind", "state"])
+    two.add_all({("pod", "ready"): 3})
+    assert [(sample.labels, sample.value) for sample in (*one.samples, *two.samples)] == [
+        ({"result": "good"}, 2), ({"result": "bad"}, 1), ({"kind": "pod", "state": "ready"}, 3),
+    ]  # fmt: skip
+
+
 def test_lines_are_those_of_go() -> None:
     family = HistogramMetricFamily("a", "text", labels=["z", "b"])
     bounds = (0.5, 1.0, 10.0, 1e6, math.inf)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"
 """What Go's library of Prometheus names the text form; our names need no escaping."""
@@ -23,6 +23,8 @@ _LAST: Final = (_BOUND, _QUANTILE)
 """Labels that stand behind all others, and of which series are in the order in which they were added."""
 _EXPONENT_FROM: Final = 1e6
 """Go writes numbers that are no smaller with an exponent."""
+
+_Key = TypeVar("_Key", bound="str | tuple[str, ...]")
 
 
 class Sample(NamedTuple):
@@ -85,6 +87,11 @@ class _Numbers(Metric):
     def add_metric(self, labels: Sequence[str], value: float) -> None:
         """Add the number of these labels' values."""
         self._add(self.ending, self._labelled(labels), value)
+
+    def add_all(self, values: Mapping[_Key, float]) -> None:
+        """Add a number for each of these labels' values; a family of one label has texts as keys."""
+        for key, value in values.items():
+            self.add_metric((key,) if isinstance(key, str) else key, value)
 
 
 class CounterMetricFamily(_Numbers):

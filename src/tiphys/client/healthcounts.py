@@ -30,8 +30,7 @@ class HealthCounts:
         counts = CounterMetricFamily(
             "kubernetes_healthchecks", "[STABLE] Results of health checks.", labels=["name", "type", "status"]
         )
-        for counted, count in self._counts.items():
-            counts.add_metric(counted, count)
+        counts.add_all(self._counts)
         yield last
         yield counts
 

@@ -328,11 +328,9 @@ class _Queues:
                 waiting[name] = waiting.get(name, 0) + count
             for key, count in one.queue.incoming.items():
                 came[key] = came.get(key, 0) + count
-        for name, count in waiting.items():
-            pending.add_metric([name], count)
+        pending.add_all(waiting)
         yield from _States.of(_RUNNING)
-        for key, count in came.items():
-            incoming.add_metric(key, count)
+        incoming.add_all(came)
         yield pending
         yield incoming
 
@@ -359,10 +357,8 @@ class _States:
                 for plugin in queued.plugins:
                     key = (plugin, _profile(queued))
                     kept[key] = kept.get(key, 0) + 1
-        for name, size in sizes.items():
-            cache.add_metric([name], size)
-        for key, count in kept.items():
-            stuck.add_metric(key, count)
+        cache.add_all(sizes)
+        stuck.add_all(kept)
         yield from (cache, stuck)
 
 

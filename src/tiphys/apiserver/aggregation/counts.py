@@ -43,8 +43,7 @@ class Counts:
             "Times that an APIService went away.",
             labels=["name", "reason"],
         )
-        for labels, count in self._unavailable.items():
-            family.add_metric(labels, count)
+        family.add_all(self._unavailable)
         yield family
         for name, text, number in (
             ("aggregation_count", "Aggregated discovery documents that were made.", self.aggregated),

@@ -222,8 +222,7 @@ class Auditor:
             "[ALPHA] Counter of policy levels for audit events (1 per request).",
             labels=["level"],
         )
-        for level, count in self._levels.items():
-            levels.add_metric([level], count)
+        levels.add_all(self._levels)
         errors = CounterMetricFamily(
             "apiserver_audit_error",
             "[ALPHA] Counter of audit events that failed to be audited properly. Plugin identifies the "

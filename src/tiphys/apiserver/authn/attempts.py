@@ -98,6 +98,5 @@ class Attempts:
         counts: Counter[str] = Counter()
         for (name, _), seen in self._seen.items():
             counts[name] += seen.count
-        for name, count in counts.items():
-            users.add_metric([name], count)
+        users.add_all(counts)
         yield from (attempts, took, users)

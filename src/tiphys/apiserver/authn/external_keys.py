@@ -163,8 +163,7 @@ class ExternalTokenKeys(TokenKeys):
 
     def _counted(self, name: str, text: str, counts: Counter[str]) -> Iterator[Metric]:
         family = CounterMetricFamily(f"{_PREFIX}_{name}", f"[ALPHA] {text}", labels=["code"])
-        for code, count in counts.items():
-            family.add_metric([code], count)
+        family.add_all(counts)
         yield family
 
 

@@ -106,8 +106,7 @@ class AuthorizerCounts:
         opened = _counter(
             "webhook_evaluations_fail_open", "NoOpinion results due to webhook timeout or error.", *labels
         )
-        for key, count in self.fail_open.items():
-            opened.add_metric(key, count)
+        opened.add_all(self.fail_open)
         yield from (asked, times, opened)
 
 

@@ -77,16 +77,14 @@ class Counts:
             "apiextensions_openapi_v2_regeneration_count",
             "[ALPHA] Changes of the document by the definition and the reason.", labels=("crd", "reason"),
         )  # fmt: skip
-        for key, count in self._documents.items():
-            family.add_metric(key, count)
+        family.add_all(self._documents)
         yield family
         versions = BareCounterMetricFamily(
             "apiextensions_openapi_v3_regeneration_count",
             "[ALPHA] Changes of a version's document by the definition and the reason.",
             labels=("crd", "group", "version", "reason"),
         )
-        for version, count in self._versions.items():
-            versions.add_metric(version, count)
+        versions.add_all(self._versions)
         yield versions
         yield from self._conversions()
         compared = HistogramMetricFamily(

@@ -62,15 +62,13 @@ class DialCounts:
             "The stage indicates at which stage the dial failed",
             labels=[*way, "stage"],
         )
-        for labels, count in self._failed.items():
-            failed.add_metric(labels, count)
+        failed.add_all(self._failed)
         started = CounterMetricFamily(
             f"{_PREFIX}_start",
             f"[ALPHA] Dial starts, {_LABELLED} and transport (tcp or uds).",
             labels=way,
         )
-        for key, count in self._started.items():
-            started.add_metric(key, count)
+        started.add_all(self._started)
         yield from (times, failed, started)
         yield from self._tunnels()
 
@@ -80,13 +78,11 @@ class DialCounts:
             "Count of packets processed, by segment and packet type (example: from_client, DIAL_REQ)",
             labels=["segment", "packet_type"],
         )
-        for labels, count in self.packets.items():
-            packets.add_metric(labels, count)
+        packets.add_all(self.packets)
         refused = CounterMetricFamily(
             f"{_TUNNELS}_dial_failure",
             "Number of dial failures observed, by reason (example: remote endpoint error)",
             labels=["reason"],
         )
-        for reason, count in self.refusals.items():
-            refused.add_metric([reason], count)
+        refused.add_all(self.refusals)
         yield from (packets, refused)

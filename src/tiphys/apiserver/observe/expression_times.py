@@ -103,8 +103,7 @@ class ExpressionTimes:
             ("exclusions", "Writes that webhooks were not asked about.", self._excluded),
         ):
             family = CounterMetricFamily(f"{_CONDITION}_{name}", what, labels=labels)
-            for whose, count in counts.items():
-                family.add_metric(whose, count)
+            family.add_all(counts)
             yield family
 
 

@@ -63,8 +63,7 @@ class IssuedCounts:
                 "names are specifically identified)",
                 labels=("signerName",),
             )
-            for signer, count in counts.items():
-                family.add_metric((signer,), count)
+            family.add_all(counts)
             yield family
 
 

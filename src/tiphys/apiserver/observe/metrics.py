@@ -261,8 +261,7 @@ class Metrics:
             "subresource.",
             labels=("verb", "group", "resource", "subresource"),
         )
-        for labels, count in self._own.items():
-            own.add_metric(labels, count)
+        own.add_all(self._own)
         yield own
         yield from self.ends.collect()
         yield from self._long_families()
@@ -336,8 +335,7 @@ class Metrics:
         sent = CounterMetricFamily(
             "apiserver_watch_events", "Events sent to watchers.", labels=("group", "version", "resource")
         )
-        for key, count in events.items():
-            sent.add_metric(key, count)
+        sent.add_all(events)
         yield running
         yield sent
         spread = HistogramMetricFamily(

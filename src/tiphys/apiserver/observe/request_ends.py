@@ -66,6 +66,5 @@ class RequestEnds:
 
 def _family(name: str, text: str, labels: tuple[str, ...], counts: Mapping[Any, int]) -> Metric:
     family = CounterMetricFamily(f"apiserver_request_{name}", f"[ALPHA] {text}", labels=labels)
-    for key, count in counts.items():
-        family.add_metric(key, count)
+    family.add_all(counts)
     return family

@@ -37,8 +37,7 @@ class StreamCounts:
             "skip_tls_allowed, skip_tls_denied",
             labels=["usage"],
         )
-        for usage, count in self.logs.items():
-            logs.add_metric([usage], count)
+        logs.add_all(self.logs)
         yield logs
         yield CounterMetricFamily(
             "kube_apiserver_pod_logs_backend_tls_failure",

@@ -57,6 +57,5 @@ class Counts:
             "apiserver_peer_discovery_sync_errors", "Times that a peer's discovery could not be read.",
             labels=("type",),
         )  # fmt: skip
-        for kind, count in self._sync_errors.items():
-            family.add_metric([kind], count)
+        family.add_all(self._sync_errors)
         yield family

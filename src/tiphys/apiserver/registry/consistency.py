@@ -96,8 +96,7 @@ class ConsistencyChecker:
             "[ALPHA] Comparisons of the cache with the store by how they ended.",
             labels=("group", "resource", "status"),
         )
-        for key, count in self._results.items():
-            family.add_metric(key, count)
+        family.add_all(self._results)
         yield family
 
 

@@ -108,6 +108,5 @@ def _counter(
     name: str, text: str, labels: tuple[str, ...], counts: Mapping[tuple[str, ...], int]
 ) -> CounterMetricFamily:
     family = CounterMetricFamily(name, f"[ALPHA] {text}", labels=labels)
-    for key, count in counts.items():
-        family.add_metric(key, count)
+    family.add_all(counts)
     return family

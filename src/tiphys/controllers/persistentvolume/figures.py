@@ -62,6 +62,5 @@ def _is_bound(thing: Object) -> bool:
 
 def _family(name: str, what: str, labels: tuple[str, ...], counts: Counter[tuple[str, ...]]) -> Metric:
     family = GaugeMetricFamily(f"pv_collector_{name}", f"[ALPHA] Gauge measuring {what}", labels=labels)
-    for key, count in counts.items():
-        family.add_metric(key, count)
+    family.add_all(counts)
     return family

@@ -53,8 +53,7 @@ class NodeMetrics:
             "kubelet.",
             labels=["subresource"],
         )
-        for purpose, count in self._websockets.items():
-            received.add_metric([purpose], count)
+        received.add_all(self._websockets)
         yield received
 
 

@@ -78,10 +78,7 @@ class HookCounts:
         opened = BareCounterMetricFamily(
             f"{_PREFIX}_fail_open_count", "Failed webhooks that let writes pass.", labels=("name", "type")
         )
-        for asked, count in self._requests.items():
-            requests.add_metric(asked, count)
-        for stopped, count in self._rejections.items():
-            rejections.add_metric(stopped, count)
-        for passed, count in self._open.items():
-            opened.add_metric(passed, count)
+        requests.add_all(self._requests)
+        rejections.add_all(self._rejections)
+        opened.add_all(self._open)
         yield from (requests, rejections, opened)
