@@ -52,8 +52,6 @@ class ControllerOptions:
     node_monitor_grace_s: float = 50.0
     node_startup_grace_s: float = 60.0
     eviction_rates: Rates = field(default=Rates())
-    eviction_wait_s: float = 300.0
-    """How long a pod without tolerations of its own stays; pods get theirs at admission."""
     hostpath_root: str = ""
     """Where folders are made for claims of the host-path provisioner; empty: it is off."""
     terminated_pod_threshold: int = 12500

@@ -23,7 +23,6 @@ DICTIONARY: Final = files("tiphys.wire").joinpath("data/spdy_dictionary.bin").re
 VERSION: Final = 3
 SYN_STREAM, SYN_REPLY, RST_STREAM, SETTINGS, PING, GOAWAY, HEADERS, WINDOW_UPDATE = 1, 2, 3, 4, 6, 7, 8, 9
 FLAG_FIN: Final = 1
-MAX_FRAME_BYTES: Final = 1 << 24
 _MAX_HEADERS_BYTES: Final = 1 << 20
 _DATA_CHUNK: Final = 1 << 16
 _CANCEL: Final = 5

@@ -36,7 +36,6 @@ PATCH = types.object_of(
 )
 PATCHES = types.list_of(PATCH)
 _TEXTS = types.list_of(types.STRING)
-_TEXT_MAP = types.map_of(types.STRING, types.STRING)
 
 
 def _declared(name_: str, /, **fields: Type | Declaration) -> Declaration:

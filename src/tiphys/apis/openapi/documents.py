@@ -26,8 +26,6 @@ from tiphys.apis.openapi.pages import Page, group_pages, server_pages
 from tiphys.apis.openapi.pieces import Basis, GroupVersion, Pieces, definitions_for, with_built_in_v3
 from tiphys.apis.table import ALL_VERBS, TABLE, ResourceTable
 
-V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
-V2_PROTOBUF_OLD = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 Remotes = Callable[[], Sequence[RemoteSpec]]
 """What aggregated API servers publish: the same sequence object until something of it changes."""
 _KEPT_BYTES: Final = 24 * 1024 * 1024

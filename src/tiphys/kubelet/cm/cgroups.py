@@ -18,7 +18,6 @@ from tiphys.kubelet.cm.resources import pod_linux_resources
 log = logging.getLogger(__name__)
 
 _MOUNT = Path("/sys/fs/cgroup")
-_V1_LIMITS = ("cpu", "memory")
 _KINDS = {BURSTABLE: "burstable", BEST_EFFORT: "besteffort"}
 
 
