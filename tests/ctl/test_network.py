@@ -61,7 +61,7 @@ def test_masquerade_spares_the_cluster() -> None:
 
 
 def test_cni() -> None:
-    conf = json.loads(cni_conf(CLUSTER, CLUSTER.node(2)))
+    conf = json.loads(cni_conf(CLUSTER.node(2)))
     assert [plugin["type"] for plugin in conf["plugins"]] == ["ptp", "portmap"]
     assert conf["plugins"][0]["ipam"]["ranges"] == [[{"subnet": "10.128.2.0/24"}]]
     assert conf["plugins"][0]["ipam"]["dataDir"] == "/x/nodes/node-2/ipam"

@@ -119,7 +119,7 @@ table ip {bridge} {{
 """
 
 
-def cni_conf(cluster: Cluster, node: Node) -> str:
+def cni_conf(node: Node) -> str:
     """Return the CNI configuration of a node's pods.
 
     Every pod has a routed link of its own (ptp), not a port of a bridge: replies of services then always
@@ -261,7 +261,7 @@ def _create_node(cluster: Cluster, node: Node) -> None:
     run([*enter, "sh", "-e"], sysctls)
     conf = node.folder / "cni" / "10-tiphys.conflist"
     conf.parent.mkdir(parents=True, exist_ok=True)
-    conf.write_text(cni_conf(cluster, node))
+    conf.write_text(cni_conf(node))
 
 
 def _forward_record(cluster: Cluster) -> Path:

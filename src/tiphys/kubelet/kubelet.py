@@ -126,7 +126,7 @@ class Kubelet:
             if node.tracing is not None:
                 group.create_task(node.tracing.run())
             if options.server is not None:
-                group.create_task(self._serve(node, options.server.port))
+                group.create_task(self._serve(node))
             await self._first_relist(node)
             await self._pods.wait_synced()
             await self._services.wait_synced()
@@ -370,7 +370,7 @@ class Kubelet:
 
         await StaticPods(self, folder, self._client, self._clock).run()
 
-    async def _serve(self, node: NodeContext, port: int) -> None:
+    async def _serve(self, node: NodeContext) -> None:
         from tiphys.kubelet.server.configz import configuration
         from tiphys.kubelet.server.server import KubeletServer
 

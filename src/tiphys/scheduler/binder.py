@@ -146,7 +146,7 @@ class Binder:
             prepared()
             await self._write_binding(assumed)
             return
-        key = await self._make_claim(assumed, assumed.devices.extended)
+        key = await self._make_claim(assumed.devices.extended)
         try:
             await self._use_claim(assumed, assumed.devices.extended, key)
             prepared()
@@ -184,7 +184,7 @@ class Binder:
         name = info.pod["metadata"]["name"]
         await self._client.patch(PODS, name, info.namespace, patch, type="strategic", subresource="status")
 
-    async def _make_claim(self, assumed: Assumed, extended: ExtendedClaim) -> str:
+    async def _make_claim(self, extended: ExtendedClaim) -> str:
         """Make the claim for a pod's extended resources; return its key."""
         kept = {key: one for key, one in extended.claim["metadata"].items() if key not in ("name", "uid")}
         with making_claim():

@@ -156,7 +156,7 @@ def forwarded_headers(
 class Unreachable(StatusError):
     """A kubelet that could not be asked. The message is the reason alone, in the words of Go's network."""
 
-    def __init__(self, error: client.ConnectFailed, kubelet: Kubelet) -> None:
+    def __init__(self, error: client.ConnectFailed) -> None:
         super().__init__(reason_of(error))
         self.is_untrusted = isinstance(error.__cause__, ssl.SSLCertVerificationError | NameRefused)
 
@@ -171,7 +171,7 @@ async def ask(
             through=kubelet.through,
         )  # fmt: skip
     except client.ConnectFailed as error:
-        raise Unreachable(error, kubelet) from error
+        raise Unreachable(error) from error
 
 
 def is_upgrade(headers: Mapping[str, str]) -> bool:

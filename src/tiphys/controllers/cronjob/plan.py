@@ -53,7 +53,7 @@ def plan(cron: Object, jobs: Sequence[Object], now: datetime) -> Plan:
     due, upcoming = _due(result, cron, times, now)
     result.recheck_s = (upcoming - now).total_seconds() + 0.1 if upcoming else None
     if due is not None:
-        _start(result, cron, jobs, due, now)
+        _start(result, cron, jobs, due)
     return result
 
 
@@ -83,7 +83,7 @@ def _due(
     return due, moment
 
 
-def _start(result: Plan, cron: Object, jobs: Sequence[Object], due: datetime, now: datetime) -> None:
+def _start(result: Plan, cron: Object, jobs: Sequence[Object], due: datetime) -> None:
     name = f"{cron['metadata']['name']}-{int(due.timestamp()) // 60}"
     if any(job["metadata"]["name"] == name for job in jobs):
         return
