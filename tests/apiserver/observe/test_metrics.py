@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tiphys.apiserver.filters import chain
+from tiphys.apiserver.filters import chain, counting
 from tiphys.apiserver.filters.requestinfo import parse
 from tiphys.apiserver.observe.durations import Durations
 from tiphys.apiserver.observe.metrics import Metrics, labels_of
@@ -196,7 +196,7 @@ def test_durations_fall_into_cumulative_buckets() -> None:
 
 
 async def test_what_nobody_scrapes_does_not_pile_up(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chain, "_SETTLE_EVERY", 4)
+    monkeypatch.setattr(counting, "_SETTLE_EVERY", 4)
     elsewhere = Durations()
     for _ in range(100):
         elsewhere.observe(1.0)

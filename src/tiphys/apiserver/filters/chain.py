@@ -10,7 +10,6 @@ import asyncio
 import logging
 import secrets
 import uuid
-from typing import Final
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import InternalError, MethodNotAllowed, NotFound, StatusError, Unauthorized
@@ -27,38 +26,21 @@ from tiphys.apiserver.endpoints.compression import Compression
 from tiphys.apiserver.endpoints.nonresource import NonResource
 from tiphys.apiserver.endpoints.plain_faults import PlainFault, uri_of
 from tiphys.apiserver.endpoints.router import find_resource, make_call, serve
+from tiphys.apiserver.filters.counting import OWN, UNCOUNTED, RequestCounting
 from tiphys.apiserver.filters.flights import BadTimeout, Cut, Flights, is_long_running
 from tiphys.apiserver.filters.requestinfo import RequestInfo, parse
 from tiphys.apiserver.flowcontrol.controller import FlowControl, Gate, Rejected
 from tiphys.apiserver.flowcontrol.levels import Flow, Ticket
 from tiphys.apiserver.observe import latencies
-from tiphys.apiserver.observe.durations import settle_all
 from tiphys.apiserver.observe.filter_times import FilterTimes
-from tiphys.apiserver.observe.metrics import (
-    CODE_OF_UPGRADES,
-    COUNTED_PATHS,
-    Aside,
-    Labels,
-    LongRunning,
-    Metrics,
-    labels_of,
-)
+from tiphys.apiserver.observe.metrics import Aside, Metrics
 from tiphys.apiserver.observe.request_ends import AFTER_FILTER, AFTER_WRITES
 from tiphys.apiserver.peers.controller import Peers
 from tiphys.apiserver.shortcuts.quickreads import QuickReads
 from tiphys.apiserver.shortcuts.regulars import Passage, Regulars
-from tiphys.wire.lasting import follow, lasts
 from tiphys.wire.message import AtOnce, Request, Response
 
 log = logging.getLogger(__name__)
-
-_SETTLE_EVERY: Final = 2048
-"""So many requests observe their times before these are put into their buckets."""
-_UNCOUNTED: Final = "uncounted"
-"""Key in the scope of a request that did not come to who answers it, or that another server answered."""
-
-_OWN: Final = "own"
-"""Key in the scope of a request that an API server has made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +74,7 @@ class Chain:
         metrics.sources.append(self._filters.collect)
         self._nonresource = nonresource
         self._metrics = metrics
-        self._counted = 0
-        self._answered: set[str] = set()
-        """Paths of no resource: nobody shall make labels by asking for others."""
+        self._counting = RequestCounting(backend, metrics)
         self._aggregation = aggregation
         self._peers = peers
         self._sends_strangers_away = gates.enabled("UnauthenticatedHTTP2DOSMitigation")
@@ -162,72 +142,8 @@ class Chain:
             headers.update(scope["flow"])
         if "stranger" in scope:
             headers["connection"] = "close"
-        self._count(request, info, response, started)
+        self._counting.answered(request, info, response, started)
         return response
-
-    def _count(self, request: Request, info: RequestInfo, response: Response, started: float) -> None:
-        passage: Passage | None = request.scope.get("passage")
-        if (passage is None or response.status >= 400) and not self._is_counted(request, info, response):
-            return
-        if _OWN in request.scope:
-            self._metrics.own_request(_labels(request, info))
-        if passage is None and lasts(response):
-            self._count_later(info, response, started)
-            return
-        query = request.raw_query
-        dry_run = "dryRun" in query
-        if passage is not None and not dry_run and request.method != "PATCH":
-            kind = passage.kind
-        else:
-            kind = self._metrics.kind(_labels(request, info, dry_run=dry_run))
-        body = response.body
-        size = len(body) if isinstance(body, bytes) and response.stream is None else -1
-        self._settle()
-        took_s = self._backend.clock.monotonic() - started
-        kind.observe(response.status, took_s, size)
-        if request.body:
-            kind.bodies.observe(len(request.body))
-        if "aside" in request.scope:
-            kind.held_up(took_s, request.scope["aside"].total_s)
-        if query and "fieldValidation" in query:
-            self._metrics.note_validation(query)
-
-    def _settle(self) -> None:
-        self._counted += 1
-        if self._counted % _SETTLE_EVERY == 0:
-            settle_all()
-
-    def _count_later(self, info: RequestInfo, response: Response, started: float) -> None:
-        """Count a request whose answer lasts when that has ended; a watch does so itself."""
-        self._settle()
-        if info.verb == "watch":
-            return
-        monotonic, kind = self._backend.clock.monotonic, self._metrics.kind(labels_of(info))
-        streams_log = info.subresource == "log"  # upstream has it among the plain reads
-        running = LongRunning() if streams_log else self._metrics.long_running(info)
-        code = response.status if response.upgrade is None else CODE_OF_UPGRADES
-
-        def ended() -> None:
-            running.running -= 1
-            kind.observe(code, monotonic() - started, -1)
-
-        running.running += 1
-        follow(response, ended)
-
-    def _is_counted(self, request: Request, info: RequestInfo, response: Response) -> bool:
-        """Whether upstream counts a request: not who came to no handler, nor most of no resource."""
-        if _UNCOUNTED in request.scope:
-            return False
-        if info.is_resource:
-            return response.status < 400 or self._known(info)
-        if response.status < 400:
-            self._answered.add(info.path)
-        return info.path in COUNTED_PATHS
-
-    def _terminated(self, info: RequestInfo, response: Response) -> None:
-        """Note a request that was not answered, but ended."""
-        if self._known(info) or info.path in self._answered:
-            self._metrics.ends.terminated(labels_of(info), response.status)
 
     async def _serve(self, request: Request, info: RequestInfo) -> Response:
         """Answer a request of whoever may make it, when it is its turn."""
@@ -240,7 +156,7 @@ class Chain:
             if self._auditor is not None:
                 await self._note(self._auditor, request, info, regular.user)
         if regular.own:
-            request.scope[_OWN] = True
+            request.scope[OWN] = True
         passage = self._regulars.passage(regular, info)
         if passage is not None:
             request.scope["passage"] = passage
@@ -260,7 +176,7 @@ class Chain:
         try:
             return await self._speaks_for(request, info, await self._authenticate(request))
         except StatusError:
-            request.scope[_UNCOUNTED] = True
+            request.scope[UNCOUNTED] = True
             raise
 
     async def _authenticate(self, request: Request) -> User:
@@ -364,26 +280,19 @@ class Chain:
         if self._peers is not None:
             elsewhere = await self._peers.answer(request, info, user)
             if elsewhere is not None:
-                request.scope[_UNCOUNTED] = True
-                return self._passed_on(request, info, elsewhere)
+                request.scope[UNCOUNTED] = True
+                return self._counting.passed_on(request, info, elsewhere)
         aggregated = await self._aggregation.answer(request, user)
         if aggregated is not None:
-            request.scope[_UNCOUNTED] = True
-            return self._passed_on(request, info, aggregated)
+            request.scope[UNCOUNTED] = True
+            return self._counting.passed_on(request, info, aggregated)
         if info.is_resource:
             resource = find_resource(self._backend, info)
             answer = await serve(make_call(self._backend, request, info, user, resource))
-            return self._passed_on(request, info, answer) if info.subresource == "proxy" else answer
+            return self._counting.passed_on(request, info, answer) if info.subresource == "proxy" else answer
         response = await self._nonresource.answer(request)
         if response is None:
             raise NotFound.path()
-        return response
-
-    def _passed_on(self, request: Request, info: RequestInfo, response: Response) -> Response:
-        """Return what another server answered; it is counted where it breaks off."""
-        if request.method != "HEAD":  # whose bodies nobody reads
-            ends = self._metrics.ends
-            follow(response, lambda: None, broken=lambda: ends.aborted(labels_of(info)))
         return response
 
     async def _authorize(self, request: Request, info: RequestInfo, user: User) -> None:
@@ -394,7 +303,7 @@ class Chain:
             decision = await self._backend.authorizer.decide(user, info)
         except BaseException:
             self._filters.decided(None, monotonic() - began)
-            request.scope[_UNCOUNTED] = True
+            request.scope[UNCOUNTED] = True
             raise
         took_s = monotonic() - began
         self._filters.decided(decision, took_s)
@@ -402,19 +311,10 @@ class Chain:
         if self._auditor is not None:
             self._auditor.decided(request, decision)
         if not decision.allowed:
-            request.scope[_UNCOUNTED] = True
+            request.scope[UNCOUNTED] = True
             if decision.error:
                 raise PlainFault(uri_of(request), decision.error)
         enforce(decision, user, info)
-
-    def _known(self, info: RequestInfo) -> bool:
-        """Whether a refused request is counted: nobody shall make labels by asking for them."""
-        if not info.is_resource:
-            return False
-        resource = self._backend.table.served_at(info.group, info.version, info.resource)
-        return resource is not None and (
-            not info.subresource or resource.subresource(info.subresource) is not None
-        )
 
     def _serves(self, info: RequestInfo) -> bool:
         """Whether a path lies below a built-in group: what is not there gets a Status."""
@@ -430,27 +330,21 @@ class Chain:
     def _failure(self, error: StatusError, request: Request, info: RequestInfo) -> Response:
         if isinstance(error, Rejected | Cut):
             response = error.response()
-            self._terminated(info, response)
+            self._counting.terminated(info, response)
             if isinstance(error, Rejected):
                 request.scope["flow"] = error.headers
-                request.scope[_UNCOUNTED] = True
-                if self._known(info) or not info.is_resource:
-                    self._metrics.turned_away(labels_of(info, dry_run="dryRun" in request.raw_query), 429)
+                request.scope[UNCOUNTED] = True
+                self._counting.turned_away(request, info)
             return response
         if isinstance(error, PlainFault):
-            request.scope[_UNCOUNTED] = True
+            request.scope[UNCOUNTED] = True
             return error.response()
         if isinstance(error, NotFound) and error.details == {} and not self._serves(info):
             headers = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}
             return Response(404, headers, b"404 page not found\n")
         response = respond.failure(error, request, request.scope.get("warnings", ()))
         if isinstance(error, MethodNotAllowed | BadTimeout):
-            request.scope[_UNCOUNTED] = True
+            request.scope[UNCOUNTED] = True
         if isinstance(error, NotAllowed):
             response.headers["x-content-type-options"] = "nosniff"
         return response
-
-
-def _labels(request: Request, info: RequestInfo, *, dry_run: bool = False) -> Labels:
-    media_type = request.headers.get("content-type", "") if request.method == "PATCH" else ""
-    return labels_of(info, dry_run=dry_run, media_type=media_type)
