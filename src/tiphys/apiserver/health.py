@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import orjson
-
-from tiphys.client.healthcounts import HealthCounts
+from tiphys.client.healthchecks import HealthCounts, report
 from tiphys.wire.message import Request, Response
 
 Check = Callable[[], str | None]
@@ -54,20 +52,11 @@ class Health:
 
     def _all(self, request: Request, kind: str, checks: Checks) -> Response:
         query = request.query
-        excluded = dict.fromkeys(query.get("exclude", []))
-        lines, good = [], True
-        for name, check in checks.items():
-            if name in excluded:
-                del excluded[name]
-                lines.append(f"[+]{name} excluded: ok")
-            elif self._ask(kind, name, check) is None:
-                lines.append(f"[+]{name} ok")
-            else:
-                good = False
-                lines.append(f"[-]{name} failed: reason withheld")
-        if excluded:
-            names = ",".join(orjson.dumps(name).decode() for name in sorted(excluded))
-            lines.append(f"warn: some health checks cannot be excluded: no matches for {names}")
+        excluded = query.get("exclude", [])
+        faults = {
+            name: None if name in excluded else self._ask(kind, name, check) for name, check in checks.items()
+        }
+        good, lines = report(faults, excluded)
         if good and "verbose" not in query:
             return Response(200, dict(_HEADERS), b"ok")
         lines.append(f"{kind} check {'passed' if good else 'failed'}")

@@ -74,6 +74,7 @@ from tiphys.apiserver.startup import AGGREGATING, BOOTSTRAPPED, PRIMED, Steps, p
 from tiphys.apiserver.store_probe import StoreProbe
 from tiphys.apiserver.usage.api import UsageApi
 from tiphys.apiserver.usage.scraper import Scraper, Source
+from tiphys.client.healthchecks import log_fault
 from tiphys.client.metrics import feature_family
 from tiphys.storage.base import Store
 from tiphys.wire.message import Handler, Request, Response
@@ -254,7 +255,7 @@ class ApiServer:
         await GracefulShutdown(told, self.traffic.traffic.flights, signal).run(listener, self._handler, hooks)
 
     def _health(self) -> Health:
-        first: dict[str, Check] = {"ping": lambda: None, "log": _log_fault, "etcd": self._store_fault}
+        first: dict[str, Check] = {"ping": lambda: None, "log": log_fault, "etcd": self._store_fault}
         sealed: dict[str, Check] = {}
         reloads = self.options.encryption_provider_config_automatic_reload
         if self._encrypted is not None and (reloads or self._encrypted.asks_plugins):
@@ -423,14 +424,6 @@ def _encrypted(store: Store, options: ApiServerOptions, clock: Clock) -> Encrypt
     plugins = KmsPool()
     rules = config.parse(path.read_text(), plugins.provider, str(path))
     return EncryptedStore(store, rules, path, plugins, clock)
-
-
-def _log_fault() -> str | None:
-    """Return what keeps the log from being written: a handler whose stream has been closed."""
-    for handler in logging.getLogger().handlers:
-        if getattr(getattr(handler, "stream", None), "closed", False):
-            return "logging blocked"
-    return None
 
 
 def _cached_store(store: Store, clock: Clock) -> ObjectStore:

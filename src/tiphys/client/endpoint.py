@@ -27,7 +27,7 @@ from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.client import metrics
 from tiphys.client.delegated import DelegatedAccess, DelegatedOptions
 from tiphys.client.front_proxies import CLIENT_CA, ProxyHeaders
-from tiphys.client.healthcounts import HealthCounts
+from tiphys.client.healthchecks import HealthCounts
 from tiphys.client.kinds import CONFIG_MAPS
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError

@@ -5,14 +5,13 @@ Reads what the kubelet has in memory; asks neither the runtime nor the API serve
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
 
 from tiphys.apimachinery.meta import Object
-from tiphys.client.healthcounts import HealthCounts
+from tiphys.client.healthchecks import HealthCounts, log_fault, report
 from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.runtime import RuntimePod
 from tiphys.kubelet.server.replies import JSON, PLAIN, http_error
@@ -56,30 +55,31 @@ class NodeViews:
 
     async def health(self, request: Request, parts: list[str]) -> Response:
         """Answer for all checks, or for the one that is named."""
-        return self._health(request, parts, {"ping": "", "log": _log_fault(), "syncloop": self._loop_fault()})
+        faults = {"ping": None, "log": log_fault(), "syncloop": self._loop_fault()}
+        return self._health(request, parts, faults)
 
     def ping(self, request: Request, parts: list[str]) -> Response:
         """Answer on the port that has health alone: whether anybody is there."""
-        return self._health(request, parts, {"ping": ""})
+        return self._health(request, parts, {"ping": None})
 
-    def _health(self, request: Request, parts: list[str], faults: dict[str, str]) -> Response:
+    def _health(self, request: Request, parts: list[str], faults: dict[str, str | None]) -> Response:
         excluded = () if parts else request.query.get("exclude") or ()
         for name in parts or faults:
             if name not in excluded:
-                self.counts.note(name, "healthz", good=not faults[name])
+                self.counts.note(name, "healthz", good=faults[name] is None)
         if parts:
             fault = faults[parts[0]]
-            return http_error(500, f"internal server error: {fault}") if fault else _ok()
-        good, lines = _report(faults, excluded)
+            return _ok() if fault is None else http_error(500, f"internal server error: {fault}")
+        good, lines = report(faults, excluded)
         if not good:
             return http_error(500, "\n".join([*lines, "healthz check failed"]))
         if "verbose" not in request.query:
             return _ok()
         return Response(200, dict(PLAIN), "\n".join([*lines, "healthz check passed\n"]).encode())
 
-    def _loop_fault(self) -> str:
+    def _loop_fault(self) -> str | None:
         late = self._node.clock.monotonic() - self._looked() > _LATE_S
-        return "sync Loop took longer than expected" if late else ""
+        return "sync Loop took longer than expected" if late else None
 
 
 def running_pod(pod: RuntimePod) -> Object | None:
@@ -100,28 +100,3 @@ def _list(items: list[Object]) -> Response:
 
 def _ok() -> Response:
     return Response(200, dict(PLAIN), b"ok")
-
-
-def _report(faults: Mapping[str, str], excluded: Sequence[str]) -> tuple[bool, list[str]]:
-    """Return whether what is not left out is well, and a line for each check."""
-    lines, good = [], True
-    for name, fault in faults.items():
-        if name in excluded:
-            lines.append(f"[+]{name} excluded: ok")
-        elif fault:
-            good = False
-            lines.append(f"[-]{name} failed: reason withheld")
-        else:
-            lines.append(f"[+]{name} ok")
-    if strange := sorted(set(excluded) - set(faults)):
-        names = ",".join(orjson.dumps(name).decode() for name in strange)
-        lines.append(f"warn: some health checks cannot be excluded: no matches for {names}")
-    return good, lines
-
-
-def _log_fault() -> str:
-    """Return what keeps the log from being written: a handler whose stream has been closed."""
-    for handler in logging.getLogger().handlers:
-        if getattr(getattr(handler, "stream", None), "closed", False):
-            return "logging blocked"
-    return ""
