@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import inspect
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, Metric
-from tiphys.apiserver.controlplane.identity import hash_of, identity_of
+from tiphys.apiserver.controlplane.identity import own_hash
 
 Reload = Callable[[], object]
 """Looks whether a file has changed and takes it over, at once or awaited; raises nothing."""
@@ -66,7 +65,7 @@ class Reloads:
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families as they stand."""
-        what, server = self._what, hash_of(identity_of(socket.gethostname()))
+        what, server = self._what, own_hash()
         name = f"apiserver_{what}_config_controller"
         labels = ["apiserver_id_hash", "status"]
         reloads = CounterMetricFamily(

@@ -6,14 +6,13 @@ What is counted of an issuer goes on while its configuration changes, and goes w
 from __future__ import annotations
 
 import hashlib
-import socket
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from tiphys.apimachinery import featuregates
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.families import GaugeMetricFamily, HistogramMetricFamily, Metric
-from tiphys.apiserver.controlplane.identity import hash_of, identity_of
+from tiphys.apiserver.controlplane.identity import hash_of, own_hash
 from tiphys.apiserver.observe.durations import DurationsBy
 
 SUCCESS: Final = "success"
@@ -71,7 +70,7 @@ def collect(issuers: Iterable[KeyFetches]) -> Iterator[Metric]:
 
 
 def _fetches(issuers: Iterable[KeyFetches]) -> Iterator[Metric]:
-    server = hash_of(identity_of(socket.gethostname()))
+    server = own_hash()
     last = GaugeMetricFamily(
         f"{_PREFIX}_jwks_fetch_last_timestamp_seconds",
         "[ALPHA] Timestamp of the last successful or failed JWKS fetch split by result, api server identity "

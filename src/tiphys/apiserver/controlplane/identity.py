@@ -44,6 +44,11 @@ def hash_of(identity: str) -> str:
     return f"sha256:{hashlib.sha256(identity.encode()).hexdigest()}"
 
 
+def own_hash() -> str:
+    """Return how metrics name the API server of this machine."""
+    return hash_of(identity_of(socket.gethostname()))
+
+
 def heartbeat(old: Object | None, hostname: str, holder: str, now: datetime) -> Object:
     """Return the lease as it is to be written; that of an earlier process is taken over."""
     if old is None:

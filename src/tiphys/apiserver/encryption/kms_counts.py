@@ -9,12 +9,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from socket import gethostname
 from typing import Final
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from tiphys.apiserver.controlplane.identity import hash_of, identity_of
+from tiphys.apiserver.controlplane.identity import hash_of, own_hash
 from tiphys.apiserver.encryption.kms_client import KmsFailed
 from tiphys.apiserver.observe.durations import DurationsBy
 
@@ -88,7 +87,7 @@ def collect(plugins: Sequence[KmsCounts]) -> Iterator[Metric]:
         for (method, code), durations in plugin.times.items():
             durations.add_to(times, [plugin.name, method, code])
     yield from (cached, times)
-    yield from _keys(plugins, hash_of(identity_of(gethostname())))
+    yield from _keys(plugins, own_hash())
 
 
 def _keys(plugins: Sequence[KmsCounts], server: str) -> Iterator[Metric]:

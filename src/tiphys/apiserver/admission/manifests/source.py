@@ -7,7 +7,6 @@ Source: the "Manifest-Based Admission Control" page.
 from __future__ import annotations
 
 import logging
-import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import copy_context
 from typing import Final
@@ -17,7 +16,7 @@ from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily,
 from tiphys.apiserver.admission.manifests import files
 from tiphys.apiserver.admission.manifests.loading import Manifests, load
 from tiphys.apiserver.config_files import BadConfiguration
-from tiphys.apiserver.controlplane.identity import hash_of, identity_of
+from tiphys.apiserver.controlplane.identity import own_hash
 
 log = logging.getLogger(__name__)
 _NAME: Final = "apiserver_manifest_admission_config_controller"
@@ -86,7 +85,7 @@ class Source:
 
 def collect(sources: Iterable[Source]) -> Iterator[Metric]:
     """Yield what is counted of all plugins that have manifests."""
-    server = hash_of(identity_of(socket.gethostname()))
+    server = own_hash()
     labels = ["status", "plugin", "apiserver_id_hash"]
     what = "admission manifest configuration split by status, plugin, and apiserver identity"
     reloads = CounterMetricFamily(
