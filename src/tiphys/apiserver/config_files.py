@@ -13,6 +13,7 @@ from tiphys.apimachinery import go_yaml
 from tiphys.apimachinery.cel.library.urls import parse_request_uri
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.schema.type_meta import NO_KIND
 
 _VERSIONS: Final = tuple(f"apiserver.config.k8s.io/{version}" for version in ("v1", "v1beta1", "v1alpha1"))
 _HEAD: Final = ("apiVersion", "kind")
@@ -85,7 +86,7 @@ def _decoded(text: str, kind: Kind) -> dict[str, Any]:
     if document is None:
         raise ValueError(f"Object 'Kind' is missing{shown}")
     if not isinstance(document, dict):
-        raise ValueError("couldn't get version/kind; json parse error: the document is no object")
+        raise ValueError(f"{NO_KIND}: the document is no object")
     found, version = document.get("kind"), document.get("apiVersion")
     if not found:
         raise ValueError(f"Object 'Kind' is missing{shown}")

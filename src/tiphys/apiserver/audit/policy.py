@@ -11,6 +11,7 @@ from typing import Any, Final
 from tiphys.apimachinery import field_errors, go_yaml, names
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.schema.type_meta import NO_KIND
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.config_files import fields, joined, strangeness
 from tiphys.apiserver.filters.requestinfo import RequestInfo
@@ -141,9 +142,7 @@ def parse(text: str) -> Policy:
         raise BadPolicy(f"failed decoding: {error}") from error
     found = {} if found is None else found
     if not isinstance(found, dict):
-        raise BadPolicy(
-            "failed decoding: couldn't get version/kind; json parse error: the document is no object"
-        )
+        raise BadPolicy(f"failed decoding: {NO_KIND}: the document is no object")
     version, kind = found.get("apiVersion"), found.get("kind") or "Policy"
     if version and (version, kind) != (API_VERSION, "Policy"):
         raise BadPolicy(f'failed decoding: no kind "{kind}" is registered for version "{version}"')

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from tiphys.apimachinery import go_yaml
 from tiphys.apimachinery.dataclass import dataclass
+from tiphys.apimachinery.schema.type_meta import NO_KIND
 from tiphys.apiserver.authn.user import AUTHENTICATED, User
 from tiphys.apiserver.authz.attributes import Decision
 from tiphys.apiserver.authz.rules import Rule
@@ -113,7 +114,7 @@ def parse(text: str, path: str) -> tuple[Policy, ...]:
 def _policy(line: str) -> Policy:
     document, _ = go_yaml.load(line)
     if not isinstance(document, dict):
-        raise ValueError("couldn't get version/kind; json parse error: the line is no object")
+        raise ValueError(f"{NO_KIND}: the line is no object")
     if (document.get("apiVersion"), document.get("kind")) != (_VERSION, "Policy"):
         return _unversioned(document)
     return _of_everybody(_read(document.get("spec") or {}))

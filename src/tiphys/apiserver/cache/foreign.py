@@ -16,6 +16,7 @@ from tiphys.apimachinery.protowire import ProtobufError
 from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.schema import strict_json
 from tiphys.apimachinery.schema.mismatch import DecodeError
+from tiphys.apimachinery.schema.type_meta import NO_KIND
 from tiphys.apimachinery.schema.walk import decode_check
 from tiphys.apis.conversion import convert
 from tiphys.apis.protobuf import codec
@@ -37,7 +38,7 @@ def decode(value: bytes) -> Object:
     except ProtobufError as error:
         raise NotStored(str(error)) from error
     except ValueError as error:
-        raise NotStored(f"couldn't get version/kind; json parse error: {_fault(value, error)}") from error
+        raise NotStored(f"{NO_KIND}: {_fault(value, error)}") from error
     if not isinstance(found, dict):
         raise NotStored("the stored value is no object")
     return found

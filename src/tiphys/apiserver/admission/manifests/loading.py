@@ -12,6 +12,7 @@ from typing import Final
 from tiphys.apimachinery import go_yaml
 from tiphys.apimachinery.meta import GVK, Object, split_api_version
 from tiphys.apimachinery.schema.mismatch import DecodeError
+from tiphys.apimachinery.schema.type_meta import NO_KIND
 from tiphys.apimachinery.schema.walk import decode_check
 from tiphys.apis import strategies
 from tiphys.apis.admissionregistration.kinds import FROM_FILES, STATIC
@@ -88,7 +89,7 @@ def _items(obj: Object) -> Sequence[Object]:
 
 def _of_kind(value: object) -> tuple[Object, GVK]:
     if not isinstance(value, dict):
-        raise _Undecodable("couldn't get version/kind; json parse error: the document is no object")
+        raise _Undecodable(f"{NO_KIND}: the document is no object")
     for key, what in (("kind", "Kind"), ("apiVersion", "apiVersion")):
         if not isinstance(value.get(key), str) or not value[key]:
             raise _Undecodable(f"Object '{what}' is missing")
