@@ -116,6 +116,15 @@ def test_package_has_a_readme(package: pathlib.Path) -> None:
     assert (package / "README.md").is_file(), "say its words, its flow, how to add to it"
 
 
+@pytest.mark.parametrize("package", PACKAGES, ids=_where)
+def test_a_readme_names_the_folders_below(package: pathlib.Path) -> None:
+    text = (package / "README.md").read_text()
+    folders = {path.parent.name for path in package.glob("*/__init__.py")}
+    if "`<group>/" in text:  # kinds: a folder for each group of the API
+        folders -= {path.parent.name for path in package.glob("*/kinds.py")}
+    assert {name for name in folders if not re.search(rf"`{name}[`/.]|\b{name}/", text)} == set()
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=_where)
 def test_documents_name_what_is_there(document: pathlib.Path) -> None:
     faults = []
