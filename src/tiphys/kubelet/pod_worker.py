@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Container, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
@@ -34,11 +34,12 @@ from tiphys.kubelet.lifecycle import (
     grace_period_s,
     plan,
 )
+from tiphys.kubelet.pod_actions import PodActions
 from tiphys.kubelet.pod_start import PodStarter, find_container
 from tiphys.kubelet.pod_stop import MIN_KILL_S, kill_container, remove_sandboxes
 from tiphys.kubelet.pod_times import PodTimes
 from tiphys.kubelet.probes.manager import PodProbes
-from tiphys.kubelet.runtime import RUNTIME_ERRORS, RuntimeFailure, RuntimePod, RuntimeUnavailable
+from tiphys.kubelet.runtime import RuntimeFailure, RuntimePod, RuntimeUnavailable
 from tiphys.kubelet.status.pod import StatusInputs, make_status
 from tiphys.kubelet.status.writer import StatusWriter
 from tiphys.kubelet.volumes.payload import VolumeProblem
@@ -50,7 +51,7 @@ _API_RETRY_S = 1.0
 _RESIZE_RETRY_S = 10.0
 _LOOK_MIN_S, _LOOK_MAX_S = 0.1, 1.0
 _VOLUMES = "volumes"
-"""Key of ``busy`` while content is brought up to date; a change meanwhile waits for the end of it."""
+"""What is done while content is brought up to date; a change meanwhile waits for the end of it."""
 
 
 class PodWorker:
@@ -62,7 +63,7 @@ class PodWorker:
         self._state = PodState(pace=node.pace)
         self._wake = asyncio.Event()
         self._wake.set()
-        self._busy: dict[str, asyncio.Task[None]] = {}
+        self._actions = PodActions(object_key(pod), self._look, self.poke)
         self._hooked: set[str] = set()
         self._replaced: set[str] = set()
         """Names of containers that were killed to be started anew."""
@@ -133,9 +134,7 @@ class PodWorker:
         if termination is None:
             return
         self._state = replace(self._state, termination=Termination(termination.since, grace_s))
-        for key, task in list(self._busy.items()):
-            if key != START:
-                task.cancel()
+        self._actions.cancel_but(START)
 
     def _adopt(self) -> None:
         """Find what an earlier run of the kubelet left: its containers keep their standing."""
@@ -211,7 +210,7 @@ class PodWorker:
         self._probes.sync(group, pod, runtime, self._hooked, stopping=stopping)
         self._state = replace(
             self._state,
-            busy=frozenset(self._busy),
+            busy=self._actions.busy,
             started=self._probes.started(self._hooked),
             ready=self._probes.ready(),
             unhealthy=self._probes.unhealthy(),
@@ -233,10 +232,10 @@ class PodWorker:
         self._carry_out(group, pod, chosen)
         if not self._between_lives(runtime, chosen):
             self._report(pod, runtime, chosen)
-        if self._refresh_volumes and not chosen.stop and _VOLUMES not in self._busy:
+        if self._refresh_volumes and not chosen.stop and _VOLUMES not in self._actions:
             self._refresh_volumes = False
-            self._spawn(group, _VOLUMES, self._bring_up_to_date(pod))
-        if chosen.stopped and not self._busy:
+            self._actions.begin(group, _VOLUMES, self._bring_up_to_date(pod))
+        if chosen.stopped and not self._actions.busy:
             return await self._finish(pod, deleted=deleted), _API_RETRY_S if deleted else None
         return False, self._wait_s(runtime, chosen.wake_after_s)
 
@@ -248,7 +247,7 @@ class PodWorker:
         view = allocator.view(pod)
         state = allocator.state(self.uid)
         progress = state.progress
-        if progress is not None and RESIZE not in self._busy:
+        if progress is not None and RESIZE not in self._actions:
             whole = whole_pod_differs(view, allocator.pod_applied(self.uid))
             if not whole and not plan_resizes(view, runtime, allocator.applied(self.uid)):
                 allocator.finish(pod)
@@ -267,8 +266,8 @@ class PodWorker:
         """
         if chosen.stop:
             self._replaced.clear()
-        self._replaced = {name for name in self._replaced if not _runs(runtime, name, self._busy)}
-        return bool(self._replaced) and START in self._busy
+        self._replaced = {name for name in self._replaced if not _runs(runtime, name, self._actions)}
+        return bool(self._replaced) and START in self._actions
 
     def _wait_s(self, runtime: RuntimePod, wake_after_s: float | None) -> float | None:
         """What is expected to end soon is looked at more often than the relist does, less so with its age."""
@@ -331,47 +330,22 @@ class PodWorker:
         self._writer.set(status)
 
     def _carry_out(self, group: asyncio.TaskGroup, pod: Object, chosen: Plan) -> None:
-        if chosen.stop and START in self._busy:
-            self._busy[START].cancel()
+        if chosen.stop:
+            self._actions.cancel(START)
         for kill in chosen.kills:
             if not chosen.stop and kill.hook:
                 self._replaced.add(kill.name)
             if kill.renew:
                 self._renewed.add(kill.container_id)
-            self._spawn(group, kill.container_id, kill_container(self._node, pod, kill))
+            self._actions.begin(group, kill.container_id, kill_container(self._node, pod, kill))
         for sandbox_id in chosen.stop_sandboxes:
-            self._spawn(group, sandbox_id, self._node.runtime.stop_sandbox(sandbox_id))
+            self._actions.begin(group, sandbox_id, self._node.runtime.stop_sandbox(sandbox_id))
         for container_id in chosen.remove:
-            self._spawn(group, container_id, self._node.runtime.remove_container(container_id))
+            self._actions.begin(group, container_id, self._node.runtime.remove_container(container_id))
         if chosen.resizes or chosen.resize_pod:
-            self._spawn(group, RESIZE, self._resize(pod, chosen.resizes))
+            self._actions.begin(group, RESIZE, self._resize(pod, chosen.resizes))
         if chosen.new_sandbox or chosen.starts:
-            self._spawn(group, START, self._start(pod, chosen))
-
-    def _spawn(self, group: asyncio.TaskGroup, key: str, work: Coroutine[Any, Any, None]) -> None:
-        if key in self._busy:
-            work.close()
-            return
-        task = group.create_task(self._guard(work))
-        self._busy[key] = task
-        task.add_done_callback(self._done(key))
-
-    def _done(self, key: str) -> Callable[[asyncio.Task[None]], None]:
-        def forget(task: asyncio.Task[None]) -> None:
-            if self._busy.get(key) is task:
-                del self._busy[key]
-            self.poke()
-
-        return forget
-
-    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
-        """One failed action must not end the worker: the next plan tries again."""
-        try:
-            await work
-        except RUNTIME_ERRORS as error:
-            log.warning("pod action failed pod=%s error=%s", object_key(self._pod), error)
-            await asyncio.sleep(_RUNTIME_RETRY_S)
-        await self._look()
+            self._actions.begin(group, START, self._start(pod, chosen))
 
     async def _look(self) -> None:
         try:
@@ -449,7 +423,7 @@ class PodWorker:
         return not meta.get("finalizers")
 
 
-def _runs(runtime: RuntimePod, name: str, busy: Mapping[str, object]) -> bool:
+def _runs(runtime: RuntimePod, name: str, busy: Container[str]) -> bool:
     """Whether a container of that name runs that is not about to be stopped."""
     latest = runtime.latest(name)
     return latest is not None and latest.running and latest.id not in busy
