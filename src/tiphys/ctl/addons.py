@@ -14,12 +14,28 @@ from tiphys.ctl.layout import Cluster
 
 def addons(cluster: Cluster, ca: str) -> list[tuple[GVR, Object]]:
     """Return the objects to have; ``ca`` is the PEM that clients verify the API server with."""
+    auth = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
+        "data": {"client-ca-file": ca},
+    }
+    return [
+        *_rights_of_dns(),
+        *_network_policies(),
+        (SERVICES, _dns_service(cluster)),
+        (STORAGE_CLASSES, _storage_class()),
+        (CONFIG_MAPS, auth),
+    ]
+
+
+def _dns_service(cluster: Cluster) -> Object:
     labels = {
         "k8s-app": "kube-dns",
         "kubernetes.io/cluster-service": "true",
         "kubernetes.io/name": "CoreDNS",
     }
-    service = {
+    return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": "kube-dns", "namespace": "kube-system", "labels": labels},
@@ -31,7 +47,10 @@ def addons(cluster: Cluster, ca: str) -> list[tuple[GVR, Object]]:
             ],
         },
     }
-    # DNS reads all services, and writes the EndpointSlice of its own node.
+
+
+def _rights_of_dns() -> list[tuple[GVR, Object]]:
+    """DNS reads all services, and writes the EndpointSlice of its own node."""
     role = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRole",
@@ -52,20 +71,7 @@ def addons(cluster: Cluster, ca: str) -> list[tuple[GVR, Object]]:
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "tiphys-dns"},
         "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "tiphys:dns"}],
     }
-    auth = {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
-        "data": {"client-ca-file": ca},
-    }
-    return [
-        (CLUSTER_ROLES, role),
-        (CLUSTER_ROLE_BINDINGS, binding),
-        *_network_policies(),
-        (SERVICES, service),
-        (STORAGE_CLASSES, _storage_class()),
-        (CONFIG_MAPS, auth),
-    ]
+    return [(CLUSTER_ROLES, role), (CLUSTER_ROLE_BINDINGS, binding)]
 
 
 def _storage_class() -> Object:
