@@ -6,6 +6,7 @@ and PyYAML is a fiftieth of a server's start.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -22,6 +23,11 @@ def load(body: bytes | str) -> tuple[Any, list[str]]:
     from tiphys.apimachinery import go_yaml_documents
 
     return go_yaml_documents.load(body)
+
+
+def doubled_fault(doubled: Sequence[str]) -> list[str]:
+    """Return the one fault that Go's library makes of all keys that come twice; none where none do."""
+    return ["yaml: unmarshal errors:\n  " + "\n  ".join(doubled)] if doubled else []
 
 
 def dump(value: Any) -> str:

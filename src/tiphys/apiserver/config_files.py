@@ -107,8 +107,7 @@ def strangeness(text: str, document: Mapping[str, Any], known: Fields) -> str:
 
 def _repeated(text: str) -> list[str]:
     """Tell of the keys that one object has twice, as Go's reader of YAML does."""
-    found = go_yaml.load(text)[1]
-    return ["yaml: unmarshal errors:\n  " + "\n  ".join(found)] if found else []
+    return go_yaml.doubled_fault(go_yaml.load(text)[1])
 
 
 def _unknown(value: Any, fields: Fields, path: str) -> list[str]:

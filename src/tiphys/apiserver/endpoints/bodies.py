@@ -247,10 +247,7 @@ def report_doubled(call: Call, lines: Sequence[str], validation: str) -> None:
 def _grouped(faults: Sequence[str]) -> list[str]:
     """Put the YAML parser's faults into one, as it reports them."""
     lines = [fault for fault in faults if fault.startswith(_YAML_LINE)]
-    others = [fault for fault in faults if not fault.startswith(_YAML_LINE)]
-    if not lines:
-        return others
-    return ["yaml: unmarshal errors:\n  " + "\n  ".join(lines), *others]
+    return [*go_yaml.doubled_fault(lines), *(one for one in faults if not one.startswith(_YAML_LINE))]
 
 
 def decode_options(call: Call) -> Object | None:

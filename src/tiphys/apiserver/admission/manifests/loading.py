@@ -47,8 +47,7 @@ def load(files: Files, kinds: Sequence[str]) -> Manifests:
 def _objects(document: Document, kinds: Sequence[str]) -> Iterator[Object]:
     """Yield the objects of a document, those of lists one by one. Raises ValueError."""
     value, doubled = go_yaml.load(document.text)
-    faults = ["yaml: unmarshal errors:\n  " + "\n  ".join(doubled)] if doubled else []
-    yield from _typed(value, kinds, faults)
+    yield from _typed(value, kinds, go_yaml.doubled_fault(doubled))
 
 
 def _typed(
