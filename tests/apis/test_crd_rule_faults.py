@@ -70,6 +70,17 @@ TEXTS: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"rule": "true", "fieldPath": ".nope"},
         [f's.{RULE}.fieldPath: Invalid value: ".nope": must be a valid path'],
     ),
+    "blank field path": (
+        {"rule": "true", "fieldPath": "  "},
+        [
+            f's.{RULE}.fieldPath: Invalid value: "  ": must be non-empty if specified',
+            f's.{RULE}.fieldPath: Invalid value: "  ": must be a valid path',
+        ],
+    ),
+    "field path with blanks around": (
+        {"rule": "true", "fieldPath": " .a "},
+        [f's.{RULE}.fieldPath: Invalid value: " .a ": must be a valid path'],
+    ),
 }
 
 

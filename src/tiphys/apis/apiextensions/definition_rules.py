@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from urllib.parse import urlsplit
 
 from tiphys.apimachinery import names
@@ -22,7 +21,10 @@ from tiphys.apimachinery.field_errors import (
     too_many,
 )
 from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.schema.build import build_custom
+from tiphys.apimachinery.schema.node import Schema
 from tiphys.apis.admissionregistration.client_config import client_config_faults
+from tiphys.apis.apiextensions.field_paths import follow
 from tiphys.apis.certificates.pem import NO_PEM, authority_fault
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.value_validation import one_of
@@ -33,7 +35,6 @@ _COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
 _COLUMN_FORMATS = ("byte", "date", "date-time", "double", "float", "int32", "int64", "password")
 _REVIEWS = ("v1", "v1beta1")
 _PROTECTED = ("k8s.io", "kubernetes.io")
-_TOKEN = re.compile(r"[.\[\]]|'(?:[^'\\]|\\.)*'|[^.\[\]]+", re.DOTALL)
 _APPROVED = "api-approved.kubernetes.io"
 _APPROVAL_PAGE = "https://github.com/kubernetes/enhancements/pull/1111"
 
@@ -149,19 +150,20 @@ def selectable_faults(fields: list[Object], schema: Object, path: str) -> list[F
     """Selectable fields lead to texts, numbers and booleans of the schema, eight at most."""
     faults: list[FieldError] = []
     seen: set[tuple[str, ...]] = set()
+    whole = build_custom(schema) if fields else Schema()
     for index, field in enumerate(fields):
         place, text = f"{path}[{index}].jsonPath", field.get("jsonPath") or ""
         if not text:
             faults.append(required(place))
             continue
         try:
-            steps, node = _led_to(text, schema)
+            steps, node = follow(text, whole, brackets=False)
         except ValueError as why:
             faults.append(invalid(place, text, f"is an invalid path: {why}"))
             continue
-        if steps[0] == "metadata":
+        if steps[0] == ".metadata":
             faults.append(invalid(place, text, "must not point to fields in metadata"))
-        if node.get("type") not in ("string", "integer", "boolean"):
+        if node.type not in ("string", "integer", "boolean"):
             detail = (
                 "must point to a field of type string, boolean or integer. Enum string fields and strings "
                 "with formats are allowed."
@@ -173,31 +175,6 @@ def selectable_faults(fields: list[Object], schema: Object, path: str) -> list[F
     if len(seen) > _MAX_SELECTABLE:
         faults.append(too_many(path, len(seen), _MAX_SELECTABLE))
     return faults
-
-
-def _led_to(text: str, schema: Object) -> tuple[tuple[str, ...], Object]:
-    """Follow a path of names, each after a dot, into a schema.
-
-    Raises:
-        ValueError: it leads nowhere.
-    """
-    steps: list[str] = []
-    tokens = iter(_TOKEN.findall(text))
-    for token in tokens:
-        if token == "[":
-            raise ValueError("array notation is not allowed")
-        if token != ".":
-            raise ValueError(f"expected [ or . but got: {token}")
-        name = next(tokens, None)
-        if name is None:
-            raise ValueError("unexpected end of JSON path")
-        properties = peek(schema, "properties")
-        inner = properties.get(name) if properties else schema.get("additionalProperties")
-        if inner is None:
-            raise ValueError("does not refer to a valid field")
-        schema = inner if isinstance(inner, dict) else {}
-        steps.append(name)
-    return tuple(steps), schema
 
 
 def conversion_faults(

@@ -7,8 +7,6 @@ Source: apiextensions.k8s.io/v1, ``ValidationRule``.
 
 from __future__ import annotations
 
-import re
-from functools import lru_cache
 from typing import Any
 
 from tiphys.apimachinery.cel import (
@@ -24,6 +22,7 @@ from tiphys.apimachinery.cel import (
 from tiphys.apimachinery.cel.values import NONE, Optional
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.schema.node import MISSING, Schema
+from tiphys.apis.apiextensions.field_paths import follow
 
 KEY = "x-kubernetes-validations"
 SELF, OLD_SELF = "self", "oldSelf"
@@ -31,9 +30,6 @@ _COST = 2000
 """Of compiling a rule: about a millisecond."""
 _TYPE_NAME = "selfType"
 _NO_PROGRAM = "program instantiation failed"
-_PATH_PART = re.compile(r"\.(?P<name>[^.\[\]]+)|\['(?P<key>(?:[^'\\]|\\.)*)'\]")
-_ESCAPE = re.compile(r"\\(.)")
-_ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "'": "'", "\\": "\\"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,27 +131,8 @@ def _message(text: str, environment: Environment) -> tuple[Program | None, str]:
 
 def field_path(path: str, schema: Schema) -> str | None:
     """Return a rule's field path as faults show it; None where the schema has no such field."""
-    at, shown, node = 0, "", schema
-    text = path.strip()
-    while at < len(text):
-        match = _PATH_PART.match(text, at)
-        if match is None:
-            return None
-        name = match["name"] if match["name"] is not None else _unescaped(match["key"])
-        if name is None:
-            return None
-        if node.properties:
-            child, step = node.properties.get(name), f".{name}"
-        else:
-            child, step = node.additional, f"[{name}]"
-        if child is None:
-            return None
-        at, shown, node = match.end(), shown + step, child
-    return shown.removeprefix(".")
-
-
-@lru_cache(maxsize=256)
-def _unescaped(text: str) -> str | None:
-    if any(letter not in _ESCAPES for letter in _ESCAPE.findall(text)):
+    try:
+        steps, _ = follow(path, schema)
+    except ValueError:
         return None
-    return _ESCAPE.sub(lambda match: _ESCAPES[match[1]], text)
+    return "".join(steps).removeprefix(".")
