@@ -199,6 +199,13 @@ COMPILED: dict[str, tuple[dict[str, Any], list[str]]] = {
                  "maxItems": 10, "items": ruled(thing(k=TEXT, v=INTEGER), "self.v >= oldSelf.v")}),
         [],
     ),
+    "the old value in a map of a type that is unknown": (
+        thing(o={**thing(a=thing(b=ruled(INTEGER, "self >= oldSelf"))), "x-kubernetes-map-type": "future"}),
+        [
+            f's.properties[o].properties[a].properties[b].{RULE}.rule: Invalid value: "self >= oldSelf": oldSelf '
+            "cannot be used on the uncorrelatable portion of the schema within s.properties[o]"
+        ],
+    ),
     "old value below an atomic map": (
         thing(o={**thing(a=ruled(INTEGER, "self >= oldSelf")), "x-kubernetes-map-type": "atomic"}),
         [],

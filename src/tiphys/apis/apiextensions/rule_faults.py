@@ -38,6 +38,7 @@ SCHEMA_LIMIT = 100_000_000
 _SHOWN_SHARE = RULE_LIMIT // 10
 """Rules below one hundredth of the schema's limit are not named among the most expensive."""
 _MOST_SHOWN = 4
+_MAP_TYPES = ("granular", "atomic")
 _REASONS = ("FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired")
 _ADVICE = (
     "(try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and "
@@ -108,7 +109,7 @@ class _Costs:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where the walk is: how often the node can occur, and which list keeps it from having an old value."""
+    """Where the walk is: how often the node can occur, and what is around it that hides its old value."""
 
     path: str
     count: int | None = 1
@@ -122,6 +123,7 @@ class _Place:
             limit = 1
         count = None if self.count is None or limit is None else product(self.count, max(limit, 0))
         loose = schema.type == "array" and schema.list_type != "map"
+        loose = loose or (bool(schema.properties) and schema.map_type not in _MAP_TYPES)
         uncorrelated = self.uncorrelated or (self.path if loose else "")
         return _Place(self.path + suffix, count, uncorrelated)
 
