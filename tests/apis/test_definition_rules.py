@@ -415,6 +415,12 @@ STORED: dict[str, tuple[Any, list[str]]] = {
             'status.storedVersions[0]: Invalid value: "v0": missing from spec.versions; v0 was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in v0 and removes v0 from status.storedVersions',
         ],
     ),
+    "one that is gone, twice": (
+        ["v0", "v1", "v0"],
+        [
+            'status.storedVersions[2]: Invalid value: "v0": missing from spec.versions; v0 was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in v0 and removes v0 from status.storedVersions'
+        ],
+    ),
 }
 
 

@@ -276,19 +276,17 @@ def stored_faults(crd: Object, path: str) -> list[FieldError]:
     if not stored:
         shown = peek(crd, "status").get("storedVersions")
         return [invalid(path, shown, "must have at least one stored version")]
-    versions = list(each(crd, "spec", "versions"))
-    faults = [
-        invalid(path, stored, f"must have the storage version {version.get('name')}")
-        for version in versions
-        if version.get("storage") and (version.get("name") or "") not in stored
-    ]
-    present = {version.get("name") or "" for version in versions}
-    for index, name in enumerate(stored):
-        if name not in present:
-            text = (
-                f"missing from spec.versions; {name} was previously a storage version, and must remain in "
-                f"spec.versions until a storage migration ensures no data remains persisted in {name} and "
-                f"removes {name} from status.storedVersions"
-            )
-            faults.append(invalid(f"{path}[{index}]", name, text))
+    places = {name: index for index, name in enumerate(stored)}
+    faults: list[FieldError] = []
+    for version in each(crd, "spec", "versions"):
+        name = version.get("name") or ""
+        if places.pop(name, None) is None and version.get("storage"):
+            faults.append(invalid(path, stored, f"must have the storage version {name}"))
+    for name, index in places.items():
+        text = (
+            f"missing from spec.versions; {name} was previously a storage version, and must remain in "
+            f"spec.versions until a storage migration ensures no data remains persisted in {name} and "
+            f"removes {name} from status.storedVersions"
+        )
+        faults.append(invalid(f"{path}[{index}]", name, text))
     return faults
