@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tiphys.apimachinery.cel import Budget
 from tiphys.apis.apiextensions.default_faults import default_faults
 
 INTEGER = {"type": "integer"}
@@ -154,3 +155,34 @@ def test_defaults_are_values_that_the_schema_lets_through(name: str) -> None:
 def test_defaults_of_older_definitions_may_have_unknown_fields() -> None:
     schema = thing(o={**thing(a=INTEGER), "default": {"a": 1, "b": 2}})
     assert default_faults(schema, "s", pruned=False) == []
+
+
+OUT_OF_BUDGET = "validation failed due to running out of cost budget, no further validation rules will be run"
+COSTS = thing(
+    e=thing(
+        metadata={
+            **thing(name=ruled({**TEXT, "default": "singleton"}, "self == 'singleton'")),
+            "x-kubernetes-embedded-resource": True,
+        }
+    ),
+    v=ruled({**TEXT, "default": "kube-everything"}, "self.startsWith('kube')"),
+    o=ruled({**thing(a=INTEGER, b=INTEGER), "default": {"a": 1, "b": 2}}, "self.a < self.b"),
+)
+"""Rules that cost 2, 3 and 5."""
+
+
+@pytest.mark.parametrize(
+    ("budget", "wanted"),
+    [
+        (10, []),
+        (9, [f's.properties[o].default: Invalid value: "object": {OUT_OF_BUDGET}']),
+        (
+            0,
+            [
+                f's.properties[e].properties[metadata].properties[name].default: Invalid value: "string": {OUT_OF_BUDGET}'
+            ],
+        ),
+    ],
+)
+def test_defaults_pay_for_one_run_of_two_and_end_with_the_budget(budget: int, wanted: list[str]) -> None:
+    assert [str(fault) for fault in default_faults(COSTS, "s", budget=Budget(budget))] == wanted

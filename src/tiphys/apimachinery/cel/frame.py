@@ -28,6 +28,10 @@ class Budget:
         self.last = cost
         self.remaining -= cost
 
+    def exhaust(self) -> None:
+        """Leave nothing for other runs."""
+        self.remaining = min(self.remaining, -1)
+
     @property
     def overdrawn(self) -> bool:
         return self.remaining < 0

@@ -23,13 +23,15 @@ from tiphys.apis.apiextensions.rule_checks import Rules
 _IMPLIED = ("apiVersion", "kind", "metadata")
 
 
-def default_faults(source: Object, path: str, *, pruned: bool = True) -> list[FieldError]:
+def default_faults(
+    source: Object, path: str, *, pruned: bool = True, budget: Budget | None = None
+) -> list[FieldError]:
     """Return what is wrong with the defaults of a whole structural schema.
 
-    They share one budget for rules. Without ``pruned`` they may have fields that are not specified: an older
-    definition has them.
+    They share one budget for rules; once it is overdrawn, no other default is looked at. Without ``pruned``
+    they may have fields that are not specified: an older definition has them.
     """
-    return _Defaults(pruned=pruned).node(source, path, _Around(source))
+    return _Defaults(budget or Budget(), pruned=pruned).node(source, path, _Around(source))
 
 
 def has_unknown_fields(source: Object) -> bool:
@@ -82,9 +84,9 @@ class _Around:
 
 
 class _Defaults:
-    def __init__(self, *, pruned: bool) -> None:
+    def __init__(self, budget: Budget, *, pruned: bool) -> None:
+        self._budget = budget
         self._pruned = pruned
-        self._budget = Budget()
 
     def node(self, node: Object, path: str, around: _Around, *, in_meta: bool = False) -> list[FieldError]:
         if node.get("x-kubernetes-embedded-resource"):
@@ -92,12 +94,11 @@ class _Defaults:
         faults: list[FieldError] = []
         if node.get("default") is not None:
             faults += self._value(node, f"{path}.default", around if in_meta else None)
-        if isinstance(node.get("items"), dict):
-            faults += self.node(node["items"], f"{path}.items", around.into(None), in_meta=in_meta)
-        for key, child in (node.get("properties") or {}).items():
+        for child, at, place, key in _children(node, path, around):
+            if self._budget.overdrawn:
+                break
             inner_meta = in_meta or (not around.steps and key in _IMPLIED)
-            at = f"{path}.properties[{key}]"
-            faults += self.node(child, at, around.into(key), in_meta=inner_meta)
+            faults += self.node(child, at, place, in_meta=inner_meta)
         return faults
 
     def _value(self, node: Object, path: str, around: _Around | None) -> list[FieldError]:
@@ -120,9 +121,22 @@ class _Defaults:
         return faults + (broken or self._rules(Rules(schema, root=False), value, path))
 
     def _rules(self, rules: Rules, value: object, path: str) -> list[FieldError]:
-        """A default may come in as a change of itself, and where there was nothing."""
+        """A default may change into itself, and come where there was nothing; the dearer run is paid."""
         if not rules:
             return []
-        return rules.check(value, value, self._budget, path, ratchets=False) or rules.check(
-            value, MISSING, self._budget, path
-        )
+        given = self._budget.remaining
+        faults = rules.check(value, value, self._budget, path, ratchets=False)
+        if faults:
+            return faults
+        left, self._budget.remaining = self._budget.remaining, given
+        faults = rules.check(value, MISSING, self._budget, path)
+        self._budget.remaining = min(left, self._budget.remaining)
+        return faults
+
+
+def _children(node: Object, path: str, around: _Around) -> Iterator[tuple[Object, str, _Around, str | None]]:
+    """Yield the schemas below a node: each with its path, its place in the object, and its key."""
+    if isinstance(node.get("items"), dict):
+        yield node["items"], f"{path}.items", around.into(None), None
+    for key, child in (node.get("properties") or {}).items():
+        yield child, f"{path}.properties[{key}]", around.into(key), key

@@ -106,14 +106,15 @@ class Rules:
     ) -> list[FieldError]:
         """Return the faults of an object at a path; ``old`` is what it was before an update.
 
-        Where it ``ratchets``, parts that are as they were are excused.
+        Where it ``ratchets``, parts that are as they were are excused. What stops the check for its cost
+        leaves the budget overdrawn.
         """
         walk = _Walk(budget or Budget(), ratchets=ratchets)
         excused = old is not MISSING and unchanged(new, old, self._schema)
         try:
             self._node(walk, _Part(new, old, path, excused), self._schema)
         except _Exhausted:
-            return walk.faults
+            walk.budget.exhaust()
         return walk.faults
 
     def _node(self, walk: _Walk, part: _Part, node: Schema) -> None:
