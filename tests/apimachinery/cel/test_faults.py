@@ -256,6 +256,14 @@ def test_expected_type() -> None:
         ENVIRONMENT.compile("d", types.BOOL)
 
 
+@pytest.mark.parametrize("call", ["find(')')", "findAll(')')", "findAll(')', 1)"])
+def test_patterns_that_are_written_out_are_made_before_anything_runs(call: str) -> None:
+    with pytest.raises(CompileError) as caught:
+        ENVIRONMENT.compile(f"'a'.{call} == d")
+    why = "error parsing regexp: unexpected ): `)`"
+    assert str(caught.value) == f"program instantiation failed: {why}"
+
+
 def test_folded_constants_must_have_values() -> None:
     with pytest.raises(CompileError, match=r"^program instantiation failed: type conversion error"):
         ENVIRONMENT.compile("int('x') == 1")

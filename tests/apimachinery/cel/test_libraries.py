@@ -251,7 +251,7 @@ FAILS: dict[str, str] = {
     'unrecognized formatting clause "q"',
     "[].min()": "min called on empty list",
     "d.map(x, x).max()": "max called on empty list",
-    "'a'.find('(')": "Illegal regex: error parsing regexp: missing closing ): `(`",
+    "'a'.find('(' + '')": "Illegal regex: error parsing regexp: missing closing ): `(`",
     "url('../a')": 'URL parse error during conversion from string: parse "../a": invalid URI for request',
     "url('https://a:b:c/')": 'URL parse error during conversion from string: parse "https://a:b:c/": '
     'invalid port ":c" after host',

@@ -116,6 +116,7 @@ class Compiler(Visitor[Step]):
             found = _membership(steps[0], steps[1].constant)
             if found is not None:
                 return found
+        _prepare(node, steps)
         run = call(node.function, node.overloads, [arg.type for arg in args], [step.run for step in steps])
         if node.function in _CONVERSIONS and len(steps) == 1 and steps[0].is_constant:
             return _constant(run(Frame([], 2**63)))
@@ -199,6 +200,17 @@ class Compiler(Visitor[Step]):
         else:
             return None
         return grow if condition is None else _conditional(self.visit(condition).run, grow, _kept(slot))
+
+
+def _prepare(node: Call, steps: list[Step]) -> None:
+    """Try what is made of a constant once, before anything runs."""
+    for overload in node.overloads:
+        if overload.prepares is None or not steps[1].is_constant:
+            continue
+        try:
+            overload.prepares(steps[1].constant)
+        except ValueError as error:
+            raise EvaluationError(str(error)) from error
 
 
 def _is_true(node: Node) -> bool:

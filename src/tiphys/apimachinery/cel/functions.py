@@ -28,6 +28,8 @@ class Overload:
     """None: a call costs 1."""
     literal: Callable[[str], object] | None = None
     """What the last argument is checked with where it is written out; raises ValueError."""
+    prepares: Callable[[str], object] | None = None
+    """What the second argument is made into before anything runs, if it is constant; raises ValueError."""
 
     @property
     def is_generic(self) -> bool:
@@ -61,9 +63,12 @@ def member(
     *,
     price: Price | None = None,
     literal: Callable[[str], object] | None = None,
+    prepares: Callable[[str], object] | None = None,
 ) -> Overload:
     """Declare a method: ``first.name(...)``."""
-    return Overload(id_, name, tuple(params), result, run, member=True, price=price, literal=literal)
+    return Overload(
+        id_, name, tuple(params), result, run, member=True, price=price, literal=literal, prepares=prepares
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,15 @@ def _find_all(text: str, pattern: str, most: int = -1) -> list[str]:
 LIBRARY = Library(
     "kubernetes.regex",
     (
-        member("string_find_string", "find", (STRING, STRING), STRING, _find, price=prices.FOUND),
+        member(
+            "string_find_string",
+            "find",
+            (STRING, STRING),
+            STRING,
+            _find,
+            price=prices.FOUND,
+            prepares=compile_regex,
+        ),
         member(
             "string_find_all_string",
             "findAll",
@@ -35,6 +43,7 @@ LIBRARY = Library(
             list_of(STRING),
             _find_all,
             price=prices.FOUND,
+            prepares=compile_regex,
         ),
         member(
             "string_find_all_string_int",
@@ -43,6 +52,7 @@ LIBRARY = Library(
             list_of(STRING),
             _find_all,
             price=prices.FOUND,
+            prepares=compile_regex,
         ),
     ),
 )
