@@ -214,6 +214,8 @@ GIVES: dict[str, Any] = {
     "optional.ofNonZeroValue('').hasValue()": False,
     "optional.ofNonZeroValue([]).hasValue()": False,
     "optional.ofNonZeroValue(3).value()": 3,
+    "optional.ofNonZeroValue(timestamp('0001-01-01T00:00:00Z')).hasValue()": False,
+    "optional.ofNonZeroValue(timestamp('1970-01-01T00:00:00Z')).hasValue()": True,
     "optional.none().orValue(4)": 4,
     "optional.of(3).orValue(1/0)": 3,
     "optional.none().or(optional.of(2)).value()": 2,

@@ -14,11 +14,13 @@ from tiphys.apimachinery.cel.values import NONE, Duration, ListView, MapView, Op
 _OPTIONAL_A = t.optional_of(A)
 _OPTIONAL_B = t.optional_of(B)
 _LIST_OPTIONAL = t.list_of(_OPTIONAL_A)
+_FIRST_MOMENT = -62_135_596_800 * 10**9
+"""The beginning of year 1, which stands for no moment."""
 
 
 def _is_zero(value: Any) -> bool:
     if isinstance(value, Timestamp):
-        return False
+        return value.nanoseconds == _FIRST_MOMENT
     if isinstance(value, Duration):
         return value.nanoseconds == 0
     if isinstance(value, ListView | MapView):
