@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tiphys.apimachinery.errors import MethodNotAllowed, NotFound
+from tiphys.apimachinery.errors import BadRequest, MethodNotAllowed, NotFound
 from tiphys.apimachinery.meta import GVK
 from tiphys.apimachinery.resource import Resource, Subresource
 from tiphys.apis.table import TABLE
@@ -41,7 +41,7 @@ def outcome(row: Resource, method: str, path: str) -> str:
         find_handler(row, parse(method, path))
     except MethodNotAllowed as refused:
         return refused.message
-    except NotFound as missing:
+    except (BadRequest, NotFound) as missing:
         return missing.message
     return "served"
 
@@ -62,6 +62,7 @@ FOOS = Resource(
 )
 NO_METHOD = "the server does not allow this method on the requested resource"
 NO_PATH = "the server could not find the requested resource"
+NO_NAME = "name must be provided"
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.plural}.{row.version}.{row.group}")
@@ -85,6 +86,16 @@ def test_a_path_serves_what_discovery_says(row: Resource) -> None:
         pytest.param("GET", "/api/v1/pods/x/log", NO_PATH, id="a part without its namespace"),
         pytest.param("GET", "/api/v1/proxy/namespaces/n/pods/x", NO_PATH, id="the proxy of old"),
         pytest.param("OPTIONS", "/api/v1/namespaces/n/pods/x/proxy", "served", id="a proxy passes all on"),
+        pytest.param("GET", "/api/v1/namespaces/n/pods/x/proxy/a/b", "served", id="behind a proxy"),
+        pytest.param("GET", "/api/v1/namespaces/n/pods/x/log/two", NO_PATH, id="behind a part"),
+        pytest.param(
+            "POST", "/api/v1/namespaces/n/pods/x/status/two", NO_PATH, id="behind a part, any method"
+        ),
+        pytest.param("GET", "/api/v1/namespaces/n/pods/x//status", NO_PATH, id="a part without a name"),
+        pytest.param("GET", "/api/v1/namespaces/n/status/two", NO_PATH, id="behind a namespace's part"),
+        pytest.param("GET", "/api/v1/watch/namespaces/n/pods/x/log", NO_PATH, id="old watch of a part"),
+        pytest.param("GET", "/api/v1/namespaces/n/pods//status", NO_NAME, id="a part of nothing"),
+        pytest.param("GET", "/api/v1/namespaces//pods", "served", id="all namespaces, by an empty name"),
     ],
 )
 def test_paths_across_namespaces(method: str, path: str, expected: str) -> None:
@@ -105,11 +116,45 @@ def test_paths_across_namespaces(method: str, path: str, expected: str) -> None:
         ),
         pytest.param("GET", "/x/scale", 'foos.example.com "x" not found', id="part that it does not have"),
         pytest.param("GET", "/x/status", "served", id="part"),
+        pytest.param("GET", "/x/status/two", "served", id="behind a part"),
         pytest.param("PUT", "", NO_METHOD, id="write of a collection"),
     ],
 )
 def test_custom_kinds(method: str, rest: str, expected: str) -> None:
     assert outcome(FOOS, method, root_of(FOOS) + rest) == expected
+
+
+async def test_nothing_is_behind_a_part_that_was_just_read(api: Any) -> None:
+    path = "/api/v1/namespaces/default/status"
+    for rest, status in (("", 200), ("", 200), ("/two", 404), ("//two", 404), ("/", 200)):
+        assert (await api("GET", path + rest)).status == status, rest
+
+
+NO_PAGE = b"404 page not found\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "text"),
+    [
+        ("/api/v1/nodes/", 200, None),
+        ("/api/v1//nodes", 404, NO_PATH),
+        ("/api//v1/nodes", 404, NO_PATH),
+        ("//api/v1/nodes", 404, NO_PAGE),
+        ("/apis//apps/v1/deployments", 404, NO_PAGE),
+        ("/apis/apps//deployments", 404, NO_PATH),
+        ("/version/", 200, None),
+        ("/healthz/", 404, NO_PAGE),
+        ("/readyz/ping/", 404, NO_PAGE),
+        ("/metrics/", 404, NO_PAGE),
+        ("/openapi/v2/", 404, NO_PAGE),
+    ],
+)
+async def test_paths_with_slashes_too_many(
+    api: Any, path: str, status: int, text: str | bytes | None
+) -> None:
+    answer = await api("GET", path)
+    assert answer.status == status
+    assert text is None or text in (answer.raw, answer.json and answer.message)
 
 
 @pytest.mark.parametrize("query", ["", "?propagationPolicy=Background"])

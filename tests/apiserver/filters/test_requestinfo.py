@@ -51,6 +51,12 @@ RESOURCE_CASES = [
     ("DELETE", "/api/v1/watch/pods", "", ("watch", "", "", "pods", "", "")),
     ("GET", "/api/v1/watch/namespaces/a/pods", "", ("watch", "", "a", "pods", "", "")),
     ("GET", "/api/v1/watch/namespaces/a/pods/b", "", ("watch", "", "a", "pods", "", "b")),
+    # What is empty between two slashes is a part like others; slashes at the end are none.
+    ("GET", "/api/v1/namespaces/a/pods//", "", ("list", "", "a", "pods", "", "")),
+    ("GET", "/api/v1/namespaces//pods", "", ("list", "", "", "pods", "", "")),
+    ("GET", "/api/v1/namespaces/a/pods//log", "", ("list", "", "a", "pods", "log", "")),
+    ("GET", "/api/v1/namespaces/a/pods/b//log", "", ("get", "", "a", "pods", "", "b")),
+    ("GET", "/api/v1//namespaces/a/pods", "", ("get", "", "", "", "a", "namespaces")),
 ]  # fmt: skip
 
 
@@ -62,7 +68,8 @@ def test_resource_paths(method: str, path: str, query: str, want: tuple[str, ...
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/api", "/api/v1", "/apis", "/apis/apps", "/apis/apps/v1", "/healthz", "/metrics"]
+    "path",
+    ["/", "/api", "/api/v1", "/apis", "/apis/apps", "/apis/apps/v1", "/healthz", "/metrics", "//api/v1/pods"],
 )
 def test_other_paths(path: str) -> None:
     assert parse("GET", path) == RequestInfo(path=path, verb="get")

@@ -28,6 +28,8 @@ from tiphys.apiserver.options import ApiServerOptions
 from tiphys.client.zpages import ZPages
 from tiphys.wire.message import Request, Response
 
+_EXACT = ("openapi", "metrics", "flagz", "statusz")
+"""Where a path with a slash at its end is another one, and health checks besides."""
 _ROUTES = ("/version", "/.well-known/openid-configuration", "/openid/v1/jwks")
 """Paths besides discovery whose other methods are told apart from what is not there."""
 
@@ -71,6 +73,8 @@ class NonResource:
         """Answer one request; only reads are served. Raises MethodNotAllowed."""
         path = request.path.rstrip("/") or "/"
         first = path.split("/")[1]
+        if path != request.path and (first in PATHS or first in _EXACT):
+            return None
         if request.method not in ("GET", "HEAD"):
             if (
                 path in _ROUTES

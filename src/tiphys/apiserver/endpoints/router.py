@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tiphys.apimachinery.errors import MethodNotAllowed, NotFound, qualified
+from tiphys.apimachinery.errors import BadRequest, MethodNotAllowed, NotFound, qualified
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.admission.connect import admit_connect
 from tiphys.apiserver.authn.user import User
@@ -75,7 +75,7 @@ def _check_path(resource: Resource, info: RequestInfo) -> None:
         )
     else:
         exists = bool(info.namespace) or not resource.namespaced or "list" in resource.verbs
-    if info.verb == "proxy" or (not exists and info.verb not in _READS_ALL):
+    if info.verb == "proxy" or info.rest or (not exists and info.verb not in _READS_ALL):
         raise NotFound.path()
 
 
@@ -109,6 +109,10 @@ def _find_subresource(resource: Resource, info: RequestInfo) -> CallHandler:
     known = resource.subresource(info.subresource)
     if known is None or (resource.namespaced and not info.namespace):
         raise NotFound.path()
+    if info.verb == "watch" or (info.rest and info.subresource != "proxy"):
+        raise NotFound.path()
+    if not info.name:
+        raise BadRequest("name must be provided")
     if info.subresource != "proxy" and info.verb not in known.verbs:
         raise _not_allowed()
     handler = own or (_PLAIN_SUBRESOURCE.get(info.verb) if info.subresource == "status" else None)

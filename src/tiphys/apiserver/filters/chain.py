@@ -319,12 +319,18 @@ class Chain:
     def _serves(self, info: RequestInfo) -> bool:
         """Whether a path lies below a built-in group: what is not there gets a Status."""
         first, _, rest = info.path.strip("/").partition("/")
+        if info.path.startswith("//"):
+            return False
         if first == "api":
             return True
         group = rest.partition("/")[0]
         table = self._backend.table
-        return first == "apis" and any(
-            not one.custom for version in table.versions(group) for one in table.resources(group, version)
+        return (
+            first == "apis"
+            and bool(group)
+            and any(
+                not one.custom for version in table.versions(group) for one in table.resources(group, version)
+            )
         )
 
     def _failure(self, error: StatusError, request: Request, info: RequestInfo) -> Response:

@@ -125,8 +125,10 @@ def _selected_name(selector: str) -> str:
 @lru_cache(maxsize=4096)
 def _parse_path(method: str, path: str) -> RequestInfo:
     verb = _VERBS.get(method, "")
-    parts = [part for part in path.split("/") if part]
+    parts = path.strip("/").split("/")  # an empty one between two slashes is a part like others
     nonresource = RequestInfo(path=path, verb=method.lower() if verb != "get" else "get")
+    if path.startswith("//"):
+        return nonresource  # no route begins so
     if len(parts) >= 3 and parts[0] == "api":
         group, version, rest = "", parts[1], parts[2:]
     elif len(parts) >= 4 and parts[0] == "apis":
