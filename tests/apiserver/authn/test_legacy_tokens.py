@@ -241,9 +241,13 @@ async def test_since_when_use_is_written_down(api: Any) -> None:
 
 async def test_the_record_is_kept(api: Any) -> None:
     tracking = TokenTracking(api.server.backend)
-    await api.patch(MAP, {"data": {"since": "soon", "x": "y"}})
+    for since in ("soon", "2026-1-1", "2026-01-01T00:00:00Z", None):
+        await api.patch(MAP, {"data": {"since": since, "x": "y"}})
+        await tracking.look()
+        assert (await api.get(MAP))["data"] == {"since": "2026-01-01", "x": "y"}, since
+    await api.patch(MAP, {"data": {"since": "2025-12-31"}})
     await tracking.look()
-    assert (await api.get(MAP))["data"] == {"since": "2026-01-01", "x": "y"}
+    assert (await api.get(MAP))["data"]["since"] == "2025-12-31"
 
     await api("DELETE", MAP)
     await tracking.look()

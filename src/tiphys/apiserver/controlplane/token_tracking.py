@@ -61,8 +61,8 @@ class TokenTracking:
 
 
 def _is_day(config_map: Object) -> bool:
+    since = (config_map.get("data") or {}).get("since") or ""
     try:
-        datetime.strptime((config_map.get("data") or {}).get("since") or "", "%Y-%m-%d")
+        return datetime.strptime(since, "%Y-%m-%d").strftime("%Y-%m-%d") == since
     except ValueError:
         return False
-    return True
