@@ -6,6 +6,8 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
+import pytest
+
 from tiphys.apiserver.filters.requestinfo import parse
 
 PODS = "/api/v1/namespaces/default/pods"
@@ -48,6 +50,25 @@ async def test_writes_are_as_wide_as_their_echo(api: Any, make_pod: Any) -> None
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+
+
+async def test_what_goes_before_is_time_of_a_request(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow, authenticator = api.server.traffic.flow, api.server.backend.authenticator
+    authenticate, enter, held_up_s = authenticator.authenticate, flow.enter, []
+
+    async def slowly(request: Any) -> Any:
+        api.clock.advance(7.0)
+        return await authenticate(request)
+
+    async def noting(info: Any, user: Any, query: str, known: Any, arrived: float) -> Any:
+        held_up_s.append(flow.clock.monotonic() - arrived)
+        return await enter(info, user, query, known, arrived)
+
+    monkeypatch.setattr(authenticator, "authenticate", slowly)
+    monkeypatch.setattr(flow, "enter", noting)
+    for _ in range(2):
+        await api.get("/api/v1/nodes")
+    assert held_up_s == [7.0, 7.0]
 
 
 async def test_who_waits_is_counted_by_what_they_want(api: Any) -> None:

@@ -240,6 +240,18 @@ async def test_nobody_waits_for_ever() -> None:
     assert (queues.waiting, queues.in_use) == (0, 1)
 
 
+async def test_who_was_held_up_before_waits_the_less() -> None:
+    """A request may wait for a part of its time, and that began when it came."""
+    flow = control(1, queues=1, length=1, wait_s=3600.0)
+    flow.clock.advance(7200.0)  # type: ignore[attr-defined]
+    running = await flow.enter(GET, ALICE, "", None, 0.0)
+    for held_up_s in (60.0, 3600.0):
+        with pytest.raises(Rejected) as refused:
+            await flow.enter(GET, ALICE, "timeout=1m", None, flow.clock.monotonic() - held_up_s)
+        assert refused.value.why == "time-out"
+    running.leave()
+
+
 async def test_a_change_of_the_objects_holds_for_the_next_request() -> None:
     flow = control(1)
     ticket = await flow.enter(GET, ALICE, "")

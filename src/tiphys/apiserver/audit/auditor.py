@@ -34,6 +34,7 @@ _NOBODY = User("")
 _DECISION, _REASON = "authorization.k8s.io/decision", "authorization.k8s.io/reason"
 _CLOSED = {"metadata": {}, "status": "Success", "message": "Connection closed early", "code": 200}
 _STARTED = "started"
+"""Key in the scope: when a request came, as the chain has noted."""
 
 
 class NotStored(PlainFault):
@@ -54,9 +55,8 @@ class Auditor:
         self._rejected = 0
         self._levels: dict[str, int] = {}
 
-    def arrived(self, request: Request, started: float) -> None:
+    def arrived(self, request: Request) -> None:
         """Keep the times of a request, which has just come in."""
-        request.scope[_STARTED] = started
         AUDITED.set(None)
         latencies.follow(request, self._clock.monotonic)
 

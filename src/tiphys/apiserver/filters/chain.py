@@ -103,8 +103,9 @@ class Chain:
         info = parse(request.method, request.path, request.raw_query)
         started = self._backend.clock.monotonic()
         flight = None
+        request.scope["started"] = started
         if self._auditor is not None:
-            self._auditor.arrived(request, started)
+            self._auditor.arrived(request)
         try:
             flight = self._flights.begin(info, request.raw_query, started)
             if flight is not None:
@@ -250,7 +251,7 @@ class Chain:
         self, request: Request, info: RequestInfo, user: User, flow: Flow | None = None
     ) -> Ticket:
         """Wait for a request's turn. Raises Rejected."""
-        ticket = await self._gate.enter(info, user, request.raw_query, flow)
+        ticket = await self._gate.enter(info, user, request.raw_query, flow, request.scope["started"])
         request.scope["flow"] = ticket.headers
         if ticket.waited_s:
             Aside.of(request.scope).waited_s = ticket.waited_s

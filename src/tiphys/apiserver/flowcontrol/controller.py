@@ -67,8 +67,18 @@ class Gate(Protocol):
         """Return the flow that a request belongs to; None: here there are none."""
         ...
 
-    async def enter(self, info: RequestInfo, user: User, raw_query: str, flow: Flow | None = None) -> Ticket:
-        """Return once the request may go on; ``flow`` where it is known. Raises Rejected."""
+    async def enter(
+        self,
+        info: RequestInfo,
+        user: User,
+        raw_query: str,
+        flow: Flow | None = None,
+        arrived: float | None = None,
+    ) -> Ticket:
+        """Return once the request may go on; ``flow`` where it is known. Raises Rejected.
+
+        ``arrived`` is when it came: what it was held up until now is time that it may not wait here.
+        """
         ...
 
 
@@ -182,8 +192,15 @@ class FlowControl:
         key = (user.name, user.groups, info.verb, info.group, info.resource, info.subresource, where)
         return self._flows.get(key) or self._classify(key, user, info)
 
-    async def enter(self, info: RequestInfo, user: User, raw_query: str, flow: Flow | None = None) -> Ticket:
-        """Return once the request may go on; ``flow`` where it is known. Raises Rejected."""
+    async def enter(
+        self,
+        info: RequestInfo,
+        user: User,
+        raw_query: str,
+        flow: Flow | None = None,
+        arrived: float | None = None,
+    ) -> Ticket:
+        """Return once the request may go on. Raises Rejected."""
         if flow is None:
             flow = self.flow_of(user, info)
         level = flow.level
@@ -192,11 +209,13 @@ class FlowControl:
         flow.counts.wide(width)
         if queues is None:
             return Free(self.clock, flow, info, user.name, width)
-        turn = queues.take(self.clock.monotonic(), flow.hand, width)
+        now = self.clock.monotonic()
+        turn = queues.take(now, flow.hand, width)
         if turn is None:
             woken = asyncio.get_running_loop().create_future()
             note = Waiting(woken, flow, user.name, info)
-            return await self._wait(queues, width, note, self._patience_s(info, raw_query))
+            held_up_s = 0.0 if arrived is None else now - arrived
+            return await self._wait(queues, width, note, self._patience_s(info, raw_query) - held_up_s)
         flow.counts.at_once += 1
         return Seats(flow, turn, info, user.name, clock=self.clock, freed=self._freed)
 
@@ -237,7 +256,7 @@ class FlowControl:
         self.wake(queues)
         flow.tallies.waiting.change(began, 1)
         try:
-            async with asyncio.timeout(patience_s):
+            async with asyncio.timeout(max(patience_s, 0.0)):
                 await note.woken
         except TimeoutError:
             self._give_up(queues, turn)

@@ -64,7 +64,14 @@ class MaxInFlight:
         """Nothing is told apart but reads and writes."""
         return
 
-    async def enter(self, info: RequestInfo, user: User, raw_query: str, flow: Flow | None = None) -> Ticket:
+    async def enter(
+        self,
+        info: RequestInfo,
+        user: User,
+        raw_query: str,
+        flow: Flow | None = None,
+        arrived: float | None = None,
+    ) -> Ticket:
         """Raises Rejected."""
         limit = self.reading if info.verb in READ_VERBS else self.mutating
         if not limit.most or info.verb == "watch":

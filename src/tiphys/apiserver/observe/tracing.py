@@ -264,10 +264,17 @@ class TracedGate:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._gate, name)
 
-    async def enter(self, info: RequestInfo, user: User, raw_query: str, flow: Flow | None = None) -> Ticket:
+    async def enter(
+        self,
+        info: RequestInfo,
+        user: User,
+        raw_query: str,
+        flow: Flow | None = None,
+        arrived: float | None = None,
+    ) -> Ticket:
         """Raises Rejected."""
         with step("priorityandfairness"):
-            return await self._gate.enter(info, user, raw_query, flow)
+            return await self._gate.enter(info, user, raw_query, flow, arrived)
 
 
 class TracedStore:
