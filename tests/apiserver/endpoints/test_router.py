@@ -130,6 +130,16 @@ async def test_nothing_is_behind_a_part_that_was_just_read(api: Any) -> None:
         assert (await api("GET", path + rest)).status == status, rest
 
 
+async def test_a_path_that_ends_before_its_kind(api: Any) -> None:
+    for user in ("admin", "alice", ""):
+        answer = await api("GET", "/apis/apps/v1/watch?a=1&b", user=user)
+        assert (answer.status, answer.raw.decode()) == (
+            500,
+            'Internal Server Error: "/apis/apps/v1/watch?a=1&amp;b": failed to create RequestInfo: unable to '
+            "determine kind and namespace from url, /apis/apps/v1/watch?a=1&amp;b\n",
+        )
+
+
 NO_PAGE = b"404 page not found\n"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from tiphys.apiserver.filters.requestinfo import RequestInfo, parse, read_query
+from tiphys.apiserver.filters.requestinfo import RequestInfo, is_cut_short, parse, read_query
 
 RESOURCE_CASES = [
     ("GET", "/api/v1/namespaces", "", ("list", "", "", "namespaces", "", "")),
@@ -73,6 +73,17 @@ def test_resource_paths(method: str, path: str, query: str, want: tuple[str, ...
 )
 def test_other_paths(path: str) -> None:
     assert parse("GET", path) == RequestInfo(path=path, verb="get")
+
+
+@pytest.mark.parametrize(
+    ("path", "want"),
+    [
+        ("/api/v1/watch", True), ("/api/v1/proxy/", True), ("/apis/apps/v1/watch", True),
+        ("/api/watch", False), ("/apis/apps/watch", False), ("/other/v1/watch", False), ("/api/v1/watches", False),
+    ],
+)  # fmt: skip
+def test_how_but_not_of_what(path: str, want: bool) -> None:
+    assert is_cut_short(parse("GET", path)) is want
 
 
 def test_proxy_path_keeps_its_rest() -> None:

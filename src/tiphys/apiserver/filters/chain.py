@@ -10,6 +10,7 @@ import asyncio
 import logging
 import secrets
 import uuid
+from typing import Final
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import InternalError, MethodNotAllowed, NotFound, StatusError, Unauthorized
@@ -28,7 +29,7 @@ from tiphys.apiserver.endpoints.plain_faults import PlainFault, uri_of
 from tiphys.apiserver.endpoints.router import find_resource, make_call, serve
 from tiphys.apiserver.filters.counting import OWN, UNCOUNTED, RequestCounting
 from tiphys.apiserver.filters.flights import BadTimeout, Cut, Flights, is_long_running
-from tiphys.apiserver.filters.requestinfo import RequestInfo, parse
+from tiphys.apiserver.filters.requestinfo import RequestInfo, is_cut_short, parse
 from tiphys.apiserver.flowcontrol.controller import FlowControl, Gate, Rejected
 from tiphys.apiserver.flowcontrol.levels import Flow, Ticket
 from tiphys.apiserver.observe import latencies
@@ -41,6 +42,8 @@ from tiphys.apiserver.shortcuts.regulars import Passage, Regulars
 from tiphys.wire.message import AtOnce, Request, Response
 
 log = logging.getLogger(__name__)
+
+_NO_KIND: Final = "failed to create RequestInfo: unable to determine kind and namespace from url,"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,8 @@ class Chain:
         if self._auditor is not None:
             self._auditor.arrived(request)
         try:
+            if not info.is_resource and is_cut_short(info):
+                raise PlainFault(uri_of(request), f"{_NO_KIND} {uri_of(request)}")
             flight = self._flights.begin(info, request.raw_query, started)
             if flight is not None:
                 request.scope["deadline"] = flight.deadline

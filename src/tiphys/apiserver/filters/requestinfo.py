@@ -29,6 +29,7 @@ _VERBS = {
     "DELETE": "delete",
 }
 _NAMESPACE_SUBRESOURCES = ("status", "finalize")
+_HOWS = ("/watch", "/proxy")
 _FALSE = ("false", "0")
 _NUMBERS = ("limit", "timeoutSeconds")
 _SHORT = 512
@@ -120,6 +121,14 @@ def _selected_name(selector: str) -> str:
         return ""
     name = next((one.value for one in found if one.path == "metadata.name" and not one.negated), "")
     return "" if is_path_segment_name(name) else name
+
+
+def is_cut_short(info: RequestInfo) -> bool:
+    """Tell whether a path says how, but not of what: ``/api/v1/watch``."""
+    if not info.path.rstrip("/").endswith(_HOWS):
+        return False
+    first, *rest = info.path.strip("/").split("/")
+    return len(rest) == {"api": 2, "apis": 3}.get(first)
 
 
 @lru_cache(maxsize=4096)
