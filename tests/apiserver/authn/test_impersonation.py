@@ -79,6 +79,11 @@ LEGACY: dict[str, tuple[dict[str, str], list[Question], dict[str, Any]]] = {
         [("users", "system:serviceaccount:a")],
         {"username": "system:serviceaccount:a", "groups": [AUTHENTICATED]},
     ),
+    "more than a service account": (
+        headers((NAME, "system:serviceaccount:a:b:c")),
+        [("users", "system:serviceaccount:a:b:c")],
+        {"username": "system:serviceaccount:a:b:c", "groups": [AUTHENTICATED]},
+    ),
     "a node is a user like others": (
         headers((NAME, "system:node:n")), [("users", "system:node:n")],
         {"username": "system:node:n", "groups": [AUTHENTICATED]},
@@ -146,6 +151,11 @@ CONSTRAINED: dict[str, tuple[User, dict[str, str], str, list[Question], dict[str
         [(GROUP, "a", "serviceaccounts", "b")],
         {"username": "system:serviceaccount:a:b",
          "groups": ["system:serviceaccounts", "system:serviceaccounts:a", AUTHENTICATED]},
+    ),
+    "more than a service account": (
+        REAL, headers((NAME, "system:serviceaccount:a:b:c")), "user-info",
+        [(GROUP, "users", "system:serviceaccount:a:b:c")],
+        {"username": "system:serviceaccount:a:b:c", "groups": [AUTHENTICATED]},
     ),
     "any node": (
         REAL, headers((NAME, "system:node:n1")), "arbitrary-node", [(GROUP, "nodes", "n1")],

@@ -3,7 +3,13 @@
 import pytest
 
 from tiphys.apiserver.authn.tokens import AnyAudience, StaticTokens
-from tiphys.apiserver.authn.user import ANONYMOUS_USER, AUTHENTICATED, UNAUTHENTICATED, User
+from tiphys.apiserver.authn.user import (
+    ANONYMOUS_USER,
+    AUTHENTICATED,
+    UNAUTHENTICATED,
+    User,
+    split_service_account,
+)
 from tiphys.apiserver.options import TokenEntry
 
 
@@ -26,6 +32,25 @@ def test_the_same_user_is_made_once() -> None:
     assert first is not second
     assert first.authenticated() is second.authenticated()
     assert first.authenticated() is not User("a", "2", ("x",)).authenticated()
+
+
+@pytest.mark.parametrize(
+    ("name", "account"),
+    [
+        ("system:serviceaccount:a:b", ("a", "b")),
+        ("system:serviceaccount:a:b.c", ("a", "b.c")),
+        ("system:serviceaccount:a:b:c", None),
+        ("system:serviceaccount:a", None),
+        ("system:serviceaccount::b", None),
+        ("system:serviceaccount:a:", None),
+        ("system:serviceaccount:A:b", None),
+        ("system:serviceaccount:a.b:c", None),
+        ("system:serviceaccount:a:B", None),
+        ("alice", None),
+    ],
+)
+def test_whose_account_a_name_is(name: str, account: tuple[str, str] | None) -> None:
+    assert split_service_account(name) == account
 
 
 async def test_a_static_token_names_the_same_value_each_time() -> None:

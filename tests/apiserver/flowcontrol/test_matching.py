@@ -76,6 +76,21 @@ EVERYONE = [{"kind": "User", "user": {"name": "*"}}]
 
 
 @pytest.mark.parametrize(
+    ("wanted", "name", "matches"),
+    [
+        ("b", "a:b", True), ("*", "a:b", True), ("b", "a:bc", False), ("b", "ab:b", False),
+        ("*", "ab:b", False), ("*", "a:b:c", True), ("b", "a:b:c", False), ("b:c", "a:b:c", True),
+        ("*", "a", False),
+    ],
+)  # fmt: skip
+def test_service_accounts(wanted: str, name: str, matches: bool) -> None:
+    """A name need not be one of an account to be compared with one."""
+    subject = {"kind": "ServiceAccount", "serviceAccount": {"namespace": "a", "name": wanted}}
+    schema = _schema(subjects=[subject], nonResourceRules=[{"verbs": ["*"], "nonResourceURLs": ["*"]}])
+    assert schema.matches(User(f"system:serviceaccount:{name}"), parse("GET", "/x")) is matches
+
+
+@pytest.mark.parametrize(
     ("rule", "path", "matches"),
     [
         ({"resources": ["pods"], "namespaces": ["a"]}, "/api/v1/namespaces/a/pods", True),

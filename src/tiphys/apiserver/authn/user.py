@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from tiphys.apimachinery.dataclass import dataclass
+from tiphys.apimachinery.names import is_dns1123_label, is_dns1123_subdomain
 
 ANONYMOUS = "system:anonymous"
 UNAUTHENTICATED = "system:unauthenticated"
@@ -77,4 +78,4 @@ def split_service_account(username: str) -> tuple[str, str] | None:
     if not username.startswith(SERVICE_ACCOUNT_PREFIX):
         return None
     namespace, _, name = username[len(SERVICE_ACCOUNT_PREFIX) :].partition(":")
-    return (namespace, name) if namespace and name else None
+    return None if is_dns1123_label(namespace) or is_dns1123_subdomain(name) else (namespace, name)

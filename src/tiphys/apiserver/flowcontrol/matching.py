@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
-from tiphys.apiserver.authn.user import User, split_service_account
+from tiphys.apiserver.authn.user import User, service_account_name
 from tiphys.apiserver.filters.requestinfo import RequestInfo
 
 _ALL = "*"
@@ -74,13 +74,9 @@ def _is_subject(subject: Object, user: User) -> bool:
             name = subject["group"]["name"]
             return name == _ALL or name in user.groups
         case "ServiceAccount":
-            account = split_service_account(user.name)
             wanted = subject["serviceAccount"]
-            return (
-                account is not None
-                and account[0] == wanted["namespace"]
-                and wanted["name"] in (_ALL, account[1])
-            )
+            start = service_account_name(wanted["namespace"], "")
+            return user.name.startswith(start) and wanted["name"] in (_ALL, user.name[len(start) :])
     return False
 
 
