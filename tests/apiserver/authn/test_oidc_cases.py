@@ -173,6 +173,7 @@ CHANGES: dict[str, tuple[Any, Any, str, str, str]] = {
     "an issuer comes": (None, PANDA, "", "panda-joe", "success"),
     "no issuer is left": (FIRST, None, "k8s-joe", "", "success"),
     "a typo": (FIRST, {"username": {"expression": "'k8s-' + claimss.sub"}}, "k8s-joe", "k8s-joe", "failure"),
+    "the authority comes": ("untrusted", FIRST, "", "k8s-joe", "success"),
     "another authority": (FIRST, "untrusted", "k8s-joe", "k8s-joe", "failure"),
 }
 
