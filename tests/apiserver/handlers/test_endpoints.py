@@ -29,16 +29,25 @@ NOT_ALLOWED = (405, "the server does not allow this method on the requested reso
         ("POST", "/openid/v1/jwks", NOT_ALLOWED), ("PUT", "/api/v1/nodes", NOT_ALLOWED),
         ("POST", "/apis/apps/v1/namespaces/ns/deployments/bar?watch=true", NOT_ALLOWED),
         ("POST", "/apis/apps/v1/watch/namespaces/ns/deployments/bar", NOT_ALLOWED),
-        ("GET", "/api/v2", NOT_FOUND), ("GET", "/api/v2/pods", NOT_FOUND), ("GET", "/api/v1/watch/", NOT_FOUND),
+        ("GET", "/api/v2", NOT_FOUND), ("GET", "/api/v2/pods", NOT_FOUND),
         ("GET", "/api/v1/blah", NOT_FOUND), ("GET", "/api/v1/nodes/bar/baz", NOT_FOUND),
         ("GET", "/apis/apps/v9", NOT_FOUND), ("GET", "/apis/apps/v9/deployments", NOT_FOUND),
-        ("GET", "/apis/apps/v1/watch", NOT_FOUND), ("POST", "/api/v1/proxy/", NOT_FOUND),
     ],
 )  # fmt: skip
 async def test_what_is_not_there(api: Any, method: str, path: str, wanted: tuple[int, str]) -> None:
     answer = await api(method, path, {} if method == "POST" else None)
     assert (answer.status, answer.json["kind"], answer.json["details"]) == (wanted[0], "Status", {})
     assert answer.message == wanted[1]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/api/v1/watch/"), ("GET", "/apis/apps/v1/watch"), ("POST", "/api/v1/proxy/")],
+)
+async def test_paths_that_end_before_their_kind_are_told_as_text(api: Any, method: str, path: str) -> None:
+    answer = await api(method, path, {} if method == "POST" else None)
+    assert answer.status == 500
+    assert b"unable to determine kind and namespace from url" in answer.raw
 
 
 @pytest.mark.parametrize("path", ["/apis/none", "/apis/none/v1/x", "/nope", "/version/x", "/apiss/v1"])
