@@ -1,6 +1,7 @@
 """What controllers count: families as upstream has them, and that each count follows what was done."""
 
 import pytest
+from tests.samples import Since
 
 from tiphys.client.kinds import (
     CONFIG_MAPS,
@@ -27,27 +28,6 @@ from tiphys.controllers.rootca.controller import CONFIG_MAP, RootCaController
 from tiphys.controllers.statefulset.controller import StatefulSetController
 from tiphys.controllers.tainteviction.controller import TaintEvictionController
 from tiphys.controllers.ttlafterfinished.controller import TtlAfterFinishedController
-
-
-class Since:
-    """How far samples went since this was made: other tests count in the same registry."""
-
-    def __init__(self):
-        self._before = self._all()
-
-    @staticmethod
-    def _all():
-        return {
-            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-            for family in metrics.REGISTRY.collect()
-            for sample in family.samples
-        }
-
-    def __call__(self, name, /, **labels):
-        key = (name, tuple(sorted(labels.items())))
-        # A sum of seconds is a float: what others added before leaves its last digits in the difference.
-        return round(self._all().get(key, 0) - self._before.get(key, 0), 6)
-
 
 FAMILIES = [
     ("job_controller_job_sync_duration_seconds", "completion_mode result action",
@@ -101,7 +81,7 @@ async def end(world, phase, code=0):
 
 
 async def test_a_job_to_its_end(world):
-    since = Since()
+    since = Since(metrics.REGISTRY)
     world.api.put(JOBS, job(parallelism=2, completions=2))
     async with world.running(JobController):
         made = {"completion_mode": "NonIndexed", "result": "success", "action": "pods_created"}
@@ -118,7 +98,7 @@ async def test_a_job_to_its_end(world):
 
 
 async def test_a_job_that_fails(world):
-    since = Since()
+    since = Since(metrics.REGISTRY)
     rules = [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [42]}}]
     world.api.put(JOBS, job(podFailurePolicy={"rules": rules}, completionMode="Indexed"))
     async with world.running(JobController):
@@ -130,7 +110,7 @@ async def test_a_job_that_fails(world):
 
 
 async def test_pods_after_failed_ones_and_indexes(world):
-    since = Since()
+    since = Since(metrics.REGISTRY)
     world.api.put(JOBS, job(completionMode="Indexed", completions=2, parallelism=2))
     async with world.running(JobController):
         await end(world, "Failed", 1)
@@ -143,7 +123,7 @@ async def test_pods_after_failed_ones_and_indexes(world):
 
 
 async def test_a_job_of_another_controller(world):
-    since = Since()
+    since = Since(metrics.REGISTRY)
     world.api.put(JOBS, job(managedBy="example.com/other"))
     async with world.running(JobController):
         await world.advance(1)
@@ -152,7 +132,7 @@ async def test_a_job_of_another_controller(world):
 
 
 async def test_a_failed_look_is_an_error(world):
-    since = Since()
+    since = Since(metrics.REGISTRY)
     world.api.put(JOBS, job())
 
     async def refuse(*_, **__):
@@ -180,7 +160,7 @@ def test_actions(planned, action):
 
 
 async def test_lateness_of_a_cronjob(world):
-    since = Since()
+    since = Since(metrics.REGISTRY)
     cron = {
         "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "c", "namespace": "d"},
         "spec": {"schedule": "* * * * *", "jobTemplate": {"spec": {"template": {"spec": {}}}}},
@@ -194,7 +174,7 @@ async def test_lateness_of_a_cronjob(world):
 
 
 async def test_how_long_a_finished_job_outlived_its_time(world):
-    since = Since()
+    since = Since(metrics.REGISTRY)
     done = {"type": "Complete", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
     world.api.put(JOBS, {**job(ttlSecondsAfterFinished=10), "status": {"conditions": [done]}})
     async with world.running(TtlAfterFinishedController):
@@ -221,7 +201,7 @@ def lease(name, beat):
 
 async def test_zones_and_the_nodes_that_are_given_up(world):
     zone = {"zone": ":\0:metered"}
-    since = Since()
+    since = Since(metrics.REGISTRY)
     for name in ("up", "down"):
         world.api.put(NODES, node(name, "metered"))
         world.api.put(LEASES, lease(name, 0))
@@ -242,7 +222,7 @@ async def test_zones_and_the_nodes_that_are_given_up(world):
 
 
 async def test_pods_that_leave_a_tainted_node(world):
-    since = Since()
+    since = Since(metrics.REGISTRY)
     tainted = node("n1")
     tainted["spec"]["taints"] = [{"key": "x", "effect": "NoExecute", "timeAdded": "2026-01-01T00:00:00Z"}]
     async with world.running(TaintEvictionController):
@@ -257,7 +237,7 @@ async def test_pods_that_leave_a_tainted_node(world):
 
 
 async def test_pods_that_nobody_else_cleans_up(world):
-    since = Since()
+    since = Since(metrics.REGISTRY)
     world.api.put(PODS, {
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "swept"},
         "spec": {"nodeName": "gone"}, "status": {"phase": "Running"},
@@ -271,7 +251,7 @@ async def test_pods_that_nobody_else_cleans_up(world):
 
 
 async def test_ranges_of_nodes(make_world):
-    since = Since()
+    since = Since(metrics.REGISTRY)
     world = make_world(cluster_cidr="10.8.0.0/22")
     async with world.running(NodeIpamController):
         world.api.put(NODES, node("a"))
@@ -284,7 +264,7 @@ async def test_ranges_of_nodes(make_world):
 
 
 async def test_slices(world):
-    since = Since()
+    since = Since(metrics.REGISTRY)
     world.api.put(SERVICES, {
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "d"},
         "spec": {"selector": {"app": "web"}, "clusterIP": "10.0.0.1", "ports": [{"port": 80}]},
@@ -310,7 +290,7 @@ async def test_slices(world):
 
 
 async def test_authorities_that_are_published(make_world):
-    since = Since()
+    since = Since(metrics.REGISTRY)
     world = make_world(root_ca_pem="PEM")
     world.api.put(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "d"}})
     async with world.running(RootCaController):

@@ -3,6 +3,7 @@
 import pytest
 from fake_node import Node
 from pods import pod
+from tests.samples import Since
 
 from tiphys.apimachinery.clock import FakeClock, rfc3339
 from tiphys.kubelet import counts
@@ -13,25 +14,6 @@ from tiphys.kubelet.runtime import RuntimeFailure
 
 def value(name, **labels):
     return counts.REGISTRY.sample_value(f"kubelet_{name}", labels) or 0.0
-
-
-class Since:
-    """How far samples went since this was made: other tests count in the same registry."""
-
-    def __init__(self):
-        self._before = self._all()
-
-    @staticmethod
-    def _all():
-        return {
-            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-            for family in counts.REGISTRY.collect()
-            for sample in family.samples
-        }
-
-    def __call__(self, name, **labels):
-        key = (f"kubelet_{name}", tuple(sorted(labels.items())))
-        return round(self._all().get(key, 0) - self._before.get(key, 0), 6)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +37,7 @@ def test_names_of_operations(method, name):
 )
 def test_calls_of_the_runtime(counting, name, total, good):
     label = {"operation_type" if total else "runtime_handler": "one"}
-    clock, since = FakeClock(), Since()
+    clock, since = FakeClock(), Since(counts.REGISTRY, "kubelet_")
     try:
         with counting("one", clock):
             clock.advance(0.5)
@@ -78,20 +60,20 @@ def test_calls_of_the_runtime(counting, name, total, good):
 )  # fmt: skip
 def test_sizes_of_images(size, name):
     assert counts.size_name(size) == name
-    since = Since()
+    since = Since(counts.REGISTRY, "kubelet_")
     counts.pulled(size, 7.0)
     assert since("image_pull_duration_seconds_sum", image_size_in_bytes=name) == 7
 
 
 @pytest.mark.parametrize(("reason", "shown"), [("OutOfcpu", "OutOfcpu"), ("OutOfexample.com/a", "Other")])
 def test_reasons_of_refusals(reason, shown):
-    since = Since()
+    since = Since(counts.REGISTRY, "kubelet_")
     counts.rejected(reason)
     assert since("admission_rejections_total", reason=shown) == 1
 
 
 def test_the_times_of_a_pod():
-    clock, since = FakeClock(), Since()
+    clock, since = FakeClock(), Since(counts.REGISTRY, "kubelet_")
     made = pod()
     made["metadata"]["creationTimestamp"] = rfc3339(clock.now())
     clock.advance(1)
@@ -125,7 +107,7 @@ def test_the_times_of_a_pod():
 
 @pytest.mark.parametrize("phase", ["Running", "Failed"])
 def test_what_ran_before_is_no_start(phase):
-    clock, since = FakeClock(), Since()
+    clock, since = FakeClock(), Since(counts.REGISTRY, "kubelet_")
     made = {**pod(), "status": {"phase": phase, "startTime": rfc3339(clock.now())}}
     made["metadata"]["creationTimestamp"] = rfc3339(clock.now())
     times = PodTimes(made, clock)
@@ -137,7 +119,7 @@ def test_what_ran_before_is_no_start(phase):
 
 @pytest.mark.usefixtures("no_cgroups")
 async def test_what_a_kubelet_counts(tmp_path):
-    node, since = Node(tmp_path, node_ips=("127.0.0.1",)), Since()
+    node, since = Node(tmp_path, node_ips=("127.0.0.1",)), Since(counts.REGISTRY, "kubelet_")
     async with node.running():
         await node.create()
         await node.create(
@@ -160,7 +142,7 @@ async def test_what_a_kubelet_counts(tmp_path):
 
 @pytest.mark.usefixtures("no_cgroups")
 async def test_what_a_kubelet_counts_of_failures(tmp_path, monkeypatch):
-    node, since = Node(tmp_path, node_ips=("127.0.0.1",)), Since()
+    node, since = Node(tmp_path, node_ips=("127.0.0.1",)), Since(counts.REGISTRY, "kubelet_")
     async with node.running():
         await node.create(containers=[{"name": "c", "image": "none:1", "imagePullPolicy": "Never"}])
         code = {"container_type": "container", "code": "ErrImageNeverPull"}
