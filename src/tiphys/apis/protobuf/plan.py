@@ -3,7 +3,10 @@
 Owns: one plan for each message, made when first used. Refuses: envelopes and kinds. Called by
 ``codec``.
 
-The table says for every field its JSON name, number and type: ``s`` string, ``i`` integer, ``b`` bool,
+The table has a message's fields in the order in which Go's type declares them, which is that of the JSON that
+Go writes; in bytes they stand by their numbers, and maps by their keys, as ``Marshal`` in Go has it.
+
+It says for every field its JSON name, number and type: ``s`` string, ``i`` integer, ``b`` bool,
 ``d`` double, ``y`` bytes (base64 in JSON) or a message; ``[]`` before it means a list, ``{}`` a map by
 strings. An empty name: the message's fields stand in the parent's JSON object. One that ends in ``!`` says
 something even when zero (it is a pointer in Go, or required); other zeros are what Go writes for "not set",
@@ -16,6 +19,7 @@ import base64
 import binascii
 import struct
 from collections.abc import Callable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 from tiphys.apimachinery.protowire import (
@@ -55,14 +59,16 @@ _MAX_DEPTH: Final = 100
 class Plan:
     """How to encode and decode one message."""
 
-    __slots__ = ("_decoders", "_encoders", "_inlined", "_name", "_numbers", "_repeated")
+    __slots__ = ("_decoders", "_encoders", "_inlined", "_name", "_numbers", "_repeated", "_size")
 
     def __init__(self, name: str) -> None:
         self._name = name
         # JSON name and kind of every field by its number alone: whose wire type must be its own.
         self._numbers: dict[int, tuple[str, str]] = {}
-        self._encoders: dict[str, Encode] = {}
-        self._inlined: list[tuple[bytes, Plan]] = []
+        # Each with its place among the bytes of the message, of which there are ``_size``.
+        self._encoders: dict[str, tuple[int, Encode]] = {}
+        self._inlined: list[tuple[int, bytes, Plan]] = []
+        self._size = 0
         # By tag (number and wire type): JSON name, decoder, shape ("", "[]", "{}", "inline"), keeps zeros.
         self._decoders: dict[int, tuple[str, Any, str, bool]] = {}
         self._repeated: dict[int, tuple[str, Any]] = {}
@@ -72,14 +78,14 @@ class Plan:
         if not isinstance(obj, dict):
             raise ProtobufError(f"expected an object, got {type(obj).__name__}")
         encoders = self._encoders
-        parts = []
+        parts = [b""] * self._size
         for name, value in obj.items():
             if value is not None:
-                encode = encoders.get(name)
-                if encode is not None:
-                    parts.append(encode(value))
-        for prefix, plan in self._inlined:
-            parts.append(delimited(prefix, plan.encode(obj)))
+                found = encoders.get(name)
+                if found is not None:
+                    parts[found[0]] = found[1](value)
+        for place, prefix, plan in self._inlined:
+            parts[place] = delimited(prefix, plan.encode(obj))
         return b"".join(parts)
 
     def decode(self, data: bytes, at: int, end: int, depth: int = 0) -> dict[str, Any]:
@@ -149,7 +155,7 @@ class Plan:
         return stop
 
     def add(self, name: str, number: int, written: str, plans: Plans) -> None:
-        """Add one field of the table."""
+        """Add one field of the table; its number is higher than those before."""
         shape = written[:2] if written[:2] in ("[]", "{}") else ""
         kind = written[len(shape) :].rstrip("!-")
         self._numbers[number] = (name, kind)
@@ -162,11 +168,15 @@ class Plan:
         self._decoders[number << 3 | (BYTES if shape == "{}" else wire_type)] = (name, decode, shape, keep)
         if shape == "[]" and wire_type == VARINT:
             self._repeated[number << 3 | BYTES] = (name, decode)
-        self._encoders[name] = _field_encoder(shape, prefix, wire_type, encode)
+        self._encoders[name] = (self._place(), _field_encoder(shape, prefix, wire_type, encode))
 
     def _inline(self, number: int, plan: Plan) -> None:
-        self._inlined.append((tag(number, BYTES), plan))
+        self._inlined.append((self._place(), tag(number, BYTES), plan))
         self._decoders[number << 3 | BYTES] = ("", plan.decode, "inline", True)
+
+    def _place(self) -> int:
+        self._size += 1
+        return self._size - 1
 
 
 def _read_entry(decode: Any, data: bytes, at: int, end: int, depth: int) -> tuple[str, Any]:
@@ -205,7 +215,7 @@ def _field_encoder(shape: str, prefix: bytes, wire_type: int, encode: Encode) ->
         def entry(key: str, value: Any) -> bytes:
             return delimited(prefix, delimited(b"\x0a", key.encode()) + delimited(b"\x12", encode(value)))
 
-        return lambda values: b"".join(entry(key, value) for key, value in _of(dict, values).items())
+        return lambda values: b"".join(entry(key, values[key]) for key in sorted(_of(dict, values)))
     return one
 
 
@@ -313,7 +323,7 @@ class Plans:
             fields = self._table[name]
             # Before its fields, as messages may hold themselves.
             plan = self._plans[name] = Plan(name.rpartition(".")[2])
-            for field in fields:
+            for field in sorted(fields, key=itemgetter(1)):
                 plan.add(*field, self)
         return plan
 
