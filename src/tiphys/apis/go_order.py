@@ -1,10 +1,9 @@
 """Objects with their fields in the order that Go's types have them, in which a converter meets what is wrong.
 
-Owns: that order. Refuses: reading values. Called by PATCH, once a strategic merge patch made something that
-is no object of its kind; which of several faults is told depends on it.
+Owns: the order of an object's keys. Refuses: reading values. Called by PATCH, once a strategic merge patch
+made something that is no object of its kind; which of several faults is told depends on it.
 
-Fields of a type stand in the order of their numbers in protobuf, but for those that came later in between.
-Source: ``types.go`` of each group; ``runtime.DefaultUnstructuredConverter``.
+Source: ``types.go`` of each group, as the table of messages has it; ``runtime.DefaultUnstructuredConverter``.
 """
 
 from __future__ import annotations
@@ -16,42 +15,8 @@ from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.schema.node import Schema
 from tiphys.apis.schemas import schema_for, wire_facts
 
-_FIRST: Final = ("kind", "apiVersion", "metadata")
-_CONTAINER = (
-    "ports<envFrom resources<resizePolicy<restartPolicy<restartPolicyRules volumeMounts<volumeDevices"
-)
-_CONTAINER += " readinessProbe<startupProbe terminationMessagePath<terminationMessagePolicy"
-_LATE: Final = {
-    "core.v1.PodSpec": (
-        "volumes<initContainers containers<ephemeralContainers serviceAccount<automountServiceAccountToken "
-        "hostIPC<shareProcessNamespace"
-    ),
-    "core.v1.Container": _CONTAINER,
-    "core.v1.EphemeralContainerCommon": _CONTAINER,
-    "core.v1.PodStatus": (
-        "reason<nominatedNodeName hostIP<hostIPs podIP<podIPs startTime<initContainerStatuses"
-    ),
-    "core.v1.PodSecurityContext": (
-        "seLinuxOptions<windowsOptions runAsUser<runAsGroup supplementalGroups<supplementalGroupsPolicy"
-    ),
-    "core.v1.SecurityContext": "seLinuxOptions<windowsOptions runAsUser<runAsGroup",
-    "core.v1.VolumeMount": "readOnly<recursiveReadOnly",
-    "core.v1.ServiceSpec": "clusterIP<clusterIPs sessionAffinityConfig<ipFamilies",
-    "core.v1.ServicePort": "protocol<appProtocol",
-    "core.v1.PersistentVolumeClaimSpec": "accessModes<selector",
-    "core.v1.NodeSpec": "podCIDR<podCIDRs configSource<externalID",
-    "core.v1.Secret": "metadata<immutable data<stringData",
-    "core.v1.ConfigMap": "metadata<immutable",
-    "core.v1.ReplicationControllerSpec": "replicas<minReadySeconds",
-    "apps.v1.ReplicaSetSpec": "replicas<minReadySeconds",
-    "batch.v1.JobSpec": (
-        "activeDeadlineSeconds<podFailurePolicy<successPolicy<backoffLimit<backoffLimitPerIndex<maxFailedIndexes"
-    ),
-    "batch.v1.CronJobSpec": "schedule<timeZone",
-    "networking.v1.IngressSpec": "<ingressClassName",
-    "discovery.v1.EndpointSlice": "metadata<addressType",
-}
-"""By message: ``a<b<c``, b stands right after a, and c after b; nothing before ``<`` is the very first."""
+_TYPE_META: Final = ("kind", "apiVersion")
+"""What a kind's type begins with; the table has no numbers for it. Types that name others have their own."""
 
 
 def in_go_order(obj: Object, gvk: GVK) -> Object:
@@ -69,7 +34,9 @@ def _ordered(value: Any, schema: Schema | None) -> Any:
         return value
     if not schema.properties:
         return {key: _ordered(item, schema.additional) for key, item in value.items()}
-    known = [key for key in _fields(_message(schema)) if key in value]
+    fields = _fields(_message(schema))
+    of_the_kind = [key for key in _TYPE_META if key in schema.properties and key not in fields]
+    known = [key for key in (*of_the_kind, *fields) if key in value]
     keys = [*known, *(key for key in value if key not in known)]
     return {key: _ordered(value[key], schema.child(key)) for key in keys}
 
@@ -85,11 +52,4 @@ def _fields(message: str) -> tuple[str, ...]:
     fields: list[str] = []
     for name, _number, kind in wire_facts()["messages"].get(message, ()):
         fields += [name] if name else _fields(kind)
-    for chain in _LATE.get(message, "").split():
-        before, *others = chain.split("<")
-        for late in others:
-            fields.remove(late)
-            fields.insert(fields.index(before) + 1 if before else 0, late)
-            before = late
-    own = [key for key in fields if key not in _FIRST]
-    return (*_FIRST, *own)
+    return tuple(fields)
