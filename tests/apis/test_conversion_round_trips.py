@@ -8,8 +8,9 @@ import pytest
 from tests.apis.test_odd_objects import Maker
 
 from tiphys.apimachinery.meta import GVK, copy_object
+from tiphys.apimachinery.schema.walk import decode_check
 from tiphys.apis.conversion import convert
-from tiphys.apis.schemas import has_schema
+from tiphys.apis.schemas import has_schema, schema_for
 from tiphys.apis.table import TABLE
 
 _OTHERS = sorted(
@@ -51,6 +52,7 @@ def test_there_and_back(pair: tuple[GVK, GVK]) -> None:
     here, there = pair
     for seed in range(20):
         obj = Maker(f"{here}{seed}").object(here)
+        decode_check(obj, schema_for(here))
         before = copy_object(obj)
         back = convert(convert(obj, there), here)
         assert obj == before

@@ -1,4 +1,4 @@
-"""In which order Go's converter meets the fields of an object."""
+"""In which order Go writes the fields of an object, and its converter meets them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any, Final
 import pytest
 
 from tiphys.apimachinery.meta import GVK
-from tiphys.apis import go_order
-from tiphys.apis.go_order import in_go_order
-from tiphys.apis.schemas import wire_facts
+from tiphys.apis import schemas
+from tiphys.apis.go_order import in_go_order, meta_in_go_order
 
 POD = GVK("", "v1", "Pod")
+MESSAGES: Final = schemas.wire_facts()["messages"]
 
 
 def keys(value: Any) -> Any:
@@ -31,7 +31,7 @@ def test_fields_come_as_go_has_them_and_unknown_ones_last() -> None:
     }
     assert keys(in_go_order(given, POD)) == [
         ("kind", 1),
-        ("metadata", [("name", 1), ("labels", [("b", ""), ("a", "")])]),
+        ("metadata", [("name", 1), ("labels", [("a", ""), ("b", "")])]),
         ("spec", [("volumes", 1), ("initContainers", 1), ("containers", [[("name", 2), ("env", 1)]]),
                   ("hostNetwork", 1)]),
         ("status", []),
@@ -120,12 +120,12 @@ ORDER: Final = {
 
 @pytest.mark.parametrize("message", ORDER)
 def test_fields_of_a_type_stand_as_go_declares_them(message: str) -> None:
-    assert go_order._fields(message) == tuple(ORDER[message].split())
+    assert schemas._fields(message, MESSAGES) == ORDER[message].split()
 
 
 def test_no_field_comes_twice() -> None:
-    for message in wire_facts()["messages"]:
-        fields = go_order._fields(message)
+    for message in MESSAGES:
+        fields = schemas._fields(message, MESSAGES)
         assert len(fields) == len(set(fields)), message
 
 
@@ -143,3 +143,25 @@ def test_a_kind_comes_first_and_what_names_another_keeps_its_own_order() -> None
 
 def test_what_is_no_object_stays_as_it_is() -> None:
     assert in_go_order({"spec": [1], "metadata": "x"}, POD) == {"metadata": "x", "spec": [1]}
+
+
+def test_what_is_in_order_is_left_alone() -> None:
+    labels = {"a": "1", "b": "2"}
+    assert meta_in_go_order({"labels": labels, "name": "n"})["labels"] is labels
+    assert keys(meta_in_go_order({"labels": {"b": "2", "a": "1"}, "name": "n"})) == [
+        ("name", "n"),
+        ("labels", [("a", "1"), ("b", "2")]),
+    ]
+
+
+def test_an_object_of_no_built_in_kind_is_as_it_was() -> None:
+    given = {"spec": {"b": 1, "a": 2}, "kind": "Foo", "apiVersion": "example.org/v1"}
+    assert in_go_order(given) is given
+
+
+def test_shapes_beyond_the_bound_are_in_order_too() -> None:
+    known = ORDER["core.v1.PodSpec"].split()
+    for index in range(600):
+        chosen = [key for place, key in enumerate(known[:10]) if index >> place & 1]
+        found = in_go_order({"kind": "Pod", "apiVersion": "v1", "spec": dict.fromkeys(reversed(chosen), 1)})
+        assert list(found["spec"]) == chosen

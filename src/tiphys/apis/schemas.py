@@ -85,9 +85,31 @@ def full_definitions() -> dict[str, dict[str, Any]]:
 @cache
 def _definitions() -> dict[str, dict[str, Any]]:
     definitions = full_definitions()
-    for definition in definitions.values():
+    messages = wire_facts()["messages"]
+    for name, definition in definitions.items():
         _strip(definition)
+        properties = definition.get("properties")
+        if properties:
+            definition["properties"] = _as_in_go(properties, _fields(_message(name), messages))
     return definitions
+
+
+def _as_in_go(properties: dict[str, Any], fields: list[str]) -> dict[str, Any]:
+    """Return a type's properties in the order of its fields; objects begin with their kind and version.
+
+    >>> list(_as_in_go({"apiVersion": 1, "kind": 2, "metadata": 3, "spec": 4}, ["metadata", "spec"]))
+    ['kind', 'apiVersion', 'metadata', 'spec']
+    """
+    first = [key for key in ("kind", "apiVersion") if key not in fields]
+    return {key: properties[key] for key in (*first, *fields, *properties) if key in properties}
+
+
+def _fields(message: str, messages: dict[str, Any]) -> list[str]:
+    """Return the JSON names of a type's fields in Go's order, those of types inside of it in their place."""
+    found: list[str] = []
+    for name, _number, kind in messages.get(message, ()):
+        found += [name] if name else _fields(kind, messages)
+    return found
 
 
 def _strip(node: dict[str, Any]) -> None:

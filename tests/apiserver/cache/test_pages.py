@@ -12,6 +12,7 @@ from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.cache import CachedStore
 from tiphys.apiserver.cache import entry as entries
 from tiphys.apiserver.cache.entry import Entry
+from tiphys.apiserver.cache.form import encode
 from tiphys.apiserver.cache.pages import PAGES, KeptBytes, PageItems, Pages
 from tiphys.apiserver.registry.objects import Page, Selection
 from tiphys.storage.memory import MemoryStore
@@ -140,7 +141,7 @@ class _Reader:
 
 
 def page_of(kept: KeptBytes, name: str = "x") -> PageItems:
-    value = b'{"kind":"A","metadata":{"name":"%b"}}' % name.encode()
+    value = encode({"apiVersion": "v1", "kind": "A", "metadata": {"name": name}})
     return PageItems(kept, [Entry(_Reader(), f"/a/{name}", "", name, value, revision=7, lease=0)], more=False)
 
 

@@ -194,12 +194,28 @@ async def test_whole_numbers_are_shown_whole(api: Any, crds: Any) -> None:
     await crds.make(made)
     written = orjson.dumps(crds.foo(replicas=7)).replace(b":7", b':3.0,"free":{"l":[1e2,1.5,-2.0]}')
     made = await api.create(crds.foos, written)
-    assert b'"replicas":3,"free":{"l":[100,1.5,-2]}' in orjson.dumps(made["spec"])
+    assert orjson.dumps(made["spec"]) == b'{"free":{"l":[100,1.5,-2]},"image":"x","replicas":3}'
     raw = (await api("GET", f"{crds.foos}/a")).raw
     assert b'"free":{"l":[100,1.5,-2]}' in raw
     patched = await api.patch(f"{crds.foos}/a", b'{"spec":{"replicas":4.0}}')
     assert b'"replicas":4' in patched.raw
     assert b"4.0" not in patched.raw
+
+
+async def test_custom_objects_are_maps_with_their_keys_in_order(api: Any, crds: Any) -> None:
+    made = crds.version()
+    fields = made["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    fields["free"] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    await crds.make(made)
+    foo = crds.foo(replicas=7, free={"b": [{"z": 1, "a": 2}], "a": 1})
+    foo["metadata"]["annotations"] = {"z": "", "resourceVersion": ""}
+    for path in (crds.foos, f"{crds.foos}?dryRun=All"):
+        foo["metadata"]["name"] = "dry" if "?" in path else "a"
+        raw = (await api("POST", path, foo)).raw
+        assert b'"spec":{"free":{"a":1,"b":[{"a":2,"z":1}]},"image":"x","replicas":7}' in raw
+        assert b'"annotations":{"resourceVersion":"","z":""}' in raw
+    shown = await api.get(f"{crds.foos}/a")
+    assert int(shown["metadata"]["resourceVersion"]) > 0
 
 
 async def test_selectable_fields(api: Any, crds: Any) -> None:

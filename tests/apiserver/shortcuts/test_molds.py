@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from tiphys.apiserver.admission import service_account
-from tiphys.apiserver.cache.entry import encode
+from tiphys.apiserver.cache.form import encode
 from tiphys.apiserver.endpoints import bodies
 
 BASE = "/api/v1/namespaces/here"

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from tiphys.apiserver.admission.attributes import About
-from tiphys.apiserver.cache.entry import encode
+from tiphys.apiserver.cache.form import encode
 from tiphys.apiserver.endpoints import bodies
 from tiphys.apiserver.shortcuts.likeness import KINDS, ByShape, Kind
 

@@ -5,7 +5,6 @@ Also the frames of watch events, built from the same bytes. Called by the rest o
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
@@ -14,9 +13,9 @@ import orjson
 
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
+from tiphys.apiserver.cache.form import at_revision, head_of
 from tiphys.apiserver.registry.objects import Change
 
-_METADATA: Final = b'"metadata":{'
 _KEPT_OBJECTS: Final = 4096
 _KEPT_WRITTEN: Final = 256
 _KEPT_BYTES: Final = 16 * 1024
@@ -24,16 +23,6 @@ _LARGE_BYTES: Final = 32 * 1024
 _KEPT_LARGE: Final = 32
 """A definition of a custom kind takes a megabyte once it is decoded; there may be hundreds."""
 _NO_LABELS: Final[Mapping[str, str]] = {}
-LEADING: Final = ("apiVersion", "kind", "metadata")
-_OPENING: Final = b'{"apiVersion":'
-_WITHIN: Final = (
-    "annotations apiVersion creationTimestamp deletionGracePeriodSeconds deletionTimestamp fieldsType "
-    "finalizers generateName generation labels managedFields manager name namespace operation "
-    "ownerReferences resourceVersion selfLink subresource time uid"
-)
-"""Members of metadata, and of its parts, that may come behind an object."""
-_BEHIND_METADATA: Final = re.compile(rb'},"(?!(?:%b)")[a-zA-Z]+":' % _WITHIN.replace(" ", "|").encode())
-"""The first member behind metadata; fields of managed ones have a colon in their names, or a dot."""
 
 
 class FieldReader(Protocol):
@@ -90,11 +79,9 @@ class Entry:
     def raw(self) -> bytes:
         """The object's JSON in its storage version, with resourceVersion.
 
-        Spliced when asked for: keeping it too would double what the cache weighs.
+        Put together when asked for: keeping it too would double what the cache weighs.
         """
-        value = self.value
-        at = value.index(_METADATA) + len(_METADATA)
-        return b'%b"resourceVersion":"%d",%b' % (value[:at], self.revision, value[at:])
+        return at_revision(self.value, self.revision)
 
     @property
     def object(self) -> Object:
@@ -105,7 +92,7 @@ class Entry:
             if written is None:
                 found = orjson.loads(self.raw)
             else:
-                meta = {"resourceVersion": str(self.revision), **written["metadata"]}
+                meta = {**written["metadata"], "resourceVersion": str(self.revision)}
                 found = {**written, "metadata": meta}
             self._object = found
             kept, most = (
@@ -207,42 +194,6 @@ def age(parts: int) -> None:
             kept.popleft()._object = None
     for _ in range(-(-len(_kept) // parts)):
         _kept.popleft()._written = None
-
-
-def ordered(obj: Object) -> Object:
-    """Return the object as it is stored: apiVersion, kind and metadata first, without resourceVersion."""
-    meta = obj["metadata"]
-    if "resourceVersion" in meta:
-        meta = {key: value for key, value in meta.items() if key != "resourceVersion"}
-    made: Object = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": meta, **obj}
-    made["metadata"] = meta
-    return made
-
-
-def head_of(raw: bytes) -> Object | None:
-    """Decode what stands before the first member behind metadata; None where another order is kept.
-
-    A quote within a text has a backslash before it, so what is searched for stands in no text.
-    """
-    found = _BEHIND_METADATA.search(raw)
-    if found is None or not raw.startswith(_OPENING):
-        return None
-    try:
-        head: Object = orjson.loads(raw[: found.start() + 1] + b"}")
-    except orjson.JSONDecodeError:
-        return None
-    return head if tuple(head) == LEADING else None
-
-
-def encode(obj: Object) -> bytes:
-    """Encode for the store."""
-    return dump(ordered(obj))
-
-
-def dump(made: Object) -> bytes:
-    """Encode what ``ordered`` made."""
-    # orjson leaves the room that it wrote in with the bytes, up to 32 KiB: a copy is as big as it is long.
-    return bytes(memoryview(orjson.dumps(made)))
 
 
 def change(type_: str, entry: Entry) -> Change:

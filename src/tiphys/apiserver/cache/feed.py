@@ -22,7 +22,7 @@ from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.cache import entry, versions
 from tiphys.apiserver.cache.bucket import Bucket, ReadFields, Seal
 from tiphys.apiserver.cache.counts import LIST, KindCounts
-from tiphys.apiserver.cache.entry import dump, ordered
+from tiphys.apiserver.cache.form import dump, ordered
 from tiphys.apiserver.cache.lanes import Outbox
 from tiphys.apiserver.cache.pages import KeptBytes
 from tiphys.apiserver.cache.watchers import Watchers

@@ -22,7 +22,7 @@ from tiphys.apis.conversion import convert
 from tiphys.apis.protobuf import codec
 from tiphys.apis.schemas import schema_for, sections
 from tiphys.apis.strategies import strategy_for
-from tiphys.apiserver.cache.entry import encode
+from tiphys.apiserver.cache.form import encode, is_roomy
 
 
 class NotStored(ValueError):
@@ -59,27 +59,23 @@ class StoredForm:
     def __init__(self, row: Resource) -> None:
         self._storage = row.storage
         self._custom = row.custom
-        head = f'{{"apiVersion":"{row.storage.api_version}","kind":"{row.storage.kind}","metadata":{{'
-        self._head = head.encode()
-        self._any_version: re.Pattern[bytes] | None = None
+        kind = f'"kind":"{re.escape(row.storage.kind)}"'
+        head = f'{kind},"apiVersion":"{re.escape(row.storage.api_version)}"'
         if row.custom:
-            group, kind = re.escape(row.storage.group), re.escape(row.storage.kind)
-            head = f'\\{{"apiVersion":"{group}/[^"/]*","kind":"{kind}","metadata":\\{{'
-            self._any_version = re.compile(head.encode())
+            head = f'"apiVersion":"{re.escape(row.storage.group)}/[^"/]*",{kind}'
+        self._head = re.compile(f'\\{{{head},"metadata":\\{{'.encode())
 
-    def is_own(self, value: bytes) -> bool:
-        """Whether a value begins as what is written here begins."""
-        if value.startswith(self._head):
-            return True
-        return self._any_version is not None and self._any_version.match(value) is not None
+    def _is_own(self, value: bytes, obj: Object) -> bool:
+        """Whether a value begins as what is written here begins, and has the room that is left here."""
+        return self._head.match(value) is not None and is_roomy(obj)
 
     def read(self, value: bytes) -> bytes:
         """Return a value in the form it is written in here. Raises NotStored."""
         obj = decode(value)
-        if self.is_own(value):
-            return value
         if not isinstance(obj.get("metadata"), dict):
             raise NotStored("the stored object has no metadata")
+        if self._is_own(value, obj):
+            return value
         if gvk_of(obj).kind != self._storage.kind:
             raise NotStored(f"the stored object is a {gvk_of(obj).kind}, not a {self._storage.kind}")
         return encode(obj if self._custom else self._shaped(convert(obj, self._storage)))

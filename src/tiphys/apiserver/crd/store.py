@@ -18,7 +18,7 @@ from tiphys.apimachinery import go_json
 from tiphys.apimachinery.meta import GVK, Object, copy_object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.selectable import field_values
-from tiphys.apiserver.cache.entry import encode
+from tiphys.apiserver.cache.form import at_revision, encode
 from tiphys.apiserver.crd.kind import CustomKind
 from tiphys.apiserver.registry.objects import (
     Cached,
@@ -82,11 +82,7 @@ class View:
     @property
     def raw(self) -> bytes:
         if self._raw is None:
-            value, meta = go_json.written(encode(self.object)), b'"metadata":{'
-            at = value.index(meta) + len(meta)
-            rest = value[at:]
-            comma = b"" if rest[:1] == b"}" else b","
-            self._raw = b'%b"resourceVersion":"%d"%b%b' % (value[:at], self.revision, comma, rest)
+            self._raw = at_revision(go_json.written(encode(self.object)), self.revision)
         return self._raw
 
 

@@ -58,18 +58,22 @@ def _format(call: Call, pretty: str, *, watch: bool, transforms: bool, tables: b
     )
 
 
-def encode(value: Any, form: Format, *, fractions: bool = False) -> tuple[bytes, str]:
-    """Return a value's bytes and their content type; ``fractions``: it may hold some."""
+def encode(value: Any, form: Format, *, fractions: bool = False, maps: bool = False) -> tuple[bytes, str]:
+    """Return a value's bytes and their content type.
+
+    ``fractions``: it may hold some; ``maps``: it is made of maps, whose keys Go sorts, as custom objects are.
+    """
     with latencies.spending(latencies.SERIALIZE):
-        return _encoded(value, form, fractions=fractions)
+        return _encoded(value, form, fractions=fractions, maps=maps)
 
 
-def _encoded(value: Any, form: Format, *, fractions: bool) -> tuple[bytes, str]:
+def _encoded(value: Any, form: Format, *, fractions: bool, maps: bool) -> tuple[bytes, str]:
     if form.media_type == PROTOBUF:
         return machinery.encode_protobuf(value), PROTOBUF
     if form.media_type == YAML:
         return go_yaml.dump(value).encode(), YAML
-    text = orjson.dumps(value, option=_PRETTY if form.pretty else _COMPACT)
+    option = _PRETTY if form.pretty else _COMPACT
+    text = orjson.dumps(value, option=option | orjson.OPT_SORT_KEYS if maps else option)
     return go_json.written(text) if fractions else text, JSON
 
 
@@ -109,7 +113,7 @@ def headers_of(warnings: Sequence[str], content_type: str) -> dict[str, str]:
 def respond(call: Call, value: Any, status: int = 200) -> Response:
     """Answer with any value as it is (Status, reviews, Scale), and with a Status whatever was asked for."""
     form = call_format(call, transforms=value.get("kind") == "Status")
-    body, content_type = encode(value, form)
+    body, content_type = encode(machinery.in_go_order(value), form)
     return Response(status, headers_of(call.warnings, content_type), body)
 
 
@@ -117,7 +121,7 @@ def at_version(cached: Cached, resource: Resource) -> Object:
     """Return a cached object in the version that the request named; shared, never change it."""
     if resource.storage == resource.gvk:
         return cached.object
-    return machinery.convert(cached.object, resource.gvk)
+    return machinery.in_go_order(machinery.convert(cached.object, resource.gvk))
 
 
 def shown_of(call: Call, form: Format, cached: Cached) -> Object:
@@ -182,14 +186,17 @@ def _go_type(resource: Resource, suffix: str) -> str:
 
 def _transformed(call: Call, form: Format, obj: Object, status: int) -> Response:
     check_form(call, form, is_list=False)
-    value: Object = obj
+    value: Object
     with latencies.spending(latencies.TRANSFORM):
         if form.transform == "Table":
             meta = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
             value = table(call, form, [obj], meta)
         elif form.transform == "PartialObjectMetadata":
             value = partial(obj, form.transform_version)
-    body, content_type = encode(value, form, fractions=call.resource.has_fractions)
+        else:
+            value = machinery.in_go_order(obj)
+    maps = call.resource.custom and not form.transform
+    body, content_type = encode(value, form, fractions=call.resource.has_fractions, maps=maps)
     return Response(status, headers_of(call.warnings, content_type), body)
 
 
@@ -198,7 +205,7 @@ def partial(obj: Object, version: str) -> Object:
     return {
         "kind": "PartialObjectMetadata",
         "apiVersion": f"meta.k8s.io/{version}",
-        "metadata": obj.get("metadata", {}),
+        "metadata": machinery.meta_in_go_order(obj.get("metadata", {})),
     }
 
 
@@ -256,7 +263,8 @@ def respond_page(call: Call, page: Page) -> Response:
         else:
             objects = [item.head for item in page.items]
         value = list_value(call, form, objects, list_meta(page))
-    body, content_type = encode(value, form, fractions=resource.has_fractions)
+    maps = resource.custom and not form.transform
+    body, content_type = encode(value, form, fractions=resource.has_fractions, maps=maps)
     return Response(200, headers_of(call.warnings, content_type), body)
 
 

@@ -23,7 +23,7 @@ from tiphys.apimachinery.schema.node import Schema
 from tiphys.apimachinery.schema.shown import filled
 from tiphys.apimachinery.schema.walk import cannot_be_handled, decode_check, not_registered
 from tiphys.apimachinery.warnings import collecting
-from tiphys.apis import conversion, schemas, strategies
+from tiphys.apis import conversion, go_order, schemas, strategies
 from tiphys.apis.scale import BUILT_IN, ScalePaths
 from tiphys.apis.strategy import Strategy
 from tiphys.apiserver.evaluating import evaluate
@@ -267,6 +267,16 @@ def table_order(resource: Resource, objects: Sequence[Object]) -> Sequence[Objec
 
     order = None if resource.definition is not None else printers.table_for(resource.gvk).order
     return objects if order is None else sorted(objects, key=order)
+
+
+def in_go_order(value: Object) -> Object:
+    """Return an object with its fields as Go's type has them, what is of no built-in type as it is."""
+    return go_order.in_go_order(value) if "kind" in value and "apiVersion" in value else value
+
+
+def meta_in_go_order(meta: Object) -> Object:
+    """Return the metadata of any object with its fields as Go's type has them."""
+    return go_order.meta_in_go_order(meta)
 
 
 def dumps(value: Any) -> bytes:

@@ -2,7 +2,7 @@
 
 ``ObjectStore`` (built in ``apiserver.cache`` over any ``Store``) keeps every live object's JSON bytes in
 memory. GET writes those bytes, LIST joins them, a WATCH event is framed once for all its watchers.
-The stored value has no ``resourceVersion``: it is spliced in once, when the revision is known.
+The stored value has room for the ``resourceVersion``, which is put in when the revision is known.
 """
 
 from __future__ import annotations
@@ -216,8 +216,8 @@ class ObjectStore(Protocol):
     ) -> Cached:
         """Write a new object (complete, without resourceVersion). Raises AlreadyExists.
 
-        ``value`` is what ``cache.entry.encode`` would write, where the caller has that already, but for the
-        texts of numbers; then the object is as ``cache.entry.ordered`` would make it.
+        ``value`` is what ``cache.form.encode`` would write, where the caller has that already, but for the
+        texts of numbers; then the object is as ``cache.form.ordered`` would make it.
         """
         ...
 

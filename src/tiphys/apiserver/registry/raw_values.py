@@ -27,7 +27,7 @@ from tiphys.apimachinery.schema import strict_json
 from tiphys.apimachinery.schema.node import Schema
 from tiphys.apimachinery.schema.numbers import NumberText
 from tiphys.apimachinery.schema.strict_json import StringText
-from tiphys.apiserver.cache.entry import dump, ordered
+from tiphys.apiserver.cache.form import dump, ordered
 from tiphys.apiserver.endpoints.call import Call
 from tiphys.apiserver.registry import machinery
 from tiphys.apiserver.registry.objects import Cached

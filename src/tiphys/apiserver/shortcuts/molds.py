@@ -23,7 +23,7 @@ from tiphys.apimachinery.meta import Object, generate_name, new_uid
 from tiphys.apiserver.admission.chain import AdmissionChain
 from tiphys.apiserver.admission.reads import Reads
 from tiphys.apiserver.authn.user import NODES
-from tiphys.apiserver.cache.entry import LEADING, ordered
+from tiphys.apiserver.cache.form import LEADING, ordered
 from tiphys.apiserver.endpoints.call import Call
 from tiphys.apiserver.endpoints.params import WriteOptions
 from tiphys.apiserver.registry.objects import ObjectStore
@@ -44,18 +44,19 @@ class Mold:
     def __init__(self, obj: Object, reads: Reads) -> None:
         self._model = ordered(obj)
         self.reads = reads
-        self._rest = {key: value for key, value in obj.items() if key not in LEADING}
+        self._rest = {key: value for key, value in self._model.items() if key not in LEADING}
         self._encoded_rest = orjson.dumps(self._rest)[1:]
         self._encoded_fields = orjson.Fragment(orjson.dumps(obj["metadata"]["managedFields"][0]["fieldsV1"]))
-        named = orjson.dumps({"apiVersion": obj["apiVersion"], "kind": obj["kind"]})
+        named = orjson.dumps({"kind": obj["kind"], "apiVersion": obj["apiVersion"]})
         self._head = b'%b,"metadata":' % named[:-1]
 
     def cast(self, name: str, own: Object, manager: str, now: datetime) -> tuple[Object, bytes]:
-        """Return another object, with ``own`` in it, and its encoding; both as ``cache.entry`` makes them.
+        """Return another object, with ``own`` in it, and its encoding; both as ``cache.form`` makes them.
 
         Without a name it gets one as ``generateName`` says.
         """
         model, time = self._model["metadata"], rfc3339(now)
+        own = {key: dict(sorted(texts.items())) for key, texts in own.items()}
         meta = {**model, "name": name or generate_name(model["generateName"]), "uid": new_uid()}
         meta["creationTimestamp"] = time
         owner = {**model["managedFields"][0], "manager": manager, "time": time}
