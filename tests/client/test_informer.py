@@ -10,6 +10,7 @@ from tiphys.client.fake_api import FakeApi
 from tiphys.client.informer import CacheMutated, InformerSet, without_managers
 from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.kinds import PODS
+from tiphys.client.metrics import REGISTRY
 from tiphys.client.rest import Client
 
 
@@ -189,3 +190,23 @@ async def test_the_detector_catches_a_changed_cache(api):
         informers.get(PODS).get("default/a")["spec"]["nodeName"] = "mine"
         with pytest.raises(CacheMutated):
             informers.check_mutations()
+
+
+async def test_what_changes_take_is_counted_where_it_is_said_whose_they_are(api):
+    """Of each object of a list, and of each event."""
+    api.put(PODS, pod("a"))
+    api.put(PODS, pod("b"))
+    named, nameless = make(api, name="counted"), make(api)
+    labels = {"name": "counted", "group": "", "version": "v1", "resource": "pods"}
+
+    def count():
+        return REGISTRY.sample_value("informer_processing_latency_seconds_count", labels)
+
+    pods = named.get(PODS)
+    nameless.get(PODS)
+    async with running(named), running(nameless):
+        assert count() == 2
+        api.put(PODS, pod("a", "n"))
+        await until(lambda: pods.get("default/a")["spec"]["nodeName"] == "n")
+        assert count() == 3
+    assert REGISTRY.sample_value("informer_processing_latency_seconds_count", {**labels, "name": ""}) is None

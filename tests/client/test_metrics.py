@@ -9,7 +9,7 @@ import pytest
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apimachinery.families import Registry
 from tiphys.apimachinery.featuregates import DEFAULTS, resolve
-from tiphys.client import metrics
+from tiphys.client import call_counts, metrics
 from tiphys.client.counting import Counts
 from tiphys.client.workqueue import WorkQueue
 
@@ -40,6 +40,8 @@ async def test_work_that_takes_long_is_seen_while_it_lasts() -> None:
 FAMILIES = [
     ("workqueue_queue_duration_seconds", "1e-08 1e-07 1e-06 1e-05 0.0001 0.001 0.01 0.1 1 10"),
     ("workqueue_work_duration_seconds", "1e-08 1e-07 1e-06 1e-05 0.0001 0.001 0.01 0.1 1 10"),
+    ("informer_processing_latency_seconds", "0.001 0.005 0.01 0.025 0.05 0.1 0.25 0.5 1 2.5 5 10"),
+    ("rest_client_dns_resolution_duration_seconds", "0.005 0.025 0.1 0.25 0.5 1 2 4 8 15 30"),
     ("rest_client_request_duration_seconds", "0.005 0.025 0.1 0.25 0.5 1 2 4 8 15 30 60"),
     (
         "rest_client_request_size_bytes",
@@ -51,8 +53,9 @@ FAMILIES = [
 @pytest.mark.parametrize(("name", "bounds"), FAMILIES)
 def test_buckets(name: str, bounds: str) -> None:
     metrics.QueueCounts("buckets")
-    metrics.REQUEST_SECONDS.labels("GET", "h").observe(1)
-    metrics.REQUEST_BYTES.labels("GET", "h").observe(1)
+    call_counts.calls_to("h").answered("GET", "200", 1, 1, 1)
+    call_counts.resolved("h", 1)
+    metrics.INFORMED_SECONDS.labels("h", "", "v1", "pods").observe(1)
     family = next(one for one in metrics.REGISTRY.collect() if one.name == name)
     labels = family.samples[0].labels
     first = {key: text for key, text in labels.items() if key != "le"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tiphys.client.metrics import REGISTRY
+from tiphys.client.transport import Call
 from tiphys.controllers import metrics as _controllers
 from tiphys.kubelet import counts as _kubelet
 from tiphys.proxy import metrics as _proxy
@@ -35,6 +36,8 @@ def wanted() -> dict[str, set[str]]:
 
 async def test_families() -> None:
     async with Cluster(nodes=1) as cluster:
+        server = (await cluster.client.send(Call("GET", "/metrics"))).body.decode()
+        assert "# TYPE rest_client_transport_cache_entries gauge\n" in server
         shown = {SERVER: list(cluster.server.backend.metrics.collect()), EVERY: list(REGISTRY.collect())}
         missing = {}
         for component, names in wanted().items():

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from socket import AF_UNIX
+from ipaddress import ip_address
+from socket import AF_UNIX, SOCK_STREAM
 from typing import Final, cast
 
 import httptools
@@ -257,11 +258,18 @@ class Pool:
     """Connections to one address: idle ones are used again, the latest first."""
 
     def __init__(
-        self, address: Address, connect_timeout_s: float, before: Callable[[], None] | None = None
+        self,
+        address: Address,
+        connect_timeout_s: float,
+        before: Callable[[], None] | None = None,
+        resolved: Callable[[str, float], None] | None = None,
     ) -> None:
-        """``before`` is called before each new connection."""
+        """``before`` is called before each new connection, ``resolved`` with a host and how long it took
+        in seconds where its name had to be looked up.
+        """
         self._address = address
         self._before = before
+        self._resolved = resolved
         self._connect_timeout_s = connect_timeout_s
         self._idle: deque[Connection] = deque()
         self._busy: set[Connection] = set()
@@ -331,11 +339,47 @@ class Pool:
                     lambda: Connection(loop), sock=sock, ssl=address.ssl_context, server_hostname=name
                 )
                 return connection
-            _, connection = await loop.create_connection(
-                lambda: Connection(loop),
-                address.host,
-                address.port,
-                ssl=address.ssl_context,
-                server_hostname=name,
-            )
-        return connection
+            return await self._connect_to_one(loop, await self._look_up(loop), name)
+
+    async def _look_up(self, loop: asyncio.AbstractEventLoop) -> list[str]:
+        """Return the addresses that the host's name stands for. Raises OSError."""
+        host, began = self._address.host, loop.time()
+        if _is_address(host):
+            return [host]
+        try:
+            found = await loop.getaddrinfo(host, self._address.port, type=SOCK_STREAM)
+        finally:
+            if self._resolved is not None:
+                self._resolved(host, loop.time() - began)
+        return list(dict.fromkeys(str(place[0]) for *_, place in found))
+
+    async def _connect_to_one(
+        self, loop: asyncio.AbstractEventLoop, hosts: Sequence[str], name: str | None
+    ) -> Connection:
+        """Try each in turn. Raises the last one's OSError."""
+        last = OSError(f"no address for {self._address.host}")
+        for host in hosts:
+            try:
+                _, connection = await loop.create_connection(
+                    lambda: Connection(loop),
+                    host,
+                    self._address.port,
+                    ssl=self._address.ssl_context,
+                    server_hostname=name,
+                )
+            except ssl.SSLError:
+                raise
+            except OSError as error:
+                last = error
+            else:
+                return connection
+        raise last
+
+
+@lru_cache(maxsize=256)
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True

@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterable, Mapping
 
 import orjson
 
+from tiphys.apimachinery.clock import RealClock
 from tiphys.apimachinery.errors import Expired, StatusError, TiphysError
 from tiphys.apimachinery.meta import GVR, Object, object_key
+from tiphys.client.metrics import INFORMED_SECONDS
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
 from tiphys.client.watch import WatchEvent
@@ -28,6 +30,8 @@ Trim = Callable[[Object], None]
 """Takes away, in place, what nobody will ask of an object that has just been read."""
 Objects = list[Object]
 
+_CLOCK = RealClock()
+"""Of what is counted alone."""
 _BACKOFF_BASE_S = 0.2
 _BACKOFF_CAP_S = 30.0
 
@@ -49,8 +53,12 @@ class Informer:
         field_selector: str = "",
         detect_mutation: bool = False,
         trim: Trim | None = None,
+        name: str = "",
     ) -> None:
+        """With the ``name`` of whose it is, what changes take is counted."""
         self.gvr = gvr
+        resource = (gvr.group, gvr.version, gvr.resource)
+        self._took = INFORMED_SECONDS.labels(name, *resource) if name else None
         self._trim = trim
         self._client = client
         self._namespace = namespace
@@ -170,11 +178,11 @@ class Informer:
                 self._trim(item)
             fresh[object_key(item)] = item
         for key in [key for key in self._objects if key not in fresh]:
-            self._apply(key, None)
+            self._process(key, None)
         for key, item in fresh.items():
             old = self._objects.get(key)
             if old is None or _version(old) != _version(item) or _uid(old) != _uid(item):
-                self._apply(key, item)
+                self._process(key, item)
         self._revision = str(result["metadata"].get("resourceVersion") or "")
         self._synced.set()
 
@@ -195,8 +203,17 @@ class Informer:
             key = object_key(event.object)
             if self._trim is not None:
                 self._trim(event.object)
-            self._apply(key, None if event.type == "DELETED" else event.object, last=event.object)
+            self._process(key, None if event.type == "DELETED" else event.object, last=event.object)
         self._revision = event.resource_version or self._revision
+
+    def _process(self, key: str, new: Object | None, *, last: Object | None = None) -> None:
+        """Apply a change, and count how long that took."""
+        if self._took is None:
+            self._apply(key, new, last=last)
+            return
+        began = _CLOCK.monotonic()
+        self._apply(key, new, last=last)
+        self._took.observe(_CLOCK.monotonic() - began)
 
     def _apply(self, key: str, new: Object | None, *, last: Object | None = None) -> None:
         """Store or forget one object and tell the handlers; a deletion reports the last known state."""
@@ -258,8 +275,11 @@ class Informer:
 class InformerSet:
     """Shares one informer per (resource, namespace, selectors) among everything in a component."""
 
-    def __init__(self, client: Client, *, detect_mutation: bool = False, trim: Trim | None = None) -> None:
-        self._client = client
+    def __init__(
+        self, client: Client, *, detect_mutation: bool = False, trim: Trim | None = None, name: str = ""
+    ) -> None:
+        """``name``: whose they are, where what they do is counted."""
+        self._client, self._name = client, name
         self._detect = detect_mutation
         self._trim = trim
         self._informers: dict[tuple[GVR, str, str, str], Informer] = {}
@@ -280,6 +300,7 @@ class InformerSet:
                 field_selector=field_selector,
                 detect_mutation=self._detect,
                 trim=self._trim,
+                name=self._name,
             )
             if self._group is not None:
                 self._tasks[key] = self._group.create_task(self._informers[key].run())

@@ -13,21 +13,18 @@ from weakref import WeakSet
 from tiphys.apimachinery.families import Collector, CounterMetricFamily, GaugeMetricFamily, Metric, Registry
 from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.apimachinery.release import PLATFORM, RELEASE
-from tiphys.client import exposition
+from tiphys.client import call_counts, exposition
 from tiphys.client.counting import Counts, Levels, Spreads
 from tiphys.client.process_figures import ProcessFigures
 
-_SIZES = (64, 256, 512, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216)
 _BUCKETS = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-
-_HOUR, _DAY = 3600.0, 86400.0
-_ROTATIONS = (
-    600.0, 1800.0, _HOUR, 4 * _HOUR, _DAY, 7 * _DAY, 30 * _DAY, 90 * _DAY, 180 * _DAY, 360 * _DAY, 1440 * _DAY
-)  # fmt: skip
-_CALL_BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+_INFORMED = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 REGISTRY = Registry()
 """What every component shows."""
+CLIENTS = Registry()
+"""The part of it that the API server shows too: what is counted of those who call, lead, follow and queue."""
+CLIENTS.register(call_counts.REGISTRY)
 _COMPONENTS: dict[str, Registry] = {}
 REGISTRY.register(ProcessFigures())
 
@@ -38,31 +35,26 @@ BUILD = Levels(
 )  # fmt: skip
 BUILD.labels("1", "36", RELEASE, "", "clean", "", "", platform.python_implementation(), PLATFORM).set(1)
 
-REQUESTS = Counts("rest_client_requests", "[ALPHA] API calls made.", ["code", "method", "host"], REGISTRY)
-REQUEST_SECONDS = Spreads(
-    "rest_client_request_duration_seconds", "[ALPHA] Time that API calls took.", ["verb", "host"],
-    _CALL_BUCKETS, REGISTRY,
-)  # fmt: skip
-REQUEST_BYTES = Spreads(
-    "rest_client_request_size_bytes", "[ALPHA] Bytes of what was sent.", ["verb", "host"], _SIZES, REGISTRY
+LEADING = Levels("leader_election_master_status", "[ALPHA] 1 while this process leads.", ["name"], CLIENTS)
+SLOW_PATHS = Counts(
+    "leader_election_slowpath", "[ALPHA] Leases renewed after they were read again.", ["name"], CLIENTS
 )
-RESPONSE_BYTES = Spreads(
-    "rest_client_response_size_bytes", "[ALPHA] Bytes of what was answered.", ["verb", "host"], _SIZES,
-    REGISTRY,
+INFORMED_SECONDS = Spreads(
+    "informer_processing_latency_seconds", "[ALPHA] Time that it took to take in a change.",
+    ["name", "group", "version", "resource"], _INFORMED, CLIENTS,
 )  # fmt: skip
-LEADING = Levels("leader_election_master_status", "[ALPHA] 1 while this process leads.", ["name"], REGISTRY)
 QUEUE_SECONDS = Spreads(
-    "workqueue_queue_duration_seconds", "[BETA] Time that a key waited.", ["name"], _BUCKETS, REGISTRY
+    "workqueue_queue_duration_seconds", "[BETA] Time that a key waited.", ["name"], _BUCKETS, CLIENTS
 )
 WORK_SECONDS = Spreads(
-    "workqueue_work_duration_seconds", "[BETA] Time that work on a key took.", ["name"], _BUCKETS, REGISTRY
+    "workqueue_work_duration_seconds", "[BETA] Time that work on a key took.", ["name"], _BUCKETS, CLIENTS
 )
 
 _REVIEWS = {"authentication": "apiserver_delegated_authn", "authorization": "apiserver_delegated_authz"}
 """What the API server is asked about those who come to a component's own endpoint."""
 REVIEWED = {
     group: Counts(
-        f"{name}_request", "[ALPHA] Number of HTTP requests partitioned by status code.", ["code"], REGISTRY
+        f"{name}_request", "[ALPHA] Number of HTTP requests partitioned by status code.", ["code"], CLIENTS
     )
     for group, name in _REVIEWS.items()
 }
@@ -72,25 +64,10 @@ REVIEW_SECONDS = {
         "[ALPHA] Request latency in seconds. Broken down by status code.",
         ["code"],
         (0.25, 0.5, 0.7, 1.0, 1.5, 3.0, 5.0, 10.0),
-        REGISTRY,
+        CLIENTS,
     )
     for group, name in _REVIEWS.items()
 }
-_EXEC_TTL = Levels(
-    "rest_client_exec_plugin_ttl_seconds",
-    "[ALPHA] Gauge of the shortest TTL (time-to-live) of the client certificate(s) managed by the auth exec "
-    "plugin. The value is in seconds until certificate expiry (negative if already expired). If auth exec "
-    "plugins are unused or manage no TLS certificates, the value will be +INF.",
-    [],
-    REGISTRY,
-)
-_EXEC_TTL.labels().set(float("inf"))  # as there are no such plugins here
-Spreads(
-    "rest_client_exec_plugin_certificate_rotation_age",
-    "[ALPHA] Histogram of the number of seconds the last auth exec plugin client certificate lived before "
-    "being rotated. If auth exec plugin client certificates are unused, histogram will contain no data.",
-    [], _ROTATIONS, REGISTRY,
-)  # fmt: skip
 
 
 class QueueCounts:
@@ -161,7 +138,8 @@ def show_features(gates: FeatureGates) -> None:
 
 
 QUEUES: WeakSet[QueueCounts] = WeakSet()
-REGISTRY.register(_Queues())
+CLIENTS.register(_Queues())
+REGISTRY.register(CLIENTS)
 _FEATURES = _Features()
 REGISTRY.register(_FEATURES)
 

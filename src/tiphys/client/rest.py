@@ -11,6 +11,7 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -241,6 +242,7 @@ class Client:
             if not may_retry or attempt == _MAX_RETRIES:
                 raise error
             await asyncio.sleep(min(int(retry_after), _MAX_RETRY_AFTER_S))
+            call = replace(call, repeats=answer.status)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def events(self, component: str, host: str = "") -> EventRecorder:

@@ -20,9 +20,9 @@ from urllib.parse import urlsplit
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import TiphysError
+from tiphys.client import call_counts
+from tiphys.client.call_counts import FAILED, CallCounts
 from tiphys.client.connection import Address, Connection, Pool, Unanswered
-from tiphys.client.counting import Count, Spread
-from tiphys.client.metrics import REQUEST_BYTES, REQUEST_SECONDS, REQUESTS, RESPONSE_BYTES
 from tiphys.client.tls_files import TlsFiles
 from tiphys.wire.dial import Tunnel
 
@@ -53,6 +53,8 @@ class Call:
     body: bytes = b""
     timeout_s: float = REQUEST_TIMEOUT_S
     """The whole exchange; for a stream, the longest silence."""
+    repeats: int = 0
+    """The status of the answer that it is sent once more for."""
 
 
 @dataclass(slots=True)
@@ -120,7 +122,9 @@ class HttpTransport:
         files: TlsFiles | None = None,
         anonymous: Callable[[], HttpTransport] | None = None,
         clock: Clock | None = None,
+        counted: bool = True,
     ) -> None:
+        """``counted``: what goes out are calls of an API client, and shown as such."""
         self._server = server.rstrip("/")
         self._ssl = ssl_context
         self._credentials = credentials or Credentials()
@@ -138,8 +142,13 @@ class HttpTransport:
         self._unverified = context is not None and context.verify_mode is ssl.CERT_NONE
         port = parts.port or (443 if secure else 80)
         address = Address(parts.hostname or "", port, context, server_name, through)
-        self._pool = Pool(address, _CONNECT_TIMEOUT_S, self._look if files is not None else None)
-        self._counters: dict[tuple[str, str], tuple[Count, tuple[Spread, ...]]] = {}
+        self._pool = Pool(
+            address, _CONNECT_TIMEOUT_S, self._look if files is not None else None,
+            call_counts.resolved if counted else None,
+        )  # fmt: skip
+        self._counts = CallCounts(self._host) if counted else None
+        if counted:
+            call_counts.made()
         self._token = self._credentials.token
         self._token_read_at: float | None = None
 
@@ -148,13 +157,18 @@ class HttpTransport:
         return self._server
 
     async def send(self, call: Call) -> Answer:
-        began = self._clock.monotonic()
+        began, counts = self._clock.monotonic(), self._counts
+        if call.repeats and counts is not None:
+            counts.again(call.method, str(call.repeats))
         try:
             answer = await self._exchange(call)
         except (TimeoutError, OSError) as error:
-            self._count(call, "<error>", self._clock.monotonic() - began, 0)
+            if counts is not None:
+                counts.failed(call.method, self._clock.monotonic() - began, len(call.body))
             raise TransportError(f"{self._where(call)}: {_text(error)}") from error
-        self._count(call, str(answer.status), self._clock.monotonic() - began, len(answer.body))
+        if counts is not None:
+            took_s = self._clock.monotonic() - began
+            counts.answered(call.method, str(answer.status), took_s, len(call.body), len(answer.body))
         return answer
 
     async def _exchange(self, call: Call) -> Answer:
@@ -176,11 +190,15 @@ class HttpTransport:
 
     @asynccontextmanager
     async def stream(self, call: Call) -> AsyncIterator[Stream]:
-        where = self._where(call)
+        where, counts = self._where(call), self._counts
         try:
             connection = await self._start(call)
         except (TimeoutError, OSError) as error:
+            if counts is not None:
+                counts.began(call.method, FAILED)
             raise TransportError(f"{where}: {_text(error)}") from error
+        if counts is not None:
+            counts.began(call.method, str(connection.status))
         try:
             chunks = _chunks(connection, call.timeout_s, where)
             yield Stream(connection.status, connection.headers, chunks)
@@ -227,21 +245,6 @@ class HttpTransport:
             raise TransportError(f"{self._where(call)!r}: line break in a request's head")
         return b"%b\r\n\r\n%b" % (head.encode("latin-1"), call.body)
 
-    def _count(self, call: Call, code: str, seconds: float, answered: int) -> None:
-        counters = self._counters.get((code, call.method))
-        if counters is None:
-            host = self._server.partition("://")[2]
-            spread = (REQUEST_SECONDS, REQUEST_BYTES, RESPONSE_BYTES)
-            counters = (
-                REQUESTS.labels(code, call.method, host),
-                tuple(family.labels(call.method, host) for family in spread),
-            )
-            self._counters[code, call.method] = counters
-        requests, histograms = counters
-        requests.inc()
-        for histogram, value in zip(histograms, (seconds, len(call.body), answered), strict=True):
-            histogram.observe(value)
-
     def renew(self, certificate: bytes, key: bytes) -> None:
         """Show another client certificate (PEM) from now on; connections that showed the old one end."""
         if self._ssl is not None:
@@ -268,7 +271,7 @@ class HttpTransport:
     def _bare(self) -> HttpTransport:
         return HttpTransport(
             self._server, ssl_context=self._ssl, server_name=self._server_name, through=self._through,
-            clock=self._clock,
+            clock=self._clock, counted=self._counts is not None,
         )  # fmt: skip
 
     async def close(self) -> None:

@@ -171,7 +171,7 @@ class ControllerManager:
         await elector.run(self._run_all)
 
     async def _run_all(self) -> None:
-        informers = InformerSet(self._client)
+        informers = InformerSet(self._client, name="kube-controller-manager")
         kinds = chosen(self._options.controllers, self._options.gates)
         clients = self._clients(kinds)
         controllers: list[Controller] = [

@@ -105,7 +105,7 @@ class Scheduler:
         self._client = client
         self._options = options or SchedulerOptions()
         self._clock = clock or RealClock()
-        self._informers = informers or InformerSet(client, trim=without_managers)
+        self._informers = informers or InformerSet(client, trim=without_managers, name="kube-scheduler")
         self._own_informers = informers is None
         settings = self._options.settings()
         self._profiles = {one.name: make_profile(one, installed_plugins()) for one in settings.profiles}

@@ -10,7 +10,8 @@ from tiphys.apimachinery.families import Registry
 from tiphys.apiserver.admission.times import AdmissionTimes
 from tiphys.apiserver.admission.webhooks.dispatch import counting
 from tiphys.apiserver.observe import latencies
-from tiphys.wire.message import Request
+from tiphys.client.metrics import CLIENTS
+from tiphys.wire.message import Request, Response
 
 NAME = "apiserver_admission_webhook"
 
@@ -63,3 +64,42 @@ def test_audited_requests_keep_how_long_webhooks_took() -> None:
     found = latencies.told(request, 9.0)
     assert found["apiserver.latency.k8s.io/mutating-webhook"] == "3s"
     assert found["apiserver.latency.k8s.io/validating-webhook"] == "2s"
+
+
+async def test_webhooks_are_called_by_a_client(api: Any, webhook: Any) -> None:
+    """Whose calls are counted as those of every client, and shown at the server's own endpoint."""
+    config = {"metadata": {"name": "c"}, "webhooks": [
+        {"name": "one.example.com", "clientConfig": webhook.url(), "sideEffects": "None",
+         "admissionReviewVersions": ["v1"], "failurePolicy": "Ignore",
+         "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"],
+                    "resources": ["configmaps"]}]},
+    ]}  # fmt: skip
+    await api.create("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations", config)
+    await api.settle()
+    maps = "/api/v1/namespaces/default/configmaps"
+    await api.create(maps, {"metadata": {"name": "a"}})
+    webhook.raw["/"] = Response(503, {}, b"later")
+    await api.create(maps, {"metadata": {"name": "b"}})
+    text = (await api("GET", "/metrics")).raw.decode()
+    host = f"127.0.0.1:{webhook.port}"
+    for code in ("200", "503"):
+        assert f'rest_client_requests_total{{code="{code}",host="{host}",method="POST"}} 1\n' in text
+    assert f'rest_client_request_duration_seconds_count{{host="{host}",verb="POST"}} 2\n' in text
+    assert f'rest_client_response_size_bytes_count{{host="{host}",verb="POST"}} 2\n' in text
+
+
+async def test_webhooks_that_nobody_answers_for(api: Any, webhook: Any) -> None:
+    hanging = {**webhook.url(), "url": "https://127.0.0.1:1/"}
+    hook = {
+        "name": "one.example.com", "clientConfig": hanging, "sideEffects": "None",
+        "admissionReviewVersions": ["v1"], "failurePolicy": "Ignore",
+        "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"],
+                   "resources": ["configmaps"]}],
+    }  # fmt: skip
+    path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+    await api.create(path, {"metadata": {"name": "c"}, "webhooks": [hook]})
+    await api.settle()
+    counted = {"code": "<error>", "method": "POST", "host": "127.0.0.1:1"}
+    before = CLIENTS.sample_value("rest_client_requests_total", counted) or 0
+    await api.create("/api/v1/namespaces/default/configmaps", {"metadata": {"name": "a"}})
+    assert CLIENTS.sample_value("rest_client_requests_total", counted) == before + 1

@@ -84,8 +84,9 @@ def kind_of(config: dict[str, Any], version: str = "v1") -> Any:
 
 async def convert(kind: Any, count: int = 1, counts: Counts | None = None) -> list[dict[str, Any]]:
     backend: Any = SimpleNamespace(
-        kept=KeptConnections(), options=ApiServerOptions(), certificates=CertificateCounts()
-    )
+        kept=KeptConnections(), options=ApiServerOptions(), certificates=CertificateCounts(),
+        clock=RealClock(),
+    )  # fmt: skip
     try:
         return await Conversion(backend, counts or Counts(lambda: 0.0))([OLD] * count, kind, TO)
     finally:

@@ -11,6 +11,7 @@ import pytest
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apimachinery.errors import InternalError
 from tiphys.apiserver.crd import cleanup, controller
+from tiphys.client.metrics import CLIENTS
 from tiphys.wire import pki
 
 CA = base64.b64encode(pki.make_ca("webhook-ca", RealClock().now()).certificate).decode()
@@ -403,3 +404,31 @@ async def test_what_lies_where_a_built_in_kind_lies_goes_without_objects(
     assert (await api("GET", f"{crds.path}/{name}")).status == 404
     after = [one["metadata"]["name"] for one in (await api.get(served))["items"]]
     assert set(before) <= set(after)
+
+
+async def test_the_work_on_definitions_is_counted_as_that_of_queues(api: Any, crds: Any) -> None:
+    def worked(queue: str) -> float:
+        return CLIENTS.sample_value("workqueue_work_duration_seconds_count", {"name": queue}) or 0
+
+    naming, finalizer = "crd_naming_condition_controller", "crd_finalizer"
+    named, finalized = worked(naming), worked(finalizer)
+    counts = api.server.custom._finalizing.counts
+    await crds.make()
+    assert worked(naming) > named
+    assert counts.adds == 0
+    held = crds.foo("held")
+    held["metadata"]["finalizers"] = ["example.com/hold"]
+    await api.create(crds.foos, held)
+    await api("DELETE", f"{crds.path}/foos.example.com")
+    await crds.wait("foos.example.com", "Terminating")
+    await api.settle()
+    assert (counts.adds, len(list(counts.running()))) == (1, 1)
+    assert worked(finalizer) == finalized
+    await api.patch(f"{crds.foos}/held", {"metadata": {"finalizers": None}})
+    await crds.gone("foos.example.com")
+    await api.settle()
+    assert worked(finalizer) == finalized + 1
+    assert list(counts.running()) == []
+    text = (await api("GET", "/metrics")).raw.decode()
+    for name in (naming, finalizer):
+        assert f'workqueue_adds_total{{name="{name}"}} ' in text

@@ -173,7 +173,9 @@ async def fetch(
         raise IssuerUnavailable(f'"{url}" is no https URL')
     context = ssl.create_default_context(cadata=authority or None)
     context.hostname_checks_common_name = False
-    transport = HttpTransport(f"{parts.scheme}://{parts.netloc}", ssl_context=context, through=through)
+    transport = HttpTransport(
+        f"{parts.scheme}://{parts.netloc}", ssl_context=context, through=through, counted=False
+    )
     try:
         call = Call("GET", parts.path or "/", parts.query, dict(headers), timeout_s=_TIMEOUT_S)
         return await transport.send(call)

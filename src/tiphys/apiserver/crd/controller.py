@@ -23,7 +23,7 @@ from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.crd import names, structure
 from tiphys.apiserver.crd.cleanup import NotRemoved, is_shared, remove_objects, row_of
 from tiphys.apiserver.crd.conversion import Conversion
-from tiphys.apiserver.crd.counts import Counts
+from tiphys.apiserver.crd.counts import Counts, Finalizing
 from tiphys.apiserver.crd.rows import is_true, rows_of
 from tiphys.apiserver.crd.store import CustomStore
 from tiphys.apiserver.crd.text import Text, outline
@@ -31,11 +31,11 @@ from tiphys.apiserver.endpoints.call import Backend
 from tiphys.apiserver.handlers.deletion import CLEANUP
 from tiphys.apiserver.registry import ownership
 from tiphys.apiserver.registry.objects import Cached
+from tiphys.client.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
 GROUP, PLURAL = "apiextensions.k8s.io", "customresourcedefinitions"
 _MANAGER = "kube-apiserver"
-_RETRY_S = 1.0
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.005, 1000.0
 """Of clean-ups."""
 _IN_PROGRESS = ("True", "InstanceDeletionInProgress", "CustomResource deletion is in progress")
@@ -71,9 +71,8 @@ class CustomResources:
         """What tells one state of a served version from others, by definition."""
         self._judged: dict[str, object] = {}
         """Generations whose schemas were looked at, by definition."""
-        self._pending: asyncio.Queue[str] = asyncio.Queue()
-        self._waiting: set[str] = set()
-        """What is in the queue: once is enough."""
+        self._pending = WorkQueue("crd_naming_condition_controller", clock=backend.clock)
+        self._finalizing = Finalizing(backend.clock)
         self._cleaning: dict[str, asyncio.Task[None]] = {}
         self._awaited: dict[str, asyncio.Event] = {}
         """Clean-ups that failed and wait for their next try, by definition; a change of it brings that on."""
@@ -100,23 +99,18 @@ class CustomResources:
         crd: Object = orjson.loads(cached.raw)
         self._know(outline(crd))
         self._serve(name, crd, Text(cached, crd))
-        self._ask_for(name)
+        self._pending.add(name)
 
     def _know(self, definition: Object) -> None:
         name, group = definition["metadata"]["name"], definition["spec"]["group"]
         self._definitions[name] = definition
         self._groups.setdefault(group, {})[name] = definition
 
-    def _ask_for(self, name: str) -> None:
-        if name not in self._waiting:
-            self._waiting.add(name)
-            self._pending.put_nowait(name)
-
     def _judge_others(self, crd: Object) -> None:
         """What a definition gives up, another may have waited for."""
         for other in self._same_group(crd):
             if not is_true(other, "NamesAccepted"):
-                self._ask_for(other["metadata"]["name"])
+                self._pending.add(other["metadata"]["name"])
 
     def _same_group(self, crd: Object) -> list[Object]:
         name = crd["metadata"]["name"]
@@ -168,14 +162,16 @@ class CustomResources:
         async with asyncio.TaskGroup() as group:
             while True:
                 name = await self._pending.get()
-                self._waiting.discard(name)
                 try:
                     await self._settle(name, group)
+                    self._pending.forget(name)
                 except (NotFound, Conflict):
-                    continue  # Whatever came in between is observed on its own.
+                    self._pending.forget(name)  # Whatever came in between is observed on its own.
                 except StatusError as error:
                     log.warning("definition not settled name=%s: %s", name, error)
-                    asyncio.get_running_loop().call_later(_RETRY_S, self._ask_for, name)
+                    self._pending.add_rate_limited(name)
+                finally:
+                    self._pending.done(name)
 
     async def _settle(self, name: str, group: asyncio.TaskGroup) -> None:
         known = self._definitions.get(name)
@@ -185,6 +181,7 @@ class CustomResources:
             if name in self._awaited:
                 self._awaited[name].set()
             elif CLEANUP in (known["metadata"].get("finalizers") or ()) and name not in self._cleaning:
+                self._finalizing.counts.adds += 1
                 task = group.create_task(self._clean_up(name))
                 self._cleaning[name] = task
                 task.add_done_callback(lambda _task: self._cleaning.pop(name, None))
@@ -226,8 +223,9 @@ class CustomResources:
         backoff = Backoff(_FIRST_RETRY_S, cap_s=_LAST_RETRY_S)
         while True:
             try:
-                crd = await self._tell(name, *_IN_PROGRESS)
-                await self._release(name, *await self._removed(crd))
+                with self._finalizing.working(name):
+                    crd = await self._tell(name, *_IN_PROGRESS)
+                    await self._release(name, *await self._removed(crd))
                 return
             except NotFound:
                 return
@@ -237,6 +235,7 @@ class CustomResources:
                     await self._tell(name, "True", error.reason, error.message)
             except StatusError as error:
                 log.warning("clean-up not done name=%s: %s", name, error)
+            self._finalizing.counts.retries += 1
             await self._pause(name, backoff.next())
 
     async def _pause(self, name: str, seconds: float) -> None:

@@ -19,6 +19,7 @@ from tiphys.apiserver.filters.requestinfo import RequestInfo
 from tiphys.apiserver.observe.durations import OF_REQUESTS, Durations, DurationsBy
 from tiphys.apiserver.observe.request_ends import RequestEnds
 from tiphys.client import exposition
+from tiphys.client.metrics import CLIENTS
 from tiphys.client.process_figures import ProcessFigures
 
 _SLI_FROM = 2
@@ -175,6 +176,7 @@ class Metrics:
         self._registry = families.Registry()
         self._registry.register(self)
         self._registry.register(ProcessFigures())
+        self._registry.register(CLIENTS)
 
     def observe(self, labels: Labels, code: int, seconds: float, size: int = -1) -> None:
         """Count one answered request; ``size`` of its body in bytes, -1 for a stream."""

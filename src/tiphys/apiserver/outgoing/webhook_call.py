@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import field
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,7 @@ from tiphys.apiserver.endpoints.call import Backend
 from tiphys.apiserver.observe.certificate_counts import WEBHOOKS, audit_notes
 from tiphys.apiserver.outgoing.foreign_answers import explain
 from tiphys.apiserver.outgoing.service_link import Endpoint, NoEndpoint, bundle_of, resolve, tls_context
+from tiphys.client.call_counts import calls_to
 from tiphys.wire import client
 from tiphys.wire.kept import Place
 from tiphys.wire.pki import KeyPair
@@ -104,14 +106,18 @@ async def post(
         **authorization,
     }
     try:
-        with tracing.step("HTTP POST", {"url.full": address.url}, kind=tracing.CLIENT):
+        with (
+            tracing.step("HTTP POST", {"url.full": address.url}, kind=tracing.CLIENT),
+            _counting(backend, address.authority, body) as call,
+        ):
             headers |= tracing.headers()
             async with asyncio.timeout(timeout_s):
                 answer = await backend.kept.send(
                     place, "POST", address.target, headers, body=body, connect_timeout_s=timeout_s + 1
                 )
+                call.status = answer.status
                 try:
-                    return await _read(answer)
+                    return await _read(answer, call)
                 finally:
                     await answer.close()
     except TimeoutError as error:
@@ -163,7 +169,30 @@ async def _address(backend: Backend, config: Object, timeout_s: int) -> _Address
     )
 
 
-async def _read(answer: client.Answer) -> bytes:
+@dataclass(slots=True)
+class _Outcome:
+    """What came of a call."""
+
+    status: int = 0
+    received: int = 0
+    """Bytes of the answer's body."""
+
+
+@contextmanager
+def _counting(backend: Backend, authority: str, body: bytes) -> Iterator[_Outcome]:
+    """Count a call to a webhook among those of this server's clients."""
+    began, found = backend.clock.monotonic(), _Outcome()
+    try:
+        yield found
+    finally:
+        counts, took_s = calls_to(authority), backend.clock.monotonic() - began
+        if found.status:
+            counts.answered("POST", str(found.status), took_s, len(body), found.received)
+        else:
+            counts.failed("POST", took_s, len(body))
+
+
+async def _read(answer: client.Answer, call: _Outcome) -> bytes:
     parts, size = [], 0
     try:
         async for chunk in answer.body():
@@ -174,7 +203,7 @@ async def _read(answer: client.Answer) -> bytes:
     except client.CutOff as error:
         text = f"unexpected error when reading response body. Please retry. Original error: {error}"
         raise NoAnswer(text) from error
-    body = b"".join(parts)
+    body, call.received = b"".join(parts), size
     if 200 <= answer.status < 300:
         return body
     told = {"content-type": answer.header("content-type")}
