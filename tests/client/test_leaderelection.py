@@ -63,6 +63,34 @@ async def test_it_is_given_up_when_the_work_ends():
     assert await world.elector("b").try_hold()
 
 
+async def test_a_lease_is_renewed_as_it_was_seen_last():
+    """And read again where somebody else has written it, which is counted."""
+    world = World()
+    elector, asked = world.elector("slow"), []
+    elector._name = "seen"
+    world.api.reactors.append(lambda request: asked.append(request.method))
+
+    def slow():
+        return REGISTRY.sample_value("leader_election_slowpath_total", {"name": "seen"})
+
+    assert await elector.try_hold()
+    assert asked == ["GET", "POST"]
+    asked.clear()
+    world.clock.advance(2)
+    assert await elector.try_hold()
+    assert (asked, slow()) == (["PUT"], None)
+    asked.clear()
+    lease = world.api.get(LEASES, "seen", "kube-system")
+    world.api.put(LEASES, {**lease, "metadata": {**lease["metadata"], "labels": {"a": "b"}}})
+    assert await elector.try_hold()
+    assert (asked, slow()) == (["PUT", "GET", "PUT"], 1)
+    world.clock.advance(15)  # another may have it by now
+    asked.clear()
+    assert await elector.try_hold()
+    assert (asked, slow()) == (["GET", "PUT"], 2)
+    assert world.api.get(LEASES, "seen", "kube-system")["spec"]["leaseTransitions"] == 0
+
+
 async def test_failing_to_renew_cancels_the_work():
     world = World()
     cancelled = []
@@ -89,7 +117,7 @@ async def test_a_server_that_never_answers_costs_the_lease_in_time(monkeypatch):
         await asyncio.get_running_loop().create_future()
 
     async def lead():
-        monkeypatch.setattr(elector, "_client", type("Silent", (), {"get": never})())
+        monkeypatch.setattr(elector, "_client", type("Silent", (), {"get": never, "update": never})())
         try:
             await asyncio.get_running_loop().create_future()
         except asyncio.CancelledError:

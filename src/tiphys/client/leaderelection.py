@@ -17,7 +17,7 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import NotFound, StatusError, TiphysError
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.client.kinds import LEASES
-from tiphys.client.metrics import LEADING
+from tiphys.client.metrics import LEADING, SLOW_PATHS
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
 
@@ -160,6 +160,8 @@ class LeaderElector:
 
     async def _try(self) -> bool:
         now = rfc3339_micro(self._clock.now())
+        if await self._renewed(now):
+            return True
         try:
             lease = await self._client.get(LEASES, self._name, self._namespace)
         except NotFound:
@@ -175,11 +177,26 @@ class LeaderElector:
         updated = copy_object(lease)
         updated["spec"] = self._fresh(now)["spec"]
         if ours:
+            if self._leading:
+                SLOW_PATHS.labels(self._name).inc()
             updated["spec"]["acquireTime"] = spec.get("acquireTime") or now
             updated["spec"]["leaseTransitions"] = spec.get("leaseTransitions") or 0
         else:
             updated["spec"]["leaseTransitions"] = (spec.get("leaseTransitions") or 0) + 1
         self._note(await self._client.update(LEASES, updated))
+        return True
+
+    async def _renewed(self, now: str) -> bool:
+        """Renew a lease that is ours as it was seen last; whoever has written it since is read again."""
+        if not self._leading or self._seen is None or self._expired(self._seen["spec"]):
+            return False
+        updated = copy_object(self._seen)
+        updated["spec"] |= {"renewTime": now, "leaseDurationSeconds": self._timings.lease_s}
+        try:
+            self._note(await self._client.update(LEASES, updated))
+        except (StatusError, TransportError) as error:
+            log.debug("lease read again lease=%s/%s error=%s", self._namespace, self._name, error)
+            return False
         return True
 
     def _expired(self, spec: Object) -> bool:
