@@ -7,7 +7,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tiphys.apimachinery.families import Registry, text_of
-from tiphys.client.counting import Counts, Levels, Spreads
+from tiphys.client.counting import Counts, HeldSpreads, Levels, Spreads
 
 BOUNDS = (0.001, 0.25, 1.0, 8.0, 4194304, 1.5e9)
 VALUES = (0.0, 0.001, 0.5, 1.0, 7.5, 8.0, 9.0, 1e6, 123456789.25, 1e21, 3e-7)
@@ -76,3 +76,21 @@ def test_what_is_gone_is_shown_no_more() -> None:
 def test_labels_are_those_of_the_family() -> None:
     with pytest.raises(ValueError, match="things has the labels kind, size"):
         Counts("things", "Things.", ["kind", "size"], Registry()).labels("a")
+
+
+def test_values_that_are_held_are_there_for_who_looks() -> None:
+    registry = Registry()
+    spreads = HeldSpreads("s", "What is held.", ["a"], (1.0, 2.0), registry)
+    one = spreads.labels("x")
+    for value in (0.5, 1.0, 1.5, 7.0):
+        one.hold(value)
+    one.observe(2.0)  # at once
+    assert one.buckets == [0, 1, 0]
+    for _ in range(2):
+        assert registry.sample_value("s_bucket", {"a": "x", "le": "1"}) == 2
+        assert registry.sample_value("s_bucket", {"a": "x", "le": "2"}) == 4
+        assert registry.sample_value("s_count", {"a": "x"}) == 5
+        assert registry.sample_value("s_sum", {"a": "x"}) == 12
+    one.hold(3.0)
+    spreads.fold()
+    assert one.buckets == [2, 2, 2]

@@ -1,6 +1,7 @@
 """What a scheduler counts: tries, who waits where, why."""
 
 import contextlib
+from collections.abc import Callable
 
 import pytest
 from scheduler_builders import columns, node
@@ -8,6 +9,7 @@ from scheduler_builders import columns, node
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.client import metrics
 from tiphys.client.kinds import PODS
+from tiphys.scheduler.binder import Assumed, Binder, NotBound
 from tiphys.scheduler.hints import Change, Hints
 from tiphys.scheduler.intake import Intake
 from tiphys.scheduler.metrics import (
@@ -15,7 +17,6 @@ from tiphys.scheduler.metrics import (
     SCHEDULED,
     SchedulerMetrics,
     Times,
-    binding,
     handled,
     making_claim,
     preempting,
@@ -164,27 +165,50 @@ def test_parts_of_a_decision_are_timed_as_it_goes_on() -> None:
 
 def test_turns_of_plugins_that_had_something_to_do_are_counted() -> None:
     times = Times("turns", FakeClock())
-    for _ in range(3):
+    for plugins in (("A",), ("A", "C"), ("A",)):
         times.begin()
-        times.plugin("Filter", "A")
-        times.plugin("Filter", "B", skipped=True)
-        times.plugin("Score", "A")
-        times.plugin("Reserve", "A")
+        times.point("Filter", good=True, plugins=plugins)
+        times.point("Score", good=False, plugins=("A",))
+        times.point("Reserve", good=True)
     found = {name for name in values() if "plugin_evaluation" in name and 'profile="turns"' in name}
     name = "scheduler_plugin_evaluation_total"
-    labels = [f'{{extension_point="{point}",plugin="A",profile="turns"}}' for point in ("Filter", "Score")]
+    rows = (("Filter", "A"), ("Score", "A"), ("Filter", "C"))
+    labels = [f'{{extension_point="{point}",plugin="{plugin}",profile="turns"}}' for point, plugin in rows]
     assert found == {f"{name}{one}" for one in labels}
-    assert values()[f"{name}{labels[0]}"] == 3
+    assert [values()[f"{name}{one}"] for one in labels] == [3, 3, 1]
+    times.point("Filter", good=True, plugins=("A",))  # after somebody has looked
+    assert values()[f"{name}{labels[0]}"] == 4
 
 
-def test_bindings_under_way() -> None:
+async def test_bindings_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that fail are over too."""
     name = 'scheduler_goroutines{operation="binding"}'
-    before = values().get(name, 0)
-    with binding(), binding():
-        assert values()[name] == before + 2
-    with pytest.raises(ValueError), binding():
-        raise ValueError
+    before, seen, write = values().get(name, 0), list[float](), Binder.bind
+
+    async def bind(self: Binder, assumed: Assumed, prepared: Callable[[], None]) -> None:
+        seen.append(values()[name])
+        if len(seen) == 1:
+            raise NotBound("not now")
+        await write(self, assumed, prepared)
+
+    monkeypatch.setattr(Binder, "bind", bind)
+    async with Cluster(nodes=1) as cluster:
+        await cluster.client.create(PODS, pod("a"))
+        await cluster.wait_for(PODS, "a", "default", lambda one: bool(one and one["spec"].get("nodeName")))
+    assert seen == [before + 1, before + 1]
     assert values()[name] == before
+
+
+def test_figures_that_are_held_are_looked_at_in_time() -> None:
+    """So many that nobody scrapes are never held; none is lost."""
+    times = Times("held", FakeClock())
+    for _ in range(3 * 256):
+        times.begin().point("Filter", good=True)
+    held = times._points["Filter", "Success"]
+    assert len(held._held) <= 256
+    labels = '{extension_point="Filter",profile="held",status="Success"}'
+    assert values()[f"scheduler_framework_extension_point_duration_seconds_count{labels}"] == 3 * 256
+    assert held._held == []
 
 
 def test_events_and_hints_are_timed() -> None:
@@ -336,7 +360,8 @@ def test_plugins_are_timed_in_one_of_ten_decisions() -> None:
     labels = '{extension_point="Filter",plugin="Z",status="Success"}'
     name = f"scheduler_plugin_execution_duration_seconds_count{labels}"
     for _ in range(21):
-        times.begin().plugin("Filter", "Z")
+        if times.begin().sampled:
+            times.plugin("Filter", "Z")
         times.point("Filter", good=False)
     found = values()
     assert found[name] == 3

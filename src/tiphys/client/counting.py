@@ -63,7 +63,29 @@ class Spread:
         self.total += value
 
 
-_One = TypeVar("_One", Count, Level, Spread)
+class HeldSpread(Spread):
+    """One whose values are held as they come, and looked at together: what is counted very often.
+
+    Whoever counts sees to it that they are from time to time (``fold``); who scrapes does so too.
+    """
+
+    __slots__ = ("_held", "hold")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        super().__init__(bounds)
+        self._held: list[float] = []
+        self.hold: Callable[[float], None] = self._held.append
+
+    def fold(self) -> None:
+        """Look at what is held."""
+        held, buckets, bounds = self._held, self.buckets, self._bounds
+        for value in held:
+            buckets[bisect_left(bounds, value)] += 1
+        self.total += sum(held)
+        held.clear()
+
+
+_One = TypeVar("_One", bound=Count | Level | Spread)
 
 
 class _Labelled(ABC, Generic[_One]):
@@ -127,15 +149,25 @@ class Levels(_Labelled[Level]):
         yield family
 
 
-class Spreads(_Labelled[Spread]):
+_Spread = TypeVar("_Spread", bound=Spread)
+
+
+class _Spreads(_Labelled[_Spread]):
     """A histogram for each set of labels."""
 
     def __init__(
-        self, name: str, text: str, labels: Sequence[str], bounds: Sequence[float], registry: Registry
+        self,
+        name: str,
+        text: str,
+        labels: Sequence[str],
+        bounds: Sequence[float],
+        registry: Registry,
+        *,
+        kind: Callable[[Sequence[float]], _Spread],
     ) -> None:
         self.bounds = tuple(bounds)
         self._all_bounds = (*bounds, _INFINITE)
-        super().__init__(name, text, labels, lambda: Spread(self._all_bounds), registry)
+        super().__init__(name, text, labels, lambda: kind(self._all_bounds), registry)
 
     def collect(self) -> Iterator[Metric]:
         family = HistogramMetricFamily(self.name, self._text, labels=self.label_names)
@@ -146,3 +178,30 @@ class Spreads(_Labelled[Spread]):
                 buckets.append((bound, running))
             family.add_metric(values, buckets, spread.total)
         yield family
+
+
+class Spreads(_Spreads[Spread]):
+    """A histogram for each set of labels."""
+
+    def __init__(
+        self, name: str, text: str, labels: Sequence[str], bounds: Sequence[float], registry: Registry
+    ) -> None:
+        super().__init__(name, text, labels, bounds, registry, kind=Spread)
+
+
+class HeldSpreads(_Spreads[HeldSpread]):
+    """One whose values are held until somebody looks."""
+
+    def __init__(
+        self, name: str, text: str, labels: Sequence[str], bounds: Sequence[float], registry: Registry
+    ) -> None:
+        super().__init__(name, text, labels, bounds, registry, kind=HeldSpread)
+
+    def fold(self) -> None:
+        """Look at all that is held."""
+        for spread in self._all.values():
+            spread.fold()
+
+    def collect(self) -> Iterator[Metric]:
+        self.fold()
+        return super().collect()

@@ -65,15 +65,20 @@ class ScorePlugin(Protocol):
 class Laps(Protocol):
     """Is told as a decision goes on, so that whoever has a clock may time its parts."""
 
-    def plugin(self, point: str, plugin: str, *, skipped: bool = False) -> None:
-        """One plugin has had its turn, of those that run at ``point`` (Filter, Score).
+    sampled: bool
+    """Whether single plugins are timed in this decision: ``plugin`` is not called otherwise."""
 
-        ``skipped``: the pod gave it nothing to do.
-        """
+    def plugin(self, point: str, plugin: str) -> None:
+        """One plugin has had its turn, of those that run at ``point`` (Filter, Score)."""
         ...
 
-    def point(self, point: str, *, good: bool) -> None:
-        """All of them have; ``good``: the pod may still have a node."""
+    def point(
+        self, point: str, *, good: bool, bad: str = "Unschedulable", plugins: tuple[str, ...] = ()
+    ) -> None:
+        """All of them have; ``good``: the pod may still have a node.
+
+        ``plugins`` are those that had something to do for it.
+        """
         ...
 
 
@@ -153,17 +158,24 @@ class Profile:
 
 
 def run_filters(
-    info: PodInfo, columns: Columns, profile: Profile, laps: Laps | None = None
+    info: PodInfo,
+    columns: Columns,
+    profile: Profile,
+    laps: Laps | None = None,
+    turns: list[str] | None = None,
 ) -> tuple[Mask, list[Excluded]]:
-    """Return the feasible rows and what took the others away."""
+    """Return the feasible rows and what took the others away; ``turns`` takes who had something to do."""
     feasible = columns.alive.copy()
     excluded: list[Excluded] = []
+    timed = laps is not None and laps.sampled
     for plugin in profile.filters:
         filtered = plugin.filter(info, columns)
-        if laps is not None:
-            laps.plugin("Filter", plugin.name, skipped=filtered is None)
+        if timed and laps is not None:
+            laps.plugin("Filter", plugin.name)
         if filtered is None:
             continue
+        if turns is not None:
+            turns.append(plugin.name)
         failing = feasible > filtered.passes
         if np.count_nonzero(failing):
             excluded.append(Excluded(plugin.name, failing, filtered))
@@ -220,17 +232,20 @@ def decide(
     pod that is promised a node itself gets it as soon as it fits.
     """
     total = len(columns.rows)
-    feasible, excluded = run_filters(info, columns, profile, laps)
+    turns: list[str] = []
+    feasible, excluded = run_filters(info, columns, profile, laps, turns)
     if columns.nominated:
         excluded += _leave_to_nominated(info, columns, profile, feasible)
     if info.nominated:
         promised = columns.rows.get(info.nominated)
         if promised is not None and feasible[promised]:
+            if laps is not None:
+                laps.point("Filter", good=True, plugins=tuple(turns))
             return Decision(info.nominated, tuple(excluded), total)
     feasible, looked_at = search(feasible, columns, profile, start)
     count = np.count_nonzero(feasible)
     if laps is not None:
-        laps.point("Filter", good=bool(count))
+        laps.point("Filter", good=bool(count), plugins=tuple(turns))
     if not count:
         return Decision("", tuple(excluded), total, looked_at)
     best = feasible if count == 1 else _best(feasible, _total_score(info, columns, profile, feasible, laps))
@@ -270,15 +285,18 @@ def _total_score(
     total: Scores | None = None
     if laps is not None:
         laps.point("PreScore", good=True)  # whole columns are scored at once: nothing is prepared before
+    turns: list[str] = []
+    timed = laps is not None and laps.sampled
     for plugin, weight in profile.scores:
         score = plugin.score(info, columns, feasible)
-        if laps is not None:
-            laps.plugin("Score", plugin.name, skipped=score is None)
+        if timed and laps is not None:
+            laps.plugin("Score", plugin.name)
         if score is not None:
+            turns.append(plugin.name)
             weighed = score if weight == 1 else weight * score
             total = weighed if total is None else total + weighed
     if laps is not None:
-        laps.point("Score", good=True)
+        laps.point("Score", good=True, plugins=tuple(turns))
     return total
 
 

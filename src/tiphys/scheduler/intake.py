@@ -156,8 +156,9 @@ class Intake:
 
     def moved(self, change: Change) -> None:
         name, began = EVENT_NAMES[change.event], self._clock.monotonic()
-        hint = self._hints.of(change)
-        self._queue.move(change.event, began, hint and timed_hint(hint, name, self._clock))
+        if self._queue.has_unschedulable:
+            hint = self._hints.of(change)
+            self._queue.move(change.event, began, hint and timed_hint(hint, name, self._clock))
         handled(name, self._clock.monotonic() - began)
         self.wake.set()
 

@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, Metric
-from tiphys.client.counting import Count, Counts, Levels, Spread, Spreads
+from tiphys.client.counting import Count, Counts, HeldSpread, HeldSpreads, Levels, Spread, Spreads
 from tiphys.client.metrics import registry_of
 from tiphys.scheduler.columns import Columns
 from tiphys.scheduler.podinfo import PodInfo
@@ -31,6 +31,8 @@ _MOST_TRIES: Final = 15
 _POINT_SECONDS: Final = tuple(0.0001 * 2**power for power in range(12))
 _PLUGIN_SECONDS: Final = tuple(0.00001 * 1.5**power for power in range(20))
 _SAMPLED_OF: Final = 10
+_HELD_AT_MOST: Final = 256
+"""Decisions whose figures are held before they are looked at."""
 SUCCESS: Final = "Success"
 _ALONE: Final = {"Bind": "DefaultBinder"}
 """Extension points that one plugin has for itself."""
@@ -39,25 +41,25 @@ PREEMPTION: Final = "DefaultPreemption"
 _ATTEMPTS = Counts(
     "scheduler_schedule_attempts", "[STABLE] Tries to place a pod.", ["result", "profile"], REGISTRY
 )
-_DURATIONS = Spreads(
+_DURATIONS = HeldSpreads(
     "scheduler_scheduling_attempt_duration_seconds", "[STABLE] Time of a try, with its binding.",
     ["result", "profile"], _SECONDS, REGISTRY,
 )  # fmt: skip
-_DECISIONS = Spreads(
+_DECISIONS = HeldSpreads(
     "scheduler_scheduling_algorithm_duration_seconds", "Time that a decision took.", [], _SECONDS, REGISTRY
 )
-_SLI = Spreads(
+_SLI = HeldSpreads(
     "scheduler_pod_scheduling_sli_duration_seconds", "[BETA] From a pod's first try until it had its place.",
     ["attempts"], _LONG_SECONDS, REGISTRY,
 )  # fmt: skip
-_TRIES_OF_PODS = Spreads(
+_TRIES_OF_PODS = HeldSpreads(
     "scheduler_pod_scheduling_attempts", "[STABLE] Tries until a pod had its place.", [], _TRIES, REGISTRY
 )
 _PREEMPTIONS = Counts("scheduler_preemption_attempts", "[STABLE] Tries to make room.", [], REGISTRY)
 _PREEMPTED = Spreads(
     "scheduler_preemption_victims", "[STABLE] Pods that one had to make room for.", [], _VICTIMS, REGISTRY
 )
-_POINTS = Spreads(
+_POINTS = HeldSpreads(
     "scheduler_framework_extension_point_duration_seconds",
     "[STABLE] Time of all plugins of an extension point.", ["extension_point", "status", "profile"],
     _POINT_SECONDS, REGISTRY,
@@ -67,7 +69,22 @@ _PLUGINS = Spreads(
     "Time of one plugin at an extension point, in one of ten decisions.",
     ["plugin", "extension_point", "status"], _PLUGIN_SECONDS, REGISTRY,
 )  # fmt: skip
-_EVALUATED: Final = frozenset({"PreFilter", "Filter", "PreScore", "Score"})
+_turns: dict[tuple[str, str, tuple[str, ...]], int] = {}
+"""By profile and point: how often which plugins had something to do; added up when somebody looks."""
+
+
+class _Turns:
+    """Stands before the family that turns are shown in."""
+
+    def collect(self) -> Iterator[Metric]:
+        for (profile, point, plugins), times in _turns.items():
+            for plugin in plugins:
+                _EVALUATIONS.labels(plugin, point, profile).inc(times)
+        _turns.clear()
+        return iter(())
+
+
+REGISTRY.register(_Turns())
 _EVALUATIONS = Counts(
     "scheduler_plugin_evaluation",
     "Number of attempts to schedule pods by each plugin and the extension point (available only in "
@@ -75,7 +92,7 @@ _EVALUATIONS = Counts(
     ["plugin", "extension_point", "profile"],
     REGISTRY,
 )
-_EVENT_SECONDS = Spreads(
+_EVENT_SECONDS = HeldSpreads(
     "scheduler_event_handling_duration_seconds", "Event handling latency in seconds.", ["event"],
     _POINT_SECONDS, REGISTRY,
 )  # fmt: skip
@@ -110,9 +127,20 @@ _CLAIMS = Counts(
 )  # fmt: skip
 
 
+class _Handled(dict[str, Callable[[float], None]]):
+    """Where the times of events go, by what they are called."""
+
+    def __missing__(self, event: str) -> Callable[[float], None]:
+        hold = self[event] = _EVENT_SECONDS.labels(event).hold
+        return hold
+
+
+_HANDLED: Final = _Handled()
+
+
 def handled(event: str, seconds: float) -> None:
     """Count an event that pods which wait were told of."""
-    _EVENT_SECONDS.labels(event).observe(seconds)
+    _HANDLED[event](seconds)
 
 
 def timed_hint(
@@ -129,15 +157,8 @@ def timed_hint(
     return ask
 
 
-@contextmanager
-def binding() -> Iterator[None]:
-    """Count a binding as under way."""
-    level = _GOROUTINES.labels("binding")
-    level.value += 1
-    try:
-        yield
-    finally:
-        level.value -= 1
+BINDING: Final = _GOROUTINES.labels("binding")
+"""How many bindings are under way."""
 
 
 @contextmanager
@@ -177,35 +198,28 @@ class Times:
         self._clock = clock
         self._began = self._last = 0.0
         self._turn = -1
-        self._sampled = False
+        self.sampled = False
+        """Whether plugins are timed in this decision: one of ten, as clocks cost as much as some of them."""
         self._bindings = 0
-        self._points: dict[tuple[str, str], Spread] = {}
+        self._good: dict[str, Callable[[float], None]] = {}
+        """Where points that went well are held, by name; of others, by name and status too: ``_points``."""
+        self._points: dict[tuple[str, str], HeldSpread] = {}
         self._plugins: dict[tuple[str, str, str], Spread] = {}
-        self._evaluated: dict[tuple[str, str], Count] = {}
 
     def begin(self) -> Times:
-        """Begin with a decision. Plugins are timed in one of ten, as clocks cost as much as some of them."""
+        """Begin with a decision."""
         self._turn += 1
-        self._sampled = self._turn % _SAMPLED_OF == 0
+        self.sampled = self._turn % _SAMPLED_OF == 0
+        if self._turn % _HELD_AT_MOST == 0:
+            fold()
         self._began = self._last = self._clock.monotonic()
         return self
 
-    def plugin(self, point: str, plugin: str, *, skipped: bool = False) -> None:
-        """Count a plugin that has had its turn; ``skipped``: it had nothing to do."""
-        if not skipped:
-            count = self._evaluated.get((point, plugin))
-            if count is None:
-                count = self._evaluated[point, plugin] = self._evaluations(point, plugin)
-            count.value += 1
-        if not self._sampled:
-            return
+    def plugin(self, point: str, plugin: str) -> None:
+        """Time a plugin that has had its turn."""
         now = self._clock.monotonic()
         self._ran(point, plugin, SUCCESS, now - self._last)
         self._last = now
-
-    def _evaluations(self, point: str, plugin: str) -> Count:
-        """Return where a plugin's turns are counted; those of other points nobody wants to know."""
-        return _EVALUATIONS.labels(plugin, point, self._profile) if point in _EVALUATED else Count()
 
     def _ran(self, point: str, plugin: str, status: str, seconds: float) -> None:
         found = self._plugins.get((plugin, point, status))
@@ -213,11 +227,27 @@ class Times:
             found = self._plugins[plugin, point, status] = _PLUGINS.labels(plugin, point, status)
         found.observe(seconds)
 
-    def point(self, point: str, *, good: bool, bad: str = "Unschedulable") -> None:
-        """Count an extension point that is behind the pod."""
+    def point(
+        self, point: str, *, good: bool, bad: str = "Unschedulable", plugins: tuple[str, ...] = ()
+    ) -> None:
+        """Count an extension point that is behind the pod, and the plugins that had something to do there."""
         now = self._clock.monotonic()
-        self.took(point, SUCCESS if good else bad, now - self._began)
+        hold = self._good.get(point) if good else None
+        if hold is None:
+            hold = self._hold(point, SUCCESS if good else bad)
+        hold(now - self._began)
         self._began = self._last = now
+        if plugins:
+            turns = (self._profile, point, plugins)
+            _turns[turns] = _turns.get(turns, 0) + 1
+
+    def _hold(self, point: str, status: str) -> Callable[[float], None]:
+        found = self._points.get((point, status))
+        if found is None:
+            found = self._points[point, status] = _POINTS.labels(point, status, self._profile)
+            if status == SUCCESS:
+                self._good[point] = found.hold
+        return found.hold
 
     def again(self) -> None:
         """Go on after a wait that is no extension point's."""
@@ -232,10 +262,14 @@ class Times:
         """Count an extension point that took so long, and its ``plugin`` where it has one alone."""
         if plugin:
             self._ran(point, plugin, status, seconds)
-        found = self._points.get((point, status))
-        if found is None:
-            found = self._points[point, status] = _POINTS.labels(point, status, self._profile)
-        found.observe(seconds)
+        hold = self._good.get(point) if status == SUCCESS else None
+        (hold or self._hold(point, status))(seconds)
+
+
+def fold() -> None:
+    """Look at what is held: by every so many decisions, so that it never is much."""
+    for family in (_DURATIONS, _DECISIONS, _SLI, _TRIES_OF_PODS, _POINTS, _EVENT_SECONDS):
+        family.fold()
 
 
 class Binding:
@@ -273,24 +307,22 @@ class SchedulerMetrics:
     def __init__(self, queue: SchedulingQueue, columns: Columns | None = None) -> None:
         self.queue = queue
         self.columns = columns or Columns()
-        self._attempts: dict[tuple[str, str], tuple[Count, Spread]] = {}
-        self._decisions, self._tries = _DECISIONS.labels(), _TRIES_OF_PODS.labels()
-        self._sli = {tries: _SLI.labels(str(tries)) for tries in (1, 2)}
+        self._attempts: dict[tuple[str, str], tuple[Count, Callable[[float], None]]] = {}
+        self.decided: Callable[[float], None] = _DECISIONS.labels().hold
+        """Count one decision and how long it took."""
+        self._tries = _TRIES_OF_PODS.labels().hold
+        self._sli = {tries: _SLI.labels(str(tries)).hold for tries in (1, 2)}
         _PREEMPTIONS.labels()
         _RUNNING.add(self)
-
-    def decided(self, seconds: float) -> None:
-        """Count one decision and how long it took."""
-        self._decisions.observe(seconds)
 
     def tried(self, result: str, profile: str, seconds: float) -> None:
         """Count one try and how long it took."""
         found = self._attempts.get((result, profile))
         if found is None:
-            found = _ATTEMPTS.labels(result, profile), _DURATIONS.labels(result, profile)
+            found = _ATTEMPTS.labels(result, profile), _DURATIONS.labels(result, profile).hold
             self._attempts[result, profile] = found
-        found[0].inc()
-        found[1].observe(seconds)
+        found[0].value += 1
+        found[1](seconds)
 
     def placed(self, attempts: int, seconds: float, *, flushed: bool = False) -> None:
         """Count a pod that has its place, after so many tries and so long since the first.
@@ -299,11 +331,11 @@ class SchedulerMetrics:
         """
         if flushed:
             _AFTER_FLUSH.labels().inc()
-        self._tries.observe(attempts)
-        known = self._sli.get(attempts)
-        if known is None:
-            known = _SLI.labels(str(attempts) if attempts < _MOST_TRIES else f"{_MOST_TRIES}+")
-        known.observe(seconds)
+        self._tries(attempts)
+        hold = self._sli.get(attempts)
+        if hold is None:
+            hold = _SLI.labels(str(attempts) if attempts < _MOST_TRIES else f"{_MOST_TRIES}+").hold
+        hold(seconds)
 
     @staticmethod
     def preempted(victims: int) -> None:

@@ -180,6 +180,11 @@ class SchedulingQueue:
         self._by_plugins.setdefault(plugins, {})[queued.info.uid] = queued
         self._came("unschedulable", "ScheduleAttemptFailure")
 
+    @property
+    def has_unschedulable(self) -> bool:
+        """Whether pods wait for an event."""
+        return bool(self._unschedulable)
+
     def move(self, event: str, now_s: float, hint: Callable[[str, PodInfo], bool] | None = None) -> int:
         """Let pods try again that ``event`` (a key of HELPS) may help. Returns how many.
 

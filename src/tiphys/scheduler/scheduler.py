@@ -35,6 +35,7 @@ from tiphys.scheduler.framework import Decision, Profile, decide
 from tiphys.scheduler.hints import Change, Hints
 from tiphys.scheduler.intake import Intake
 from tiphys.scheduler.metrics import (
+    BINDING,
     ERROR,
     PREEMPTION,
     SCHEDULED,
@@ -42,7 +43,6 @@ from tiphys.scheduler.metrics import (
     UNSCHEDULABLE,
     SchedulerMetrics,
     Times,
-    binding,
     preempting,
 )
 from tiphys.scheduler.plugins.dynamic import (
@@ -66,6 +66,8 @@ log = logging.getLogger(__name__)
 _FLUSH_EVERY_S = 30.0
 _PODS_SELECTOR = "status.phase!=Succeeded,status.phase!=Failed"
 _BATCH = 64
+_PRE_FILTERS = ("DynamicResources",)
+"""Plugins that are asked before all others, whatever the pod."""
 
 Job = Callable[[], Awaitable[None]]
 
@@ -212,8 +214,9 @@ class Scheduler:
         info = queued.info
         laps = self._times[scheduler_of(info.pod)].begin()
         waits = waits_for_claims(info, self._columns)
-        laps.plugin("PreFilter", "DynamicResources")
-        laps.point("PreFilter", good=not waits, bad="UnschedulableAndUnresolvable")
+        if laps.sampled:
+            laps.plugin("PreFilter", "DynamicResources")
+        laps.point("PreFilter", good=not waits, bad="UnschedulableAndUnresolvable", plugins=_PRE_FILTERS)
         if waits:
             self._queue.park(queued, frozenset({"DynamicResources"}), self._clock.monotonic())
             return
@@ -254,9 +257,11 @@ class Scheduler:
         info = queued.info
         told = self._told[scheduler_of(info.pod)]
         volumes = choose_volumes(info, self._columns, decision.node)
-        laps.plugin("Reserve", "VolumeBinding")
+        if laps.sampled:
+            laps.plugin("Reserve", "VolumeBinding")
         devices = choose_devices(info, self._columns, decision.node)
-        laps.plugin("Reserve", "DynamicResources")
+        if laps.sampled:
+            laps.plugin("Reserve", "DynamicResources")
         assumed = Assumed(
             queued,
             decision.node,
@@ -369,8 +374,11 @@ class Scheduler:
             del job  # who waits for work keeps no pod
 
     async def _bind(self, assumed: Assumed) -> None:
-        with binding():
+        BINDING.value += 1
+        try:
             await self._bind_now(assumed)
+        finally:
+            BINDING.value -= 1
 
     async def _bind_now(self, assumed: Assumed) -> None:
         laps = self._times[scheduler_of(assumed.info.pod)].binding()
