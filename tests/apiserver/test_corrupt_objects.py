@@ -61,6 +61,27 @@ async def test_one_that_cannot_be_decoded(serving: Any, case: str, started: bool
             await _check_broken(api, why)
 
 
+async def test_those_that_cannot_be_decoded_are_counted(serving: Any) -> None:
+    """As often as somebody tries; what cannot be unsealed is another matter."""
+    store = Kept()
+    name = 'apiserver_storage_decode_errors_total{group="",resource="configmaps"}'
+    async with serving(store) as api:
+
+        async def count() -> list[str]:
+            text = (await api("GET", "/metrics")).raw.decode()
+            return [line for line in text.splitlines() if line.startswith(name[: name.index("{")])]
+
+        await api.create(CMS, {"metadata": {"name": "b"}})
+        assert await count() == []
+        await store.commit([Put(KEY + "b", b"garbage")])
+        await api.settle()
+        before = await count()
+        await api("GET", CMS + "/b")
+        after = await count()
+        assert after != before
+        assert [line.rpartition(" ")[0] for line in after] == [name]
+
+
 async def _check_broken(api: Any, why: str) -> None:
     """Nobody is shown it as it is; what does not look at it does not notice."""
     for method, path, body in (

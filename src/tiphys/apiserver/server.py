@@ -45,7 +45,6 @@ from tiphys.apiserver.endpoints.call import Backend
 from tiphys.apiserver.endpoints.nonresource import (
     NonResource,
     build_info,
-    compatibility,
     declarative_validation,
 )
 from tiphys.apiserver.filters.browsers import Browsers
@@ -75,7 +74,7 @@ from tiphys.apiserver.store_probe import StoreProbe
 from tiphys.apiserver.usage.api import UsageApi
 from tiphys.apiserver.usage.scraper import Scraper, Source
 from tiphys.client.healthchecks import log_fault
-from tiphys.client.metrics import feature_family
+from tiphys.client.metrics import feature_family, version_family
 from tiphys.storage.base import Store
 from tiphys.wire.message import Handler, Request, Response
 
@@ -188,7 +187,7 @@ class ApiServer:
 
     def _features(self) -> list[Metric]:
         gates = self.options.feature_gates
-        return [feature_family(gates), *compatibility(gates.effective)]
+        return [feature_family(gates), version_family(gates.effective)]
 
     def _shown(self) -> tuple[Identity | None, EndpointReconciler | None]:
         """Return what tells clients that this server lives: a lease, and the endpoints of its Service."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from weakref import WeakSet
 
+from tiphys.apimachinery.compatibility import Effective
 from tiphys.apimachinery.families import Collector, CounterMetricFamily, GaugeMetricFamily, Metric, Registry
 from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.apimachinery.release import PLATFORM, RELEASE
@@ -120,6 +121,7 @@ class _Features:
 
     def collect(self) -> Iterator[Metric]:
         yield feature_family(self.gates)
+        yield version_family(self.gates.effective)
 
 
 def feature_family(gates: FeatureGates) -> GaugeMetricFamily:
@@ -129,6 +131,17 @@ def feature_family(gates: FeatureGates) -> GaugeMetricFamily:
     )
     for gate in gates.known.values():
         family.add_metric([gate.name, gate.stage], float(gates.enabled(gate.name)))
+    return family
+
+
+def version_family(effective: Effective) -> GaugeMetricFamily:
+    """Return ``version_info``: as which versions a component behaves."""
+    family = GaugeMetricFamily(
+        "version_info", "[ALPHA] The versions of this component, and those it behaves as.",
+        labels=("binary", "component", "emulation", "min_compat"),
+    )  # fmt: skip
+    emulated, compatible = (".".join(map(str, one)) for one in (effective.emulated, effective.compatible))
+    family.add_metric([RELEASE.removeprefix("v"), "kube", emulated, compatible], 1)
     return family
 
 

@@ -123,6 +123,7 @@ class Bucket:
                 found = Identity().open(key, value) if self._seal is None else self._seal.unseal(key, value)
             return found if self._form is None else self._form.read(found)
         except (Unreadable, NotStored) as error:
+            self.counts.undecodable += isinstance(error, NotStored)
             raise CorruptObject(key, revision, error) from error
 
     def refuse_sealed(self, resource: Resource, root: str, start: str, last: str = "") -> None:

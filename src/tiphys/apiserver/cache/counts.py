@@ -51,7 +51,8 @@ class KindCounts:
     """The counts of one kind."""
 
     __slots__ = (
-        "consistent", "cut", "initial", "lists", "loads", "received", "requests", "stored", "told", "waits",
+        "consistent", "cut", "initial", "lists", "loads", "received", "requests", "stored", "told",
+        "undecodable", "waits",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -74,6 +75,8 @@ class KindCounts:
         """Objects that watches began with."""
         self.cut = 0
         """Watches that ended because their readers were too slow."""
+        self.undecodable = 0
+        """Stored values that were read and are no objects of the kind."""
 
     def listed(self, index: str = "") -> Lists:
         """Return where a list from memory is counted; ``index``: by which it was narrowed, if any."""

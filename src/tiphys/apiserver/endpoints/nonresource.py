@@ -193,17 +193,6 @@ def build_info() -> Iterator[Metric]:
     yield family
 
 
-def compatibility(effective: Effective) -> Iterator[Metric]:
-    """Yield as which versions this server behaves."""
-    family = GaugeMetricFamily(
-        "version_info", "[ALPHA] The versions of this server, and those it behaves as.",
-        labels=("binary", "component", "emulation", "min_compat"),
-    )  # fmt: skip
-    emulated, compatible = (".".join(map(str, one)) for one in (effective.emulated, effective.compatible))
-    family.add_metric([RELEASE.removeprefix("v"), "kube", emulated, compatible], 1)
-    yield family
-
-
 def _metadata(value: Any, max_age_s: int) -> Response:
     """Answer with a document for other issuers of tokens: compact, kept for a while."""
     headers = {"content-type": "application/json", "cache-control": f"public, max-age={max_age_s}"}

@@ -105,6 +105,13 @@ def _heard(counted: Counted, revision: int) -> Iterator[Metric]:
         for key, counts in counted:
             family.add_metric(key, value(counts))
         yield family
+    undecodable = CounterMetricFamily(
+        "apiserver_storage_decode_errors", "Stored values that are no objects.", labels=_KIND
+    )
+    for key, counts in counted:
+        if counts.undecodable:
+            undecodable.add_metric(key, counts.undecodable)
+    yield undecodable
     version = _gauge("apiserver_watch_cache_resource_version", "What the cache has seen, its last 15 digits.")
     room = _gauge("watch_cache_capacity", "How many events are kept at most.")
     for key, counts in counted:
