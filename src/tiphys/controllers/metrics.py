@@ -118,8 +118,40 @@ SLICE_REMOVED = _histogram(
     "endpoint_slice_controller_endpoints_removed_per_sync",
     "[ALPHA] Endpoints removed for a service at once.", _ENDPOINTS,
 )  # fmt: skip
+SLICES_CHANGED = _histogram(
+    "endpoint_slice_controller_endpointslices_changed_per_sync", "[ALPHA] Slices changed at once.",
+    (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0), "topology", "traffic_distribution",
+)  # fmt: skip
+SERVICES_BY_DISTRIBUTION = _gauge(
+    "endpoint_slice_controller_services_count_by_traffic_distribution",
+    "[ALPHA] Services that say which endpoints are to be preferred.", "traffic_distribution",
+)  # fmt: skip
 SLICE_SYNCS = _bare("endpoint_slice_controller_syncs", "[ALPHA] Looks at services.", "result")
 SLICE_CHANGES = _bare("endpoint_slice_controller_changes", "[ALPHA] Changes of slices.", "operation")
+
+
+def _fill(controller: str) -> tuple[Levels, Levels, Levels]:
+    """Return what tells how full slices are: endpoints, slices as few as they could be, slices."""
+    return (
+        _gauge(f"{controller}_endpoints_desired", "[ALPHA] Endpoints that there should be."),
+        _gauge(f"{controller}_desired_endpoint_slices", "[ALPHA] Slices, were all of them full."),
+        _gauge(f"{controller}_num_endpoint_slices", "[ALPHA] Slices."),
+    )
+
+
+SLICE_FILL = _fill("endpoint_slice_controller")
+MIRROR_FILL = _fill("endpoint_slice_mirroring_controller")
+MIRROR_ADDED, MIRROR_UPDATED, MIRROR_REMOVED = (
+    _histogram(
+        f"endpoint_slice_mirroring_controller_endpoints_{what}_per_sync",
+        f"[ALPHA] Endpoints {what} for an Endpoints object at once.", _ENDPOINTS,
+    )
+    for what in ("added", "updated", "removed")
+)  # fmt: skip
+MIRROR_SKIPPED = _histogram(
+    "endpoint_slice_mirroring_controller_addresses_skipped_per_sync",
+    "[ALPHA] Addresses of an Endpoints object that are too many.", _ENDPOINTS,
+)  # fmt: skip
 MIRROR_CHANGES = _bare(
     "endpoint_slice_mirroring_controller_changes", "[ALPHA] Changes of slices.", "operation"
 )
@@ -173,6 +205,33 @@ RANGES_ALLOCATED = _counter(
 RANGES_RELEASED = _counter(
     "node_ipam_controller_cidrset_cidrs_releases", "[ALPHA] Ranges that came back.", "clusterCIDR"
 )
+
+RANGES_TRIED = _histogram(
+    "node_ipam_controller_cidrset_allocation_tries_per_request",
+    "[ALPHA] Ranges in use that were passed over for a free one.", _powers(1.0, 5, 5), "clusterCIDR",
+)  # fmt: skip
+RANGES_USED = _gauge(
+    "node_ipam_controller_cidrset_usage_cidrs",
+    "[ALPHA] The part of all ranges that is in use.",
+    "clusterCIDR",
+)
+RANGES_IN_ALL = _gauge(
+    "node_ipam_controller_cirdset_max_cidrs", "[ALPHA] Ranges that there are in all.", "clusterCIDR"
+)
+CLAIMS_MADE = _counter(
+    "resourceclaim_controller_creates", "[ALPHA] Claims asked for.", "status", "admin_access"
+)
+DELETION_AGES = _histogram(
+    "replicaset_controller_sorting_deletion_age_ratio",
+    "[ALPHA] Ages of ready pods that were chosen to go, by that of the youngest.", _powers(0.25, 2, 6),
+)  # fmt: skip
+STALE_SKIPS = {
+    kind: _counter(
+        f"{kind.lower()}_controller_stale_sync_skips",
+        f"[ALPHA] Looks at a {kind} put off until the cache shows what was written.", "group", "resource",
+    )
+    for kind in ("DaemonSet", "Job", "ReplicaSet", "StatefulSet")
+}  # fmt: skip
 
 POD_GC_DELETIONS = _counter(
     "pod_gc_collector_force_delete_pods", "[ALPHA] Pods deleted by force.", "namespace", "reason"

@@ -18,6 +18,7 @@ from tiphys.client.informer import Informer
 from tiphys.client.kinds import PODS
 from tiphys.client.transport import TransportError
 from tiphys.controllers.context import Context
+from tiphys.controllers.metrics import STALE_SKIPS
 from tiphys.controllers.owned import Writes, apply_claims, candidates, index_owned, plan_claims
 from tiphys.controllers.selected import Selecting
 
@@ -99,13 +100,23 @@ class WorkloadController(ABC):
 
     async def _settled(self, key: str, owner: Object) -> bool:
         """Tell whether the cache shows all that was written, or may have been, for an owner."""
-        return await self._shows_children(key, owner) and self._own_writes.settled(key)
+        return await self._shows_children(key, owner) and self._shows_owner(key)
+
+    def _shows_owner(self, key: str) -> bool:
+        """Tell the same of what was written of the owner itself."""
+        return self._own_writes.settled(key) or self._skip(self.gvr)
+
+    def _skip(self, stale: GVR) -> bool:
+        """Count that a look is put off as the cache of a resource is behind. Returns False."""
+        if self.kind in STALE_SKIPS:
+            STALE_SKIPS[self.kind].labels(stale.group, stale.resource).inc()
+        return False
 
     async def _shows_children(self, key: str, owner: Object) -> bool:
         """Tell the same of its children alone."""
         if key in self._unanswered:
             await self._find_unanswered(key, owner)
-        return self._writes.settled(key)
+        return self._writes.settled(key) or self._skip(self.children)
 
     async def _find_unanswered(self, key: str, owner: Object) -> None:
         """Note as written whatever there is of an owner's: the cache may have lost its server, too."""

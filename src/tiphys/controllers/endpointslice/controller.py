@@ -12,9 +12,16 @@ from tiphys.controllers import podstate
 from tiphys.controllers.context import Context
 from tiphys.controllers.endpointslice import tally, topology
 from tiphys.controllers.endpointslice.apply import apply_plan
-from tiphys.controllers.endpointslice.plan import MANAGED_BY, MANAGER, SERVICE_NAME, ZONE, plan
+from tiphys.controllers.endpointslice.plan import MANAGED_BY, MANAGER, SERVICE_NAME, ZONE, Plan, plan
 from tiphys.controllers.endpointslice.trigger import TriggerTimes, marked
-from tiphys.controllers.metrics import SLICE_CHANGES, SLICE_SYNCS
+from tiphys.controllers.metrics import (
+    SLICE_ADDED,
+    SLICE_CHANGES,
+    SLICE_FILL,
+    SLICE_REMOVED,
+    SLICE_SYNCS,
+    SLICES_CHANGED,
+)
 from tiphys.controllers.owned import Writes
 from tiphys.controllers.selected import Selecting, index_labels, selected_by, service_selector
 
@@ -46,6 +53,7 @@ class EndpointSliceController:
         self._told: dict[str, dict[str, str]] = {}
         """By service: what was last told of its hints, by family."""
         self._shares: dict[str, float] | None = None
+        self._fill, self._distributions = tally.Fill(SLICE_FILL, placeholders=True), tally.Distributions()
         self._services.add_handler(self._service_changed)
         self._pods.add_handler(self._pod_changed)
         self._slices.add_handler(self._slice_changed)
@@ -90,6 +98,8 @@ class EndpointSliceController:
             self._writes.forget(key)
             self._triggers.forget(key)
             self._told.pop(key, None)
+            self._fill.forget(key)
+            self._distributions.note(key, "")
             return None
         if not self._writes.settled(key) or not service["spec"].get("selector"):
             return None
@@ -101,6 +111,7 @@ class EndpointSliceController:
         since = self._triggers.observe(service, pods)
         for item in (*planned.create, *planned.update):
             item["metadata"] = marked(item["metadata"], since)
+        self._count(key, service, planned, slices)
         result = "error"
         try:
             await apply_plan(self._client, self._writes, key, planned)
@@ -111,9 +122,22 @@ class EndpointSliceController:
             raise
         finally:
             SLICE_SYNCS.labels(result).inc()
-        tally.planned_endpoints(planned, slices)
         tally.changed(SLICE_CHANGES, planned)
         return None
+
+    def _count(self, key: str, service: Object, planned: Plan, slices: list[Object]) -> None:
+        """Count what is about to be done for a service."""
+        after = tally.after(planned, slices)
+        added, _, removed = tally.moves(slices, after)
+        SLICE_ADDED.labels().observe(added)
+        SLICE_REMOVED.labels().observe(removed)
+        self._fill.note(key, after)
+        by_shares = topology.wants_hints(service)
+        said = "" if by_shares else str(service["spec"].get("trafficDistribution") or "")
+        self._distributions.note(key, said)
+        changes = len(planned.create) + len(planned.update) + len(planned.delete)
+        shown = said if said == tally.PREFER_CLOSE else ""
+        SLICES_CHANGED.labels("Auto" if by_shares else "Disabled", shown).observe(changes)
 
     def _tell_hints(self, service: Object, hints: dict[str, str]) -> None:
         """Say what became of the hints, once for each change."""

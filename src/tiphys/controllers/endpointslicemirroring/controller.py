@@ -9,11 +9,20 @@ from tiphys.controllers.context import Context
 from tiphys.controllers.endpointslice import tally
 from tiphys.controllers.endpointslice.apply import apply_plan
 from tiphys.controllers.endpointslice.plan import MANAGED_BY, SERVICE_NAME
-from tiphys.controllers.endpointslicemirroring.plan import MIRROR, is_mirrored, plan, skipped_event
-from tiphys.controllers.metrics import MIRROR_CHANGES, MIRROR_SECONDS
+from tiphys.controllers.endpointslicemirroring.plan import MIRROR, is_mirrored, plan, skipped, skipped_event
+from tiphys.controllers.metrics import (
+    MIRROR_ADDED,
+    MIRROR_CHANGES,
+    MIRROR_FILL,
+    MIRROR_REMOVED,
+    MIRROR_SECONDS,
+    MIRROR_SKIPPED,
+    MIRROR_UPDATED,
+)
 from tiphys.controllers.owned import Writes
 
 _BY_ENDPOINTS = "mirrored"
+_MOVES = (MIRROR_ADDED, MIRROR_UPDATED, MIRROR_REMOVED)
 
 
 class EndpointSliceMirroringController:
@@ -29,7 +38,7 @@ class EndpointSliceMirroringController:
         self._endpoints = context.informers.get(ENDPOINTS)
         self._slices = context.informers.get(ENDPOINT_SLICES)
         self._slices.add_index(_BY_ENDPOINTS, _mirrored)
-        self._clock = context.clock
+        self._clock, self._fill = context.clock, tally.Fill(MIRROR_FILL)
         self._writes = Writes(self._slices, context.clock)
         self._recorder = context.recorder(self.name)
         self._services.add_handler(self._changed)
@@ -57,7 +66,10 @@ class EndpointSliceMirroringController:
         mirrored = self._slices.by_index(_BY_ENDPOINTS, key)
         endpoints, service = self._endpoints.get(key), self._services.get(key)
         planned = plan(endpoints, service, mirrored)
-        if endpoints is not None and is_mirrored(endpoints, service):
+        if endpoints is None or not is_mirrored(endpoints, service):
+            self._fill.forget(key)
+        else:
+            self._count(key, endpoints, tally.after(planned, mirrored), mirrored)
             event = skipped_event(endpoints)
             if event is not None:
                 self._recorder.record(endpoints, *event)
@@ -68,6 +80,13 @@ class EndpointSliceMirroringController:
             MIRROR_SECONDS.labels().observe(self._clock.monotonic() - began)
         tally.changed(MIRROR_CHANGES, planned)
         return None
+
+    def _count(self, key: str, endpoints: Object, after: list[Object], before: list[Object]) -> None:
+        """Count what is about to be done for an Endpoints object."""
+        MIRROR_SKIPPED.labels().observe(skipped(endpoints))
+        for family, count in zip(_MOVES, tally.moves(before, after), strict=True):
+            family.labels().observe(count)
+        self._fill.note(key, after)
 
 
 def _mirrored(item: Object) -> list[str]:

@@ -52,17 +52,23 @@ def plan(endpoints: Object | None, service: Object | None, slices: Sequence[Obje
     return result
 
 
+def skipped(endpoints: Object) -> int:
+    """Return how many addresses are more than a subset may have."""
+    counts = (
+        sum(len(subset.get(key) or ()) for key in ("addresses", "notReadyAddresses"))
+        for subset in endpoints.get("subsets") or ()
+    )
+    return sum(max(count - _MAX_ADDRESSES, 0) for count in counts)
+
+
 def skipped_event(endpoints: Object | None) -> tuple[str, str, str] | None:
     """Say how many addresses are more than a subset may have; None where all are mirrored."""
-    skipped = 0
-    for subset in (endpoints or {}).get("subsets") or ():
-        count = sum(len(subset.get(key) or ()) for key in ("addresses", "notReadyAddresses"))
-        skipped += max(count - _MAX_ADDRESSES, 0)
-    if not skipped:
+    count = skipped(endpoints or {})
+    if not count:
         return None
     text = (
         f"A max of {_MAX_ADDRESSES} addresses can be mirrored to EndpointSlices per Endpoints subset. "
-        f"{skipped} addresses were skipped"
+        f"{count} addresses were skipped"
     )
     return "Warning", "TooManyAddressesToMirror", text
 

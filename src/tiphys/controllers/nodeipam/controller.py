@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tiphys.apimachinery.errors import StatusError
+from tiphys.apimachinery.families import Metric
 from tiphys.apimachinery.meta import Object
 from tiphys.client.controller import run_controller
 from tiphys.client.counting import Counts
 from tiphys.client.kinds import NODES
 from tiphys.controllers.context import Context
-from tiphys.controllers.metrics import RANGES_ALLOCATED, RANGES_RELEASED
+from tiphys.controllers.metrics import (
+    HELD,
+    RANGES_ALLOCATED,
+    RANGES_IN_ALL,
+    RANGES_RELEASED,
+    RANGES_TRIED,
+    RANGES_USED,
+)
 from tiphys.controllers.nodeipam.plan import Ledger, pools
 
 
@@ -28,6 +38,7 @@ class NodeIpamController:
         services = [one.strip() for one in options.service_cidr.split(",") if one.strip()]
         self._ledger = Ledger(self._pools, services)
         self._cidrs = [one.strip() for one in options.cluster_cidr.split(",") if one.strip()]
+        HELD.add(self)
         self.queue = context.queue(self.name)
         self._nodes = context.informers.get(NODES)
         self._nodes.add_handler(self._changed)
@@ -50,7 +61,7 @@ class NodeIpamController:
         node = self._nodes.get(key)
         if node is None or not self._pools or ranges_of(node):
             return None
-        chosen = self._ledger.held(key) or self._ledger.allot(key)
+        chosen = self._ledger.held(key) or self._allot(key)
         if chosen is None:
             self._recorder.record(
                 node, "Normal", "CIDRNotAvailable", f"Node {key} status is now: CIDRNotAvailable"
@@ -70,6 +81,20 @@ class NodeIpamController:
             raise
         self._count(RANGES_ALLOCATED)
         return None
+
+    def _allot(self, key: str) -> list[str] | None:
+        chosen = self._ledger.allot(key)
+        if chosen is not None:
+            for cidr, tries in zip(self._cidrs, self._ledger.tries, strict=True):
+                RANGES_TRIED.labels(cidr).observe(tries)
+        return chosen
+
+    def collect(self) -> Iterator[Metric]:
+        """Bring what is shown of ranges in use up to date, when somebody scrapes."""
+        for cidr, (used, in_all) in zip(self._cidrs, self._ledger.usage(), strict=True):
+            RANGES_USED.labels(cidr).set(used / in_all)
+            RANGES_IN_ALL.labels(cidr).set(in_all)
+        return iter(())
 
     def _count(self, family: Counts) -> None:
         for cidr in self._cidrs:

@@ -45,6 +45,8 @@ class Ledger:
     def __init__(self, all_pools: Iterable[Pool], reserved: Iterable[str] = ()) -> None:
         self._shares = [_Shares(pool) for pool in all_pools]
         self._held: dict[str, list[str]] = {}
+        self.tries: list[int] = []
+        """Of each pool: how many ranges in use were passed over for the last that was given."""
         self._book(reserved, 1)
 
     def held(self, name: str) -> list[str]:
@@ -70,9 +72,14 @@ class Ledger:
             if number is None:
                 return None
             numbers.append(number)
+        self.tries = [share.passed_over(number) for share, number in zip(self._shares, numbers, strict=True)]
         chosen = [str(share.give(number)) for share, number in zip(self._shares, numbers, strict=True)]
         self.hold(name, chosen)
         return chosen
+
+    def usage(self) -> list[tuple[int, int]]:
+        """Return of each pool how many of its ranges are in use, and how many there are."""
+        return [share.usage() for share in self._shares]
 
     def _book(self, ranges: Iterable[str], amount: int) -> None:
         for text in ranges:
@@ -120,6 +127,15 @@ class _Shares:
                 else:
                     return number
         return None
+
+    def passed_over(self, number: int) -> int:
+        """Return how far a free number is from where it was looked for first."""
+        return (number - self._next) % self._numbers
+
+    def usage(self) -> tuple[int, int]:
+        """Return how many ranges are in use, and how many there are."""
+        wide = {number for first, last in self._wide for number in range(first, last + 1)}
+        return len(wide | self._taken.keys()), self._numbers
 
     def give(self, number: int) -> Network:
         """Return the range of a free number; the next search begins behind it."""

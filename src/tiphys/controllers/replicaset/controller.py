@@ -10,9 +10,10 @@ from tiphys.apimachinery.meta import Object, controller_of
 from tiphys.client.kinds import REPLICA_SETS
 from tiphys.controllers import podstate
 from tiphys.controllers.context import Context
+from tiphys.controllers.metrics import DELETION_AGES
 from tiphys.controllers.owned import BY_CONTROLLER, index_owned, slow_start
 from tiphys.controllers.podtemplate import pod_from_template
-from tiphys.controllers.replicaset.plan import Plan, plan, plan_status, recheck_s
+from tiphys.controllers.replicaset.plan import Plan, age_ratios, plan, plan_status, recheck_s
 from tiphys.controllers.workload import WorkloadController
 
 
@@ -42,7 +43,10 @@ class ReplicaSetController(WorkloadController):
         failure: StatusError | None = None
         planned = Plan()
         if shown:
-            planned = plan(owner, pods, self._related(owner, pods), self._clock.now())
+            now = self._clock.now()
+            planned = plan(owner, pods, self._related(owner, pods), now)
+            for ratio in age_ratios(pods, planned.delete, now):
+                DELETION_AGES.labels().observe(ratio)
             try:
                 await self._apply(key, owner, planned)
             except StatusError as error:
@@ -83,7 +87,7 @@ class ReplicaSetController(WorkloadController):
     ) -> None:
         if podstate.is_deleting(owner) and not owner["metadata"].get("finalizers"):
             return
-        if not self._own_writes.settled(key):
+        if not self._shows_owner(key):
             return  # it would only meet a conflict; our last write's event brings the key back
         text = failure.message if failure is not None else ""
         await self._write_status(key, owner, plan_status(owner, pods, self._clock.now(), text, failed_on))

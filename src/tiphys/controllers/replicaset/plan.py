@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import field
 from datetime import datetime
 
+from tiphys.apimachinery.clock import parse_time
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.controllers import conditions, podstate
@@ -36,6 +37,23 @@ def plan(
     if surplus < 0:
         return Plan(create=min(-surplus, BURST))
     return Plan(delete=rank_for_deletion(active, related or active, now)[: min(surplus, BURST)])
+
+
+def age_ratios(pods: Sequence[Object], chosen: Sequence[Object], now: datetime) -> list[int]:
+    """Return how old the ready ones of the pods chosen to go are, by the age of the youngest ready one.
+
+    Whole numbers, as upstream reckons them; where all are to go there is nothing to choose.
+    """
+    active = [pod for pod in pods if podstate.is_active(pod)]
+    if not chosen or len(chosen) == len(active):
+        return []
+    ready = [_age_ms(pod, now) for pod in active if podstate.is_ready(pod)]
+    youngest_ms = min(ready, default=0)
+    return [_age_ms(pod, now) // youngest_ms for pod in chosen if podstate.is_ready(pod) and youngest_ms > 0]
+
+
+def _age_ms(pod: Object, now: datetime) -> int:
+    return int((now - parse_time(pod["metadata"]["creationTimestamp"])).total_seconds() * 1000)
 
 
 def plan_status(

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+
 from tiphys.apimachinery.errors import NotFound, StatusError
+from tiphys.apimachinery.families import GaugeMetricFamily, Metric
 from tiphys.apimachinery.meta import Object, object_key, split_key
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import PODS, RESOURCE_CLAIM_TEMPLATES, RESOURCE_CLAIMS
 from tiphys.controllers.context import Context
+from tiphys.controllers.metrics import CLAIMS_MADE, HELD
 from tiphys.controllers.owned import Writes
 from tiphys.controllers.resourceclaim.plan import (
     ClaimPlan,
@@ -15,6 +20,7 @@ from tiphys.controllers.resourceclaim.plan import (
     plan_claim,
     plan_pod,
     pod_statuses,
+    traits,
 )
 
 _POD = "pod:"
@@ -40,11 +46,21 @@ class ResourceClaimController:
         self._pods.add_handler(self._pod_changed)
         self._claims.add_handler(self._claim_changed)
         self._templates.add_handler(self._template_changed)
+        HELD.add(self)
 
     async def run(self) -> None:
         for informer in (self._pods, self._claims, self._templates):
             await informer.wait_synced()
         await run_controller(self.queue, self.reconcile, workers=1, name=self.name)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield how many claims there are, by what became of them and where they are from."""
+        family = GaugeMetricFamily(
+            "resourceclaim_controller_resource_claims", "[ALPHA] Claims that there are.",
+            labels=("allocated", "admin_access", "source"),
+        )  # fmt: skip
+        family.add_all(Counter(map(traits, self._claims.list())))
+        yield family
 
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
         for pod in (old, new):
@@ -107,11 +123,14 @@ class ResourceClaimController:
         planned = plan_pod(pod, self._claims.list(namespace=namespace), templates)
         names = dict(planned.found)
         for name, claim in planned.make:
+            by_admin = traits(claim)[1]
             try:
                 stored = await self._client.create(RESOURCE_CLAIMS, claim)
+                CLAIMS_MADE.labels("success", by_admin).inc()
                 self._writes.wrote(key, stored)
                 names[name] = stored["metadata"]["name"]
             except StatusError as error:
+                CLAIMS_MADE.labels("failure", by_admin).inc()
                 self._failed(pod, name, str(error))
                 raise
         await self._tell(pod, planned, names)

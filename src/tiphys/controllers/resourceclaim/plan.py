@@ -14,6 +14,7 @@ from tiphys.controllers import podstate
 
 POD_CLAIM_NAME = "resource.kubernetes.io/pod-claim-name"
 FINALIZER = "resource.kubernetes.io/delete-protection"
+EXTENDED = "resource.kubernetes.io/extended-resource-claim"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,20 @@ def _to_reserve(pod: Object, claims: Sequence[Object]) -> tuple[str, ...]:
         and (claim.get("status") or {}).get("allocation")
         and not any(one.get("uid") == pod["metadata"]["uid"] for one in _consumers(claim))
     )
+
+
+def traits(claim: Object) -> tuple[str, str, str]:
+    """Return what claims are counted by: whether they have devices, whether by admin access, their source."""
+    notes = claim["metadata"].get("annotations") or {}
+    source = ""
+    if notes.get(POD_CLAIM_NAME):
+        source = "resource_claim_template"
+    elif notes.get(EXTENDED) == "true":
+        source = "extended_resource"
+    requests = ((claim.get("spec") or {}).get("devices") or {}).get("requests") or ()
+    by_admin = any((one.get("exactly") or {}).get("adminAccess") for one in requests)
+    allocated = bool((claim.get("status") or {}).get("allocation"))
+    return str(allocated).lower(), str(by_admin).lower(), source
 
 
 def claim_names(pod: Object) -> list[str]:
