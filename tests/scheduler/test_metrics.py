@@ -7,8 +7,12 @@ import pytest
 from scheduler_builders import columns, node
 
 from tiphys.apimachinery.clock import FakeClock
+from tiphys.apimachinery.errors import TiphysError
 from tiphys.client import metrics
+from tiphys.client.fake_api import FakeApi
+from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.kinds import PODS
+from tiphys.client.rest import Client
 from tiphys.scheduler.binder import Assumed, Binder, NotBound
 from tiphys.scheduler.hints import Change, Hints
 from tiphys.scheduler.intake import Intake
@@ -22,10 +26,12 @@ from tiphys.scheduler.metrics import (
     preempting,
     timed_hint,
 )
+from tiphys.scheduler.plugins.volumes import VolumeChoice
 from tiphys.scheduler.podinfo import PodInfo, pod_info
 from tiphys.scheduler.profile import default_profile
 from tiphys.scheduler.queue import Queued, SchedulingQueue
 from tiphys.scheduler.reporter import scheduler_of
+from tiphys.scheduler.volumes import Volumes
 from tiphys.testing import Cluster
 
 
@@ -396,3 +402,19 @@ async def test_a_scheduler_times_its_extension_points() -> None:
 def _timed(point: str, status: str) -> bool:
     labels = f'{{extension_point="{point}",profile="default-scheduler",status="{status}"}}'
     return values().get(f"scheduler_framework_extension_point_duration_seconds_count{labels}", 0) > 0
+
+
+async def test_volumes_that_cannot_be_bound_are_counted() -> None:
+    name = 'scheduler_volume_scheduling_stage_error_total{operation="bind"}'
+    before = values().get(name, 0)
+    queue = SchedulingQueue()
+    queue.add(pod_info(pod("a")), 0.0)
+    queued = queue.pop(0.0)
+    assert queued is not None
+    client = Client(InProcessTransport(FakeApi().handler))
+    binder = Binder(client, Volumes())
+    for choice in (VolumeChoice(bind=(("default/gone", "v"),)), VolumeChoice()):
+        with contextlib.suppress(TiphysError):
+            await binder.bind(Assumed(queued, "n", choice))
+    await client.close()
+    assert values()[name] == before + 1

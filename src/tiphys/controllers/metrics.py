@@ -233,6 +233,17 @@ STALE_SKIPS = {
     for kind in ("DaemonSet", "Job", "ReplicaSet", "StatefulSet")
 }  # fmt: skip
 
+FORCED_DETACHES = _bare(
+    "attach_detach_controller_attachdetach_controller_forced_detaches",
+    "[ALPHA] Volumes taken from nodes that had them mounted.", "reason",
+)  # fmt: skip
+CLASSES_GIVEN = _counter(
+    "retroactive_storageclass", "[ALPHA] Claims given the default class that came later."
+)
+CLASSES_NOT_GIVEN = _counter(
+    "retroactive_storageclass_errors", "[ALPHA] Such claims that could not be written."
+)
+
 POD_GC_DELETIONS = _counter(
     "pod_gc_collector_force_delete_pods", "[ALPHA] Pods deleted by force.", "namespace", "reason"
 )

@@ -22,7 +22,7 @@ from tiphys.client.transport import TransportError
 from tiphys.scheduler.devices.extended import UNMADE, ExtendedClaim
 from tiphys.scheduler.devices.state import Devices, allocation_of
 from tiphys.scheduler.extenders import Extenders
-from tiphys.scheduler.metrics import making_claim
+from tiphys.scheduler.metrics import VOLUMES_FAILED, making_claim
 from tiphys.scheduler.plugins.dynamic import DeviceChoice, is_reserved_for, readiness
 from tiphys.scheduler.plugins.volumes import SELECTED_NODE, VolumeChoice, is_bound
 from tiphys.scheduler.podinfo import PodInfo
@@ -137,7 +137,11 @@ class Binder:
         if assumed.prepares:
             await self._announce(assumed)
         if assumed.volumes.bind or assumed.volumes.provision:
-            await self._bind_volumes(assumed)
+            try:
+                await self._bind_volumes(assumed)
+            except TiphysError:
+                VOLUMES_FAILED.labels("bind").inc()
+                raise
         for key, allocation in assumed.devices.claims:
             await self._reserve(key, allocation, info)
         if assumed.devices.awaited:

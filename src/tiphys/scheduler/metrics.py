@@ -121,6 +121,10 @@ _PREEMPTING_SECONDS = Spreads(
     "scheduler_preemption_goroutines_duration_seconds",
     "Duration in seconds for running goroutines for the preemption.", ["result"], _LONG_SECONDS, REGISTRY,
 )  # fmt: skip
+VOLUMES_FAILED: Final = Counts(
+    "scheduler_volume_scheduling_stage_error", "Volumes that could not be had, by the step that failed.",
+    ["operation"], REGISTRY,
+)  # fmt: skip
 _CLAIMS = Counts(
     "scheduler_resourceclaim_creates", "Number of ResourceClaims creation requests within scheduler",
     ["status"], REGISTRY,

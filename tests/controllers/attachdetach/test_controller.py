@@ -1,8 +1,10 @@
 """From a pod to an attachment, to the node's status, and back."""
 
 import pytest
+from tests.samples import Since
 
 from tiphys.client.kinds import NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, VOLUME_ATTACHMENTS
+from tiphys.controllers import metrics
 from tiphys.controllers.attachdetach.controller import AttachDetachController
 from tiphys.controllers.attachdetach.plan import attachment_name, unique_name
 
@@ -131,6 +133,62 @@ async def test_what_a_node_that_is_gone_had_mounted_is_waited_for(world):
         assert world.api.all(VOLUME_ATTACHMENTS)
         await world.advance(20)
         assert not world.api.all(VOLUME_ATTACHMENTS)
+
+
+@pytest.mark.parametrize(
+    ("reason", "gone"), [("timeout", False), ("timeout", True), ("out-of-service", False)]
+)
+async def test_what_is_taken_by_force_is_counted(world, reason, gone):
+    pod, since = put(world), Since(metrics.REGISTRY)
+    name = "attach_detach_controller_attachdetach_controller_forced_detaches"
+    async with world.running(AttachDetachController):
+        world.api.put(PODS, pod("web", "a"))
+        await world.settle()
+        mounted(world)
+        await world.settle()
+        world.api.remove(PODS, "web", "default")
+        await world.settle()
+        assert since(name, reason=reason) == 0
+        if gone:
+            world.api.remove(NODES, "a")
+        elif reason == "out-of-service":
+            taint = {"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}
+            world.api.put(NODES, {**world.api.get(NODES, "a"), "spec": {"taints": [taint]}})
+        await world.settle()
+        await world.advance(370)
+        await world.advance(20)
+        assert not world.api.all(VOLUME_ATTACHMENTS)
+    assert since(name, reason=reason) == 1
+
+
+async def test_what_is_shown_of_volumes(world):
+    pod = put(world)
+    plugin = f"kubernetes.io/csi:{DRIVER}"
+    async with world.running(AttachDetachController):
+        (controller,) = world.controllers
+
+        def shown():
+            return {
+                tuple(sample.labels[key] for key in sorted(sample.labels)): sample.value
+                for family in controller.collect()
+                for sample in family.samples
+            }
+
+        assert shown() == {}
+        for name in ("web", "same"):
+            world.api.put(PODS, pod(name, "a"))
+        await world.settle()
+        wanted = {("a", plugin): 2, (plugin, "desired_state_of_world"): 1}
+        assert shown() == wanted
+        (attachment,) = world.api.all(VOLUME_ATTACHMENTS)
+        world.api.put(VOLUME_ATTACHMENTS, {**attachment, "status": {"attached": True}})
+        await world.settle()
+        assert shown() == {**wanted, (plugin, "actual_state_of_world"): 1}
+        for name in ("web", "same"):
+            world.api.remove(PODS, name, "default")
+        world.api.put(PODS, {**pod("done", "a"), "status": {"phase": "Succeeded"}})
+        await world.settle()
+        assert shown() == {}
 
 
 async def test_nobody_knows_what_a_node_had_mounted_that_went_before(world):

@@ -1,8 +1,10 @@
 """How many volumes and claims are counted as what."""
 
 import pytest
+from tests.samples import Since
 
-from tiphys.client.kinds import PERSISTENT_VOLUMES
+from tiphys.apimachinery.errors import Forbidden
+from tiphys.client.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES
 from tiphys.controllers import metrics
 from tiphys.controllers.persistentvolume.controller import PersistentVolumeController
 from tiphys.controllers.persistentvolume.figures import families, plugin_of
@@ -65,3 +67,25 @@ async def test_a_controller_shows_what_there_is(world):
         assert shown["unbound_pv_count", "only-here"] == 1
         name, labels = "pv_collector_unbound_pv_count", {"storage_class": "only-here"}
         assert metrics.REGISTRY.sample_value(name, labels) == 1
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_classes_that_came_later_are_counted(world, fails):
+    since = Since(metrics.REGISTRY, "retroactive_storageclass_")
+    world.api.put(PERSISTENT_VOLUME_CLAIMS, claim("late", "Pending"))
+    world.api.put(PERSISTENT_VOLUME_CLAIMS, claim("own", "Pending", storageClassName="x"))
+    default = {
+        "metadata": {
+            "name": "default", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+        },
+        "provisioner": "p",
+    }  # fmt: skip
+    async with world.running(PersistentVolumeController):
+        assert (since("total"), since("errors_total")) == (0, 0)
+        if fails:
+            world.api.reactors.append(lambda request: Forbidden("no") if request.method == "PUT" else None)
+        world.api.put(STORAGE_CLASSES, default)
+        await world.settle()
+    assert since("total") == (not fails)
+    assert (since("errors_total") > 0) == fails

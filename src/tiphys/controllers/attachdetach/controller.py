@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from tiphys.apimachinery.errors import AlreadyExists, NotFound
+from tiphys.apimachinery.families import Metric
 from tiphys.apimachinery.meta import Object, object_key
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import (
@@ -15,8 +16,10 @@ from tiphys.client.kinds import (
     PODS,
     VOLUME_ATTACHMENTS,
 )
+from tiphys.controllers.attachdetach.figures import families
 from tiphys.controllers.attachdetach.plan import Need, Plan, claim_names, needs_of, plan, plan_gone
 from tiphys.controllers.context import Context
+from tiphys.controllers.metrics import FORCED_DETACHES, HELD
 from tiphys.controllers.podstate import is_terminal
 
 _BY_NODE = "node with claims"
@@ -50,6 +53,7 @@ class AttachDetachController:
         """Attachments by name: since when they would have gone but for what is mounted."""
         self._gone: dict[str, frozenset[str]] = {}
         """Nodes that were deleted: what they had mounted."""
+        HELD.add(self)
         self._pods.add_handler(self._pod_changed)
         self._nodes.add_handler(self._node_changed)
         self._attachments.add_handler(self._attachment_changed)
@@ -104,21 +108,27 @@ class AttachDetachController:
         if node is None:
             # What a node that is gone had attached must go, or no other node may have it.
             planned = plan_gone(key, self._gone.get(key), attachments, volumes, overdue=self._overdue())
-            await self._detach(planned.detach)
+            await self._detach(planned)
             self._forget(key, attachments)
             return self._hold(key, planned)
-        claims = {object_key(item): item for item in self._claims.list()}
-        drivers = {item["metadata"]["name"]: item for item in self._drivers.list()}
-        needs = [
-            need
-            for pod in self._pods.by_index(_BY_NODE, key)
-            for need in needs_of(pod, claims, volumes, drivers)
-        ]
+        needs = self._needs(self._pods.by_index(_BY_NODE, key), volumes)
         self._forget_told(key, {need.volume for need in needs})
         overdue = self._overdue()
         planned = plan(node, needs, attachments, volumes, self._users, overdue=overdue)
         await self._apply(key, node, planned, needs)
         return self._hold(key, planned)
+
+    def _needs(self, pods: Iterable[Object], volumes: Mapping[str, Object]) -> list[Need]:
+        """Return what pods need attached where they run."""
+        claims = {object_key(item): item for item in self._claims.list()}
+        drivers = {item["metadata"]["name"]: item for item in self._drivers.list()}
+        return [need for pod in pods for need in needs_of(pod, claims, volumes, drivers)]
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield how many volumes are attached, should be, and are used, as it stands."""
+        volumes = {item["metadata"]["name"]: item for item in self._volumes.list()}
+        pods = [pod for found in self._pods.index(_BY_NODE).values() for pod in found.values()]
+        yield from families(self._needs(pods, volumes), self._attachments.list())
 
     def _forget(self, key: str, attachments: Sequence[Object]) -> None:
         """Keep nothing of a node that is gone once nothing is attached to it."""
@@ -170,7 +180,7 @@ class AttachDetachController:
                 self._recorder.record(need.pod, "Warning", "FailedAttachVolume", text)
         if planned.volumes_attached is not None:
             await self._list_attached(node, planned.volumes_attached, needs)
-        await self._detach(planned.detach)
+        await self._detach(planned)
 
     async def _attach(self, need: Need) -> None:
         attachment = {
@@ -203,8 +213,10 @@ class AttachDetachController:
                 text = f'AttachVolume.Attach succeeded for volume "{need.volume}" '
                 self._recorder.record(need.pod, "Normal", "SuccessfulAttachVolume", text)
 
-    async def _detach(self, attachments: list[Object]) -> None:
-        for item in attachments:
+    async def _detach(self, planned: Plan) -> None:
+        for reason in planned.forced:
+            FORCED_DETACHES.labels(reason).inc()
+        for item in planned.detach:
             meta = item["metadata"]
             try:
                 await self._client.delete(VOLUME_ATTACHMENTS, meta["name"], "", uid=meta["uid"])

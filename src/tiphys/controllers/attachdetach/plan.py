@@ -18,6 +18,8 @@ from tiphys.controllers import podstate
 
 _COMPUTED = re.compile("csi-[0-9a-f]{64}")
 _OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
+LATE, OUT_OF_SERVICE = "timeout", "out-of-service"
+"""What metrics call the reasons to take from a node what it has mounted."""
 _SHARED_MODES = {"ReadOnlyMany", "ReadWriteMany"}
 
 
@@ -55,6 +57,8 @@ class Plan:
     """Volumes that another node has, with what to say."""
     held: list[Object] = field(default_factory=list)
     """Attachments that would go but for what the node has mounted."""
+    forced: list[str] = field(default_factory=list)
+    """Why attachments go (they are in ``detach`` too) although the node has them mounted."""
     volumes_attached: list[Object] | None = None
     """``status.volumesAttached`` of the node; None when it says so already."""
 
@@ -150,8 +154,11 @@ def plan(
         if item["metadata"]["name"] in wanted or podstate.is_deleting(item) or not is_computed(item, volumes):
             continue
         late = item["metadata"]["name"] in overdue and not _healthy(node)
-        if _unique_of(item, volumes) not in in_use or out_of_service or late:
+        mounted = _unique_of(item, volumes) in in_use
+        if not mounted or out_of_service or late:
             result.detach.append(item)
+            if mounted:
+                result.forced.append(LATE if late else OUT_OF_SERVICE)
         else:
             result.held.append(item)
     result.volumes_attached = _volumes_attached(node, mine, volumes)
@@ -176,6 +183,8 @@ def plan_gone(
         mounted = in_use is None or _unique_of(item, volumes) in in_use
         held = mounted and item["metadata"]["name"] not in overdue
         (result.held if held else result.detach).append(item)
+        if mounted and not held:
+            result.forced.append(LATE)
     return result
 
 

@@ -10,17 +10,17 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 
-from tiphys.apimachinery.errors import AlreadyExists, NotFound
+from tiphys.apimachinery.errors import AlreadyExists, NotFound, StatusError
 from tiphys.apimachinery.families import Metric
 from tiphys.apimachinery.meta import GVR, Object, object_key
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES
 from tiphys.controllers import podstate
 from tiphys.controllers.context import Context
-from tiphys.controllers.metrics import HELD
+from tiphys.controllers.metrics import CLASSES_GIVEN, CLASSES_NOT_GIVEN, HELD
 from tiphys.controllers.owned import Writes
 from tiphys.controllers.persistentvolume import figures, hostpath
-from tiphys.controllers.persistentvolume.matching import class_of
+from tiphys.controllers.persistentvolume.matching import class_of, has_no_class
 from tiphys.controllers.persistentvolume.plan import Plan, plan_claim, plan_volume
 from tiphys.controllers.storageprotection.plan import claim_names
 
@@ -108,7 +108,13 @@ class PersistentVolumeController:
         classes = {item["metadata"]["name"]: item for item in self._classes.list()}
         pods = sorted(pod["metadata"]["name"] for pod in self._pods.by_index(_BY_CLAIM, key))
         planned = plan_claim(claim, self._volumes.list(), classes, pods, self._root)
-        await self._apply(planned, self._volume_of(planned), claim)
+        gets_class = planned.claim is not None and has_no_class(claim) and not has_no_class(planned.claim)
+        try:
+            await self._apply(planned, self._volume_of(planned), claim)
+        except StatusError:
+            CLASSES_NOT_GIVEN.labels().inc(gets_class)
+            raise
+        CLASSES_GIVEN.labels().inc(gets_class)
         if planned.made is not None:
             await self._make(planned.made)
         self._tell(key, claim, planned)
