@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, Protocol
 from weakref import WeakSet
 
 from tiphys.apimachinery.clock import Clock
@@ -194,12 +194,18 @@ def preempting(clock: Clock) -> Iterator[Outcome]:
         _PREEMPTING_SECONDS.labels(result).observe(clock.monotonic() - began)
 
 
+class _Took(Protocol):
+    """Takes how long an extension point took, and its plugin where it has one alone."""
+
+    def __call__(self, point: str, status: str, seconds: float, plugin: str = "") -> None: ...
+
+
 class Times:
     """Times the parts of one profile's decisions as they go on; see ``framework.Laps``."""
 
     def __init__(self, profile: str, clock: Clock) -> None:
         self._profile = profile
-        self._clock = clock
+        self._now = clock.monotonic
         self._began = self._last = 0.0
         self._turn = -1
         self.sampled = False
@@ -216,12 +222,12 @@ class Times:
         self.sampled = self._turn % _SAMPLED_OF == 0
         if self._turn % _HELD_AT_MOST == 0:
             fold()
-        self._began = self._last = self._clock.monotonic()
+        self._began = self._last = self._now()
         return self
 
     def plugin(self, point: str, plugin: str) -> None:
         """Time a plugin that has had its turn."""
-        now = self._clock.monotonic()
+        now = self._now()
         self._ran(point, plugin, SUCCESS, now - self._last)
         self._last = now
 
@@ -235,7 +241,7 @@ class Times:
         self, point: str, *, good: bool, bad: str = "Unschedulable", plugins: tuple[str, ...] = ()
     ) -> None:
         """Count an extension point that is behind the pod, and the plugins that had something to do there."""
-        now = self._clock.monotonic()
+        now = self._now()
         hold = self._good.get(point) if good else None
         if hold is None:
             hold = self._hold(point, SUCCESS if good else bad)
@@ -255,12 +261,12 @@ class Times:
 
     def again(self) -> None:
         """Go on after a wait that is no extension point's."""
-        self._began = self._last = self._clock.monotonic()
+        self._began = self._last = self._now()
 
     def binding(self) -> Binding:
         """Begin with the binding of a pod; many are under way at once, one of ten has its plugin timed."""
         self._bindings += 1
-        return Binding(self, self._clock, sampled=self._bindings % _SAMPLED_OF == 1)
+        return Binding(self.took, self._now, sampled=self._bindings % _SAMPLED_OF == 1)
 
     def took(self, point: str, status: str, seconds: float, plugin: str = "") -> None:
         """Count an extension point that took so long, and its ``plugin`` where it has one alone."""
@@ -282,25 +288,27 @@ class Binding:
     Where it fails, giving back what was reserved is timed (Unreserve).
     """
 
-    __slots__ = ("_clock", "_point", "_sampled", "_since", "_times")
+    __slots__ = ("_now", "_point", "_sampled", "_since", "_took")
 
-    def __init__(self, times: Times, clock: Clock, *, sampled: bool) -> None:
-        self._times = times
+    def __init__(self, took: _Took, now: Callable[[], float], *, sampled: bool) -> None:
+        self._took = took
         self._sampled = sampled
-        self._clock = clock
+        self._now = now
         self._point = "PreBind"
-        self._since = clock.monotonic()
+        self._since = now()
 
     def prepared(self) -> None:
         """Count what came before."""
-        self.end(SUCCESS)
+        now = self._now()
+        self._took("PreBind", SUCCESS, now - self._since)
+        self._since = now
         self._point = "Bind"
 
     def end(self, status: str) -> None:
         """Count the point that it has come to."""
-        now = self._clock.monotonic()
+        now = self._now()
         plugin = _ALONE.get(self._point, "") if self._sampled else ""
-        self._times.took(self._point, status, now - self._since, plugin)
+        self._took(self._point, status, now - self._since, plugin)
         self._since = now
         self._point = "PostBind" if status == SUCCESS else "Unreserve"
 
