@@ -13,14 +13,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from ipaddress import ip_address
-from socket import AF_UNIX, SOCK_STREAM
+from socket import AF_UNIX
 from typing import Final, cast
 
 import httptools
 
 from tiphys.apimachinery.dataclass import dataclass
-from tiphys.wire.dial import Tunnel
+from tiphys.wire.dial import Resolved, Tunnel, is_address, look_up
 
 IDLE_S: Final = 60.0
 """A connection that was not used for so long is not used again: the server may be about to end it."""
@@ -262,7 +261,7 @@ class Pool:
         address: Address,
         connect_timeout_s: float,
         before: Callable[[], None] | None = None,
-        resolved: Callable[[str, float], None] | None = None,
+        resolved: Resolved | None = None,
     ) -> None:
         """``before`` is called before each new connection, ``resolved`` with a host and how long it took
         in seconds where its name had to be looked up.
@@ -343,14 +342,10 @@ class Pool:
 
     async def _look_up(self, loop: asyncio.AbstractEventLoop) -> list[str]:
         """Return the addresses that the host's name stands for. Raises OSError."""
-        host, began = self._address.host, loop.time()
-        if _is_address(host):
+        host = self._address.host
+        if is_address(host):
             return [host]
-        try:
-            found = await loop.getaddrinfo(host, self._address.port, type=SOCK_STREAM)
-        finally:
-            if self._resolved is not None:
-                self._resolved(host, loop.time() - began)
+        found = await look_up(loop, host, self._address.port, self._resolved)
         return list(dict.fromkeys(str(place[0]) for *_, place in found))
 
     async def _connect_to_one(
@@ -374,12 +369,3 @@ class Pool:
             else:
                 return connection
         raise last
-
-
-@lru_cache(maxsize=256)
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return True

@@ -14,7 +14,7 @@ import httptools
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import TiphysError
-from tiphys.wire.dial import Tunnel, TunnelFailed, dial
+from tiphys.wire.dial import Resolved, Tunnel, TunnelFailed, dial
 from tiphys.wire.upgrade import RawStream
 
 _MAX_HEAD_BYTES = 1 << 16
@@ -156,12 +156,14 @@ async def connect(
     server_name: str | None,
     timeout_s: float,
     through: Tunnel | None = None,
+    resolved: Resolved | None = None,
 ) -> RawStream:
     """Raises ConnectFailed."""
     try:
         return await dial(
-            host, port, ssl_context=ssl_context, server_name=server_name, timeout_s=timeout_s, through=through
-        )
+            host, port, ssl_context=ssl_context, server_name=server_name, timeout_s=timeout_s,
+            through=through, resolved=resolved,
+        )  # fmt: skip
     except TunnelFailed as error:
         raise ConnectFailed(str(error)) from error
     except (OSError, ssl.SSLError, TimeoutError) as error:

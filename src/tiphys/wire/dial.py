@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
+from ipaddress import ip_address
 from typing import Any, Final, cast
 
 from tiphys.wire.tls import TlsTransport
@@ -19,6 +22,10 @@ from tiphys.wire.upgrade import RawStream
 READ_BYTES: Final = 64 * 1024
 Tunnel = Callable[[str, int], Awaitable[socket.socket]]
 """Connects to a host and port by way of somebody else; returns a non-blocking socket. Raises TunnelFailed."""
+Resolved = Callable[[str, float], None]
+"""Is told which name was looked up, and how long that took in seconds."""
+Place = tuple[int, int, int, str, Any]
+"""As ``getaddrinfo`` has them."""
 
 
 class TunnelFailed(ConnectionError):
@@ -33,8 +40,9 @@ async def dial(
     server_name: str | None = None,
     timeout_s: float = 10.0,
     through: Tunnel | None = None,
+    resolved: Resolved | None = None,
 ) -> RawStream:
-    """Connect, ``through`` a tunnel where one is given.
+    """Connect, ``through`` a tunnel where one is given; ``resolved`` is told of a name that is looked up.
 
     Raises OSError (with TLS: ssl.SSLError among them; with a tunnel: TunnelFailed), TimeoutError.
     """
@@ -43,7 +51,7 @@ async def dial(
         if ssl_context is None and through is None:
             _, protocol = await loop.create_connection(lambda: _Dialed(loop), host, port)
             return protocol.stream
-        sock = await (_connect(loop, host, port) if through is None else through(host, port))
+        sock = await (_connect(loop, host, port, resolved) if through is None else through(host, port))
         if ssl_context is None:
             return await adopt(sock)
         return await _shake_hands(loop, sock, ssl_context, server_name or host, timeout_s)
@@ -57,9 +65,36 @@ async def adopt(sock: socket.socket) -> RawStream:
     return protocol.stream
 
 
-async def _connect(loop: asyncio.AbstractEventLoop, host: str, port: int) -> socket.socket:
+async def look_up(
+    loop: asyncio.AbstractEventLoop, host: str, port: int, resolved: Resolved | None = None
+) -> Sequence[Place]:
+    """Return the places that a host's name and a port stand for. Raises OSError.
+
+    ``resolved`` is told how long that took, whatever came of it, but for hosts that are addresses.
+    """
+    began = time.perf_counter()
+    try:
+        return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    finally:
+        if resolved is not None and not is_address(host):
+            resolved(host, time.perf_counter() - began)
+
+
+@lru_cache(maxsize=256)
+def is_address(host: str) -> bool:
+    """Tell an address from a name that has to be looked up."""
+    try:
+        ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+async def _connect(
+    loop: asyncio.AbstractEventLoop, host: str, port: int, resolved: Resolved | None
+) -> socket.socket:
     """Try each address in turn. Raises the last one's OSError."""
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = await look_up(loop, host, port, resolved)
     last: OSError = OSError(f"no address for {host}")
     for family, kind, number, _, address in found:
         sock = socket.socket(family, kind, number)

@@ -15,7 +15,7 @@ from typing import Final
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.wire import client
-from tiphys.wire.dial import Tunnel
+from tiphys.wire.dial import Resolved, Tunnel
 from tiphys.wire.upgrade import RawStream
 
 IDLE_S: Final = 90.0
@@ -36,6 +36,8 @@ class Place:
     context: Callable[[], ssl.SSLContext] = field(compare=False)
     """Makes what ``trust`` stands for; what it raises ends the request."""
     through: Tunnel | None = None
+    resolved: Resolved | None = field(default=None, compare=False)
+    """Is told how long looking up the host took."""
 
 
 class KeptConnections:
@@ -70,7 +72,7 @@ class KeptConnections:
             return self._lent(place, answer)
         fresh = await client.connect(
             place.host, place.port, ssl_context=self._context(place), server_name=place.server_name,
-            timeout_s=connect_timeout_s, through=place.through,
+            timeout_s=connect_timeout_s, through=place.through, resolved=place.resolved,
         )  # fmt: skip
         return self._lent(place, await client.exchange(fresh, where, asked))
 

@@ -103,3 +103,23 @@ async def test_webhooks_that_nobody_answers_for(api: Any, webhook: Any) -> None:
     before = CLIENTS.sample_value("rest_client_requests_total", counted) or 0
     await api.create("/api/v1/namespaces/default/configmaps", {"metadata": {"name": "a"}})
     assert CLIENTS.sample_value("rest_client_requests_total", counted) == before + 1
+
+
+async def test_names_of_webhooks_are_looked_up(api: Any, webhooks: Any) -> None:
+    name = "rest_client_dns_resolution_duration_seconds_count"
+    before = CLIENTS.sample_value(name, {"host": "localhost"}) or 0
+    async with webhooks.webhook_server("localhost") as webhook:
+        client = {**webhook.url(), "url": f"https://localhost:{webhook.port}/"}
+        hook = {
+            "name": "one.example.com", "clientConfig": client, "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"],
+                       "resources": ["configmaps"]}],
+        }  # fmt: skip
+        path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+        await api.create(path, {"metadata": {"name": "c"}, "webhooks": [hook]})
+        await api.settle()
+        for one in ("a", "b"):  # the second goes over the same connection
+            await api.create("/api/v1/namespaces/default/configmaps", {"metadata": {"name": one}})
+        assert len(webhook.asked) == 2
+    assert CLIENTS.sample_value(name, {"host": "localhost"}) == before + 1

@@ -23,7 +23,7 @@ from tiphys.apiserver.endpoints.call import Backend
 from tiphys.apiserver.observe.certificate_counts import WEBHOOKS, audit_notes
 from tiphys.apiserver.outgoing.foreign_answers import explain
 from tiphys.apiserver.outgoing.service_link import Endpoint, NoEndpoint, bundle_of, resolve, tls_context
-from tiphys.client.call_counts import calls_to
+from tiphys.client.call_counts import calls_to, resolved
 from tiphys.wire import client
 from tiphys.wire.kept import Place
 from tiphys.wire.pki import KeyPair
@@ -138,8 +138,9 @@ def _place(endpoint: Endpoint, bundle: bytes, shown: KeyPair | None) -> Place:
             raise NoAnswer(f"unable to load root certificates: {error}") from error
 
     return Place(
-        endpoint.host, endpoint.port, endpoint.server_name, (bundle, shown), context, endpoint.through
-    )
+        endpoint.host, endpoint.port, endpoint.server_name, (bundle, shown), context, endpoint.through,
+        resolved,
+    )  # fmt: skip
 
 
 async def _address(backend: Backend, config: Object, timeout_s: int) -> _Address:
