@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import field
 from typing import Any, Generic, TypeVar
 
+from tiphys.apimachinery.cel.depth import on_new_stack
 from tiphys.apimachinery.cel.functions import Overload
 from tiphys.apimachinery.cel.types import DYN, Type
 from tiphys.apimachinery.dataclass import dataclass
@@ -109,33 +110,24 @@ def children(node: Node) -> list[Node]:
 
 
 R = TypeVar("R")
+_STACK = 48
+"""So many levels of a tree go on one stack: each is five frames at most of whoever walks it."""
 
 
 class Visitor(ABC, Generic[R]):
-    """One method for each kind of node; ``visit`` finds the one for a node.
+    """One method for each kind of node; ``visit`` calls the one for a node, however deep it lies.
 
     Whoever walks a tree (the checker, the estimate, the compiler) is one.
     """
 
+    _level = 0
+
     def visit(self, node: Node) -> R:
-        match node:
-            case Literal():
-                return self.literal(node)
-            case Ident():
-                return self.ident(node)
-            case Select():
-                return self.select(node)
-            case Call():
-                return self.call(node)
-            case ListNode():
-                return self.make_list(node)
-            case MapNode():
-                return self.make_map(node)
-            case StructNode():
-                return self.make_struct(node)
-            case Comprehension():
-                return self.comprehension(node)
-        raise AssertionError(node)
+        self._level += 1
+        method = getattr(self, _METHODS[type(node)])
+        found: R = on_new_stack(method, node) if self._level % _STACK == 0 else method(node)
+        self._level -= 1
+        return found
 
     @abstractmethod
     def literal(self, node: Literal) -> R: ...
@@ -160,3 +152,9 @@ class Visitor(ABC, Generic[R]):
 
     @abstractmethod
     def comprehension(self, node: Comprehension) -> R: ...
+
+
+_METHODS = {
+    Literal: "literal", Ident: "ident", Select: "select", Call: "call", ListNode: "make_list",
+    MapNode: "make_map", StructNode: "make_struct", Comprehension: "comprehension",
+}  # fmt: skip

@@ -66,12 +66,14 @@ class Checker(Visitor[Type]):
         self._source.raise_issues()
         return root.type
 
-    def _settle(self, node: Node) -> None:
-        node.type = substitute(self._bound, node.type, free_to_dyn=True)
-        for child in children(node):
-            self._settle(child)
-        if isinstance(node, Call):
-            _check_literals(self._source, node)
+    def _settle(self, root: Node) -> None:
+        waiting = [root]
+        while waiting:
+            node = waiting.pop()
+            node.type = substitute(self._bound, node.type, free_to_dyn=True)
+            waiting += children(node)
+            if isinstance(node, Call):
+                _check_literals(self._source, node)
 
     def visit(self, node: Node) -> Type:
         node.type = super().visit(node)

@@ -77,8 +77,6 @@ class Environment:
             names = [name for name in self.variables if name in checker.used]
             compiler = Compiler(names)
             step = compiler.visit(node)
-        except RecursionError:
-            raise CompileError("ERROR: <input>:-1:0: expression recursion limit exceeded: 250") from None
         except EvaluationError as error:
             raise CompileError(f"program instantiation failed: {error}") from error
         used = {name: self.variables[name] for name in names}

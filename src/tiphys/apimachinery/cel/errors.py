@@ -4,11 +4,16 @@ CompileError            syntax, types; ``str`` is what the API prints after "com
   ResultTypeError       it compiles, to a value of another type than wanted
 EvaluationError         a value could not be had (no such key, division by zero); ``||`` and ``&&`` absorb it
 CostExceeded            the budget of one call is spent; nothing absorbs it
+GivenUp                 within this package: reading a text ended at an offset
 """
 
 from __future__ import annotations
 
 from tiphys.apimachinery.dataclass import dataclass
+
+MOST_SHOWN = 100
+LONGEST_SHOWN_BYTES = 16_384
+"""Longer lines are not shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,15 @@ class CostExceeded(Exception):
         super().__init__("operation cancelled: actual cost limit exceeded")
 
 
+class GivenUp(Exception):
+    """Nothing after ``offset`` was looked at; ``message`` is about the whole text."""
+
+    def __init__(self, offset: int, message: str = "") -> None:
+        super().__init__(message)
+        self.offset = offset
+        self.message = message
+
+
 class Source:
     """The text of an expression; knows lines and how faults are pointed at."""
 
@@ -58,23 +72,44 @@ class Source:
             self.report(offset, message)
 
     @property
+    def syntax_errors(self) -> list[Issue]:
+        return [issue for issue in self._issues if issue.message.startswith("Syntax error: ")]
+
+    def keep(self, issues: list[Issue]) -> None:
+        """Forget all but these."""
+        self._issues = issues
+
+    def give_up(self, end: GivenUp) -> None:
+        """Forget what was reported after its offset, and what is told only of texts that are read whole."""
+        self._issues = [issue for issue in self.syntax_errors if issue.offset <= end.offset]
+        if end.message:
+            self.report(-1, end.message)
+
+    @property
     def failed(self) -> bool:
         return bool(self._issues)
 
     def raise_issues(self) -> None:
         """Raises CompileError when anything was reported."""
         if self._issues:
-            issues = tuple(sorted(self._issues, key=lambda issue: issue.offset))
-            raise CompileError("\n".join(self._show(issue) for issue in issues), issues)
+            issues = tuple(sorted(self._issues[:MOST_SHOWN], key=lambda issue: issue.offset))
+            lines = [self._show(issue) for issue in issues]
+            if len(self._issues) > MOST_SHOWN:
+                lines.append(f"{len(self._issues) - MOST_SHOWN} more errors were truncated")
+            raise CompileError("\n".join(lines), issues)
 
     def _show(self, issue: Issue) -> str:
         if issue.offset < 0:
             return f"ERROR: <input>:-1:0: {issue.message}"
-        before = self.text[: issue.offset]
-        line = before.count("\n") + 1
-        column = issue.offset - (before.rfind("\n") + 1)
-        shown = self.text.split("\n")[line - 1].replace("\t", " ")
+        start = self.text.rfind("\n", 0, issue.offset) + 1
+        line = self.text.count("\n", 0, start) + 1
+        column = issue.offset - start
+        shown, _, _ = self.text[start:].partition("\n")
+        fault = f"ERROR: <input>:{line}:{column + 1}: {issue.message}"
+        if len(shown.encode()) > LONGEST_SHOWN_BYTES:
+            return fault
+        shown = shown.replace("\t", " ")
         # Letters of more than one byte are taken to be twice as wide; so are the dots below them.
         dots = "".join("." if ord(letter) < 128 else "．" for letter in shown[:column])
         arrow = "^" if column >= len(shown) or ord(shown[column]) < 128 else "＾"
-        return f"ERROR: <input>:{line}:{column + 1}: {issue.message}\n | {shown}\n | {dots}{arrow}"
+        return f"{fault}\n | {shown}\n | {dots}{arrow}"

@@ -21,6 +21,7 @@ from tiphys.apimachinery.cel.ast import (
 )
 from tiphys.apimachinery.cel.attributes import Getter
 from tiphys.apimachinery.cel.calls import call, no_such_overload
+from tiphys.apimachinery.cel.depth import on_new_stack
 from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.fold import Loop, bind, fold
 from tiphys.apimachinery.cel.frame import Frame, Run
@@ -57,9 +58,26 @@ class Step:
         )
         return Step(attributes.chain(base, getters, own), base=base, getters=getters, own=own)
 
+    def on_new_stack(self) -> Step:
+        """Return the same, run where there is room for it."""
+        run = _elsewhere(self.run if self.base is None else self.base)
+        if self.base is None:
+            return Step(run)
+        return Step(attributes.chain(run, self.getters, self.own), self.constant, run, self.getters, self.own)
+
 
 def _constant(value: Any) -> Step:
     return Step(lambda frame: value, value)
+
+
+def _elsewhere(run: Run) -> Run:
+    return lambda frame: on_new_stack(run, frame)
+
+
+_STACK = 400
+"""So many frames are left to a run before it goes on upon a new stack; who evaluates has some, too."""
+_FRAMES = {ListNode: 2, MapNode: 4, StructNode: 4, Comprehension: 3}
+"""Frames of a node while those below run, where it is more than one."""
 
 
 class Compiler(Visitor[Step]):
@@ -71,10 +89,21 @@ class Compiler(Visitor[Step]):
         self._scope = [(name, index) for index, name in enumerate(variables)]
         self._fallible: set[int] = set()
         """Accumulators and bindings: what they hold may be an error."""
+        self._frames = 0
+        """How many frames the deepest of those take that were visited below the node at hand."""
 
     @property
     def slots(self) -> int:
         return len(self._names)
+
+    def visit(self, node: Node) -> Step:
+        beside, self._frames = self._frames, 0
+        step = super().visit(node)
+        frames = self._frames + _FRAMES.get(type(node), 1)
+        if frames > _STACK and not step.is_constant:
+            step, frames = step.on_new_stack(), 1
+        self._frames = max(beside, frames)
+        return step
 
     def literal(self, node: Literal) -> Step:
         return _constant(node.value)

@@ -106,10 +106,7 @@ def _token(source: Source, at: int) -> tuple[Token | None, int]:
 
 
 def _unknown(source: Source, start: int, last: int) -> tuple[None, int]:
-    shown = source.text[start : last + 1]
-    for plain, escaped in (("\n", "\\n"), ("\t", "\\t"), ("\r", "\\r")):
-        shown = shown.replace(plain, escaped)
-    source.report(start, f"Syntax error: token recognition error at: '{shown}'")
+    source.report(start, f"Syntax error: token recognition error at: '{source.text[start : last + 1]}'")
     return None, last + 1
 
 
@@ -128,28 +125,37 @@ def _string(source: Source, at: int, start: re.Match[str]) -> tuple[Token | None
     text, quote, position = source.text, start["quote"], start.end()
     is_bytes, is_raw = bool(start["bytes"]), bool(start["raw"])
     parts: list[str | bytes] = []
-    while True:
-        if position >= len(text):
-            return _unknown(source, at, len(text))
-        if text.startswith(quote, position):
-            break
-        letter = text[position]
-        if letter in "\r\n" and len(quote) == 1:
-            return _unknown(source, at, position)
+    fault = ""
+    while not text.startswith(quote, position):
+        letter = text[position : position + 1]
+        if not letter or (letter in "\r\n" and len(quote) == 1):
+            return _unfinished(source, at, start, position)
         if letter == "\\" and not is_raw:
             escape = _ESCAPE.match(text, position)
-            part = _unescape(escape, is_bytes=is_bytes) if escape else None
             if escape is None:
-                return _unknown(source, at, _broken_at(text, position))
-            if part is None:
-                return _unknown(source, at, position + 1)
+                return _unfinished(source, at, start, _broken_at(text, position))
+            part, fault = _unescape(escape, fault, is_bytes=is_bytes)
             parts.append(part)
             position = escape.end()
         else:
+            if letter == "\r":
+                position += text.startswith("\n", position + 1)
+                letter = "\n"
             parts.append(letter)
             position += 1
+    if fault:
+        source.report(at, fault)
     end = position + len(quote)
     return _string_token(text[at:end], at, parts, is_bytes=is_bytes), end
+
+
+def _unfinished(source: Source, at: int, start: re.Match[str], last: int) -> tuple[Token | None, int]:
+    """A string that breaks off is the longest token it begins with: two quotes, or the letters before."""
+    letters = start["bytes"] + start["raw"]
+    end = at + len(letters)
+    if len(start["quote"]) == 3:
+        return _string_token(source.text[at : end + 2], at, [], is_bytes=bool(start["bytes"])), end + 2
+    return (Token("NAME", letters, at), end) if letters else _unknown(source, at, last)
 
 
 def _broken_at(text: str, position: int) -> int:
@@ -168,14 +174,15 @@ def _string_token(text: str, at: int, parts: list[str | bytes], *, is_bytes: boo
     return Token("STRING", text, at, "".join(part for part in parts if isinstance(part, str)))
 
 
-def _unescape(match: re.Match[str], *, is_bytes: bool) -> str | bytes | None:
-    """Return what an escape stands for; None where no text has such a character."""
+def _unescape(match: re.Match[str], fault: str, *, is_bytes: bool) -> tuple[str | bytes, str]:
+    """Return what an escape stands for, and the first fault so far: no text has such a character."""
     if match["simple"]:
-        return _SIMPLE[match["simple"]]
+        return _SIMPLE[match["simple"]], fault
     digits = match["hex"] or match["short"] or match["long"]
     code = int(digits, 16) if digits else int(match["octal"], 8)
-    if is_bytes and (match["hex"] or match["octal"]):
-        return bytes((code,))
+    if is_bytes:
+        narrow = bool(match["hex"] or match["octal"])
+        return (bytes((code,)), fault) if narrow else ("", fault or "unable to unescape string")
     if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
-        return None
-    return chr(code)
+        return "", fault or "invalid unicode code point"
+    return chr(code), fault

@@ -24,6 +24,7 @@ from tiphys.apimachinery.cel.ast import (
 from tiphys.apimachinery.cel.parser import Macro, Parser
 from tiphys.apimachinery.cel.types import BOOL, INT
 
+_NO_IDENTIFIER = "argument is not an identifier"
 NamedMacro = tuple[tuple[str, int, bool], Macro]
 
 
@@ -113,12 +114,15 @@ def _appending(
 
 
 def _map(parser: Parser, pos: int, target: Node | None, args: list[Node]) -> Node | None:
+    if not isinstance(args[0], Ident):
+        _simple_name(parser, args[0], _NO_IDENTIFIER)
+        return None
     return _appending(parser, pos, target, args[:1], args[1:])
 
 
 def _filter(parser: Parser, pos: int, target: Node | None, args: list[Node]) -> Node | None:
     if not isinstance(args[0], Ident):
-        _simple_name(parser, args[0])
+        _simple_name(parser, args[0], _NO_IDENTIFIER)
         return None
     return _appending(parser, pos, target, args[:1], [args[1], Ident(args[0].pos, args[0].name)])
 

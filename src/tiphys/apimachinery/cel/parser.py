@@ -1,7 +1,7 @@
 """Turns the text of an expression into a tree, with macros expanded on the way.
 
-The first fault of grammar ends it, and another pass tells that and all others (``syntax_faults``). Depth and
-length are bounded, so that no text can exhaust the stack.
+The first fault of grammar ends it, and another pass tells that and all others (``syntax_faults``). Length and
+depth are bounded.
 
 Source: cel-spec, "Syntax"; the wording of faults is that of the API.
 """
@@ -22,13 +22,15 @@ from tiphys.apimachinery.cel.ast import (
     Select,
     StructNode,
 )
-from tiphys.apimachinery.cel.errors import CompileError, Source
+from tiphys.apimachinery.cel.depth import MAX_DEPTH, enter_rule, on_new_stack
+from tiphys.apimachinery.cel.errors import CompileError, GivenUp, Source
 from tiphys.apimachinery.cel.lexer import Token
 from tiphys.apimachinery.cel.types import BOOL, BYTES, DOUBLE, INT, NULL, STRING, UINT
 from tiphys.apimachinery.cel.values import Uint
 
-MAX_DEPTH = 250
 MAX_LENGTH = 100_000
+_STACK = 24
+"""So many expressions within each other go on one stack: each is a dozen frames."""
 
 Macro = Callable[["Parser", int, Node | None, list[Node]], Node | None]
 Macros = Mapping[tuple[str, int, bool], Macro]
@@ -43,10 +45,6 @@ class _SyntaxFault(Exception):
     """What is next does not fit."""
 
 
-class _TooDeep(Exception):
-    """The expression nests too deep; the fault is with the source."""
-
-
 def parse(text: str, macros: Macros) -> tuple[Node, Source]:
     """Return the tree of an expression.
 
@@ -58,18 +56,28 @@ def parse(text: str, macros: Macros) -> tuple[Node, Source]:
         limit = f"expression code point size exceeds limit: size: {len(text)}, limit {MAX_LENGTH}"
         source.report(-1, limit)
         source.raise_issues()
-    parser = Parser(source, macros)
+    node, parser = None, Parser(source, macros)
     try:
-        node = parser.whole()
-    except _SyntaxFault:
-        syntax_faults.report(source, parser.tokens, MAX_DEPTH)
-        node = None
-    except _TooDeep:
-        node = None
+        node = _read(parser)
+    except GivenUp as end:
+        source.give_up(end)
+    if source.failed:
+        syntax_faults.limit(source, parser.tokens)
     source.raise_issues()
     if node is None:
         raise CompileError("no expression")
     return node, source
+
+
+def _read(parser: Parser) -> Node | None:
+    node = None
+    try:
+        node = parser.whole()
+    except _SyntaxFault:
+        syntax_faults.report(parser.source, parser.tokens)
+    if parser.is_too_tall:
+        raise GivenUp(len(parser.source.text), "max recursion depth exceeded")
+    return node
 
 
 class Parser:
@@ -80,7 +88,11 @@ class Parser:
         self._macros = macros
         self.tokens = lexer.tokens(source)
         self._at = 0
-        self._depth = 0
+        self._expressions = self._relations = self._sums = 0
+        """How often each rule is within itself; an operand on the right is within its operator's rule."""
+        self._tall = 0
+        """How many operators, links and calls are upon each other in what was read last."""
+        self.is_too_tall = False
 
     @property
     def _next(self) -> Token:
@@ -99,14 +111,11 @@ class Parser:
             return token
         raise _SyntaxFault
 
-    def _too_deep(self) -> _TooDeep:
-        self.source.report(-1, f"expression recursion limit exceeded: {MAX_DEPTH}")
-        return _TooDeep()
-
-    def _enter(self) -> None:
-        self._depth += 1
-        if self._depth > MAX_DEPTH:
-            raise self._too_deep()
+    def _grow(self, beside: int = 0) -> None:
+        """Put an operator, a link or a call upon what was read last and what is ``beside`` it."""
+        self._tall = max(self._tall, beside) + 1
+        if self._tall > MAX_DEPTH:
+            self.is_too_tall = True
 
     def whole(self) -> Node:
         node = self._expression()
@@ -114,63 +123,89 @@ class Parser:
         return node
 
     def _expression(self) -> Node:
-        """A ternary or anything that binds closer."""
-        self._enter()
-        node = self._any()
-        question = self._take("?")
-        if question is not None:
-            then = self._any()
-            self._need(":")
-            otherwise = self._expression()
-            node = Call(question.offset, "_?_:_", None, [node, then, otherwise])
-        self._depth -= 1
+        self._expressions += 1
+        enter_rule(self._expressions, self._next.offset)
+        node = on_new_stack(self._ternary) if self._expressions % _STACK == 0 else self._ternary()
+        self._expressions -= 1
         return node
 
-    def _any(self) -> Node:
-        return self._joined("||", "_||_", lambda: self._joined("&&", "_&&_", self._relation))
+    def _ternary(self) -> Node:
+        """A ternary or anything that binds closer."""
+        node = self._or()
+        question = self._take("?")
+        if question is not None:
+            tall = self._tall
+            then = self._or()
+            tall = max(tall, self._tall)
+            self._need(":")
+            otherwise = self._expression()
+            self._grow(tall)
+            node = Call(question.offset, "_?_:_", None, [node, then, otherwise])
+        return node
+
+    def _or(self) -> Node:
+        return self._joined("||", "_||_", self._and)
+
+    def _and(self) -> Node:
+        return self._joined("&&", "_&&_", self._relation)
 
     def _joined(self, sign: str, name: str, part: Callable[[], Node]) -> Node:
-        parts, offsets = [part()], []
+        first = part()
+        if self._next.kind != sign:
+            return first
+        parts, offsets, tall = [first], [], self._tall
         while (token := self._take(sign)) is not None:
             offsets.append(token.offset)
             parts.append(part())
+            tall = max(tall, self._tall)
+        self._tall = tall
         return _balanced(name, parts, offsets)
 
     def _relation(self) -> Node:
+        self._relations += 1
+        enter_rule(self._relations, self._next.offset)
         node = self._sum()
         while self._next.kind in _RELATIONS:
-            token = self._next
-            self._at += 1
-            name = _NAMES.get(token.kind) or f"_{token.kind}_"
-            node = self._binary(token, name, node, self._sum())
+            token, tall = self._operator()
+            self._relations += 1
+            enter_rule(self._relations, self._next.offset)
+            node = self._binary(token, node, self._sum(), tall)
+            self._relations -= 1
+        self._relations -= 1
         return node
 
-    def _binary(self, token: Token, name: str, left: Node, right: Node) -> Node:
-        return Call(token.offset, name, None, [left, right])
-
     def _sum(self) -> Node:
-        node, links = self._product(), 0
+        self._sums += 1
+        enter_rule(self._sums, self._next.offset)
+        node = self._product()
         while self._next.kind in ("+", "-"):
-            token = self._next
-            self._at += 1
-            node = self._binary(token, f"_{token.kind}_", node, self._product())
-            links = self._link(links)
+            token, tall = self._operator()
+            node = self._binary(token, node, self._right(self._product), tall)
+        self._sums -= 1
         return node
 
     def _product(self) -> Node:
-        node, links = self._unary(), 0
+        node = self._unary()
         while self._next.kind in ("*", "/", "%"):
-            token = self._next
-            self._at += 1
-            node = self._binary(token, f"_{token.kind}_", node, self._unary())
-            links = self._link(links)
+            token, tall = self._operator()
+            node = self._binary(token, node, self._right(self._unary), tall)
         return node
 
-    def _link(self, links: int) -> int:
-        """Chains lean to the left: each link is one level of the tree."""
-        if links + self._depth > MAX_DEPTH:
-            raise self._too_deep()
-        return links + 1
+    def _right(self, operand: Callable[[], Node]) -> Node:
+        self._sums += 1
+        enter_rule(self._sums, self._next.offset)
+        node = operand()
+        self._sums -= 1
+        return node
+
+    def _operator(self) -> tuple[Token, int]:
+        """Take an operator; also return how tall what is left of it is."""
+        self._at += 1
+        return self.tokens[self._at - 1], self._tall
+
+    def _binary(self, token: Token, left: Node, right: Node, beside: int) -> Node:
+        self._grow(beside)
+        return Call(token.offset, _NAMES.get(token.kind) or f"_{token.kind}_", None, [left, right])
 
     def _unary(self) -> Node:
         sign = self._next
@@ -186,9 +221,10 @@ class Parser:
         return self.tokens[self._at + 1].kind in ("INT", "DOUBLE")
 
     def _member(self) -> Node:
-        node, links = self._primary(), 0
+        node = self._primary()
         while True:
             dot = self._take(".")
+            tall = self._tall
             if dot is not None:
                 node = self._select(node, dot)
             elif (bracket := self._take("[")) is not None:
@@ -198,7 +234,7 @@ class Parser:
                 node = Call(bracket.offset, "_[?_]" if optional else "_[_]", None, [node, index])
             else:
                 return node
-            links = self._link(links)
+            self._grow(tall)
 
     def _select(self, operand: Node, dot: Token) -> Node:
         optional = self._take("?") is not None
@@ -220,11 +256,15 @@ class Parser:
 
     def _call(self, offset: int, name: str, target: Node | None) -> Node:
         args: list[Node] = []
+        tall = 0
         if self._take(")") is None:
             args.append(self._expression())
+            tall = self._tall
             while self._take(",") is not None:
                 args.append(self._expression())
+                tall = max(tall, self._tall)
             self._need(")")
+        self._tall = tall
         macro = self._macros.get((name, len(args), target is not None))
         made = macro(self, offset, target, args) if macro is not None else None
         return made if made is not None else Call(offset, name, target, args)
@@ -251,14 +291,19 @@ class Parser:
         leading = self._take(".")
         name = self._need("NAME")
         text = f".{name.text}" if leading else name.text
-        if name.text in lexer.RESERVED:
-            self.source.report(name.offset, f"reserved identifier: {name.text}")
-        opened = self._take("(")
-        if opened is not None:
-            return self._call(opened.offset, text, None)
         struct = self._struct_name(text)
         if struct is not None:
             return struct
+        self._tall = 0
+        reserved = name.text in lexer.RESERVED
+        offset = (leading or name).offset
+        if reserved:
+            self.source.report(offset, f"reserved identifier: {name.text}")
+        opened = self._take("(")
+        if opened is not None:
+            return self._call(opened.offset, text, None)
+        if reserved:
+            return Literal(offset, None, NULL)
         return Ident(name.offset, text)
 
     def _struct_name(self, first: str) -> Node | None:
@@ -275,6 +320,7 @@ class Parser:
     def _list(self, opened: Token) -> Node:
         elements: list[Node] = []
         optional: set[int] = set()
+        tall = self._tall = 0
         if self._take(",") is not None:
             self._need("]")
             return ListNode(opened.offset, elements, frozenset(optional))
@@ -288,10 +334,13 @@ class Parser:
             if self._take("?") is not None:
                 optional.add(len(elements))
             elements.append(self._expression())
+            tall = max(tall, self._tall)
+        self._tall = tall
         return ListNode(opened.offset, elements, frozenset(optional))
 
     def _entries(self, *, fields: bool) -> list[Entry]:
         entries: list[Entry] = []
+        tall = self._tall = 0
         if self._take(",") is not None:
             self._need("}")
             return entries
@@ -309,14 +358,18 @@ class Parser:
                 key = Literal(name.offset, name.text, STRING)
             else:
                 key = self._expression()
+                tall = max(tall, self._tall)
             colon = self._need(":")
             entries.append(Entry(colon.offset, key, self._expression(), optional))
+            tall = max(tall, self._tall)
+        self._tall = tall
         return entries
 
     def _literal(self) -> Node:
         minus = self._take("-")
         token = self._next
         self._at += 1
+        self._tall = 0
         match token.kind:
             case "INT" | "UINT":
                 return self._whole_number(token, minus)

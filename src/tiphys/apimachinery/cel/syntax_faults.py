@@ -12,15 +12,20 @@ is made by ANTLR (The Definitive ANTLR 4 Reference, "Automatic Error Recovery St
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable
+from typing import NamedTuple
 
 from tiphys.apimachinery.cel import lexer
-from tiphys.apimachinery.cel.errors import Source
+from tiphys.apimachinery.cel.depth import enter_rule, on_new_stack
+from tiphys.apimachinery.cel.errors import GivenUp, Issue, Source
 from tiphys.apimachinery.cel.lexer import Token
 
 MOST_FAULTS = 100
 MOST_RECOVERIES = 30
 MOST_SKIPPED = 256
+_STACK = 16
+"""So many expressions within each other go on one stack: each is two dozen frames at most."""
 
 _Kinds = frozenset[str]
 
@@ -37,23 +42,40 @@ _SIGNED = frozenset(("INT", "DOUBLE"))
 _LITERALS = frozenset(("true", "false", "null", "DOUBLE", "INT", "UINT", "STRING", "BYTES"))
 _PRIMARY = _LITERALS | {"[", "{", "(", ".", "-", "NAME"}
 _START = _PRIMARY | {"!"}
+_LOGIC = frozenset(("&&", "||"))
+_ADDING = frozenset(("+", "-"))
+_MULTIPLYING = frozenset(("*", "/", "%"))
 _OPERATORS = frozenset(("==", "!=", "in", "<", "<=", ">=", ">", "&&", "||", "+", "-", "*", "/", "%"))
 _AFTER_MEMBER = frozenset((".", "["))
 _FIELD = frozenset(("NAME", "ESCAPED NAME"))
 _NONE: _Kinds = frozenset()
-_KEYWORD_AS_NAME = re.compile(r"no viable alternative at input '.(true|false|in|null)'")
+_KEYWORD_AS_NAME = re.compile(r"no viable alternative at input '.(true|false|null)'")
 
 
-def report(source: Source, tokens: list[Token], deepest: int) -> None:
-    """Report every fault of grammar of a source; ``deepest`` is how deep expressions may nest."""
-    try:
-        _Pass(source, tokens, deepest).whole()
-    except _Enough:
+def report(source: Source, tokens: list[Token]) -> None:
+    """Report every fault of grammar of a source.
+
+    Raises:
+        GivenUp: there is no point in going on.
+    """
+    _Pass(source, tokens).whole()
+
+
+def limit(source: Source, tokens: list[Token]) -> None:
+    """See to it that there are not too many faults: the last one says so, and nothing else is told then."""
+    faults = source.syntax_errors
+    if len(faults) <= MOST_FAULTS:
         return
+    offsets = [token.offset for token in tokens]
 
+    def found(fault: Issue) -> int:
+        """Tokens are told to be at fault once the one after is read, and so what is none in between."""
+        after = bisect_right(offsets, fault.offset)
+        return fault.offset if "token recognition" in fault.message else offsets[min(after, len(offsets) - 1)]
 
-class _Enough(Exception):
-    """There is no point in going on."""
+    faults.sort(key=found)
+    last = Issue(faults[MOST_FAULTS].offset, f"Syntax error: More than {MOST_FAULTS} syntax errors")
+    source.keep([*faults[:MOST_FAULTS], last])
 
 
 class _Misfit(Exception):
@@ -64,19 +86,39 @@ class _Misfit(Exception):
         self.state, self.token, self.message = state, token, message
 
 
+class _Depth(NamedTuple):
+    """How often each rule is within itself."""
+
+    expressions: int
+    relations: int
+    sums: int
+    is_added: bool = False
+
+    def operand(self) -> _Depth:
+        return _Depth(self.expressions, self.relations + 1, self.sums + 1)
+
+    def right_of(self, operator: str, outer: _Depth) -> _Depth:
+        """Return how deep the operand is that follows this one: what binds closer is deeper."""
+        if operator in _LOGIC:
+            return outer.operand()
+        if operator in _ADDING:
+            return _Depth(self.expressions, self.relations, outer.sums + 2, is_added=True)
+        if operator in _MULTIPLYING:
+            return self._replace(sums=outer.sums + (3 if self.is_added else 2))
+        return _Depth(self.expressions, outer.relations + 2, outer.sums + 1)
+
+
 class _Pass:
-    def __init__(self, source: Source, tokens: list[Token], deepest: int) -> None:
+    def __init__(self, source: Source, tokens: list[Token]) -> None:
         self._source = source
         self._tokens = tokens
-        self._deepest = deepest
         self._at = 0
-        self._depth = 0
+        self._depth = _Depth(0, 0, 0)
         self._rules: list[tuple[_Kinds, bool]] = []
         """What may follow each rule that is under way, and whether nothing need follow in the outer."""
         self._recovering = False
         self._failed_at = -1
         self._failed_in: set[str] = set()
-        self._reported = 0
         self._recoveries = 0
 
     def whole(self) -> None:
@@ -128,7 +170,7 @@ class _Pass:
         if self._recoveries == MOST_RECOVERIES:
             self._recovering = False
             self._say(self._token(), f"error recovery attempt limit exceeded: {MOST_RECOVERIES}")
-            raise _Enough
+            raise GivenUp(self._token().offset)
         self._recoveries += 1
 
     def _all_follows(self) -> _Kinds:
@@ -138,8 +180,8 @@ class _Pass:
         skipped = 0
         while self._kind() != lexer.EOF and self._kind() not in kinds:
             if skipped == most:
-                self._source.report(-1, f"error recovery token lookahead limit exceeded: {most}")
-                raise _Enough
+                message = f"error recovery token lookahead limit exceeded: {most}"
+                raise GivenUp(self._token().offset, message)
             self._at += 1
             skipped += 1
 
@@ -147,10 +189,6 @@ class _Pass:
         if self._recovering:
             return
         self._recovering = True
-        if self._reported == MOST_FAULTS:
-            self._source.report(token.offset, f"Syntax error: More than {MOST_FAULTS} syntax errors")
-            raise _Enough
-        self._reported += 1
         message = _KEYWORD_AS_NAME.sub(r"mismatched input '\1' expecting IDENTIFIER", message)
         self._source.report(token.offset, f"Syntax error: {message}")
 
@@ -226,10 +264,18 @@ class _Pass:
     # the grammar
 
     def _expression(self) -> None:
-        self._depth += 1
-        if self._depth > self._deepest:
-            self._source.report(-1, f"expression recursion limit exceeded: {self._deepest}")
-            raise _Enough
+        depth = self._depth
+        self._enter(_Depth(depth.expressions + 1, depth.relations, depth.sums))
+        if self._depth.expressions % _STACK == 0:
+            on_new_stack(self._ternary)
+        else:
+            self._ternary()
+
+    def _enter(self, depth: _Depth) -> None:
+        self._depth = depth
+        enter_rule(max(depth), self._token().offset)
+
+    def _ternary(self) -> None:
         self._operands(frozenset("?"), optional=True)
         if self._kind() == "?":
             self._take()
@@ -239,11 +285,17 @@ class _Pass:
 
     def _operands(self, follow: _Kinds, *, optional: bool) -> None:
         """All that binds closer than ``?``: which operator is which makes no difference to faults."""
+        outer = self._depth
         self._rules.append((follow, optional))
+        operand = outer.operand()
+        self._enter(operand)
         self._rule(self._unary, _OPERATORS, optional=True)
         while self._kind() in _OPERATORS:
+            operand = operand.right_of(self._kind(), outer)
             self._take()
+            self._enter(operand)
             self._rule(self._unary, _OPERATORS, optional=True)
+        self._depth = outer
         self._rules.pop()
 
     def _unary(self) -> None:
@@ -336,6 +388,7 @@ class _Pass:
         self._take()
 
     def _name(self) -> None:
+        dot = self._token()
         if self._kind() == ".":
             if self._kind(1) != "NAME":
                 raise self._no_way("primary", 1)
@@ -350,7 +403,7 @@ class _Pass:
             self._items("message", "}", _FIELD | {"?"}, self._field_entry)
             return
         if token.text in lexer.RESERVED:
-            self._source.report_once(token.offset, f"reserved identifier: {token.text}")
+            self._source.report_once(dot.offset, f"reserved identifier: {token.text}")
         self._take()
         if self._kind() == "(":
             self._arguments(_NONE)

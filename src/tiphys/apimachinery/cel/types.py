@@ -1,8 +1,10 @@
 """Types of CEL values as the checker sees them: immutable, shared, compared by what they say.
 
 ``dyn`` is checked at run time; ``param`` is a variable of a generic signature. Objects are told apart by
-name.
+name. Types may nest hundreds deep, so what walks them takes one frame for each level.
 """
+
+# ruff: noqa: SIM110 - generators inside of all() and any() are two more frames for each level
 
 from __future__ import annotations
 
@@ -19,11 +21,37 @@ class Type:
     params: tuple[Type, ...] = ()
     fields: Mapping[str, Type] | None = field(default=None, compare=False, repr=False)
     """An object's fields by the name that expressions use; None lets any field through as ``dyn``."""
+    hashed: int = field(default=0, init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hashed", hash((self.kind, self.name, self.params)))
+
+    def __hash__(self) -> int:
+        return self.hashed
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Type) and self.equals(other)
+
+    def equals(self, other: Type) -> bool:
+        if self is other:
+            return True
+        if self.hashed != other.hashed or not self.is_alike(other):
+            return False
+        for mine, its in zip(self.params, other.params, strict=True):
+            if not mine.equals(its):
+                return False
+        return True
+
+    def is_alike(self, other: Type) -> bool:
+        """Tell whether types can differ in their parameters only."""
+        return self.kind == other.kind and self.name == other.name and len(self.params) == len(other.params)
 
     def __str__(self) -> str:
-        if self.kind == "type":
-            return f"type({self.params[0]})" if self.params else "type"
-        return f"{self.name}({', '.join(map(str, self.params))})" if self.params else self.name
+        return self.shown()
+
+    def shown(self) -> str:
+        params = [each.shown() for each in self.params]
+        return f"{self.name}({', '.join(params)})" if params else self.name
 
 
 DYN = Type("dyn", "dyn")
@@ -99,12 +127,12 @@ def is_assignable(bound: Bindings, wanted: Type, found: Type) -> bool:
         return found.kind == "type"
     if wanted.kind in _PLAIN:
         return wanted == found
-    return (
-        wanted.kind == found.kind
-        and wanted.name == found.name
-        and len(wanted.params) == len(found.params)
-        and all(is_assignable(bound, *pair) for pair in zip(wanted.params, found.params, strict=True))
-    )
+    if not wanted.is_alike(found):
+        return False
+    for one, other in zip(wanted.params, found.params, strict=True):
+        if not is_assignable(bound, one, other):
+            return False
+    return True
 
 
 def _substitutes(bound: Bindings, one: Type, variable: Type) -> tuple[bool, bool]:
@@ -133,7 +161,10 @@ def _refers(bound: Bindings, variable: Type, inside: Type) -> bool:
     if inside.kind == "param":
         known = bound.get(inside)
         return known is not None and _refers(bound, variable, known)
-    return any(_refers(bound, variable, each) for each in inside.params)
+    for each in inside.params:
+        if _refers(bound, variable, each):
+            return True
+    return False
 
 
 def most_general(one: Type, other: Type) -> Type:
@@ -150,19 +181,24 @@ def _is_wider(one: Type, other: Type) -> bool:
         return False
     if other.kind == "null":
         return True
-    if one.kind != other.kind or one.name != other.name or len(one.params) != len(other.params):
+    if not one.is_alike(other):
         return False
-    return all(_is_wider(*pair) for pair in zip(one.params, other.params, strict=True))
+    for mine, its in zip(one.params, other.params, strict=True):
+        if not _is_wider(mine, its):
+            return False
+    return True
 
 
 def substitute(bound: Bindings, one: Type, *, free_to_dyn: bool = False) -> Type:
     """Return a type with its variables replaced by what they are bound to."""
-    known = bound.get(one)
-    if known is not None:
-        return substitute(bound, known, free_to_dyn=free_to_dyn)
     if one.kind == "param":
+        known = bound.get(one)
+        if known is not None:
+            return substitute(bound, known, free_to_dyn=free_to_dyn)
         return DYN if free_to_dyn else one
     if not one.params:
         return one
-    params = tuple(substitute(bound, each, free_to_dyn=free_to_dyn) for each in one.params)
+    params: tuple[Type, ...] = ()
+    for each in one.params:
+        params += (substitute(bound, each, free_to_dyn=free_to_dyn),)
     return one if params == one.params else Type(one.kind, one.name, params, one.fields)
