@@ -242,6 +242,7 @@ def test_expressions_make_objects_of_known_types() -> None:
     assert isinstance(made, Struct)
     assert (made.type_name, made.fields) == ("Object.spec", {"name": "a", "size": 3})
     assert environment.compile("Object.spec{name: 'a'}.name").evaluate({}) == "a"
+    assert environment.compile("type(Object.spec{}) == Object.spec").evaluate({}) is True
     with pytest.raises(CompileError, match="undefined field 'no'"):
         environment.compile("Object.spec{no: 1}")
     with pytest.raises(

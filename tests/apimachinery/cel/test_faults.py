@@ -227,7 +227,12 @@ FAULTS: dict[str, list[tuple[int, str]]] = {
     "i == s": [(3, "found no matching overload for '_==_' applied to '(int, string)'")],
     "1 == 1.0": [(3, "found no matching overload for '_==_' applied to '(int, double)'")],
     "!i": [(1, "found no matching overload for '!_' applied to '(int)'")],
-    "i && true": [(3, "found no matching overload for '_&&_' applied to '(int, bool)'")],
+    "i && true": [(1, "expected type 'bool' but found 'int'")],
+    "i || true || [s]": [
+        (1, "expected type 'bool' but found 'int'"),
+        (14, "expected type 'bool' but found 'list(string)'"),
+    ],
+    "(i && true) == i": [(2, "expected type 'bool' but found 'int'")],
     "i ? 1 : 2": [(3, "found no matching overload for '_?_:_' applied to '(int, int, int)'")],
     "true ? 1 : 'a'": [(6, "found no matching overload for '_?_:_' applied to '(bool, int, string)'")],
     "s.startsWith(1)": [(13, "found no matching overload for 'startsWith' applied to 'string.(int)'")],
@@ -242,7 +247,39 @@ FAULTS: dict[str, list[tuple[int, str]]] = {
     "i.all(x, true)": [
         (1, "expression of type 'int' cannot be range of a comprehension (must be list, map, or dynamic)")
     ],
-    "l.all(x, x)": [(6, "found no matching overload for '_&&_' applied to '(bool, int)'")],
+    "l.all(x, x)": [(10, "expected type 'bool' but found 'int'")],
+    "i.exists(x, i)": [
+        (1, "expression of type 'int' cannot be range of a comprehension (must be list, map, or dynamic)"),
+        (13, "expected type 'bool' but found 'int'"),
+    ],
+    # variables without a type are shown as what they become
+    "[].map(x, [].map(y, x in y && y in x))": [
+        (33, "found no matching overload for '@in' applied to '(list(dyn), dyn)'")
+    ],
+    "[].length": [(3, "type 'list(_var0)' does not support field selection")],
+    "[].foo([]) + [1].sum([])": [
+        (7, "undeclared reference to 'foo' (in container '')"),
+        (21, "found no matching overload for 'sum' applied to 'list(int).(list(dyn))'"),
+    ],
+    # after an element that does not fit, the next one is what the others must be like
+    "[1, 'a', 2.0, 2.0, 3]": [
+        (5, "expected type 'int' but found 'string'"),
+        (20, "expected type 'double' but found 'int'"),
+    ],
+    "[?x]": [
+        (3, "undeclared reference to 'x' (in container '')"),
+        (3, "expected type 'optional_type(!error!)' but found '!error!'"),
+    ],
+    # what cannot be made
+    "int{}": [(4, "'int' is not a message type")],
+    "optional_type{}": [(14, "'optional_type' is not a message type")],
+    "s{x: y}": [
+        (2, "'string' is not a type"),
+        (4, "unexpected failed resolution of 's'"),
+        (6, "undeclared reference to 'y' (in container '')"),
+    ],
+    "[i].map(x, x{})": [(13, "'int' is not a type")],
+    "nothing{x: y}": [(8, "undeclared reference to 'nothing' (in container '')")],
     "null + 1": [(6, "found no matching overload for '_+_' applied to '(null, int)'")],
     # literals that cannot be right
     "duration('x') == duration('1s')": [(10, "invalid duration argument")],

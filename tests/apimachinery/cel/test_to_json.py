@@ -42,10 +42,14 @@ CASES: dict[str, Any] = {
 }
 
 
+def _structs(name: str) -> types.Type | None:
+    return types.object_of(name, None) if name.startswith("Object") else None
+
+
 def environment() -> Environment:
     declared = declare(build_custom(SCHEMA))
     assert declared is not None
-    return Environment({"self": declared}, structs=lambda name: types.object_of(name, None))
+    return Environment({"self": declared}, structs=_structs)
 
 
 @pytest.mark.parametrize("expression", CASES)

@@ -13,6 +13,7 @@ from tiphys.apimachinery.cel import types as t
 from tiphys.apimachinery.cel.ast import (
     Call,
     Comprehension,
+    Entry,
     Ident,
     ListNode,
     Literal,
@@ -31,6 +32,7 @@ from tiphys.apimachinery.cel.values import TypeValue
 from tiphys.apimachinery.dataclass import dataclass
 
 OPTIONAL_SELECT = "_?._"
+_LOGIC = frozenset(("_&&_", "_||_"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ class Checker(Visitor[Type]):
         if variable is not None:
             self.used.add(name)
             return variable
-        named = self._scope.type_names.get(name)
+        named = self._scope.type_names.get(name) or self._scope.struct(name)
         if named is None:
             return None
         node.constant = TypeValue(_runtime_name(named))
@@ -161,13 +163,36 @@ class Checker(Visitor[Type]):
                 found = self._scope.functions.find(f"{prefix}.{node.function}")
                 if found is not None:
                     node.function, node.target = f"{prefix}.{node.function}", None
-        args = [*([node.target] if node.target is not None else []), *node.args]
-        types = [self.visit(arg) for arg in args]
+        types = [self.visit(arg) for arg in node.args]
+        if node.target is not None:
+            types.insert(0, self.visit(node.target))
         node.function = node.function.lstrip(".")
         found = found or self._scope.functions.find(node.function)
         if found is None:
             return self._report(node.pos, f"undeclared reference to '{node.function}' (in container '')")
+        if node.function in _LOGIC:
+            return self._logic(node, found, types)
         return self._resolve(node, found, types)
+
+    def _logic(self, node: Call, overloads: list[Overload], args: list[Type]) -> Type:
+        """Each side is told by itself not to be a truth."""
+        fits = [self._assign(found, t.BOOL) for found in args]
+        for arg, found, fit in zip(node.args, args, fits, strict=True):
+            if not fit:
+                self._mismatch(arg.pos, t.BOOL, found)
+        node.overloads += overloads
+        return t.BOOL if all(fits) else t.ERROR
+
+    def _assign(self, one: Type, other: Type) -> bool:
+        """Tell whether one type goes with the other; variables are bound only if it does."""
+        trial = dict(self._bound)
+        if not is_assignable(trial, one, other):
+            return False
+        self._bound = trial
+        return True
+
+    def _mismatch(self, pos: int, wanted: Type, found: Type) -> Type:
+        return self._report(pos, f"expected type '{wanted}' but found '{found}'")
 
     def _resolve(self, node: Call, overloads: list[Overload], args: list[Type]) -> Type:
         result: Type | None = None
@@ -177,7 +202,7 @@ class Checker(Visitor[Type]):
             fresh = self._fresh(overload)
             trial = dict(self._bound)
             if not all(
-                is_assignable(trial, substitute(fresh, wanted), found)
+                is_assignable(trial, found, substitute(fresh, wanted))
                 for wanted, found in zip(overload.params, args, strict=True)
             ):
                 continue
@@ -186,7 +211,7 @@ class Checker(Visitor[Type]):
             gives = substitute(self._bound, substitute(fresh, overload.result))
             result = gives if result is None or result == gives else t.DYN
         if result is None:
-            shown = [str(substitute(self._bound, arg, free_to_dyn=False)) for arg in args]
+            shown = [str(substitute(self._bound, arg, free_to_dyn=True)) for arg in args]
             signature = (
                 f"{shown[0]}.({', '.join(shown[1:])})" if node.target is not None else f"({', '.join(shown)})"
             )
@@ -213,13 +238,9 @@ class Checker(Visitor[Type]):
         """Return the type of all elements so far; they must agree."""
         if before is None:
             return found
-        trial = dict(self._bound)
-        if is_assignable(trial, before, found):
-            self._bound = trial
+        if self._assign(before, found):
             return most_general(before, found)
-        before_shown = substitute(self._bound, before)
-        self._report(pos, f"expected type '{before_shown}' but found '{substitute(self._bound, found)}'")
-        return before
+        return self._mismatch(pos, before, found)
 
     def make_list(self, node: ListNode) -> Type:
         element: Type | None = None
@@ -231,11 +252,10 @@ class Checker(Visitor[Type]):
         return t.list_of(element or self._new_variable())
 
     def _unwrapped(self, node: Node, found: Type) -> Type:
-        found = substitute(self._bound, found)
         if found.kind == "optional":
             return found.params[0]
-        if found.kind not in ("dyn", "error"):
-            self._report(node.pos, f"expected type '{t.optional_of(found)}' but found '{found}'")
+        if found.kind != "dyn":
+            self._mismatch(node.pos, t.optional_of(found), found)
         return found
 
     def make_map(self, node: MapNode) -> Type:
@@ -250,25 +270,41 @@ class Checker(Visitor[Type]):
         return t.map_of(key or self._new_variable(), value or self._new_variable())
 
     def make_struct(self, node: StructNode) -> Type:
-        found = self._scope.struct(node.name)
-        if found is None:
-            self._report(node.pos, f"undeclared reference to '{node.name}' (in container '')")
-            found = t.object_of(node.name, None)
+        name = Ident(node.pos, node.name)
+        named = self.ident(name)
+        if named == t.ERROR:
+            return named
+        node.name = name.name
+        found = self._message(node.pos, named)
         for entry in node.entries:
-            assert isinstance(entry.key, Literal)
             given = self.visit(entry.value)
             if entry.optional:
                 given = self._unwrapped(entry.value, given)
-            name = entry.key.value
-            wanted = t.DYN if found.fields is None else found.fields.get(name)
-            if wanted is None:
-                self._report(entry.pos, f"undefined field '{name}'")
-            elif not is_assignable(self._bound, wanted, given):
-                shown = substitute(self._bound, given)
-                self._report(
-                    entry.pos, f"expected type of field '{name}' is '{wanted}' but provided type is '{shown}'"
-                )
+            self._check_field(node, entry, found, given)
         return found
+
+    def _message(self, pos: int, named: Type) -> Type:
+        """Return the type of objects that a name stands for."""
+        if named.kind != "type":
+            return self._report(pos, f"'{_runtime_name(named)}' is not a type")
+        found = named.params[0] if named.params else named
+        if found.kind != "object":
+            return self._report(pos, f"'{_runtime_name(found)}' is not a message type")
+        return found
+
+    def _check_field(self, node: StructNode, entry: Entry, made: Type, given: Type) -> None:
+        assert isinstance(entry.key, Literal)
+        name = entry.key.value
+        if made == t.ERROR:
+            self._report(entry.pos, f"unexpected failed resolution of '{node.name}'")
+            return
+        wanted = t.DYN if made.fields is None else made.fields.get(name)
+        if wanted is None:
+            self._report(entry.pos, f"undefined field '{name}'")
+        elif not self._assign(wanted, given):
+            self._report(
+                entry.pos, f"expected type of field '{name}' is '{wanted}' but provided type is '{given}'"
+            )
 
     def comprehension(self, node: Comprehension) -> Type:
         over = substitute(self._bound, self.visit(node.iter_range))
@@ -288,9 +324,8 @@ class Checker(Visitor[Type]):
 
     def _expect(self, node: Node, wanted: Type) -> None:
         found = self.visit(node)
-        if not is_assignable(self._bound, wanted, found):
-            shown = substitute(self._bound, wanted)
-            self._report(node.pos, f"expected type '{shown}' but found '{substitute(self._bound, found)}'")
+        if not self._assign(wanted, found):
+            self._mismatch(node.pos, wanted, found)
 
     def _variables_of(self, node: Comprehension, over: Type) -> tuple[Type, Type]:
         match over.kind:

@@ -173,9 +173,9 @@ def most_general(one: Type, other: Type) -> Type:
 
 
 def _is_wider(one: Type, other: Type) -> bool:
-    if one.kind in ("dyn", "error") or one.kind == "param":
+    if one.kind in ("dyn", "param"):
         return True
-    if other.kind in ("dyn", "error", "param"):
+    if other.kind in ("dyn", "param"):
         return False
     if one.kind == "null":
         return False
