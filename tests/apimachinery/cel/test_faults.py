@@ -287,6 +287,44 @@ FAULTS: dict[str, list[tuple[int, str]]] = {
     "duration('9223372036854775808ns') == duration('1s')": [(10, "invalid duration argument")],
     "timestamp('x') == timestamp(1)": [(11, "invalid timestamp argument")],
     "s.matches('(')": [(11, "invalid matches argument")],
+    # templates that are written out, with arguments that are
+    "'%s %s'.format([s])": [(15, "index 1 out of range")],
+    "'%s'.format([s, s])": [
+        (12, "too many arguments supplied to string.format (expected 1, got 2)"),
+    ],
+    "'%'.format([])": [(11, "unexpected end of string")],
+    "'%E'.format([1.0])": [
+        (12, 'could not parse formatting clause: unrecognized formatting clause "E"'),
+    ],
+    "'%.34'.format([1.0])": [
+        (
+            14,
+            "could not parse formatting clause: error while parsing precision: "
+            "could not find end of precision specifier",
+        ),
+    ],
+    "'%s %d'.format([dyn(i), s])": [
+        (25, "error during formatting: decimal clause can only be used on integers, was given string")
+    ],
+    "'%d'.format([null])": [
+        (14, "error during formatting: decimal clause can only be used on integers, was given null_type")
+    ],
+    "'%f'.format([duration('1s')])": [
+        (
+            22,
+            "error during formatting: fixed-point clause can only be used on doubles, "
+            "was given google.protobuf.Duration",
+        )
+    ],
+    "'%s'.format([[[d], [o]]])": [
+        (
+            21,
+            "error during formatting: string clause can only be used on strings, bools, bytes, ints, "
+            "doubles, maps, lists, types, durations, and timestamps, was given thing",
+        )
+    ],
+    # only where all types fit
+    "i + 'a' + duration('x')": [(3, "found no matching overload for '_+_' applied to '(int, string)'")],
     r"s.matches('(a)\\1')": [(11, "invalid matches argument")],
     "s.matches('a(?=b)')": [(11, "invalid matches argument")],
 }

@@ -70,8 +70,19 @@ GIVES: dict[str, Any] = {
     "'%d'.format([7u])": "7",
     "'%f'.format([1.5])": "1.500000",
     "'%.2f'.format([1.005])": "1.00",
-    "'%e'.format([1052.032911275])": "1.052033e+03",
-    "'%.1e'.format([1052.03])": "1.1e+03",
+    "'%f %.1f'.format([1234567.25, -1234.25])": "1,234,567.250000 -1,234.2",
+    "'%f %f %f'.format([dyn('Infinity'), -1.0 / 0.0, 0.0 / 0.0])": "∞ -∞ NaN",
+    "'%e %e'.format([1052.032911275, -0.00002])": "1.052033\u202f×\u202f10⁰³ -2.000000\u202f×\u202f10⁻⁰⁵",
+    # what is meant for a precision is taken for a width
+    "'%.1e|%.18e|%.3e'.format([dyn(1052.03), 1052.03, 'Infinity'])": "1.052030\u202f×\u202f10⁰³|"
+    "   1.052030\u202f×\u202f10⁰³|  ∞",
+    "'%s %s %s'.format([1.0 / 0.0, -1.0 / 0.0, 0.0 / 0.0])": "+Inf -Inf NaN",
+    "'%s'.format([[1.0 / 0.0, -1.0 / 0.0, 0.0 / 0.0]])": '["+Inf", "-Inf", "NaN"]',
+    "'%s'.format([{dyn(1): dyn('v'), uint(2): b'x\\x00', true: null}])": r'{1:"v", 2:b"x\x00", true:null}',
+    "'%s'.format([dyn([dyn(duration('2h')), timestamp('2023-02-03T23:31:20Z')])])": '[duration("7200s"), '
+    'timestamp("2023-02-03T23:31:20Z")]',
+    "'%%%s%%'.format(['a'])": "%a%",
+    "'%s'.format(dyn([1, 2]))": "1",
     "'%b %b'.format([dyn(5), true])": "101 1",
     "'%o'.format([8])": "10",
     "'%x %X'.format([255, 255])": "ff FF",
@@ -243,12 +254,17 @@ FAILS: dict[str, str] = {
     "'abc'.substring(5)": "index out of range: 5",
     "'abc'.substring(2, 1)": "invalid substring range. start: 2, end: 1",
     "'abc'.indexOf('a', -1)": "index out of range: -1",
-    "'%d'.format(['x'])": "error during formatting: decimal clause can only be used on integers, "
+    "'%d'.format([dyn('x')])": "error during formatting: decimal clause can only be used on integers, "
     "was given string",
-    "'%s %s'.format([1])": "error during formatting: index 1 out of range",
-    "'%'.format([1])": "error during formatting: unexpected end of string",
-    "'%q'.format([1])": "error during formatting: could not parse formatting clause: "
-    'unrecognized formatting clause "q"',
+    "'%s %s'.format(dyn([1]))": "index 1 out of range",
+    "'%'.format(dyn([]))": "index 0 out of range",
+    "'%'.format(dyn([1]))": "unexpected end of string",
+    "'%q'.format(dyn([1]))": 'could not parse formatting clause: unrecognized formatting clause "q"',
+    "'%.f'.format(dyn([1]))": "could not parse formatting clause: error while parsing precision: "
+    'error while converting precision to integer: strconv.Atoi: parsing "": invalid syntax',
+    "'%s'.format([dyn(optional.of(1))])": "error during formatting: string clause can only be used on "
+    "strings, bools, bytes, ints, doubles, maps, lists, types, durations, and timestamps, "
+    "was given optional_type",
     "[].min()": "min called on empty list",
     "d.map(x, x).max()": "max called on empty list",
     "'a'.find('(' + '')": "Illegal regex: error parsing regexp: missing closing ): `(`",

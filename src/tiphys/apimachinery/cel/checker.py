@@ -27,7 +27,14 @@ from tiphys.apimachinery.cel.ast import (
 from tiphys.apimachinery.cel.errors import Source
 from tiphys.apimachinery.cel.functions import FunctionTable, Overload
 from tiphys.apimachinery.cel.lexer import ESCAPED_RESERVED
-from tiphys.apimachinery.cel.types import Bindings, Type, is_assignable, most_general, substitute
+from tiphys.apimachinery.cel.types import (
+    Bindings,
+    Type,
+    is_assignable,
+    most_general,
+    runtime_name,
+    substitute,
+)
 from tiphys.apimachinery.cel.values import TypeValue
 from tiphys.apimachinery.dataclass import dataclass
 
@@ -64,18 +71,21 @@ class Checker(Visitor[Type]):
             CompileError: something does not fit.
         """
         self.visit(root)
+        self._source.raise_issues()
         self._settle(root)
         self._source.raise_issues()
         return root.type
 
     def _settle(self, root: Node) -> None:
-        waiting = [root]
+        waiting, calls = [root], []
         while waiting:
             node = waiting.pop()
             node.type = substitute(self._bound, node.type, free_to_dyn=True)
             waiting += children(node)
             if isinstance(node, Call):
-                _check_literals(self._source, node)
+                calls.append(node)
+        for call in calls:
+            _check_call(self._source, call)
 
     def visit(self, node: Node) -> Type:
         node.type = super().visit(node)
@@ -106,7 +116,7 @@ class Checker(Visitor[Type]):
         named = self._scope.type_names.get(name) or self._scope.struct(name)
         if named is None:
             return None
-        node.constant = TypeValue(_runtime_name(named))
+        node.constant = TypeValue(runtime_name(named))
         return t.type_of(named)
 
     def ident(self, node: Ident) -> Type:
@@ -286,10 +296,10 @@ class Checker(Visitor[Type]):
     def _message(self, pos: int, named: Type) -> Type:
         """Return the type of objects that a name stands for."""
         if named.kind != "type":
-            return self._report(pos, f"'{_runtime_name(named)}' is not a type")
+            return self._report(pos, f"'{runtime_name(named)}' is not a type")
         found = named.params[0] if named.params else named
         if found.kind != "object":
-            return self._report(pos, f"'{_runtime_name(found)}' is not a message type")
+            return self._report(pos, f"'{runtime_name(found)}' is not a message type")
         return found
 
     def _check_field(self, node: StructNode, entry: Entry, made: Type, given: Type) -> None:
@@ -345,17 +355,6 @@ class Checker(Visitor[Type]):
         return t.ERROR, t.ERROR
 
 
-def _runtime_name(named: Type) -> str:
-    match named.kind:
-        case "null":
-            return "null_type"
-        case "timestamp":
-            return "google.protobuf.Timestamp"
-        case "duration":
-            return "google.protobuf.Duration"
-    return named.name
-
-
 def _variables(one: Type) -> list[Type]:
     if one.kind == "param":
         return [one]
@@ -375,13 +374,16 @@ def _qualified_name(node: Node) -> str | None:
     return ".".join([node.name, *reversed(parts)]).lstrip(".")
 
 
-def _check_literals(source: Source, node: Call) -> None:
+def _check_call(source: Source, node: Call) -> None:
     """What a function reads from a text must be readable where the text is written out."""
     argument = node.args[-1] if node.args else None
-    if not isinstance(argument, Literal) or not isinstance(argument.value, str):
-        return
     for overload in node.overloads:
-        if overload.literal is not None:
+        if overload.check is not None:
+            for pos, message in overload.check(node):
+                source.report(pos, message)
+        if overload.literal is None or not isinstance(argument, Literal):
+            continue
+        if isinstance(argument.value, str):
             try:
                 overload.literal(argument.value)
             except ValueError:

@@ -7,6 +7,7 @@ the estimate and the evaluation read the same rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from tiphys.apimachinery.cel.prices import Price
@@ -30,6 +31,9 @@ class Overload:
     """What the last argument is checked with where it is written out; raises ValueError."""
     prepares: Callable[[str], object] | None = None
     """What the second argument is made into before anything runs, if it is constant; raises ValueError."""
+
+    check: Callable[[Any], Iterable[tuple[int, str]]] | None = None
+    """Tells what is wrong with a call whose types fit, and where."""
 
     @property
     def is_generic(self) -> bool:
@@ -64,11 +68,11 @@ def member(
     price: Price | None = None,
     literal: Callable[[str], object] | None = None,
     prepares: Callable[[str], object] | None = None,
+    check: Callable[[Any], Iterable[tuple[int, str]]] | None = None,
 ) -> Overload:
     """Declare a method: ``first.name(...)``."""
-    return Overload(
-        id_, name, tuple(params), result, run, member=True, price=price, literal=literal, prepares=prepares
-    )
+    row = Overload(id_, name, tuple(params), result, run, member=True, price=price)
+    return replace(row, literal=literal, prepares=prepares, check=check)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,17 @@ class Type:
         return f"{self.name}({', '.join(params)})" if params else self.name
 
 
+def runtime_name(one: Type) -> str:
+    """Return the name that ``type`` gives at run time."""
+    return _RUNTIME_NAMES.get(one.kind, one.name)
+
+
+_RUNTIME_NAMES = {
+    "null": "null_type",
+    "timestamp": "google.protobuf.Timestamp",
+    "duration": "google.protobuf.Duration",
+}
+
 DYN = Type("dyn", "dyn")
 ANY = Type("dyn", "any")
 """The same, where a declaration says so: only its name differs."""

@@ -13,7 +13,7 @@ from typing import Any
 from tiphys.apimachinery.cel import prices
 from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.functions import Library, function, member
-from tiphys.apimachinery.cel.library.formatting import format_text
+from tiphys.apimachinery.cel.library.formatting import check_format, format_text
 from tiphys.apimachinery.cel.types import DYN, INT, STRING, list_of
 
 _BLANKS = "".join(map(chr, (*range(9, 14), 32, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029)))
@@ -164,7 +164,13 @@ LIBRARY = Library(
         member("list_join", "join", (_STRINGS,), STRING, _join, price=prices.STRUNG),
         member("list_join_string", "join", (_STRINGS, STRING), STRING, _join, price=prices.STRUNG),
         member(
-            "string_format", "format", (STRING, list_of(DYN)), STRING, format_text, price=prices.FORMATTED
+            "string_format",
+            "format",
+            (STRING, list_of(DYN)),
+            STRING,
+            format_text,
+            price=prices.FORMATTED,
+            check=check_format,
         ),
         function("strings_quote", "strings.quote", (STRING,), STRING, _quote, price=prices.QUOTED),
     ),
