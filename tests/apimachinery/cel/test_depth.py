@@ -16,10 +16,12 @@ from tiphys.apimachinery.cel import (
     Environment,
     EvaluationError,
     TakesLong,
+    depth,
     patience,
     types,
 )
 from tiphys.apimachinery.cel.depth import on_new_stack
+from tiphys.apimachinery.cel.parser import parse
 
 ENVIRONMENT = Environment({"b": types.BOOL, "d": types.DYN, "i": types.INT, "l": types.list_of(types.INT)})
 VALUES = {"b": False, "d": {"a": 1}, "i": 1, "l": [1]}
@@ -38,15 +40,15 @@ def chained(first: str, link: str) -> Build:
 
 # Each takes so many levels or links, and is refused with one more.
 LIMITS: dict[str, tuple[Build, int, str, Any]] = {
-    "parentheses": (nested("(", "i", ")"), 248, WITHIN, 1),
-    "calls": (nested("dyn(", "i", ")"), 248, WITHIN, 1),
-    "nots": (nested("!(", "b", ")"), 248, WITHIN, False),
-    "minuses": (nested("-(", "i", ")"), 248, WITHIN, 1),
-    "loops": (nested("[1].all(x, ", "b", ")"), 248, WITHIN, False),
+    "parentheses": (nested("(", "i", ")"), 249, WITHIN, 1),
+    "calls": (nested("dyn(", "i", ")"), 249, WITHIN, 1),
+    "nots": (nested("!(", "b", ")"), 249, WITHIN, True),
+    "minuses": (nested("-(", "i", ")"), 249, WITHIN, -1),
+    "loops": (nested("[1].all(x, ", "b", ")"), 249, WITHIN, False),
     "keys": (nested("{'a': 1}[{1: 'a'}[", "1", "]]"), 124, WITHIN, 1),
-    "ternaries": (chained("b ? 1 : ", "b ? 1 : "), 247, WITHIN, None),
+    "ternaries": (chained("b ? 1 : ", "b ? 1 : "), 248, WITHIN, None),
     "sums on the right": (nested("1 + (", "i", ")"), 124, WITHIN, 125),
-    "products in sums on the right": (nested("1 + i * (", "i", ")"), 82, WITHIN, 83),
+    "products in sums on the right": (nested("1 + i * (", "i", ")"), 83, WITHIN, 84),
     "relations on the right": (nested("true == (", "b", ")"), 124, WITHIN, False),
     "sums": (chained("i", " + 1"), 250, UPON, 251),
     "products": (chained("i", " * 1"), 250, UPON, 1),
@@ -96,6 +98,45 @@ def test_what_is_beside_each_other_is_not_deep(name: str) -> None:
     program = ENVIRONMENT.compile(LONG[name])
     program.cost_estimate()
     assert program.evaluate(VALUES) is True
+
+
+LEAST: dict[str, int] = {
+    "((1 + ((7))))": 6,
+    "(((1 + 2 + 3 + 4 + (5 + 6))))": 7,
+    "(1 + 1 + 1) + 1 + 1 + 1": 5,
+    "(((1 + 1 + 1))) + 1 + 1 + 1": 5,
+    "1 + (1 + 1 + 1 + 1 + 1)": 5,
+    "(a.b.c).d.e.f": 5,
+    "f(a.b.c.d).e": 4,
+    "x + f(a.b.c.d, 1) + y": 5,
+    "x + a[b.c.d.e] + y": 6,
+    "x + a.f(b.c.d.e, 1) + y": 6,
+    "x + Msg{f: a.b.c.d, g: 1} + y": 5,
+    "x + [[a.b.c.d, 1], 1][0] + y": 6,
+    "x + {'k': a.b.c.d, 'j': 1}['k'] + y": 6,
+    "x + {a.b.c.d.e: 1, 'j': 2}['j'] + y": 7,
+    "((a && b && c.d.e).f)": 3,
+    "-a.b / c.d - e.f": 3,
+    "[a.b.c.d.e]": 4,
+    "{1: {2: {3: a.b.c}}}": 4,
+    "a.b.c.d.e.Msg{f: x.y.z}.g": 3,
+    "a.b.c.d ? x : y": 4,
+    "(a ? b : c) + 1 + 1 + 1": 4,
+    "(-a.b / c.d - e.f || x)": 3,
+    "a == b * (c == d + e * (f))": 6,
+    "a" + "[1]" * 20 + (" != a" + "[1]" * 20) * 13: 33,
+}
+
+
+@pytest.mark.parametrize("text", LEAST)
+def test_levels_are_counted_as_the_api_counts_them(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for most in (LEAST[text], LEAST[text] - 1):
+        monkeypatch.setattr(depth, "MAX_DEPTH", most)
+        if most == LEAST[text]:
+            parse(text, {})
+        else:
+            with pytest.raises(CompileError, match="exceeded"):
+                parse(text, {})
 
 
 def test_types_nest_as_deep() -> None:

@@ -190,6 +190,8 @@ FAULTS: dict[str, list[tuple[int, str]]] = {
     # macros
     "has(m)": [(5, "invalid argument to has() macro")],
     "has(m['a'])": [(6, "invalid argument to has() macro")],
+    "l.map(__result__, 1)": [(7, "iteration variable overwrites accumulator variable")],
+    "l.all(i, __result__, true)": [(10, "iteration variable overwrites accumulator variable")],
     "l.all(m.x, true)": [(8, "argument must be a simple name")],
     "l.exists(1, true)": [(10, "argument must be a simple name")],
     "l.map(1 + 1, 2)": [(9, "argument is not an identifier")],

@@ -29,7 +29,7 @@ def enter_rule(depth: int, offset: int) -> None:
     Raises:
         GivenUp: it would be too often.
     """
-    if depth >= MAX_DEPTH:
+    if depth > MAX_DEPTH:
         raise GivenUp(offset, f"expression recursion limit exceeded: {MAX_DEPTH}")
 
 

@@ -42,7 +42,7 @@ def _call(pos: int, name: str, *args: Node) -> Node:
 
 def _simple_name(parser: Parser, node: Node, text: str = "argument must be a simple name") -> str | None:
     if isinstance(node, Ident) and not node.name.startswith("."):
-        if node.name == ACCUMULATOR:
+        if node.name in (ACCUMULATOR, "__result__"):
             parser.source.report(node.pos, "iteration variable overwrites accumulator variable")
         return node.name
     parser.source.report(node.pos, text)

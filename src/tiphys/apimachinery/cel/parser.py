@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from tiphys.apimachinery.cel import lexer, syntax_faults
+from tiphys.apimachinery.cel import depth, lexer, syntax_faults
 from tiphys.apimachinery.cel.ast import (
     Call,
     Entry,
@@ -22,7 +22,7 @@ from tiphys.apimachinery.cel.ast import (
     Select,
     StructNode,
 )
-from tiphys.apimachinery.cel.depth import MAX_DEPTH, enter_rule, on_new_stack
+from tiphys.apimachinery.cel.depth import enter_rule, on_new_stack
 from tiphys.apimachinery.cel.errors import CompileError, GivenUp, Source
 from tiphys.apimachinery.cel.lexer import Token
 from tiphys.apimachinery.cel.types import BOOL, BYTES, DOUBLE, INT, NULL, STRING, UINT
@@ -114,7 +114,7 @@ class Parser:
     def _grow(self, beside: int = 0) -> None:
         """Put an operator, a link or a call upon what was read last and what is ``beside`` it."""
         self._tall = max(self._tall, beside) + 1
-        if self._tall > MAX_DEPTH:
+        if self._tall > depth.MAX_DEPTH:
             self.is_too_tall = True
 
     def whole(self) -> Node:
