@@ -22,6 +22,8 @@ INTERNAL: Final = 1
 SERVER: Final = 2
 CLIENT: Final = 3
 MILLION: Final = 1_000_000
+EXCEPTION: Final = "exception"
+"""What OpenTelemetry calls the event of an error."""
 Value = str | int | bool | float
 _PARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _SAMPLED: Final = 1
@@ -97,6 +99,10 @@ class Span:
     def fail(self, text: str = "") -> None:
         self.error = text
 
+    def record(self, error: BaseException) -> None:
+        """Note an error that came up in it, which need not be its failure."""
+        self.note(EXCEPTION, {"exception.type": type(error).__name__, "exception.message": str(error)})
+
 
 _CURRENT: ContextVar[Span | None] = ContextVar("span", default=None)
 _NOTHING: Final = nullcontext()
@@ -125,14 +131,20 @@ class Tracer:
             self._sink(span)
 
     @contextmanager
-    def span(self, name: str, *, parent: SpanContext | None = None, kind: int = INTERNAL) -> Iterator[Span]:
-        """Begin a span that is the present one until it ends. What is raised in it, it failed with."""
+    def span(
+        self, name: str, *, parent: SpanContext | None = None, kind: int = INTERNAL, fails: bool = True
+    ) -> Iterator[Span]:
+        """Begin a span that is the present one until it ends. What is raised in it, it failed with.
+
+        ``fails`` False: that is for others to say, who answer with it.
+        """
         made = self.begin(name, parent=parent, kind=kind)
         try:
             with present(made):
                 yield made
         except Exception as error:
-            made.fail(str(error))
+            if fails:
+                made.fail(str(error))
             raise
         finally:
             self.end(made)
@@ -167,7 +179,10 @@ def current() -> Span | None:
 def step(
     name: str, about: Mapping[str, Value] | None = None, *, kind: int = INTERNAL
 ) -> AbstractContextManager[Span | None]:
-    """Begin a child of the present span; nothing where there is none."""
+    """Begin a child of the present span; nothing where there is none.
+
+    What is raised in it is its failure where it is a call to others: else it is said how far it came.
+    """
     within = _CURRENT.get()
     if within is None:
         return _NOTHING
@@ -183,7 +198,7 @@ def event(name: str, about: Mapping[str, Value] | None = None) -> None:
 
 @contextmanager
 def _child(within: Span, name: str, kind: int, about: Mapping[str, Value]) -> Iterator[Span]:
-    with within.tracer.span(name, parent=within.context, kind=kind) as made:
+    with within.tracer.span(name, parent=within.context, kind=kind, fails=kind != INTERNAL) as made:
         made.set(about)
         yield made
 

@@ -152,7 +152,7 @@ class ApiServer:
         node = NodeAuthorizer(self._graph, node_rules())
         admission = plugins.assemble(self.options, self._clock)
         return Backend(
-            store=self.objects if self.tracing is None else self.tracing.store(self.objects),
+            store=self._traced(self.objects),
             options=self.options,
             clock=self._clock,
             table=self.table,
@@ -168,6 +168,11 @@ class ApiServer:
             field_gates=FieldGates(self.options.feature_gates),
             certificates=certificates,
         )
+
+    def _traced(self, objects: Any) -> Any:
+        if self.tracing is None:
+            return objects
+        return self.tracing.store(objects, seals=self._encrypted is not None)
 
     def _sources(self) -> list[MetricSource]:
         """Return the parts that count for themselves what they do."""

@@ -13,8 +13,9 @@ from tests.wire.collector import Collector, attributes, collecting
 from tiphys.apimachinery.tracing import MILLION, current
 from tiphys.apimachinery.tracing_config import TracingOptions
 from tiphys.apiserver.filters.requestinfo import parse
-from tiphys.apiserver.observe.tracing import name_of
+from tiphys.apiserver.observe.request_span import name_of
 from tiphys.apiserver.options import TokenEntry
+from tiphys.storage.base import StoreUnavailable
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 FROM = {"traceparent": f"00-{TRACE}-{SPAN}-01", "tracestate": "a=b"}
@@ -24,6 +25,14 @@ TOKENS = (
     TokenEntry("watcher", "watcher", "2", ("system:monitoring",)),
     TokenEntry("alice", "alice", "3", ("dev",)),
 )
+
+ELSEWHERE = {
+    "metadata": {"name": "v1.there.example.com"},
+    "spec": {
+        "group": "there.example.com", "version": "v1", "groupPriorityMinimum": 100, "versionPriority": 10,
+        "insecureSkipTLSVerify": True, "service": {"namespace": "default", "name": "none"},
+    },
+}  # fmt: skip
 
 NAMES = {
     ("GET", "/api/v1/namespaces/n/pods/p"): "GET /api/v1/namespaces/{:namespace}/pods/{:name}",
@@ -157,7 +166,9 @@ async def test_how_far_each_request_has_come(serving: Any) -> None:
     listed = collector.named("cacher.GetList")
     assert [event.name for event in listed.events] == ["Ready", "Listed items from cache", "Filtered items"]
     assert attributes(listed.attributes)["type"] == "configmaps"
-    assert attributes(listed.events[2].attributes)["count"] >= 1
+    count = attributes(listed.events[2].attributes)["count"]
+    assert count >= 1
+    assert attributes(collector.named("List").events[-1].attributes) == {"count": count}
 
 
 async def test_answers_being_written(serving: Any) -> None:
@@ -172,7 +183,7 @@ async def test_answers_being_written(serving: Any) -> None:
         await api.server.stop()
     told = [one for one in collector.spans if one.name == "SerializeObject"]
     spans = {one.span_id: one.name for one in collector.spans}
-    assert [spans[one.parent_span_id] for one in told] == ["Create", "Get", "Get", "List", "Delete"]
+    assert [spans[one.parent_span_id] for one in told] == ["Create", "Get", "Get", "List", "Delete", "Get"]
     json = (
         '{"encodeGV":"v1","encoder":"{\\"name\\":\\"json\\",\\"pretty\\":\\"false\\",\\"strict\\":'
         '\\"false\\",\\"yaml\\":\\"%s\\"}","name":"versioning"}'
@@ -199,8 +210,31 @@ async def test_writes_that_fail_say_where(serving: Any) -> None:
         assert (await api("POST", MAPS, {"metadata": {"name": "m"}})).status == 409
         await api.server.stop()
     failed = [one for one in collector.spans if one.name == "Create etcd3"][-1]
+    assert [event.name for event in failed.events] == ["About to Encode", *ENCODED, "Txn call succeeded"]
+    asked = [one for one in collector.spans if one.name == "Create"][-1]
+    assert [event.name for event in asked.events] == [
+        BODY, *CONVERTED, STORES[0], "Write to database call failed",
+    ]  # fmt: skip
+    body = len(orjson.dumps({"metadata": {"name": "m"}}))
+    text = 'configmaps "m" already exists'
+    assert attributes(asked.events[-1].attributes) == {"len": body, "err": text}
+    assert not [one.name for one in (failed, asked) if one.HasField("status")]
+
+
+async def test_a_store_that_does_not_answer(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with traced(serving) as (api, collector):
+        monkeypatch.setattr(api.store, "commit", _unavailable)
+        assert (await api("POST", MAPS, {"metadata": {"name": "m"}})).status == 503
+        await api.server.stop()
+    failed = collector.named("Create etcd3")
     assert [event.name for event in failed.events] == ["About to Encode", *ENCODED, "Txn call failed"]
-    assert attributes(failed.events[-1].attributes) == {"err": 'configmaps "m" already exists'}
+    assert attributes(failed.events[-1].attributes) == {"err": "gone"}
+    whole = collector.named("POST /api/v1/namespaces/{:namespace}/configmaps")
+    assert (attributes(whole.attributes)["http.response.status_code"], whole.status.code) == (503, 2)
+
+
+async def _unavailable(*_args: Any) -> int:
+    raise StoreUnavailable("gone")
 
 
 STORED = {
@@ -255,10 +289,66 @@ async def test_who_is_told_no_has_a_span_too(serving: Any) -> None:
         codes = [attributes(span.attributes)["http.response.status_code"] for span in spans]
         assert codes == [403, 404]
         assert not [span for span in spans if span.HasField("status")]
-        failed = [
-            span for span in collector.spans if span.name == "authentication" and span.HasField("status")
-        ]
-        assert [span.status.code for span in failed] == [2]
+        assert not [span for span in collector.spans if span.HasField("status")]
+        names = {span.span_id: span.name for span in collector.spans}
+        told = [span for span in collector.spans if span.name == "SerializeObject"]
+        route = "GET /api/v1/namespaces/{:namespace}/configmaps/{:name}"
+        assert [names[span.parent_span_id] for span in told] == [route, "Get", "authentication"]
+        for span in told:
+            assert [event.name for event in span.events] == [
+                "About to start writing response", "Write call succeeded",
+            ]  # fmt: skip
+        (read,) = [span for span in collector.spans if span.name == "Get"]
+        assert [event.name for event in read.events] == ["About to Get from storage"]
+
+
+async def test_answers_that_are_no_objects(serving: Any) -> None:
+    async with traced(serving) as (api, collector):
+        assert (await api("GET", "/apis/nowhere.example.com/v1/things")).status == 404
+        assert (await api("GET", MAPS, accept="text/css")).status == 406
+        assert (await api("GET", "/version")).status == 200
+        await api.server.stop()
+        names = [span.name for span in collector.spans]
+        assert "SerializeObject" not in names
+        assert names.count("List") == 1  # of the kind that there is
+
+
+async def test_what_fails_here_is_told(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with traced(serving) as (api, collector):
+        monkeypatch.setattr(api.server.objects, "get", _breaks)
+        assert (await api("GET", f"{MAPS}/m")).status == 500
+        await api.server.stop()
+        whole = collector.named("GET /api/v1/namespaces/{:namespace}/configmaps/{:name}")
+        assert (whole.status.code, whole.status.message) == (2, "")
+        (told,) = whole.events
+        said = {"exception.type": "ZeroDivisionError", "exception.message": "by none"}
+        assert (told.name, attributes(told.attributes)) == ("exception", said)
+
+
+async def _breaks(*_args: Any) -> Any:
+    raise ZeroDivisionError("by none")
+
+
+async def test_sizes(serving: Any) -> None:
+    async with traced(serving) as (api, collector):
+        body = {"metadata": {"name": "m"}}
+        made = await api("POST", MAPS, body)
+        await api.get(f"{MAPS}/m")
+        await api.server.stop()
+        post, get = [attributes(span.attributes) for span in collector.spans if span.kind == 2]
+        assert post["http.request.body.size"] == len(orjson.dumps(body))
+        assert post["http.response.body.size"] == len(made.raw)
+        assert "http.request.body.size" not in get
+
+
+async def test_what_others_answer_has_no_handler(serving: Any) -> None:
+    async with traced(serving) as (api, collector):
+        await api.create("/apis/apiregistration.k8s.io/v1/apiservices", ELSEWHERE)
+        await api.settle()
+        assert (await api("GET", "/apis/there.example.com/v1/things")).status == 503
+        await api.server.stop()
+        assert {span.name for span in collector.spans} >= {"GET /apis/there.example.com/v1/things"}
+        assert "List" not in {span.name for span in collector.spans}
 
 
 async def test_a_watch_ends_with_its_stream(serving: Any) -> None:
@@ -272,6 +362,19 @@ async def test_a_watch_ends_with_its_stream(serving: Any) -> None:
         names = [span.name for span in collector.spans if span.kind == 2]
         route = "/api/v1/namespaces/{:namespace}/configmaps"
         assert names == [f"POST {route}", f"GET {route}"]
+        watched = collector.named(f"GET {route}")
+        assert attributes(watched.attributes)["http.response.body.size"] > 0
+        assert "List" not in [span.name for span in collector.spans]
+
+
+async def test_a_watch_that_is_refused(serving: Any) -> None:
+    async with traced(serving) as (api, collector):
+        assert (await api("GET", f"{MAPS}?watch=1&resourceVersion=x")).status == 400
+        await api.server.stop()
+        names = [span.name for span in collector.spans]
+        assert "List" not in names
+        told, whole = collector.named("SerializeObject"), [one for one in collector.spans if one.kind == 2]
+        assert [one.span_id for one in whole] == [told.parent_span_id]
 
 
 async def test_nothing_is_sent_of_what_is_not_sampled(serving: Any) -> None:

@@ -18,6 +18,7 @@ import os
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -28,6 +29,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from google.protobuf.message import DecodeError
 
+from tiphys.apimachinery import tracing
 from tiphys.apimachinery.clock import Clock, RealClock, rfc3339
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import InternalError
@@ -126,6 +128,7 @@ class Kms:
     def __init__(self, name: str, service: Service, clock: Clock | None = None) -> None:
         self.name = name
         self.prefix = self.family = f"k8s:enc:kms:v2:{name}:".encode()
+        self._told = {"transformer.provider.name": name}
         self._service = service
         self._clock = clock or RealClock()
         self._state: _State | None = None
@@ -143,6 +146,10 @@ class Kms:
 
     def seal(self, key: str, value: bytes) -> bytes:
         """Raises InternalError: the plugin has not answered for too long, or never."""
+        with tracing.step("TransformToStorage with envelopeTransformer", self._told):
+            return self._sealed(key, value)
+
+    def _sealed(self, key: str, value: bytes) -> bytes:
         state, now = self._state, self._clock.now()
         if state is None:
             raise InternalError.of("got unexpected nil transformer")
@@ -151,20 +158,34 @@ class Kms:
                 f'encryptedDEKSource with keyID hash "{_hash(state.source.key_id)}" expired at '
                 f"{rfc3339(state.until)} (current time is {rfc3339(now)})"
             )
+        tracing.event("About to encrypt data using DEK")
+        data = state.seed.seal(key, value)
+        tracing.event("Data encryption succeeded")
+        self.counts.used(state.source.key_id, TO_STORAGE)
+        tracing.event("About to encode encrypted object")
         stored = message("EncryptedObject")(
-            encrypted_data=state.seed.seal(key, value), key_id=state.source.key_id,
+            encrypted_data=data, key_id=state.source.key_id,
             encrypted_dek_source=state.source.ciphertext, annotations=dict(state.source.annotations),
             encrypted_dek_source_type=_SEED,
         )  # fmt: skip
-        self.counts.used(state.source.key_id, TO_STORAGE)
-        return self.prefix + bytes(stored.SerializeToString(deterministic=True))
+        made = self.prefix + bytes(stored.SerializeToString(deterministic=True))
+        tracing.event("Encoded encrypted object")
+        return made
 
     def open(self, key: str, sealed: bytes) -> bytes:
         """Raises Unreadable."""
-        stored = self._stored(sealed)
-        opened = self._key_of(stored).open(key, stored.encrypted_data)
-        self.counts.used(stored.key_id, FROM_STORAGE)
-        return opened
+        with tracing.step("TransformFromStorage with envelopeTransformer", self._told):
+            tracing.event("About to decode encrypted object")
+            with _saying("Decoding encrypted object failed"):
+                stored = self._stored(sealed)
+            tracing.event("Decoded encrypted object")
+            unsealed = self._key_of(stored)
+            self.counts.used(stored.key_id, FROM_STORAGE)
+            tracing.event("About to decrypt data using DEK")
+            with _saying("Data decryption failed"):
+                opened = unsealed.open(key, stored.encrypted_data)
+            tracing.event("Data decryption succeeded")
+            return opened
 
     def mark(self, sealed: bytes | None = None) -> object:
         """Return with what a value is sealed: another id of the plugin's key is another mark."""
@@ -199,10 +220,12 @@ class Kms:
         failed = self._failed.get(source)
         if failed is not None and now < failed[0]:
             raise Unreadable(failed[1])
+        tracing.event("About to decrypt DEK using remote service")
         try:
-            with self.counts.timing("Decrypt"):
+            with self.counts.timing("Decrypt"), _saying("DEK decryption failed"):
                 wanted = Encrypted(stored.encrypted_dek_source, stored.key_id, annotations)
                 key = self._service.decrypt(wanted)
+            tracing.event("DEK decryption succeeded")
             made = Seed(key) if kind == _SEED else PlainKey(key)
         except (KmsFailed, ValueError) as error:
             text = f"failed to decrypt DEK, error: {error}"
@@ -278,6 +301,19 @@ class Kms:
     def close(self) -> None:
         """Idempotent."""
         self._service.close()
+
+
+@contextmanager
+def _saying(failed: str) -> Iterator[None]:
+    """Tell the present span what failed, should it."""
+    try:
+        yield
+    except (Unreadable, KmsFailed) as error:
+        tracing.event(failed)
+        within = tracing.current()
+        if within is not None:
+            within.record(error)
+        raise
 
 
 def _key_id_fault(key_id: str) -> str:

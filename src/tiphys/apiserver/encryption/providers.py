@@ -16,6 +16,9 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apiserver import config_files
 
 ENCRYPTED: Final = b"k8s:enc:"
+SEALED: Final = "TransformToStorage succeeded"
+SEALING_FAILED: Final = "TransformToStorage failed"
+"""What the span of a write is told."""
 
 
 class BadConfiguration(config_files.BadConfiguration):

@@ -15,12 +15,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from tiphys.apimachinery import tracing
 from tiphys.apimachinery.clock import Clock, RealClock
+from tiphys.apimachinery.errors import InternalError
 from tiphys.apimachinery.families import Metric
 from tiphys.apis.table import TABLE
 from tiphys.apiserver.encryption import config
 from tiphys.apiserver.encryption.kms import KmsPool, KmsSettings
-from tiphys.apiserver.encryption.providers import ENCRYPTED, Identity, Provider, Providers, Unreadable
+from tiphys.apiserver.encryption.providers import (
+    ENCRYPTED,
+    SEALED,
+    SEALING_FAILED,
+    Identity,
+    Provider,
+    Providers,
+    Unreadable,
+)
 from tiphys.apiserver.reloading import Reloads
 from tiphys.storage.base import CompareFailed, Delete, Event, Put, RangeResult, Record, Store
 
@@ -272,9 +282,12 @@ class EncryptedStore:
         if isinstance(write, Delete):
             return write
         providers = self._providers(write.key)
-        if providers is _PLAIN:
-            return write
-        value = providers.seal(write.key, write.value)
+        try:
+            value = write.value if providers is _PLAIN else providers.seal(write.key, write.value)
+        except InternalError as error:
+            tracing.event(SEALING_FAILED, {"err": error.message})
+            raise
+        tracing.event(SEALED)
         if value is write.value:
             return write
         self._sent[value] = write.value

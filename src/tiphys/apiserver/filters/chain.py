@@ -14,6 +14,7 @@ from typing import Final
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import InternalError, MethodNotAllowed, NotFound, StatusError, Unauthorized
+from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.aggregation.controller import Aggregation
 from tiphys.apiserver.audit.auditor import Auditor
 from tiphys.apiserver.authn import impersonation
@@ -293,13 +294,16 @@ class Chain:
             request.scope[UNCOUNTED] = True
             return self._counting.passed_on(request, info, aggregated)
         if info.is_resource:
-            resource = find_resource(self._backend, info)
-            answer = await serve(make_call(self._backend, request, info, user, resource))
-            return self._counting.passed_on(request, info, answer) if info.subresource == "proxy" else answer
+            return await self._answer(request, info, user, find_resource(self._backend, info))
         response = await self._nonresource.answer(request)
         if response is None:
             raise NotFound.path()
         return response
+
+    async def _answer(self, request: Request, info: RequestInfo, user: User, resource: Resource) -> Response:
+        """Answer what is asked of a resource of this server's own."""
+        answer = await serve(make_call(self._backend, request, info, user, resource))
+        return self._counting.passed_on(request, info, answer) if info.subresource == "proxy" else answer
 
     async def _authorize(self, request: Request, info: RequestInfo, user: User) -> None:
         """Raises Forbidden unless the user may, PlainFault when nobody could tell."""

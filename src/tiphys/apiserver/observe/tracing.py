@@ -10,16 +10,15 @@ traces, linked to where the request says it comes from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, cast
 
 import orjson
 
 from tiphys.apimachinery.clock import Clock
-from tiphys.apimachinery.errors import StatusError, qualified
-from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.errors import NotAcceptable, StatusError, Unauthorized
 from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.tracing import (
     SERVER,
@@ -37,7 +36,6 @@ from tiphys.apiserver.aggregation.controller import Aggregation
 from tiphys.apiserver.audit.auditor import Auditor
 from tiphys.apiserver.authn.attempts import Attempts
 from tiphys.apiserver.authn.user import User
-from tiphys.apiserver.cache.feed import Hint, hint_of
 from tiphys.apiserver.endpoints.call import Backend
 from tiphys.apiserver.endpoints.negotiation import PROTOBUF, YAML
 from tiphys.apiserver.endpoints.nonresource import NonResource
@@ -46,36 +44,27 @@ from tiphys.apiserver.filters.requestinfo import RequestInfo
 from tiphys.apiserver.flowcontrol.controller import Gate
 from tiphys.apiserver.flowcontrol.levels import Flow, Ticket
 from tiphys.apiserver.observe.metrics import Metrics
+from tiphys.apiserver.observe.request_span import ERROR, attributes_of, name_of
+from tiphys.apiserver.observe.traced_store import ANSWERING, LISTED, TracedStore
 from tiphys.apiserver.peers.controller import Peers
-from tiphys.apiserver.registry.objects import Cached, Page, Selection
 from tiphys.wire.dial import Tunnel
 from tiphys.wire.message import Request, Response
 from tiphys.wire.otlp import Exporter
 
 _PRIVILEGED: Final = frozenset({"system:masters", "system:monitoring"})
 _STEPS: Final = {
-    "create": "Create", "get": "Get", "list": "List", "watch": "List", "update": "Update", "patch": "Patch",
+    "create": "Create", "get": "Get", "list": "List", "update": "Update", "patch": "Patch",
     "delete": "Delete", "deletecollection": "Delete",
 }  # fmt: skip
+"""None of watches: upstream begins one of them and never ends it."""
+_CONNECTS: Final = frozenset(("attach", "exec", "portforward", "proxy"))
 _WRITES: Final = frozenset(("POST", "PUT", "PATCH", "DELETE"))
 _READS: Final = {"get": "About to Get from storage", "list": "About to List from storage"}
+_TEXT: Final = "text/plain"
+_GATEWAY_TIMEOUT: Final = 504
 _ANSWERED: Final = frozenset(("get", "create", "update", "patch", "delete"))
 _JSON_ENCODER: Final = '{{"name":"json","pretty":"false","strict":"false","yaml":"{yaml}"}}'
-_ANSWERING: Final[ContextVar[int]] = ContextVar("answering", default=0)
-"""Since when a request's answer is being made, in nanoseconds; 0: there was nothing to be read or written."""
-_INTERNAL_ERROR: Final = 500
-_REGISTRY: Final = "/registry"
-_CORE: Final = frozenset({"", "events.k8s.io"})
-
-
-def name_of(method: str, info: RequestInfo) -> str:
-    """Return the name of a request's span: its route, or for what is no resource its method."""
-    if not info.is_resource:
-        return method
-    parts = ["apis" if info.group else "api", info.group, info.version]
-    parts += ["namespaces/{:namespace}"] if info.namespace else []
-    parts += [info.resource, "{:name}" if info.name else "", info.subresource]
-    return f"{method} /{'/'.join(filter(None, parts))}"
+_STORES: Final = "About to store object in database"
 
 
 class Tracing:
@@ -88,8 +77,9 @@ class Tracing:
         self.exporter = Exporter(options.endpoint, resource, through=through)
         self._tracer = Tracer(options.per_million, clock, self.exporter.take)
 
-    def store(self, store: Any) -> Any:
-        return TracedStore(store)
+    def store(self, store: Any, *, seals: bool) -> Any:
+        """Put spans around a store; ``seals``: something below seals values."""
+        return TracedStore(store, seals=seals)
 
     def chain(
         self, backend: Backend, nonresource: NonResource, metrics: Metrics, aggregation: Aggregation,
@@ -114,24 +104,44 @@ class TracedChain(Chain):
         self._tracer = tracer
 
     async def _serve(self, request: Request, info: RequestInfo) -> Response:
-        with self._tracer.span("authentication") as known:
-            user = await self._authenticate(request)
+        with self._tracer.span("authentication", fails=False) as known:
+            try:
+                user = await self._authenticate(request)
+            except StatusError as error:
+                self._failure(error, request, info)  # for its span: whoever called answers with it
+                raise
         span = self._begin(request, info, user, known.context)
         try:
             with present(span):
-                who = await self._speaks_for(request, info, user)
-                response = await self._ask_all(request, info, who)
+                response = await self._known(request, info, user)
         except StatusError as error:
             self._end(span, error.status_code)
             raise
-        except BaseException:
-            self._end(span, _INTERNAL_ERROR)
+        except asyncio.CancelledError:
+            self._end(span, _GATEWAY_TIMEOUT)
+            raise
+        except BaseException as error:
+            span.record(error)
+            self._end(span, ERROR)
             raise
         if response.stream is None:
-            self._end(span, response.status)
+            self._end(span, response.status, len(request.body), _size(response))
         else:
-            response.stream = _Stream(response.stream, lambda: self._end(span, response.status))
+            ended = partial(self._end, span, response.status, len(request.body))
+            response.stream = _Stream(response.stream, ended)
         return response
+
+    async def _known(self, request: Request, info: RequestInfo, user: User) -> Response:
+        """Answer somebody who is known; what goes wrong is answered here, for the span of that to be within.
+
+        Raises Unauthorized, which the audit is to hear of.
+        """
+        try:
+            return await self._ask_all(request, info, await self._speaks_for(request, info, user))
+        except Unauthorized:
+            raise
+        except StatusError as error:
+            return self._failure(error, request, info)
 
     def _begin(self, request: Request, info: RequestInfo, user: User, known: SpanContext) -> Span:
         remote = read_headers(request.headers)
@@ -139,24 +149,25 @@ class TracedChain(Chain):
         parent, link = (remote or known, None) if trusted else (None, remote)
         span = self._tracer.begin(name_of(request.method, info), parent=parent, kind=SERVER, link=link)
         if span.context.sampled:
-            target = request.raw_path or request.path
-            span.attributes |= {
-                "http.request.method": request.method,
-                "url.scheme": "https",
-                "url.path": request.path,
-                "server.address": request.headers.get("host", ""),
-                "client.address": request.peer_address,
-                "user_agent.original": request.headers.get("user-agent", ""),
-                "http.target": f"{target}?{request.raw_query}" if request.raw_query else target,
-                "audit-id": self._audit_id(request),
-            }
+            span.attributes |= {**attributes_of(request), "audit-id": self._audit_id(request)}
         return span
 
-    def _end(self, span: Span, status: int) -> None:
+    def _end(self, span: Span, status: int, read: int = 0, written: int = 0) -> None:
+        """End a request's span; what was read and written in bytes."""
+        sizes = {"http.request.body.size": read, "http.response.body.size": written}
+        span.set({name: size for name, size in sizes.items() if size})
         span.set({"http.response.status_code": status})
-        if status >= _INTERNAL_ERROR:
+        if status >= ERROR:
             span.fail()
         self._tracer.end(span)
+
+    def _failure(self, error: StatusError, request: Request, info: RequestInfo) -> Response:
+        response = super()._failure(error, request, info)
+        within = current()
+        if within is not None and not isinstance(error, NotAcceptable):
+            ANSWERING.set(0)
+            self._tell_answer(within, request, info, response)
+        return response
 
     async def _speaks_for(self, request: Request, info: RequestInfo, user: User) -> User:
         with step("impersonation"):
@@ -166,42 +177,62 @@ class TracedChain(Chain):
         with step("authorization"):
             await super()._authorize(request, info, user)
 
-    async def _handle(self, request: Request, info: RequestInfo, user: User) -> Response:
-        name = _STEPS.get(info.verb) if info.is_resource else None
-        if name is None:
-            return await super()._handle(request, info, user)
+    async def _answer(self, request: Request, info: RequestInfo, user: User, resource: Resource) -> Response:
+        name = _STEPS.get(info.verb)
+        if name is None or info.subresource in _CONNECTS:
+            return await super()._answer(request, info, user, resource)
         with step(name, {"audit-id": self._audit_id(request), **_asked(request, info)}) as span:
-            _ANSWERING.set(0)
-            if request.method in _WRITES:
-                event("limitedReadBody succeeded", {"len": len(request.body)})
-            elif info.verb in _READS:
-                event(_READS[info.verb])
-            response = await super()._handle(request, info, user)
+            ANSWERING.set(0)
+            _tell_begin(request, info)
+            try:
+                response = await super()._answer(request, info, user, resource)
+            except StatusError as error:
+                if span is not None and span.events and span.events[-1].name == _STORES:
+                    event("Write to database call failed", {"len": len(request.body), "err": error.message})
+                return self._failure(error, request, info)
             if info.verb == "list":
                 event("Listing from storage done")
             elif info.verb in _ANSWERED:
                 event("About to write a response")
-            if info.verb != "watch":
-                if span is not None and response.stream is None:
-                    self._tell_answer(span, request, info, response)
-                event("Writing http response done")
+            if span is not None and response.stream is None:
+                self._tell_answer(span, request, info, response)
+            event("Writing http response done", {"count": LISTED.get()} if info.verb == "list" else None)
             return response
 
     def _tell_answer(self, within: Span, request: Request, info: RequestInfo, response: Response) -> None:
-        """Make the span of writing an answer, which began when there was something to answer with."""
-        span = self._tracer.begin("SerializeObject", parent=within.context)
-        span.started_ns = _ANSWERING.get() or span.started_ns
+        """Make the span of writing an answer, which began when there was something to answer with.
+
+        There is none of what is no object, but a line of text.
+        """
         media_type = response.headers.get("content-type", "").partition(";")[0]
+        if media_type == _TEXT:
+            return
+        span = self._tracer.begin("SerializeObject", parent=within.context)
+        span.started_ns = ANSWERING.get() or span.started_ns
         version = f"{info.group}/{info.version}" if info.group else info.version
         span.set({
             "audit-id": self._audit_id(request), "method": request.method, "url": request.path,
             "protocol": request.protocol, "mediaType": media_type, "encoder": _encoder(media_type, version),
         })  # fmt: skip
-        body = response.body
-        size = {"size": len(body) if isinstance(body, bytes) else sum(map(len, body))}
+        size = {"size": _size(response)}
         span.note("About to start writing response", size)
         span.note("Write call succeeded", size)
         self._tracer.end(span)
+
+
+def _tell_begin(request: Request, info: RequestInfo) -> None:
+    """Tell what the span of a handler begins with."""
+    if request.method in _WRITES:
+        event("limitedReadBody succeeded", {"len": len(request.body)})
+    elif info.verb in _READS:
+        if info.subresource == "log":
+            event("About to process Get options")
+        event(_READS[info.verb])
+
+
+def _size(response: Response) -> int:
+    body = response.body
+    return len(body) if isinstance(body, bytes) else sum(map(len, body))
 
 
 def _encoder(media_type: str, version: str) -> str:
@@ -227,11 +258,12 @@ def _asked(request: Request, info: RequestInfo) -> dict[str, str]:
 
 
 class _Stream:
-    """What is sent for long: its request's span ends with it."""
+    """What is sent for long: its request's span ends with it, told how many bytes went this way."""
 
-    def __init__(self, stream: Any, end: Callable[[], None]) -> None:
+    def __init__(self, stream: Any, end: Callable[[int], None]) -> None:
         self._stream = stream
-        self._end: Callable[[], None] | None = end
+        self._end: Callable[[int], None] | None = end
+        self._written = 0
         if hasattr(stream, "attach"):
             self.attach = stream.attach
 
@@ -240,7 +272,9 @@ class _Stream:
 
     async def __anext__(self) -> bytes:
         try:
-            return cast(bytes, await anext(self._stream))
+            chunk = cast(bytes, await anext(self._stream))
+            self._written += len(chunk)
+            return chunk
         except BaseException:
             self._over()
             raise
@@ -252,7 +286,7 @@ class _Stream:
     def _over(self) -> None:
         end, self._end = self._end, None
         if end is not None:
-            end()
+            end(self._written)
 
 
 class TracedGate:
@@ -275,110 +309,3 @@ class TracedGate:
         """Raises Rejected."""
         with step("priorityandfairness"):
             return await self._gate.enter(info, user, raw_query, flow, arrived)
-
-
-class TracedStore:
-    """The objects of a server; what takes time is told by upstream's names for its own store."""
-
-    def __init__(self, store: Any) -> None:
-        self._store = store
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    async def create(
-        self, resource: Resource, obj: Object, *, value: bytes | None = None, **more: Any
-    ) -> Cached:
-        with step("Create etcd3", self._about_one(resource, obj)):
-            event("About to Encode")
-            hint = _encoded(resource, obj, value)
-            with _failing():
-                made = await self._store.create(resource, hint.obj, value=hint.value, **more)
-            event("Txn call succeeded")
-            return _read_again(made)
-
-    async def update(
-        self,
-        resource: Resource,
-        obj: Object,
-        expect_revision: int,
-        *,
-        value: bytes | None = None,
-        **more: Any,
-    ) -> Cached:
-        with step("GuaranteedUpdate etcd3", self._about_one(resource, obj)):
-            event("initial value restored")
-            event("About to Encode")
-            hint = _encoded(resource, obj, value)
-            event("Transaction prepared")
-            with _failing():
-                written = await self._store.update(
-                    resource, hint.obj, expect_revision, value=hint.value, **more
-                )
-            event("Txn call completed")
-            event("Transaction committed")
-            return _read_again(written)
-
-    async def get(self, resource: Resource, namespace: str, name: str) -> Cached:
-        found = cast(Cached, await self._store.get(resource, namespace, name))
-        _at_hand()
-        return found
-
-    async def list(self, resource: Resource, selection: Selection, **more: Any) -> Page:
-        about = {"audit-id": _audit_id(), "type": qualified(resource.plural, resource.group)}
-        with step("cacher.GetList", about):
-            event("Ready")
-            page = cast(Page, await self._store.list(resource, selection, **more))
-            event("Listed items from cache")
-            event("Filtered items", {"count": len(page.items)})
-        _at_hand()
-        return page
-
-    def _about_one(self, resource: Resource, obj: Object) -> dict[str, str]:
-        meta = obj["metadata"]
-        namespace = meta.get("namespace", "") if resource.namespaced else ""
-        key = self._store.key_of(resource, namespace, meta.get("name", ""))
-        return {"audit-id": _audit_id(), "key": key.removeprefix(_REGISTRY), **_about(resource)}
-
-
-def _audit_id() -> str:
-    within = current()
-    return str(within.attributes.get("audit-id", "")) if within is not None else ""
-
-
-def _encoded(resource: Resource, obj: Object, value: bytes | None) -> Hint:
-    """Encode what is to be written, where that has not been done. What is sealed is sealed by the store."""
-    hint = hint_of(resource, obj, value)
-    event("Encode succeeded", {"len": len(hint.value)})
-    event("TransformToStorage succeeded")
-    return hint
-
-
-@contextmanager
-def _failing() -> Iterator[None]:
-    """Tell where a write fails."""
-    try:
-        yield
-    except StatusError as error:
-        event("Txn call failed", {"err": error.message})
-        raise
-
-
-def _read_again(written: Cached) -> Cached:
-    event("decode succeeded", {"len": len(written.raw)})
-    _at_hand()
-    return written
-
-
-def _at_hand() -> None:
-    """Note that there is something to answer with: from now on the answer is made."""
-    within = current()
-    if within is not None:
-        _ANSWERING.set(within.tracer.now_ns())
-
-
-def _about(resource: Resource) -> dict[str, str]:
-    """Name a kind as upstream's Go types are called: by the first word of its group."""
-    package = "core" if resource.group in _CORE else resource.group.split(".")[0]
-    kind = "unstructured.Unstructured" if resource.custom else f"{package}.{resource.kind}"
-    return {"type": f"*{kind}", "resource": qualified(resource.plural, resource.group)}
