@@ -78,6 +78,8 @@ class Api:
         response = await self.send(method, path, body, **rest)
         assert response.stream is None
         raw = response.body if isinstance(response.body, bytes) else b"".join(response.body)
+        if response.written is not None:
+            response.written()
         is_json = "json" in response.headers.get("content-type", "")
         return Answer(response.status, response.headers, raw, orjson.loads(raw) if is_json and raw else None)
 

@@ -79,6 +79,30 @@ async def test_slow_reader_holds_the_stream_back() -> None:
         await app.closed.wait()
 
 
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_who_wants_to_know_hears_when_an_answer_is_written(leaves: bool) -> None:
+    heard: list[str] = []
+    body = b"x" * (32 << 20)
+
+    async def handler(request: Request) -> Response:
+        return Response(200, {}, body, written=lambda: heard.append(request.path))
+
+    async with running(handler) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
+        writer.write(get("/slow"))
+        await until(lambda: any(one._paused for one in server.connections))  # type: ignore[union-attr]
+        assert heard == []
+        if leaves:
+            writer.transport.abort()
+        else:
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert f"Content-Length: {len(body)}".encode() in head
+            assert await reader.readexactly(len(body)) == body
+        await until(lambda: bool(heard))
+        assert heard == ["/slow"]
+        writer.close()
+
+
 @pytest.mark.parametrize("early", [b"", b"early "], ids=["nothing early", "bytes with the head"])
 async def test_upgrade(early: bytes) -> None:
     app = App()

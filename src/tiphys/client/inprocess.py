@@ -36,6 +36,8 @@ class InProcessTransport:
         body = response.body if isinstance(response.body, bytes) else b"".join(response.body)
         if response.stream is not None:
             body += b"".join([chunk async for chunk in response.stream])
+        if response.written is not None:
+            response.written()
         return Answer(response.status, _lower(response.headers), body)
 
     @asynccontextmanager
@@ -45,6 +47,8 @@ class InProcessTransport:
         try:
             yield Stream(response.status, _lower(response.headers), chunks)
         finally:
+            if response.written is not None:
+                response.written()
             await chunks.aclose()
             close = getattr(response.stream, "aclose", None)
             if close is not None:

@@ -188,7 +188,7 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
 
     def _respond(self, response: Response, job: Job) -> None:
         """Write a response that needs no waiting; leave any other to the driver."""
-        if response.stream is not None or response.upgrade is not None:
+        if response.stream is not None or response.upgrade is not None or response.written is not None:
             self._hand(self._send(response, job))
         elif not self._lost:
             self._write(response, job)
@@ -301,9 +301,13 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
             self._transport.abort()
 
     async def _send_body(self, response: Response, job: Job) -> None:
-        if not self._lost:
-            self._write(response, job)
-            await self.drain()
+        try:
+            if not self._lost:
+                self._write(response, job)
+                await self.drain()
+        finally:
+            if response.written is not None:
+                response.written()
 
     async def _send_stream(self, response: Response, stream: AsyncIterator[bytes], job: Job) -> None:
         measured = None

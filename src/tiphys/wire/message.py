@@ -138,6 +138,10 @@ class Response:
 
     One that turns out longer is cut, one that turns out shorter breaks the connection off. Who asks by HEAD
     is told of it, and the stream is only closed."""
+    written: Callable[[], object] | None = None
+    """Called once ``body`` is on its way, as far as the client takes it, or there is nobody to take it.
+
+    Whoever answers without a connection calls it as well. Of what lasts, ``wire.lasting`` tells the end."""
 
 
 Handler = Callable[[Request], Awaitable[Response]]

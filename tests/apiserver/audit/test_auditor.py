@@ -180,7 +180,7 @@ async def test_lists_are_put_together_only_to_be_shown(audited: tuple[Any, Event
 
     table = api.server._chain._nonresource
     table.answer = listing
-    for path, looks in (("/healthz", 0), ("/api", 1)):
+    for path, looks in (("/healthz", 1), ("/api", 3)):  # one each to measure it
         await api.server._chain(Request("GET", path, headers={"authorization": "Bearer admin"}))
         assert Pieces.looked == looks
     assert events()[-1]["responseObject"] == {"kind": "List"}

@@ -13,9 +13,10 @@ from tests.apiserver.cache.conftest import PODS, FollowedStore
 
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apimachinery.errors import NotFound
+from tiphys.apis.table import TABLE as TABLE_OF_ALL
 from tiphys.apiserver.audit.assembly import AuditOptions
 from tiphys.apiserver.audit.sinks import LogOptions
-from tiphys.apiserver.cache import CachedStore
+from tiphys.apiserver.cache import CachedStore, entry
 from tiphys.apiserver.observe import latencies
 from tiphys.apiserver.observe.metrics import Aside
 from tiphys.apiserver.registry import machinery
@@ -54,6 +55,22 @@ def test_layers(request_: Request) -> None:
         f"{PREFIX}total": "2.5s",
     }
     assert latencies.told(request_, 0.5) == {}
+
+
+def test_a_layer_within_another_is_told_apart(request_: Request) -> None:
+    clock = FakeClock()
+    latencies.follow(request_, clock.monotonic)
+    for _ in range(2):
+        with latencies.spending(latencies.TRANSFORM):
+            clock.advance(0.25)
+            for _ in range(2):
+                with latencies.spending(latencies.DECODE):
+                    clock.advance(0.5)
+    assert latencies.told(request_, 2.5) == {
+        f"{PREFIX}transform-response-object": "500ms",
+        f"{PREFIX}decode-response-object": "2s",
+        f"{PREFIX}total": "2.5s",
+    }
 
 
 def test_what_waiting_and_webhooks_took(request_: Request) -> None:
@@ -106,6 +123,78 @@ async def test_where_the_time_of_a_write_went(
         event = orjson.loads(path.read_bytes().splitlines()[-1])
         found = {key: value for key, value in event["annotations"].items() if key.startswith(PREFIX)}
         assert found == {f"{PREFIX}{layer}": "750ms", f"{PREFIX}total": "750ms"}
+
+
+POLICY = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}]}
+
+
+def audited(folder: Path) -> AuditOptions:
+    policy = folder / "policy.yaml"
+    policy.write_text(yaml.safe_dump(POLICY))
+    return AuditOptions(policy, LogOptions(str(folder / "audit.log")))
+
+
+def latest(folder: Path) -> dict[str, str]:
+    """Return the times that the latest event of the log tells."""
+    event = orjson.loads((folder / "audit.log").read_bytes().splitlines()[-1])
+    assert event["stage"] == "ResponseComplete"
+    return {
+        key.removeprefix(PREFIX): value
+        for key, value in event["annotations"].items()
+        if key.startswith(PREFIX)
+    }
+
+
+async def test_decoding_what_is_stored(tmp_path: Path, serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    async with serving(audit=audited(tmp_path), clock=clock) as api:
+        await api.create(MAPS, {"metadata": {"name": "m"}, "data": {"a": "b"}})
+        found = await api.server.objects.get(TABLE_OF_ALL.served_at("", "v1", "configmaps"), "default", "m")
+        found._object = found._written = None
+
+        class Slow:
+            @staticmethod
+            def loads(raw: bytes) -> Any:
+                clock.advance(0.75)
+                return orjson.loads(raw)
+
+        monkeypatch.setattr(entry, "orjson", Slow)
+        answer = await api("GET", f"{MAPS}/m", accept=PROTOBUF)
+        assert answer.status == 200
+        assert latest(tmp_path) == {"decode-response-object": "750ms", "total": "750ms"}
+
+
+@pytest.mark.parametrize("slow_before", [False, True])
+async def test_writing_to_a_client_that_takes_its_time(
+    tmp_path: Path, serving: Any, monkeypatch: pytest.MonkeyPatch, slow_before: bool
+) -> None:
+    clock = FakeClock()
+    async with serving(audit=audited(tmp_path), clock=clock) as api:
+        size = 10 if slow_before else 100_000
+        await api.create(MAPS, {"metadata": {"name": "m"}, "data": {"a": "b" * size}})
+        if slow_before:
+            quick = api.server.backend.store.get
+
+            async def get(*args: Any) -> Any:
+                clock.advance(0.75)
+                return await quick(*args)
+
+            monkeypatch.setattr(api.server.backend.store, "get", get)
+        response = await api.send("GET", f"{MAPS}/m")
+        before = (tmp_path / "audit.log").read_bytes().splitlines()
+        assert orjson.loads(before[-1])["verb"] == "get"
+        assert orjson.loads(before[-1])["stage"] == "RequestReceived"
+        clock.advance(2)
+        response.written()
+        total = "2.75s" if slow_before else "2s"
+        assert latest(tmp_path) == {"response-write": "2s", "total": total}
+
+
+async def test_an_answer_that_is_small_and_quick_waits_for_the_audit(tmp_path: Path, serving: Any) -> None:
+    async with serving(audit=audited(tmp_path)) as api:
+        response = await api.send("GET", "/version")
+        assert response.written is None
+        assert latest(tmp_path) == {}
 
 
 async def test_asking_a_shared_store_what_is_newest(request_: Request) -> None:

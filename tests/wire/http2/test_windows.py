@@ -170,3 +170,25 @@ async def test_large_answers_take_turns() -> None:
     await settle(50)
     assert [peer.answer(stream_id).ended for stream_id in (one, two)] == [True, True]
     assert peer.answer(two).body == b"b" * (3 << 20)
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_who_wants_to_know_hears_when_an_answer_is_written(leaves: bool) -> None:
+    heard: list[str] = []
+
+    async def handler(request: Request) -> Response:
+        body = b"x" * (100 if request.path == "/small" else 300_000)
+        return Response(200, {}, body, written=lambda: heard.append(request.path))
+
+    peer = Peer(handler)
+    small, large = peer.ask("/small"), peer.ask("/large")
+    await settle()
+    assert peer.answer(small).ended
+    assert heard == ["/small"], "the client gives no window for the other"
+    if leaves:
+        peer.send(frames.reset(large, ErrorCode.CANCEL))
+    else:
+        peer.send(frames.window_update(0, 1 << 20), frames.window_update(large, 1 << 20))
+    await settle()
+    assert heard == ["/small", "/large"]
+    assert leaves or len(peer.answer(large).body) == 300_000

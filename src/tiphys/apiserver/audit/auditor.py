@@ -1,8 +1,9 @@
 """``Auditor``: follows each request that the policy keeps through its stages.
 
 Called by the chain: ``begin`` once the user is known, ``finish`` with the answer, ``panic`` where there was
-none. Each of them waits for sinks whose mode is blocking; the end of a stream waits for nobody. Costs nothing
-where auditing is off, since the chain then has no auditor.
+none. Each of them waits for sinks whose mode is blocking; the end of a stream waits for nobody, nor does that
+of an answer which is large, or was slow: what writing it takes belongs to what is told. Costs nothing where
+auditing is off, since the chain then has no auditor.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from tiphys.apimachinery.clock import Clock, rfc3339_micro
@@ -33,6 +35,8 @@ from tiphys.wire.message import Request, Response
 _NOBODY = User("")
 _DECISION, _REASON = "authorization.k8s.io/decision", "authorization.k8s.io/reason"
 _CLOSED = {"metadata": {}, "status": "Success", "message": "Connection closed early", "code": 200}
+_BUFFERED_BYTES = 64 * 1024
+"""About what a connection takes of an answer whether its client reads or not."""
 _STARTED = "started"
 """Key in the scope: when a request came, as the chain has noted."""
 
@@ -148,13 +152,30 @@ class Auditor:
             return
         self._fill(record, request, response)
         if not record.long:
-            await self._kept(record, COMPLETE)
+            if self._counts_writing(request, response):
+                response.written = partial(self._written, record, self._clock.monotonic())
+            else:
+                await self._kept(record, COMPLETE)
             return
         await self._kept(record, STARTED)
         if lasts(response):
             follow(response, lambda: self._emit(record, COMPLETE))
         else:
             await self._kept(record, COMPLETE)
+
+    def _counts_writing(self, request: Request, response: Response) -> bool:
+        """Tell whether writing an answer may take long, or a slow request is to say how long it did."""
+        if lasts(response) or request.method == "HEAD":
+            return False
+        body, now = response.body, self._clock.monotonic()
+        size = len(body) if isinstance(body, bytes) else sum(map(len, body))
+        return size > _BUFFERED_BYTES or now - request.scope.get(_STARTED, now) > latencies.LONG_S
+
+    def _written(self, record: Record, since: float) -> None:
+        """Note that an answer has been written, or that nobody takes it. Waits for no sink."""
+        if record.request is not None:
+            latencies.spent_of(record.request, latencies.WRITE, self._clock.monotonic() - since)
+        self._emit(record, COMPLETE)
 
     def _fill(self, record: Record, request: Request, response: Response) -> None:
         code = 101 if response.upgrade is not None else response.status

@@ -14,6 +14,7 @@ import orjson
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.cache.form import at_revision, head_of
+from tiphys.apiserver.observe import latencies
 from tiphys.apiserver.registry.objects import Change
 
 _KEPT_OBJECTS: Final = 4096
@@ -90,7 +91,8 @@ class Entry:
         if found is None:
             written, self._written = self._written, None
             if written is None:
-                found = orjson.loads(self.raw)
+                with latencies.spending(latencies.DECODE):
+                    found = orjson.loads(self.raw)
             else:
                 meta = {**written["metadata"], "resourceVersion": str(self.revision)}
                 found = {**written, "metadata": meta}

@@ -2,8 +2,7 @@
 
 Owns: the times of a request's layers while it is under way, and which requests they are told of. They are
 kept where the server audits, and by nobody else: ``spent`` and ``spending`` look at one variable there. What
-waiting and webhooks took is known without (``metrics.Aside``). Nothing tells how long writing to the client
-took: an answer leaves when the audit has heard of it.
+waiting and webhooks took is known without (``metrics.Aside``).
 """
 
 from __future__ import annotations
@@ -25,8 +24,13 @@ STORE: Final = "etcd"
 TRANSFORM: Final = "transform-response-object"
 """Into the version and form that the client wants."""
 SERIALIZE: Final = "serialize-response-object"
+DECODE: Final = "decode-response-object"
+"""Out of the form it has in the store."""
+WRITE: Final = "response-write"
+"""Until the client has taken its answer, but for what lies in buffers."""
 _PREFIX: Final = "apiserver.latency.k8s.io/"
-_LONG_S: Final = 0.5
+LONG_S: Final = 0.5
+"""What takes no longer is not told of."""
 _DIGITS: Final = 9
 """Nanoseconds, as Go has them."""
 
@@ -37,6 +41,8 @@ class Layers:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self.monotonic = monotonic
         self.spent: dict[str, float] = {}
+        self.within_s = 0.0
+        """Of the layer that is being timed: what went to others within it."""
 
     def add(self, layer: str, seconds: float) -> None:
         self.spent[layer] = self.spent.get(layer, 0.0) + seconds
@@ -59,6 +65,13 @@ def spent(layer: str, seconds: float) -> None:
         layers.add(layer, seconds)
 
 
+def spent_of(request: Request, layer: str, seconds: float) -> None:
+    """Note that a request has spent so long in a layer, whoever says so."""
+    layers: Layers | None = request.scope.get("layers")
+    if layers is not None:
+        layers.add(layer, seconds)
+
+
 def spending(layer: str) -> AbstractContextManager[None]:
     """Note how long the present request spends in a context."""
     layers = _present.get()
@@ -67,17 +80,20 @@ def spending(layer: str) -> AbstractContextManager[None]:
 
 @contextmanager
 def _timed(layers: Layers, layer: str) -> Iterator[None]:
-    began = layers.monotonic()
+    began, around_s = layers.monotonic(), layers.within_s
+    layers.within_s = 0.0
     try:
         yield
     finally:
-        layers.add(layer, layers.monotonic() - began)
+        took_s = layers.monotonic() - began
+        layers.add(layer, took_s - layers.within_s)
+        layers.within_s = around_s + took_s
 
 
 def told(request: Request, total_s: float) -> dict[str, str]:
     """Return what is told of a request that took so long in all; nothing of one that was quick."""
     layers: Layers | None = request.scope.get("layers")
-    if total_s <= _LONG_S or layers is None:
+    if total_s <= LONG_S or layers is None:
         return {}
     known = {layer: seconds for layer, seconds in {**layers.spent, **_aside(request)}.items() if seconds > 0}
     times = {**known, "total": total_s} if known else {}

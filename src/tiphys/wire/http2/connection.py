@@ -249,7 +249,7 @@ class Http2Connection(Receiver, asyncio.BufferedProtocol):
 
     def _respond(self, response: Response, stream: Stream) -> None:
         """Write a response that needs no waiting; leave any other to a task."""
-        if response.stream is not None or response.upgrade is not None:
+        if response.stream is not None or response.upgrade is not None or response.written is not None:
             self._hand(stream, self._send(response, stream))
         else:
             self._write(response, stream)
@@ -336,8 +336,21 @@ class Http2Connection(Receiver, asyncio.BufferedProtocol):
             self._write(http1.plain_response(400, _NO_UPGRADE), stream)
         elif response.stream is not None:
             await self._send_stream(response, response.stream, stream)
+        elif response.written is not None:
+            await self._send_body(response, response.written, stream)
         else:
             self._write(response, stream)
+
+    async def _send_body(self, response: Response, written: Callable[[], object], stream: Stream) -> None:
+        """Send what somebody is to be told of."""
+        try:
+            self._write(response, stream)
+            if not stream.closed and (stream.queue or self._sender.paused):
+                await self._sender.drain(stream)
+        except ConnectionError:
+            pass
+        finally:
+            written()
 
     async def _send_stream(self, response: Response, source: AsyncIterator[bytes], stream: Stream) -> None:
         sender, code = self._sender, ErrorCode.REFUSED_STREAM
