@@ -3,12 +3,13 @@
 import gc
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tiphys.apimachinery import verbosity
 from tiphys.apimachinery.collector import collect_seldom
 
 # What the end-to-end tests share checks things too, and should say what it saw.
@@ -34,6 +35,13 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         assert text == (folder / name).read_text(), "meant so? `make golden`, and read what it changes"
 
     return compare
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """What one test asks the log to tell is asked of no other: servers that tell more take no short cuts."""
+    yield
+    verbosity.ask(0)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from tiphys.cmd.apiserver import apiserver, options_from
-from tiphys.cmd.component import Component
+from tiphys.cmd.component import Component, shown_flags
 from tiphys.cmd.controller_manager import controller_manager
 from tiphys.cmd.kubelet import kubelet
 from tiphys.cmd.proxy import proxy
@@ -222,3 +222,18 @@ def test_every_idle_flag_of_the_api_server_says_why() -> None:
     idle = [name for name in flags if name not in own | read | http2]
     assert [name for name in idle if not why_idle("kube-apiserver", name)] == []
     assert [name for name in own if why_idle("kube-apiserver", name)] == []
+
+
+@click.command("thing", cls=Component, upstream="kube-apiserver")
+@click.option("--token", default="")
+@click.option("--authentication-token-webhook-version", default="v1beta1")
+def shown(**_flags: str) -> dict[str, str]:
+    return shown_flags()
+
+
+def test_flags_that_are_shown() -> None:
+    words = ["--v=2", "--vmodule=httplog=3,trace=2", "--token=hush", "--log-flush-frequency=7s"]
+    assert shown.main(words, standalone_mode=False) == {
+        "authentication-token-webhook-version": "v1beta1", "log-flush-frequency": "7s",
+        "logging-format": "text", "token": "<redacted>", "v": "2", "vmodule": "httplog=3,trace=2",
+    }  # fmt: skip

@@ -13,7 +13,8 @@ import click
 import pytest
 
 from tiphys.cmd.component import Component
-from tiphys.cmd.log_lines import JsonLines, LogFlagError, Modules, parts, read_patterns, set_up
+from tiphys.cmd.klog import parts
+from tiphys.cmd.log_lines import JsonLines, LogFlagError, Modules, read_patterns, set_up
 from tiphys.cmd.scheduler import options_from, scheduler
 
 
@@ -50,6 +51,9 @@ def test_errors_and_details() -> None:
     line = json.loads(JsonLines().format(record("failed error=%s", ValueError("no"), level=logging.ERROR)))
     assert ("v" in line, line["err"]) == (False, "no")
     assert json.loads(JsonLines().format(record("x", level=logging.DEBUG)))["v"] == 4
+    given = record("HTTP verb=%s", "GET")
+    given.verbosity = 3
+    assert json.loads(JsonLines().format(given))["v"] == 3
     given = record("x", level=logging.ERROR)
     try:
         raise ValueError("deep down")

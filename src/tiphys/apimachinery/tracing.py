@@ -86,14 +86,19 @@ class Span:
     """What went wrong; may be empty."""
     events: list[SpanEvent] = field(default_factory=list)
 
+    @property
+    def recorded(self) -> bool:
+        """Whether anybody will be told of it."""
+        return self.context.sampled or self.tracer.listener is not None
+
     def set(self, about: Mapping[str, Value]) -> None:
         """Note what is known of it."""
-        if self.context.sampled:
+        if self.recorded:
             self.attributes |= about
 
     def note(self, name: str, about: Mapping[str, Value] | None = None) -> None:
         """Note that it has come so far."""
-        if self.context.sampled:
+        if self.recorded:
             self.events.append(SpanEvent(self.tracer.now_ns(), name, about or {}))
 
     def fail(self, text: str = "") -> None:
@@ -109,12 +114,22 @@ _NOTHING: Final = nullcontext()
 
 
 class Tracer:
-    """Makes the spans of one component; those that are sampled go to ``sink`` once they have ended."""
+    """Makes the spans of one component; those that are sampled go to ``sink`` once they have ended.
 
-    def __init__(self, per_million: int, clock: Clock, sink: Callable[[Span], None]) -> None:
+    All go to ``listener``, where there is one. Without a ``sink`` nobody else is told of them either.
+    """
+
+    def __init__(
+        self,
+        per_million: int,
+        clock: Clock,
+        sink: Callable[[Span], None] | None,
+        listener: Callable[[Span], None] | None = None,
+    ) -> None:
         self._bound = min(max(per_million, 0), MILLION) * (1 << 63) // MILLION
         self._clock = clock
-        self._sink = sink
+        self.sink = sink
+        self.listener = listener
         self._random = random.Random()
 
     def begin(
@@ -127,8 +142,10 @@ class Tracer:
     def end(self, span: Span) -> None:
         """End a span, once."""
         span.ended_ns = self.now_ns()
-        if span.context.sampled:
-            self._sink(span)
+        if span.context.sampled and self.sink is not None:
+            self.sink(span)
+        if self.listener is not None:
+            self.listener(span)
 
     @contextmanager
     def span(
@@ -206,4 +223,4 @@ def _child(within: Span, name: str, kind: int, about: Mapping[str, Value]) -> It
 def headers() -> dict[str, str]:
     """Return what a request made now is to carry."""
     within = _CURRENT.get()
-    return {} if within is None else within.context.headers()
+    return {} if within is None or within.tracer.sink is None else within.context.headers()

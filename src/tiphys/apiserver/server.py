@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from tiphys.apimachinery import verbosity
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.families import Metric
 from tiphys.apimachinery.featuregates import changed
@@ -227,6 +228,10 @@ class ApiServer:
         handler: Handler = chain
         if origins or strict:
             handler = Browsers(chain, origins=origins, strict_transport=strict)
+        if verbosity.tells(verbosity.REQUESTS, "httplog"):
+            from tiphys.apiserver.observe.request_log import RequestLog
+
+            handler = RequestLog(handler, self.traffic.flow, self._clock)
         privileged = self.options.allow_privileged
         return Ruled(handler, gates, privileged=privileged) if changed(gates) or not privileged else handler
 
@@ -408,11 +413,16 @@ def _auditor(options: ApiServerOptions, clock: Clock, certificates: CertificateC
 
 
 def _tracing(options: ApiServerOptions, clock: Clock) -> Tracing | None:
-    if options.tracing is None:
+    listener = None
+    if verbosity.tells(verbosity.STEPS, "trace"):
+        from tiphys.apiserver.observe.step_log import StepLog
+
+        listener = StepLog().take
+    if options.tracing is None and listener is None:
         return None
     named = options.feature_gates.enabled("APIServerIdentity")
     name = identity_of(socket.gethostname()) if named else ""
-    return Tracing(options.tracing, clock, name, options.egress.controlplane)
+    return Tracing(options.tracing, clock, name, options.egress.controlplane, listener=listener)
 
 
 def _encrypted(store: Store, options: ApiServerOptions, clock: Clock) -> EncryptedStore | None:

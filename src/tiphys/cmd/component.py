@@ -15,6 +15,7 @@ import click
 
 from tiphys.apimachinery.duration import go_duration
 from tiphys.apimachinery.release import RELEASE
+from tiphys.apimachinery.verbosity import Pattern
 from tiphys.cmd import duration, log_lines
 from tiphys.cmd.upstream_flags import flags_of, why_idle
 
@@ -28,6 +29,7 @@ _META = "tiphys.cmd.component"
 
 
 _SECRET = ("token", "password")
+"""How the names of flags end whose values nobody is shown."""
 
 
 class FlagError(click.UsageError):
@@ -104,7 +106,7 @@ class _Line:
         """Flags that were given and mean nothing here, with their values; lists are joined."""
         self.verbosity = 0
         self.log_format = "text"
-        self.patterns: list[log_lines.Pattern] = []
+        self.patterns: list[Pattern] = []
         self.files: dict[str, str] = {}
         """Configuration files that are named."""
 
@@ -174,6 +176,11 @@ class _Line:
         else:
             self._words.append(f"--{name}={value}")
 
+    def logging(self) -> dict[str, str]:
+        """Return how the log was asked for, by flag."""
+        patterns = ",".join(f"{pattern}={level}" for pattern, level in self.patterns)
+        return {"logging-format": self.log_format, "v": str(self.verbosity), "vmodule": patterns}
+
     def _is_bool(self, name: str) -> bool:
         own = self._own.get(name)
         return self._command.flags.get(name) == "bool" or (own is not None and own.type is click.BOOL)
@@ -212,16 +219,18 @@ def shown_flags() -> dict[str, str]:
     if ctx is None:
         return {}
     times = {param.name for param in ctx.command.params if isinstance(param.type, duration.Duration)}
-    return {
+    line: _Line | None = ctx.meta.get(_META)
+    own = {
         name.replace("_", "-"): go_duration(value)
         if name in times and value is not None
         else _shown(name, value)
         for name, value in ctx.params.items()
     }
+    return own if line is None else {**line.idle, **line.logging(), **own}
 
 
 def _shown(name: str, value: Any) -> str:
-    if any(word in name for word in _SECRET) and isinstance(value, str):
+    if name.endswith(_SECRET) and isinstance(value, str):
         return "<redacted>"
     if isinstance(value, tuple):
         return f"[{','.join(_shown(name, one) for one in value)}]"

@@ -1,26 +1,25 @@
 """How a component writes its log: text or a JSON object a line (``--logging-format``), and how much of it.
 
-Owns: the JSON lines, with the keys of upstream's; ``--v`` and ``--vmodule``. Modules log a constant message
-and ``key=value`` fields; as JSON each field is a key of its own. Source: the "System Logs" page.
+Owns: the JSON lines, with the keys of upstream's (text is ``cmd.klog``'s); ``--v`` and ``--vmodule``. Modules
+log a constant message and ``key=value`` fields; as JSON each field is a key of its own. Source: the "System
+Logs" page.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import logging
-import re
 from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any, Final
 
 import orjson
 
-DEBUG_FROM: Final = 4
-"""From this verbosity on everything is told."""
+from tiphys.apimachinery import verbosity as verbosities
+from tiphys.apimachinery.verbosity import DETAILS, Pattern
+from tiphys.cmd.klog import parts
+
 FORMATS: Final = ("text", "json")
-_PLACE: Final = re.compile(r"%[-+ #0-9.]*[a-zA-Z]")
-_FIELD: Final = re.compile(r"(?:^| )([\w.-]+)=(?=%)")
-Pattern = tuple[str, int]
 
 
 class LogFlagError(ValueError):
@@ -40,25 +39,11 @@ class JsonLines(logging.Formatter):
         if record.levelno >= logging.ERROR:
             line["err"] = fields.pop("error", None)
         else:
-            line["v"] = 0 if record.levelno >= logging.INFO else DEBUG_FROM
+            line["v"] = getattr(record, "verbosity", 0 if record.levelno >= logging.INFO else DETAILS)
         line |= fields
         if record.exc_info and record.exc_info[0] is not None:
             line["stacktrace"] = self.formatException(record.exc_info)
         return orjson.dumps(line, default=str).decode()
-
-
-def parts(record: logging.LogRecord) -> tuple[str, dict[str, Any]]:
-    """Split a record into its message and its fields, which keep their types."""
-    first = _FIELD.search(str(record.msg))
-    arguments = record.args
-    if first is None or not isinstance(arguments, tuple):
-        return record.getMessage(), {}
-    head, rest = record.msg[: first.start()], record.msg[first.start() :]
-    before = len(_PLACE.findall(head.replace("%%", "")))
-    keys, values = _FIELD.findall(rest), arguments[before:]
-    if not len(keys) == len(values) == len(_PLACE.findall(rest)):
-        return record.getMessage(), {}
-    return head % arguments[:before] if before else head, dict(zip(keys, values, strict=True))
 
 
 class Modules(logging.Filter):
@@ -82,7 +67,7 @@ class Modules(logging.Filter):
         for pattern, level in self._patterns:
             subject = name.replace(".", "/") if "/" in pattern else name.rpartition(".")[2]
             if fnmatch.fnmatchcase(subject, pattern):
-                return level >= DEBUG_FROM
+                return level >= DETAILS
         return False
 
 
@@ -107,11 +92,12 @@ def set_up(verbosity: int, log_format: str, patterns: Sequence[Pattern]) -> None
         raise LogFlagError(f'format: Invalid value: "{log_format}": Unsupported log format')
     if patterns and log_format != "text":
         raise LogFlagError("vmodule: Forbidden: Only supported for text log format")
+    verbosities.ask(verbosity, patterns)
     root = logging.getLogger()
-    if verbosity >= DEBUG_FROM or any(level >= DEBUG_FROM for _, level in patterns):
+    if verbosity >= DETAILS or any(level >= DETAILS for _, level in patterns):
         root.setLevel(logging.DEBUG)
     for handler in root.handlers:
         if log_format == "json":
             handler.setFormatter(JsonLines())
-        if patterns and verbosity < DEBUG_FROM:
+        if patterns and verbosity < DETAILS:
             handler.addFilter(Modules(patterns))

@@ -14,6 +14,7 @@ import click
 
 from tiphys.apimachinery.collector import unseen
 from tiphys.apimachinery.release import RELEASE
+from tiphys.cmd.klog import KlogLines
 
 COMPONENTS = {
     "apiserver": "Serve the Kubernetes API.",
@@ -62,14 +63,12 @@ class _Lazy(click.Group):
             formatter.write_dl(list(COMPONENTS.items()))
 
 
-def configure_logging(level: int = logging.INFO) -> None:
-    """Log to standard error, one line each."""
-    logging.basicConfig(
-        level=level,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname).1s %(name)s: %(message)s",
-        force=True,
-    )
+def configure_logging(level: int = logging.INFO, *, component: bool = True) -> None:
+    """Log to standard error, one line each: those of components in upstream's form."""
+    handler = logging.StreamHandler(sys.stderr)
+    plain = logging.Formatter("%(asctime)s %(levelname).1s %(name)s: %(message)s")
+    handler.setFormatter(KlogLines() if component else plain)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
 
 
 def run_component(name: str, flags: Sequence[str]) -> int:
@@ -92,7 +91,8 @@ def run_component(name: str, flags: Sequence[str]) -> int:
 def cli(ctx: click.Context, verbosity: int) -> None:
     """Kubernetes, whole, in Python."""
     configured = ctx.invoked_subcommand in COMPONENTS
-    configure_logging(logging.DEBUG if verbosity >= 2 else logging.INFO if configured else logging.WARNING)
+    usual = logging.INFO if configured else logging.WARNING
+    configure_logging(logging.DEBUG if verbosity >= 2 else usual, component=configured)
 
 
 def main() -> None:

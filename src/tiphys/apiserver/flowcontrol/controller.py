@@ -8,7 +8,7 @@ levels. Decisions are the pure modules' beside this one. The chain calls ``enter
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from tiphys.apimachinery.clock import Clock
@@ -21,7 +21,18 @@ from tiphys.apiserver.filters.requestinfo import RequestInfo
 from tiphys.apiserver.flowcontrol import objects
 from tiphys.apiserver.flowcontrol.demand import Held
 from tiphys.apiserver.flowcontrol.fairqueue import FairQueues, Sizes, Turn
-from tiphys.apiserver.flowcontrol.levels import Counts, Flow, Free, Level, Seats, Tallies, Ticket, Waiting
+from tiphys.apiserver.flowcontrol.levels import (
+    LEVEL_UID,
+    SCHEMA_UID,
+    Counts,
+    Flow,
+    Free,
+    Level,
+    Seats,
+    Tallies,
+    Ticket,
+    Waiting,
+)
 from tiphys.apiserver.flowcontrol.matching import Schema, in_order
 from tiphys.apiserver.flowcontrol.shares import Claim, Share, allot, bounds_of
 from tiphys.apiserver.flowcontrol.work import Width, widest
@@ -218,6 +229,17 @@ class FlowControl:
             return await self._wait(queues, width, note, self._patience_s(info, raw_query) - held_up_s)
         flow.counts.at_once += 1
         return Seats(flow, turn, info, user.name, clock=self.clock, freed=self._freed)
+
+    def explain(
+        self, headers: Mapping[str, str], info: RequestInfo, raw_query: str
+    ) -> tuple[str, str, Width] | None:
+        """Return by which schema, at which level and how wide a request with such headers was served."""
+        schema_uid, level_uid = headers.get(SCHEMA_UID, ""), headers.get(LEVEL_UID, "")
+        schema = next((one for one in self._schemas if one.uid == schema_uid), None)
+        level = next((one for one in self.levels.values() if one.uid == level_uid), None)
+        if schema is None or level is None:
+            return None
+        return schema.name, level.name, self._estimate(info, raw_query, level.widest)
 
     def _classify(self, key: tuple[object, ...], user: User, info: RequestInfo) -> Flow:
         whose = (user.name, user.groups)

@@ -29,6 +29,11 @@ SEATS: Final = (1.0, 2.0, 4.0, 10.0, _INF)
 WATCHERS: Final = (0.0, 1.0, 10.0, 100.0, 1000.0, 10000.0, _INF)
 
 
+SCHEMA_UID: Final = "x-kubernetes-pf-flowschema-uid"
+LEVEL_UID: Final = "x-kubernetes-pf-prioritylevel-uid"
+"""Headers of answers: what a request was taken for."""
+
+
 class Ticket(Protocol):
     """A request that may go on. ``headers`` go on its answer; ``waited_s``: so long had it waited."""
 
@@ -141,8 +146,8 @@ class Flow:
     ) -> Flow:
         """Return a flow with the hand of queues that is dealt to it."""
         headers = {
-            "x-kubernetes-pf-flowschema-uid": schema.uid,
-            "x-kubernetes-pf-prioritylevel-uid": level.uid,
+            SCHEMA_UID: schema.uid,
+            LEVEL_UID: level.uid,
         }
         hand: Sequence[int] = ()
         if level.queues is not None and level.queues.sizes.queues:

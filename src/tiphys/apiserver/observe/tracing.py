@@ -68,14 +68,25 @@ _STORES: Final = "About to store object in database"
 
 
 class Tracing:
-    """What a server that traces has beside the others. ``run`` sends."""
+    """What a server that traces has beside the others. ``run`` sends.
+
+    ``options`` None: nothing is sent, all is for ``listener``, who is told of every span.
+    """
 
     def __init__(
-        self, options: TracingOptions, clock: Clock, identity: str, through: Tunnel | None = None
+        self,
+        options: TracingOptions | None,
+        clock: Clock,
+        identity: str = "",
+        through: Tunnel | None = None,
+        *,
+        listener: Callable[[Span], None] | None = None,
     ) -> None:
         resource = {"service.name": "apiserver", **({"service.instance.id": identity} if identity else {})}
-        self.exporter = Exporter(options.endpoint, resource, through=through)
-        self._tracer = Tracer(options.per_million, clock, self.exporter.take)
+        self._exporter, self._tracer = None, Tracer(0, clock, None, listener)
+        if options is not None:
+            self._exporter = Exporter(options.endpoint, resource, through=through)
+            self._tracer = Tracer(options.per_million, clock, self._exporter.take, listener)
 
     def store(self, store: Any, *, seals: bool) -> Any:
         """Put spans around a store; ``seals``: something below seals values."""
@@ -93,7 +104,9 @@ class Tracing:
         )  # fmt: skip
 
     async def run(self) -> None:
-        await self.exporter.run()
+        """Send spans until cancelled, where they go anywhere."""
+        if self._exporter is not None:
+            await self._exporter.run()
 
 
 class TracedChain(Chain):
@@ -148,7 +161,7 @@ class TracedChain(Chain):
         trusted = not _PRIVILEGED.isdisjoint(user.groups)
         parent, link = (remote or known, None) if trusted else (None, remote)
         span = self._tracer.begin(name_of(request.method, info), parent=parent, kind=SERVER, link=link)
-        if span.context.sampled:
+        if span.recorded:
             span.attributes |= {**attributes_of(request), "audit-id": self._audit_id(request)}
         return span
 
@@ -181,7 +194,8 @@ class TracedChain(Chain):
         name = _STEPS.get(info.verb)
         if name is None or info.subresource in _CONNECTS:
             return await super()._answer(request, info, user, resource)
-        with step(name, {"audit-id": self._audit_id(request), **_asked(request, info)}) as span:
+        accept = {"accept": request.headers.get("accept", "")}
+        with step(name, {**accept, "audit-id": self._audit_id(request), **_asked(request, info)}) as span:
             ANSWERING.set(0)
             _tell_begin(request, info)
             try:
@@ -249,10 +263,9 @@ def _asked(request: Request, info: RequestInfo) -> dict[str, str]:
     """Return what upstream tells of a request that a handler works at."""
     scope = "resource" if info.name else "namespace" if info.namespace else "cluster"
     return {
-        "accept": request.headers.get("accept", ""), "api-group": info.group, "api-version": info.version,
-        "client": request.peer_address, "name": info.name, "namespace": info.namespace,
-        "protocol": request.protocol, "resource": info.resource, "scope": scope,
-        "subresource": info.subresource, "url": request.path,
+        "client": request.peer_address, "api-group": info.group, "api-version": info.version,
+        "name": info.name, "subresource": info.subresource, "namespace": info.namespace,
+        "protocol": request.protocol, "resource": info.resource, "scope": scope, "url": request.path,
         "user-agent": request.headers.get("user-agent", ""), "verb": request.method,
     }  # fmt: skip
 
