@@ -255,7 +255,7 @@ async def run(flags: dict[str, Any]) -> None:
     except config_files.BadConfiguration as error:
         raise click.BadParameter(str(error), param_hint=_FILES[error.kind]) from error
     except BadPolicy as error:
-        raise click.BadParameter(str(error), param_hint="--audit-policy-file") from error
+        raise FlagError(str(error)) from error
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
     files, own = serving_files(flags), serving_pair(flags, options)

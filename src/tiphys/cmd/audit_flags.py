@@ -30,7 +30,7 @@ _Flag = Callable[[Callable[..., None]], Callable[..., None]]
 def audit_flags(command: Callable[..., None]) -> Callable[..., None]:
     """Add the flags of the policy, the log and the webhook."""
     own: tuple[_Flag, ...] = (
-        click.option("--audit-policy-file", type=_FILE),
+        click.option("--audit-policy-file", type=click.Path(path_type=Path)),
         click.option("--audit-log-path", default="", help="a file, or - for standard output"),
         click.option("--audit-log-format", default="json", show_default=True, help="json or legacy"),
         click.option(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tiphys.apimachinery.clock import RealClock
+from tiphys.apiserver.audit.assembly import AuditOptions, assemble
 from tiphys.apiserver.audit.policy import BadPolicy, parse
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.filters.requestinfo import parse as words
@@ -145,3 +148,16 @@ def test_a_kind_is_not_needed_and_strange_fields_are_passed_over() -> None:
         'strict decoding error: yaml: unmarshal errors:\n  line 2: key "level" already set in map, '
         'unknown field "rules[0].user"'
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("none", 'failed to read file path "{0}/none": open {0}/none: no such file or directory'),
+        ("", 'failed to read file path "{0}": read {0}: is a directory'),
+    ],
+)
+def test_files_that_are_none(tmp_path: Path, name: str, text: str) -> None:
+    with pytest.raises(BadPolicy) as caught:
+        assemble(AuditOptions(tmp_path / name), RealClock())
+    assert str(caught.value) == f"loading audit policy file: {text.format(tmp_path)}"

@@ -9,6 +9,7 @@ from typing import Final
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.dataclass import dataclass
+from tiphys.apimachinery.go_text import quoted
 from tiphys.apiserver.audit import policy
 from tiphys.apiserver.audit.auditor import Auditor
 from tiphys.apiserver.audit.batches import LOG_BATCHES, Batched, BatchOptions
@@ -54,7 +55,7 @@ def assemble(
 ) -> Auditor | None:
     """Return the auditor, None where auditing is off; ``certificates`` counts those of its webhook.
 
-    Raises BadPolicy, OSError, ConfigError.
+    Raises BadPolicy, ConfigError.
     """
     rules = _policy(options.policy_file) if options.policy_file is not None else None
     sinks = _log(options, clock)
@@ -64,9 +65,14 @@ def assemble(
 
 
 def _policy(path: Path) -> policy.Policy:
-    """Read the policy, whether there is a sink or not. Raises BadPolicy, OSError."""
+    """Read the policy, whether there is a sink or not. Raises BadPolicy."""
     try:
         read = policy.parse(path.read_text())
+    except OSError as error:
+        doing = "read" if isinstance(error, IsADirectoryError) else "open"
+        why = f"{doing} {path}: {(error.strerror or '').lower()}"
+        text = f"loading audit policy file: failed to read file path {quoted(str(path))}: {why}"
+        raise policy.BadPolicy(text) from error
     except policy.BadPolicy as error:
         raise policy.BadPolicy(f"loading audit policy file: {error}: from file {path}") from error
     if read.strange:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from tiphys.apimachinery import tracing
 from tiphys.apimachinery.clock import Clock, RealClock
-from tiphys.apimachinery.errors import InternalError
+from tiphys.apimachinery.errors import InternalError, qualified
 from tiphys.apimachinery.families import Metric
 from tiphys.apis.table import TABLE
 from tiphys.apiserver.encryption import config
@@ -31,6 +31,7 @@ from tiphys.apiserver.encryption.providers import (
     Providers,
     Unreadable,
 )
+from tiphys.apiserver.encryption.transformations import FROM_STORAGE, TO_STORAGE, Transformations
 from tiphys.apiserver.reloading import Reloads
 from tiphys.storage.base import CompareFailed, Delete, Event, Put, RangeResult, Record, Store
 
@@ -76,7 +77,10 @@ class EncryptedStore:
         self._reloads = Reloads("encryption", clock or RealClock())
         self._reloads.began(self._read)
         self._prefixes = _known_prefixes()
-        self._by_prefix: dict[str, Providers] = {}
+        self._by_prefix: dict[str, tuple[Providers, str]] = {}
+        """What seals the values under a prefix, and of which resource they are."""
+        self._transformations = Transformations()
+        self._monotonic = (clock or RealClock()).monotonic
         self._sent: dict[bytes, bytes] = {}
         """Sealed -> plain, while a commit is under way."""
         self._sealed_by: dict[str, object] = {}
@@ -141,6 +145,7 @@ class EncryptedStore:
         """Yield how often the configuration was taken over, and plugins were called."""
         yield from self._reloads.collect()
         yield from self._plugins.collect()
+        yield from self._transformations.collect()
 
     # -- rules
 
@@ -174,6 +179,10 @@ class EncryptedStore:
         log.info("encryption configuration reloaded path=%s", self._path)
 
     def _providers(self, key: str) -> Providers:
+        return self._rule(key)[0]
+
+    def _rule(self, key: str) -> tuple[Providers, str]:
+        """Return what seals a value, and of which resource that is."""
         at = key.find("/", len(_ROOT))
         prefix = key[: at + 1]
         found = self._by_prefix.get(prefix)
@@ -182,7 +191,8 @@ class EncryptedStore:
             found = self._by_prefix.get(prefix)
         if found is None:
             group, plural = self._prefixes.get(prefix) or _custom(prefix)
-            found = self._by_prefix[prefix] = self._rules.providers_for(group, plural) or _PLAIN
+            providers = self._rules.providers_for(group, plural) or _PLAIN
+            found = self._by_prefix[prefix] = providers, qualified(plural, group)
         return found
 
     def is_stale(self, key: str) -> bool:
@@ -192,7 +202,19 @@ class EncryptedStore:
 
     def unseal(self, key: str, value: bytes) -> bytes:
         """Open one value. Raises Unreadable."""
-        return self._providers(key).open(key, value.removeprefix(_UNOPENED))[0]
+        providers, resource = self._rule(key)
+        return self._open(providers, resource, key, value.removeprefix(_UNOPENED))[0]
+
+    def _open(self, providers: Providers, resource: str, key: str, value: bytes) -> tuple[bytes, Provider]:
+        """Open one value, and count it. Raises Unreadable."""
+        began = self._monotonic()
+        try:
+            plain, provider = providers.open(key, value)
+        except Unreadable:
+            self._transformations.failed(resource, FROM_STORAGE, providers.family_of(value))
+            raise
+        self._transformations.done(resource, FROM_STORAGE, provider.family, self._monotonic() - began)
+        return plain, provider
 
     # -- reading
 
@@ -211,7 +233,7 @@ class EncryptedStore:
 
     def _opened(self, record: Record, *, live: bool = False) -> Record:
         key = record.key
-        providers = self._providers(key)
+        providers, resource = self._rule(key)
         if providers is _PLAIN:
             return record
         plain = self._sent.get(record.value)
@@ -219,7 +241,7 @@ class EncryptedStore:
             provider: Provider = providers.writer
         else:
             try:
-                plain, provider = providers.open(key, record.value)
+                plain, provider = self._open(providers, resource, key, record.value)
             except Unreadable as error:
                 log.error("stored value unreadable key=%s why=%s", key, error)
                 value = record.value
@@ -281,12 +303,18 @@ class EncryptedStore:
     def _sealed(self, write: Put | Delete, sent: list[bytes]) -> Put | Delete:
         if isinstance(write, Delete):
             return write
-        providers = self._providers(write.key)
+        providers, resource = self._rule(write.key)
+        if providers is _PLAIN:
+            tracing.event(SEALED)
+            return write
+        began = self._monotonic()
         try:
-            value = write.value if providers is _PLAIN else providers.seal(write.key, write.value)
+            value = providers.seal(write.key, write.value)
         except InternalError as error:
+            self._transformations.failed(resource, TO_STORAGE, providers.writer.family)
             tracing.event(SEALING_FAILED, {"err": error.message})
             raise
+        self._transformations.done(resource, TO_STORAGE, providers.writer.family, self._monotonic() - began)
         tracing.event(SEALED)
         if value is write.value:
             return write
