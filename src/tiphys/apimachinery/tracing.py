@@ -104,9 +104,10 @@ class Span:
     def fail(self, text: str = "") -> None:
         self.error = text
 
-    def record(self, error: BaseException) -> None:
-        """Note an error that came up in it, which need not be its failure."""
-        self.note(EXCEPTION, {"exception.type": type(error).__name__, "exception.message": str(error)})
+    def record(self, error: BaseException, text: str | None = None) -> None:
+        """Note an error that came up in it, which need not be its failure; ``text``: in other words."""
+        told = str(error) if text is None else text
+        self.note(EXCEPTION, {"exception.type": type(error).__name__, "exception.message": told})
 
 
 _CURRENT: ContextVar[Span | None] = ContextVar("span", default=None)
@@ -160,7 +161,7 @@ class Tracer:
             with present(made):
                 yield made
         except Exception as error:
-            if fails:
+            if fails and made.error is None:
                 made.fail(str(error))
             raise
         finally:

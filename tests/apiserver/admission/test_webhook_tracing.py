@@ -8,6 +8,7 @@ from tests.wire.collector import attributes, collecting
 
 from tiphys.apimachinery.tracing import MILLION, read_headers
 from tiphys.apimachinery.tracing_config import TracingOptions
+from tiphys.wire.message import Response
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 KINDS = "/apis/admissionregistration.k8s.io/v1"
@@ -48,3 +49,33 @@ async def test_webhooks_are_told_nothing_where_nobody_traces(api: Any, webhook: 
     await api.settle()
     await api.create(MAPS, {"metadata": {"name": "m"}})
     assert "traceparent" not in webhook.headers[0]
+
+
+async def test_what_is_told_of_a_call(serving: Any, webhook: Any) -> None:
+    async with collecting() as collector:
+        options = TracingOptions(f"127.0.0.1:{collector.port}", MILLION)
+        async with serving(tracing=options) as api:
+            made = configuration(webhook)
+            made["webhooks"][0]["failurePolicy"] = "Ignore"
+            await api.create(f"{KINDS}/validatingwebhookconfigurations", made)
+            away = configuration(webhook)
+            away["metadata"]["name"] = "away"
+            nowhere = {"url": "https://127.0.0.1:1/x"}
+            away["webhooks"][0] |= {"clientConfig": nowhere, "failurePolicy": "Ignore"}
+            await api.create(f"{KINDS}/mutatingwebhookconfigurations", away)
+            await api.settle()
+            await api.create(MAPS, {"metadata": {"name": "m"}})
+            webhook.raw["/"] = Response(503, {}, b"")
+            await api.create(MAPS, {"metadata": {"name": "n"}})
+            await api.server.stop()
+    unreached, sent, _, refused = [span for span in collector.spans if span.name == "HTTP POST"]
+    assert attributes(sent.attributes) == {
+        "http.request.method": "POST", "url.full": f"{webhook.url()['url']}?timeout=10s",
+        "server.address": "127.0.0.1", "server.port": webhook.port, "network.protocol.version": "1.1",
+        "http.response.status_code": 200,
+    }  # fmt: skip
+    assert not sent.HasField("status")
+    assert attributes(refused.attributes)["error.type"] == "503"
+    assert (refused.status.code, refused.status.message, len(refused.events)) == (2, "", 0)
+    assert (unreached.status.code, [one.name for one in unreached.events]) == (2, ["exception"])
+    assert "refused" in unreached.status.message

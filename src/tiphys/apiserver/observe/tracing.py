@@ -97,7 +97,6 @@ class Tracing:
         traffic: Traffic, *, auditor: Auditor | None = None, attempts: Attempts | None = None,
         peers: Peers | None = None,
     ) -> Chain:  # fmt: skip
-        traffic = Traffic(cast(Gate, TracedGate(traffic.gate)), traffic.flights)
         return TracedChain(
             self._tracer, backend, nonresource, metrics, aggregation, traffic,
             auditor=auditor, attempts=attempts, peers=peers,
@@ -115,6 +114,8 @@ class TracedChain(Chain):
     def __init__(self, tracer: Tracer, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self._tracer = tracer
+        self._gate = cast(Gate, TracedGate(self._gate))
+        self._quick = self.at_once = None
 
     async def _serve(self, request: Request, info: RequestInfo) -> Response:
         with self._tracer.span("authentication", fails=False) as known:

@@ -18,6 +18,7 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apiserver.aggregation.front_proxy import Headers, headers_for
 from tiphys.apiserver.authn.requestheader import RequestHeader
 from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.outgoing.client_span import answered, asking
 from tiphys.wire import client
 from tiphys.wire.dial import Tunnel
 from tiphys.wire.message import Request
@@ -68,11 +69,12 @@ async def send_on(
     headers = [*_headers(target, request, user, header, path), *more]
     try:
         async with asyncio.timeout(_DISCOVERY_S if _is_discovery(request.path) else None):
-            with tracing.step(f"HTTP {request.method}", {"url.path": path}, kind=tracing.CLIENT):
+            with asking(request.method, f"https://{target.authority or target.address}{url}") as span:
                 answer = await client.send(
                     target.host, target.port, request.method, url, _traced(headers), body=request.body,
                     ssl_context=target.context, server_name=target.server_name, through=target.through,
                 )  # fmt: skip
+                answered(span, answer.status)
     except client.ConnectFailed as error:
         raise Unreached(reason_of(error, target.authority)) from error
     except TimeoutError as error:

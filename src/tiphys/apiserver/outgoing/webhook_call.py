@@ -21,6 +21,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.release import RELEASE
 from tiphys.apiserver.endpoints.call import Backend
 from tiphys.apiserver.observe.certificate_counts import WEBHOOKS, audit_notes
+from tiphys.apiserver.outgoing.client_span import answered, asking
 from tiphys.apiserver.outgoing.foreign_answers import explain
 from tiphys.apiserver.outgoing.service_link import Endpoint, NoEndpoint, bundle_of, resolve, tls_context
 from tiphys.client.call_counts import calls_to, resolved
@@ -107,7 +108,7 @@ async def post(
     }
     try:
         with (
-            tracing.step("HTTP POST", {"url.full": address.url}, kind=tracing.CLIENT),
+            asking("POST", address.url) as span,
             _counting(backend, address.authority, body) as call,
         ):
             headers |= tracing.headers()
@@ -116,6 +117,7 @@ async def post(
                     place, "POST", address.target, headers, body=body, connect_timeout_s=timeout_s + 1
                 )
                 call.status = answer.status
+                answered(span, answer.status)
                 try:
                     return await _read(answer, call)
                 finally:
