@@ -5,6 +5,7 @@ import gc
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.apiserver.cache.conftest import PODS, pod, take
@@ -117,17 +118,22 @@ async def test_an_idle_watch_keeps_nothing_of_what_it_told(store: CachedStore) -
 
 async def test_an_idle_answer_keeps_nothing_of_what_it_told(store: CachedStore) -> None:
     class Counted:
-        running = events = 0
+        events = 0
+
+        @property
+        def counted(self) -> Any:
+            return self
 
         def sent(self, frames: list[bytes]) -> None: ...
 
-        def observe(self, *_args: object) -> None: ...
+        def began(self) -> None: ...
+
+        def ended(self, *_args: object) -> None: ...
 
     await store.create(PODS, pod("a"))
     known = len(changes())
-    counted = Counted()
     batches = store.watch(PODS, Selection(), resource_version="0")
-    frames = watch._stream(batches, None, 60, counted, counted)  # type: ignore[arg-type]
+    frames = watch._stream(batches, None, 60, Counted())  # type: ignore[arg-type]
     async with aclosing(frames):
         assert b'"name":"a"' in await anext(frames)
         waiting = await idle(frames)

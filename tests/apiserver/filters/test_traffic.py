@@ -106,3 +106,20 @@ async def test_what_runs_is_counted_by_schema_and_level(api: Any) -> None:
     assert exempt in lines
     for name in ("nominal_limit_seats", "upper_limit_seats", "demand_seats_high_watermark"):
         assert f'apiserver_flowcontrol_{name}{{priority_level="workload-low"}}' in raw
+
+
+async def test_who_watches_a_nodes_pods_makes_no_write_wider(api: Any) -> None:
+    async def watch() -> None:
+        answer = await api.send("GET", "/api/v1/pods?watch=true&fieldSelector=spec.nodeName%3Dn")
+        async for _ in answer.stream:
+            pass
+
+    watching = [asyncio.create_task(watch()) for _ in range(25)]
+    try:
+        await api.settle()
+        assert width(api, "POST", PODS).most == 1
+    finally:
+        for task in watching:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task

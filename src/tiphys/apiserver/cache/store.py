@@ -125,11 +125,6 @@ class CachedStore:
         """Return what is counted of a kind; None for one that nobody has read yet."""
         return self._feed.counts.get(resource.storage_prefix)
 
-    def interested(self, resource: Resource, namespace: str, name: str) -> int:
-        """Return about how many watchers a change of an object would be told."""
-        bucket = self._feed.buckets.get(resource.storage_prefix)
-        return bucket.watchers.interested(namespace, name) if bucket is not None else 0
-
     async def get(self, resource: Resource, namespace: str, name: str) -> Cached:
         """Read one object, linearizable. Raises NotFound."""
         known = self._feed.known.get(id(resource))

@@ -114,7 +114,6 @@ class Watchers:
         self._by_namespace: dict[str, Lanes] = {}
         self._by_object: dict[tuple[str, str], Lanes] = {}
         self._by_field: dict[str, dict[str, Lanes]] = {}
-        self._by_field_count: dict[str, int] = {}
 
     def __iter__(self) -> Iterator[Watcher]:
         groups = [self._everything, *self._by_namespace.values(), *self._by_object.values()]
@@ -129,7 +128,6 @@ class Watchers:
         elif selection.field_equals is not None:
             path, value = selection.field_equals
             lanes = self._by_field.setdefault(path, {}).setdefault(value, {})
-            self._by_field_count[path] = self._by_field_count.get(path, 0) + 1
         elif selection.namespace:
             lanes = self._by_namespace.setdefault(selection.namespace, {})
         else:
@@ -148,22 +146,12 @@ class Watchers:
         elif selection.field_equals is not None:
             path, value = selection.field_equals
             _drop(self._by_field[path], value, watcher)
-            self._by_field_count[path] -= 1
             if not self._by_field[path]:
-                del self._by_field[path], self._by_field_count[path]
+                del self._by_field[path]
         elif selection.namespace:
             _drop(self._by_namespace, selection.namespace, watcher)
         else:
             _remove(self._everything, watcher)
-
-    def interested(self, namespace: str, name: str) -> int:
-        """Return about how many a change of an object would be told; each value of a field is as likely."""
-        found = _size(self._everything) + _size(self._by_namespace.get(namespace))
-        if name and self._by_object:
-            found += sum(_size(self._by_object.get((where, name))) for where in {namespace, ""})
-        for path, values in self._by_field.items():
-            found += -(-self._by_field_count[path] // len(values))
-        return found
 
     def tell(self, event: BucketEvent) -> None:
         """Tell everyone whom an event concerns."""
@@ -218,10 +206,6 @@ def _tell(lanes: Lanes | None, event: BucketEvent, namespace: str = "") -> None:
 
 def _values(event: BucketEvent, path: str) -> set[str]:
     return {entry.fields.get(path, "") for entry in (event.entry, event.previous) if entry is not None}
-
-
-def _size(lanes: Lanes | None) -> int:
-    return sum(map(len, lanes.values())) if lanes else 0
 
 
 def _drop(groups: dict[_K, Lanes], key: _K, watcher: Watcher) -> None:

@@ -17,6 +17,7 @@ from tiphys.apimachinery.resource import Resource
 from tiphys.apis.field_gates import FieldGates
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.filters.requestinfo import RequestInfo
+from tiphys.apiserver.flowcontrol.watches import Watches
 from tiphys.apiserver.observe.certificate_counts import CertificateCounts
 from tiphys.apiserver.observe.comparison_times import ComparisonTimes
 from tiphys.apiserver.observe.issued_counts import IssuedCounts
@@ -66,6 +67,7 @@ class Backend:
     certificates: CertificateCounts = field(default_factory=CertificateCounts)
     comparisons: ComparisonTimes = field(default_factory=ComparisonTimes)
     issued: IssuedCounts = field(default_factory=IssuedCounts)
+    watches: Watches = field(default_factory=Watches)
     queues: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     """By object: who lost a race for it waits here for the next attempt."""
 

@@ -37,7 +37,7 @@ class TrafficControl:
             self.traffic = Traffic(MaxInFlight(reading, mutating), flights)
             return
         by_size = options.feature_gates.enabled("SizeBasedListCostEstimate")
-        widths = Widths(self._stored, self._watchers, by_size=by_size)
+        widths = Widths(self._stored, backend.watches.interested, by_size=by_size)
         flow = FlowControl(backend.clock, reading + mutating, options.request_timeout_s, widths)
         self.flow, self._repair = flow, Repair(backend, flow)
         self.traffic = Traffic(flow, flights)
@@ -48,10 +48,6 @@ class TrafficControl:
             return Stored(0)
         store = self._backend.store
         return Stored(store.count(row, info.namespace), store.average_bytes(row))
-
-    def _watchers(self, info: RequestInfo) -> int:
-        row = self._backend.table.served_at(info.group, info.version, info.resource)
-        return self._backend.store.interested(row, info.namespace, info.name) if row is not None else 0
 
     def feeds(self) -> list[Feed]:
         return self._repair.feeds() if self._repair is not None else []

@@ -15,8 +15,9 @@ from tiphys.apiserver.endpoints import respond
 from tiphys.apiserver.endpoints.call import Call
 from tiphys.apiserver.endpoints.negotiation import JSON, PROTOBUF, Format
 from tiphys.apiserver.endpoints.params import ListOptions, list_options
+from tiphys.apiserver.flowcontrol.watches import watched
 from tiphys.apiserver.observe.durations import Durations
-from tiphys.apiserver.observe.metrics import CODE_OF_UPGRADES, Kind, LongRunning, labels_of
+from tiphys.apiserver.observe.metrics import CODE_OF_UPGRADES, LongRunning, labels_of
 from tiphys.apiserver.registry import machinery
 from tiphys.apiserver.registry.objects import Change
 from tiphys.apiserver.registry.selection import select
@@ -51,7 +52,7 @@ async def handle(call: Call) -> Response:
         )
     raw = form.plain_json and resource.storage == resource.gvk
     counted = call.backend.metrics.long_running(call.info)
-    kind = call.backend.metrics.kind(labels_of(call.info))
+    running = _Running(call, counted)
     encoder = None if raw else _Encoder(call, form)
     stream, lasts_s = WatchStream(counted, encoder), _timeout_s(call, options)
     changes = call.backend.store.watch(
@@ -65,10 +66,10 @@ async def handle(call: Call) -> Response:
     )
     content_type = f"{PROTOBUF};stream=watch" if form.media_type == PROTOBUF else JSON
     if is_websocket(call.request):
-        events = _stream(changes, encoder, lasts_s, counted, kind, joined=False)
+        events = _stream(changes, encoder, lasts_s, running, joined=False)
         return _over_websocket(call, events, text=form.media_type != PROTOBUF)
     listed = call.backend.metrics.watch_list(call.info) if streamed_list else None
-    stream.chunks = _stream(changes, encoder, lasts_s, counted, kind, listed=listed)
+    stream.chunks = _stream(changes, encoder, lasts_s, running, listed=listed)
     return Response(200, respond.headers_of(call.warnings, content_type), stream=stream)
 
 
@@ -150,12 +151,31 @@ class WatchStream:
         await self.chunks.aclose()
 
 
+class _Running:
+    """Where one watch is counted: while it runs, and once it has ended."""
+
+    __slots__ = ("_kind", "_watch", "_watches", "counted")
+
+    def __init__(self, call: Call, counted: LongRunning) -> None:
+        self.counted = counted
+        self._kind = call.backend.metrics.kind(labels_of(call.info))
+        self._watches, self._watch = call.backend.watches, watched(call.info)
+
+    def began(self) -> None:
+        self.counted.running += 1
+        self._watches.register(self._watch)
+
+    def ended(self, code: int, after_s: float) -> None:
+        self.counted.running -= 1
+        self._watches.forget(self._watch)
+        self._kind.observe(code, after_s, -1)
+
+
 async def _stream(
     changes: AsyncIterator[list[Change]],
     encoder: _Encoder | None,
     timeout_s: float,
-    counted: LongRunning,
-    kind: Kind,
+    running: _Running,
     *,
     joined: bool = True,
     listed: Durations | None = None,
@@ -167,7 +187,8 @@ async def _stream(
     time = asyncio.get_running_loop().time
     began = time()
     deadline = began + timeout_s
-    counted.running += 1
+    counted = running.counted
+    running.began()
     try:
         while True:
             try:
@@ -190,8 +211,7 @@ async def _stream(
     except StatusError as error:
         yield encoder.failure(error) if encoder is not None else _line("ERROR", error.to_status())
     finally:
-        counted.running -= 1
-        kind.observe(200 if joined else CODE_OF_UPGRADES, time() - began, -1)
+        running.ended(200 if joined else CODE_OF_UPGRADES, time() - began)
         close = getattr(changes, "aclose", None)
         if close is not None:
             await close()

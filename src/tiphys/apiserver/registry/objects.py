@@ -148,10 +148,6 @@ class ObjectStore(Protocol):
         """Return what is counted of a kind; None for one that nobody has read yet."""
         ...
 
-    def interested(self, resource: Resource, namespace: str, name: str) -> int:
-        """Return about how many watchers a change of an object would be told."""
-        ...
-
     @property
     def alone(self) -> bool:
         """Nobody else writes to the store: what is in memory is what there is, at every moment."""
