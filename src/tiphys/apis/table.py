@@ -55,6 +55,7 @@ class ResourceTable:
         self._equivalents: dict[GVR, tuple[Resource, ...]] = {}
         self._equivalents_at = 0
         self._hidden: frozenset[GVR] = frozenset()
+        self._declared: dict[str, frozenset[tuple[str, str]]] = {}
         self.revision = 0
         self.on_change: Callable[[], None] = _nobody
         for row in rows:
@@ -74,6 +75,19 @@ class ResourceTable:
         self._hidden |= frozenset(rows)
         self._orders.clear()
         self._changed()
+
+    def declare(self, definition: str, versions: frozenset[tuple[str, str]]) -> None:
+        """Note the group versions that a definition is to be served at, whether it is already or not."""
+        if versions == self._declared.get(definition, frozenset()):
+            return
+        self._declared[definition] = versions
+        if not versions:
+            del self._declared[definition]
+        self._changed()
+
+    def declared(self) -> set[tuple[str, str]]:
+        """Return the group versions of all definitions."""
+        return set[tuple[str, str]]().union(*self._declared.values())
 
     def by_kind(self, gvk: GVK) -> Resource | None:
         return self._kinds.get(gvk)

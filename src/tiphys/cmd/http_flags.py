@@ -61,6 +61,12 @@ _OPTIONS = (
         default=0,
         help="how fast bytes pass exec, attach, port-forward and other upgraded connections; 0: no limit",
     ),
+    click.option(
+        "--apiserver-count",
+        type=int,
+        default=1,
+        help="how many API servers there are: with several, new custom kinds are established after 5 s",
+    ),
 )
 
 
@@ -82,6 +88,7 @@ def http_options(flags: Mapping[str, Any]) -> dict[str, Any]:
         "strict_transport_security": () if directives is None else tuple(directives.split(",")),
         "external_hostname": flags["external_hostname"],
         "tracing": tracing_from(flags["tracing_config_file"]),
+        "api_servers": flags["apiserver_count"],
         "publishes_endpoints": reconciler != "none",
         "max_connection_bytes_per_s": max(0, flags["max_connection_bytes_per_sec"]),
     }

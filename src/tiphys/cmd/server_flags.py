@@ -60,7 +60,7 @@ def check(flags: Mapping[str, Any], advertised: str, ranges: Sequence[str]) -> N
     faults += _port_faults(flags["secure_port"])
     faults += metric_faults(flags)
     faults += _range_faults(ranges)
-    count = int(given.get("apiserver-count", "1"), 0)
+    count = flags["apiserver_count"]
     if flags["endpoint_reconciler_type"] != "none":
         faults += _family_faults(ranges[0], advertised)
     if count <= 0:

@@ -306,7 +306,6 @@ _IDLE: Final[Mapping[str, str]] = {
     "--store says which": "storage-backend",
     "objects are stored as JSON": "storage-media-type",
     "there is one store for all": "etcd-servers-overrides",
-    "servers count themselves, by their leases": "apiserver-count",
     "what is emulated are fields and gates": (
         "emulation-forward-compatible runtime-config-emulation-forward-compatible"
     ),

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Any
 
 import orjson
 import pytest
+from tests.apiserver.crd.conftest import Crds
 
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apimachinery.errors import InternalError
-from tiphys.apiserver.crd import cleanup, controller
+from tiphys.apiserver.crd import cleanup, deletion
 from tiphys.client.metrics import CLIENTS
 from tiphys.wire import pki
 
+SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
 CA = base64.b64encode(pki.make_ca("webhook-ca", RealClock().now()).certificate).decode()
 
 
@@ -91,6 +94,55 @@ async def test_a_definition_is_installing_before_it_is_established(api: Any, crd
     ]
 
 
+async def test_with_several_servers_a_definition_is_installing_for_a_while(
+    serving: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, timers = asyncio.get_running_loop(), list[tuple[Any, ...]]()
+    later = loop.call_later
+
+    def call_later(delay: float, callback: Any, *args: Any) -> Any:
+        if "foos.example.com" in args:
+            timers.append((delay, callback, *args))
+        return later(delay, callback, *args)
+
+    async with serving(api_servers=3) as api:
+        crds = Crds(api)
+        monkeypatch.setattr(loop, "call_later", call_later)
+        await api.create(crds.path, crds.definition())
+        installing = await crds.wait("foos.example.com", "NamesAccepted")
+        assert installing["status"]["conditions"][1]["reason"] == "Installing"
+        await api.settle()
+        await crds.change({"metadata": {"labels": {"a": "b"}}})
+        assert [one[0] for one in timers] == [5.0]
+        assert (await api("GET", crds.foos)).status == 404
+        ((_, ripen, name),) = timers
+        ripen(name)
+        await crds.wait("foos.example.com", "Established")
+        assert (await api("GET", crds.foos)).status == 200
+
+
+async def test_a_definition_has_its_api_service_before_it_is_served(serving: Any) -> None:
+    async with serving(api_servers=2) as api:
+        crds = Crds(api)
+        versions = crds.version("v1"), crds.version("v2", storage=False), crds.version("v3", storage=False)
+        versions[2]["served"] = False
+        await api.create(crds.path, crds.definition(*versions))
+        await crds.wait("foos.example.com", "NamesAccepted")
+        await api.settle()
+        found = await api.get(SERVICES)
+        specs = {
+            one["metadata"]["name"]: one["spec"]["groupPriorityMinimum"]
+            for one in found["items"]
+            if one["metadata"]["labels"]["kube-aggregator.kubernetes.io/automanaged"] == "true"
+        }
+        assert specs == {"v1.example.com": 1000, "v2.example.com": 1000}
+        await crds.change({"spec": {"versions": [crds.version("v1")]}})
+        await api("DELETE", f"{crds.path}/foos.example.com")
+        await crds.gone("foos.example.com")
+        await api.settle()
+        assert (await api("GET", f"{SERVICES}/v1.example.com")).status == 404
+
+
 async def told_of_deletion(crds: Any, reason: str) -> str:
     """Watch a definition until its deletion is told with a reason; return the message."""
     path = f"{crds.path}?watch=true&fieldSelector=metadata.name=foos.example.com"
@@ -109,8 +161,8 @@ async def told_of_deletion(crds: Any, reason: str) -> str:
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Objects are waited for, and deletions tried again, as good as never and at once."""
     monkeypatch.setattr(cleanup, "_PATIENCE_S", 0.01)
-    monkeypatch.setattr(controller, "_FIRST_RETRY_S", 0.01)
-    monkeypatch.setattr(controller, "_LAST_RETRY_S", 0.01)
+    monkeypatch.setattr(deletion, "_FIRST_RETRY_S", 0.01)
+    monkeypatch.setattr(deletion, "_LAST_RETRY_S", 0.01)
 
 
 @pytest.mark.usefixtures("patience")
@@ -162,7 +214,7 @@ async def test_a_change_of_the_definition_brings_the_next_try_on(
     api: Any, crds: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Objects that no webhook converts cannot even be listed."""
-    monkeypatch.setattr(controller, "_FIRST_RETRY_S", 1000.0)
+    monkeypatch.setattr(deletion, "_FIRST_RETRY_S", 1000.0)
     webhook = {
         "clientConfig": {"url": "https://127.0.0.1:1/convert", "caBundle": CA},
         "conversionReviewVersions": ["v1"],
@@ -412,7 +464,7 @@ async def test_the_work_on_definitions_is_counted_as_that_of_queues(api: Any, cr
 
     naming, finalizer = "crd_naming_condition_controller", "crd_finalizer"
     named, finalized = worked(naming), worked(finalizer)
-    counts = api.server.custom._finalizing.counts
+    counts = api.server.custom._deletions._counts.counts
     await crds.make()
     assert worked(naming) > named
     assert counts.adds == 0

@@ -33,25 +33,30 @@ _OWN_GROUP = "apiregistration.k8s.io"
 
 
 def local_services(table: Any) -> Iterator[Object]:
-    """Yield the APIService of every group version that the table serves, but of that of APIServices."""
-    for group in table.groups():
-        for version in () if group == _OWN_GROUP else table.versions(group):
-            custom = _is_custom(table, group, version)
-            least, priority = local_priority(table, group, version)
-            yield {
-                "apiVersion": "apiregistration.k8s.io/v1",
-                "kind": "APIService",
-                "metadata": {
-                    "name": f"{version}.{group}",
-                    "labels": {AUTOMANAGED: ALWAYS if custom else ON_START},
-                },
-                "spec": {
-                    **({"group": group} if group else {}),
-                    "version": version,
-                    "groupPriorityMinimum": least,
-                    "versionPriority": priority,
-                },
-            }
+    """Yield the APIService of every group version that is served or defined, but of that of APIServices.
+
+    A definition has its own from the first, whether its names are accepted and its kind is served or not.
+    """
+    served = [(group, version) for group in table.groups() for version in table.versions(group)]
+    for group, version in [*served, *sorted(table.declared().difference(served))]:
+        if group == _OWN_GROUP:
+            continue
+        custom = _is_custom(table, group, version)
+        least, priority = local_priority(table, group, version)
+        yield {
+            "apiVersion": "apiregistration.k8s.io/v1",
+            "kind": "APIService",
+            "metadata": {
+                "name": f"{version}.{group}",
+                "labels": {AUTOMANAGED: ALWAYS if custom else ON_START},
+            },
+            "spec": {
+                **({"group": group} if group else {}),
+                "version": version,
+                "groupPriorityMinimum": least,
+                "versionPriority": priority,
+            },
+        }
 
 
 def _is_custom(table: Any, group: str, version: str) -> bool:

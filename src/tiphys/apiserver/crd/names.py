@@ -35,10 +35,13 @@ def set_condition(crd: Object, type_: str, status: str, reason: str, message: st
     conditions.append(new)
 
 
-def settle(crd: Object, others: Iterable[Object], now: str, *, tracks: bool = False) -> None:
+def settle(
+    crd: Object, others: Iterable[Object], now: str, *, tracks: bool = False, establishes: bool = True
+) -> None:
     """Bring a definition's accepted names and conditions one step on, in place.
 
-    A definition whose names are accepted is installing first, and established once that was seen.
+    A definition whose names are accepted is installing first, and established once that was seen, if it is
+    time for that (``establishes``).
     ``others`` are the other definitions of its group. Where it ``tracks``, conditions tell the generation
     that they speak of.
     """
@@ -49,7 +52,7 @@ def settle(crd: Object, others: Iterable[Object], now: str, *, tracks: bool = Fa
     if conflict is None:
         set_condition(crd, "NamesAccepted", "True", "NoConflicts", "no conflicts found", now=now)
         if not is_true(crd, "Established"):
-            seen = before == ("True", accepted)
+            seen = establishes and before == ("True", accepted)
             set_condition(crd, "Established", *(_established(crd) if seen else _INSTALLING), now=now)
     else:
         set_condition(crd, "NamesAccepted", "False", *conflict, now=now)
