@@ -1,6 +1,7 @@
 """How many pods a controller of any kind wants, asked of its scale subresource.
 
-Owns: which resource a kind is (asked once), and what is said of kinds that have no scale.
+Owns: which resource a kind is (asked once, and again where nothing is found there: a custom kind may have got
+another plural), and what is said of kinds that have no scale.
 """
 
 from __future__ import annotations
@@ -31,27 +32,38 @@ class Scales:
 
         Raises NoScale, StatusError, TransportError.
         """
-        gvr, scalable = await self._resource(ref["apiVersion"], ref["kind"])
-        if not scalable:
-            where = f"{gvr.resource}.{gvr.group}" if gvr.group else gvr.resource
-            raise NoScale(f"{where} does not implement the scale subresource")
-        try:
-            scale = await self._client.get(gvr, ref["name"], namespace, subresource="scale")
-        except NotFound:
-            return None
-        if scale["metadata"].get("uid") != ref["uid"]:
+        kind = (ref["apiVersion"], ref["kind"])
+        known = self._kinds.get(kind)
+        gvr = await self._scalable(kind)
+        scale = await self._scale(gvr, ref["name"], namespace)
+        if scale is None and known is not None:
+            self._kinds.pop(kind, None)
+            named_anew = await self._scalable(kind)
+            if named_anew != gvr:
+                scale = await self._scale(named_anew, ref["name"], namespace)
+        if scale is None or scale["metadata"].get("uid") != ref["uid"]:
             return None
         return int(scale["spec"].get("replicas") or 0)
 
-    async def _resource(self, api_version: str, kind: str) -> tuple[GVR, bool]:
-        key = (api_version, kind)
-        if key not in self._kinds or not self._kinds[key][1]:
+    async def _scale(self, gvr: GVR, name: str, namespace: str) -> Object | None:
+        try:
+            return await self._client.get(gvr, name, namespace, subresource="scale")
+        except NotFound:
+            return None
+
+    async def _scalable(self, kind: tuple[str, str]) -> GVR:
+        """Return the resource of a kind that has a scale. Raises NoScale."""
+        if kind not in self._kinds or not self._kinds[kind][1]:
             # What has no scale may get one: a kind's definition can change.
-            found = await self._ask(api_version, kind)
+            found = await self._ask(*kind)
             if found is None:
-                raise NoScale(f'no matches for kind "{kind}" in version "{api_version}"')
-            self._kinds[key] = found
-        return self._kinds[key]
+                raise NoScale(f'no matches for kind "{kind[1]}" in version "{kind[0]}"')
+            self._kinds[kind] = found
+        gvr, scalable = self._kinds[kind]
+        if not scalable:
+            where = f"{gvr.resource}.{gvr.group}" if gvr.group else gvr.resource
+            raise NoScale(f"{where} does not implement the scale subresource")
+        return gvr
 
     async def _ask(self, api_version: str, kind: str) -> tuple[GVR, bool] | None:
         group, version = split_api_version(api_version)
