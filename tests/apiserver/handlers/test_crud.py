@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import orjson
 import pytest
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -176,6 +177,38 @@ async def test_a_patch_of_the_wrong_type(api: Any, kind: str, text: str) -> None
     answer = await api.patch(CMS + "/a", {"data": "x"}, kind)
     assert answer.status == 422
     assert text in answer.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "patch", "text"),
+    [
+        (
+            "merge",
+            {"spec": {"template": {"zone": 1, "area": "<b>"}, "replicas": "x"}},
+            '"spec":{"progressDeadlineSeconds":600,"replicas":"x","revisionHistoryLimit":10,"selector":{"matchLabels"',
+        ),
+        (
+            "merge",
+            {"spec": {"template": {"b": {"d": 1, "c": "<"}}, "replicas": []}},
+            '"template":{"b":{"c":"\\u003c","d":1},',
+        ),
+        (
+            "json",
+            [{"op": "add", "path": "/spec/template", "value": {"spec": [], "metadata": {}}}],
+            '"template":{"spec":[],"metadata":{}}},"status":{}}',
+        ),
+    ],
+)
+async def test_a_refused_patch_shows_the_keys_that_it_looked_into_in_order(
+    api: Any, kind: str, patch: Any, text: str
+) -> None:
+    await api.create(DEPLOYMENTS, deployment())
+    answer = await api.patch(DEPLOYMENTS + "/d", patch, kind)
+    assert answer.status == 422
+    (cause,) = answer.json["details"]["causes"]
+    value = orjson.loads(cause["message"].removeprefix("Invalid value: ").rpartition(": json")[0])
+    assert value.startswith('{"apiVersion":"apps/v1","kind":"Deployment","metadata":{')
+    assert text in value
 
 
 async def test_patches_of_one_object_all_land(api: Any) -> None:

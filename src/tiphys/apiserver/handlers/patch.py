@@ -20,7 +20,7 @@ from tiphys.apimachinery.errors import (
     UnsupportedMediaType,
 )
 from tiphys.apimachinery.meta import GVK, Object, copy_object
-from tiphys.apimachinery.patch import json_patch, merge, strategic
+from tiphys.apimachinery.patch import json_patch, merge, shown, strategic
 from tiphys.apimachinery.schema import strict_json
 from tiphys.apimachinery.schema.mismatch import DecodeError, json_kind
 from tiphys.apimachinery.schema.node import Schema
@@ -155,13 +155,13 @@ def _operation_faults(value: Any, duplicates: list[str], body: bytes) -> tuple[s
     return tuple(f"json patch {fault}" for fault in faults)
 
 
-def _invalid(shown: str, text: str) -> Invalid:
-    return Invalid.of("", "", "", [field_errors.invalid("patch", shown, text)])
+def _invalid(value: str, text: str) -> Invalid:
+    return Invalid.of("", "", "", [field_errors.invalid("patch", value, text)])
 
 
-def _report(call: Call, shown: str, faults: Sequence[str], options: WriteOptions) -> None:
+def _report(call: Call, value: str, faults: Sequence[str], options: WriteOptions) -> None:
     if options.field_validation == "Strict":
-        raise _invalid(shown, f"strict decoding error: {', '.join(faults)}")
+        raise _invalid(value, f"strict decoding error: {', '.join(faults)}")
     if options.field_validation == "Warn":
         for fault in faults:
             call.warn(fault)
@@ -251,13 +251,19 @@ def _patched(call: Call, kind: str, patch: object, live: Object) -> Object:
     return {**new, "metadata": dict(metadata) if isinstance(metadata, dict) else {}}
 
 
-def _shown(call: Call, kind: str, patch: object, live: Object) -> str:
+def _shown(call: Call, kind: str, patch: Any, live: Object) -> str:
     """Return what faults show: a strategic merge patch itself, of others what they make of the object."""
     if kind == STRATEGIC_PATCH:
         return go_text.plain(patch)
-    made = _patched(call, kind, patch, live)
-    # Custom objects are Go's maps, which are written in the order of their keys.
-    return orjson.dumps(made, option=orjson.OPT_SORT_KEYS if call.resource.custom else 0).decode()
+    if call.resource.custom:  # these are Go's maps, which are written in the order of their keys
+        encoded = orjson.loads(orjson.dumps(live, option=orjson.OPT_SORT_KEYS))
+    else:
+        encoded = in_go_order(live, call.resource.gvk)
+    if kind == MERGE_PATCH:
+        made = shown.merged(encoded, patch)
+    else:
+        made = shown.operated(json_patch.apply(encoded, patch), patch or ())
+    return go_text.safe_in_html(orjson.dumps(made).decode())
 
 
 def decode_applied(call: Call, gvk: GVK, options: WriteOptions) -> ownership.Applied:
