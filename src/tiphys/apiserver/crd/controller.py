@@ -33,7 +33,7 @@ from tiphys.client.workqueue import WorkQueue
 log = logging.getLogger(__name__)
 GROUP, PLURAL = "apiextensions.k8s.io", "customresourcedefinitions"
 _INSTALLING_S: Final = 5.0
-"""So long a definition is installing where there are several servers: each shall know it before one serves."""
+"""So long a definition is installing where there are several servers: each shall have seen it."""
 
 
 class CustomResources:
