@@ -56,7 +56,7 @@ def _sort_along(root: Object, path: Path, *, whole: bool) -> None:
     """Sort what a path leads through, in place; the lists and maps on the way become the result's own."""
     here: Any = root
     for at, part in enumerate(path):
-        key = _index(here, part) if isinstance(here, list) else part
+        key: Any = _index(here, part) if isinstance(here, list) else part
         if key is None or (isinstance(here, dict) and key not in here) or not isinstance(here, (dict, list)):
             return
         below, last = here[key], at == len(path) - 1

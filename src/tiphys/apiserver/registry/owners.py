@@ -22,14 +22,13 @@ def keep_once(call: Call, obj: Object, *, after_admission: bool = False) -> None
     given = meta.get("ownerReferences")
     if not given or len(given) < 2:
         return
-    kept: list[Any] = []
-    doubled = []
-    for reference in given:
-        if reference in kept:
-            doubled.append(reference.get("uid", ""))
-        else:
-            kept.append(reference)
+    kept: dict[frozenset[Any], Object] = {}
+    doubled = [
+        reference.get("uid", "")
+        for reference in given
+        if kept.setdefault(frozenset(reference.items()), reference) is not reference
+    ]
     if doubled:
-        meta["ownerReferences"] = kept
+        meta["ownerReferences"] = list(kept.values())
         when = " after mutating admission happens" if after_admission else ""
         call.warn(_TOLD.format(when, ", ".join(doubled)))
