@@ -12,7 +12,7 @@ import pytest
 from tiphys.apimachinery.meta import GVK
 from tiphys.apimachinery.resource import Subresource
 from tiphys.apis.openapi import v2
-from tiphys.apis.openapi.definitions import custom_definitions, render_v2, render_v3
+from tiphys.apis.openapi.definitions import built_in, custom_definitions, render_v2, render_v3
 from tiphys.apis.openapi.documents import OpenApi
 from tiphys.apis.table import TABLE
 
@@ -279,3 +279,40 @@ def test_few_documents_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     world.api.v3_group(dog)
     assert world.api.v3_group(cat) is not first
     assert world.api.v3_group(cat) == first
+
+
+POD, MAP = "io.k8s.api.core.v1.Pod", "io.k8s.api.core.v1.ConfigMap"
+
+
+def with_one_of_its_name(kind: str, schema: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the v2 document of a server with a custom kind of that name, and of one without."""
+    table = TABLE.copy()
+    plain = orjson.loads(OpenApi(table).v2_json())
+    gvk, plural = GVK("core.api.k8s.io", "v1", kind), f"{kind.lower()}s"
+    table.add(replace(WIDGET, group=gvk.group, kind=kind, plural=plural, storage=gvk))
+    return orjson.loads(OpenApi(table, lambda _gvk: schema).v2_json()), plain
+
+
+def test_a_kind_with_the_name_of_another_gets_a_number() -> None:
+    made, plain = with_one_of_its_name("Pod", {"type": "object", "description": "mine"})
+    definitions = made["definitions"]
+    assert {name: definitions[name] for name in plain["definitions"]} == plain["definitions"]
+    assert definitions.keys() - plain["definitions"].keys() == {f"{POD}_v2", f"{POD}List_v2"}
+    assert definitions[f"{POD}_v2"]["description"] == "mine"
+    items = definitions[f"{POD}List_v2"]["properties"]["items"]["items"]
+    assert items == {"$ref": f"#/definitions/{POD}_v2"}
+    path = "/apis/core.api.k8s.io/v1/namespaces/{namespace}/pods"
+    listed = made["paths"][path]["get"]["responses"]["200"]["schema"]
+    assert listed == {"$ref": f"#/definitions/{POD}List_v2"}
+    ours = "/api/v1/namespaces/{namespace}/pods"
+    assert made["paths"][ours] == plain["paths"][ours]
+
+
+def test_a_kind_that_is_described_as_another_of_its_name_shares_that() -> None:
+    described = {key: value for key, value in built_in()[MAP].items() if not key.startswith("x-")}
+    made, plain = with_one_of_its_name("ConfigMap", described)
+    definitions = made["definitions"]
+    assert definitions.keys() - plain["definitions"].keys() == {f"{MAP}List_v2"}
+    kinds = [one["group"] for one in definitions[MAP]["x-kubernetes-group-version-kind"]]
+    assert kinds == ["", "core.api.k8s.io"]
+    assert definitions[f"{MAP}List_v2"]["properties"]["items"]["items"] == {"$ref": f"#/definitions/{MAP}"}

@@ -57,6 +57,18 @@ def additions(
     return joined
 
 
+def told_apart(paths: Document, own: Mapping[str, Document], ours: Mapping[str, Document]) -> Joined:
+    """Return what custom kinds add where names of theirs are ``ours``: others than those get a number."""
+    names = _renamed(own, ours, {})
+    joined = Joined(paths={path: _pointed(item, names) for path, item in paths.items()})
+    for name, new in names.items():
+        if new in ours:
+            _share(joined, new, ours, own[name])
+        else:
+            joined.definitions[new] = _pointed(own[name], names)
+    return joined
+
+
 def _add(
     joined: Joined, has_path: Callable[[str], bool], ours: Mapping[str, Document], remote: RemoteSpec
 ) -> None:

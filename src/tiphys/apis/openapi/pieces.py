@@ -26,7 +26,7 @@ from tiphys.apis.openapi.definitions import (
     custom_definitions,
     render_v2,
 )
-from tiphys.apis.openapi.merge import KINDS, Joined
+from tiphys.apis.openapi.merge import KINDS, Joined, told_apart
 from tiphys.apis.openapi.operations import definition_name, list_kind
 from tiphys.apis.openapi.pages import Page, group_pages
 from tiphys.apis.openapi.wire import Buffer
@@ -120,6 +120,8 @@ class _Piece:
     basis: Basis
     encoded: dict[str, tuple[Buffer, Buffer]] = field(default_factory=dict)
     """Paths and definitions by form; once there is a document, a part of its bytes."""
+    kinds: dict[str, list[Any]] = field(default_factory=dict)
+    """What built-in definitions are of besides, as custom kinds are described word for word as they are."""
 
 
 class Pieces:
@@ -146,11 +148,13 @@ class Pieces:
     def document(self, form: str, joined: Joined) -> bytes:
         """Return the whole document with what others add."""
         wanted = self._wanted()
-        if joined.kinds != self._kinds:
-            self._kinds = joined.kinds
-            self._pieces.pop(_WHOLE, None)
         for _ in self.steps(form):
             pass
+        kinds = {name: kinds for gv in wanted for name, kinds in self._pieces[gv].kinds.items()}
+        if kinds | joined.kinds != self._kinds:
+            self._kinds = kinds | joined.kinds
+            del self._pieces[_WHOLE]
+            self._make(_WHOLE, form)
         self._pieces = {gv: self._pieces[gv] for gv in wanted}
         how = FORMS[form]
         found = [piece.encoded[form] for piece in self._pieces.values()]
@@ -199,6 +203,9 @@ class Pieces:
             added = definitions_for(self._table.resources(*gv), self._custom, v3=False)
             paths = v2.version_paths(self._table, gv, with_built_in(added))
             own = v2.rendered(added)
+            if any(name in built_in() for name in own):
+                found = told_apart(paths, own, _Rendered(self._table, self._custom))
+                paths, own, piece.kinds = found.paths, found.definitions, found.kinds
         piece.encoded[form] = (how.paths(paths), how.definitions(own))
 
     def _point(self, form: str, body: bytes, chunks: list[Buffer]) -> None:
@@ -222,7 +229,9 @@ class _Rendered(Mapping[str, Definition]):
         for row in table:
             if row.custom:
                 for kind in (row.kind, list_kind(row)):
-                    self._rows[definition_name(row.gvk._replace(kind=kind))] = row
+                    name = definition_name(row.gvk._replace(kind=kind))
+                    if name not in built_in():  # who has the name of another gets a number
+                        self._rows[name] = row
 
     def __getitem__(self, name: str) -> Definition:
         row = self._rows.get(name)
