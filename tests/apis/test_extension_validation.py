@@ -317,6 +317,29 @@ def test_storage_versions_are_remembered_and_kept() -> None:
     assert [fault.field for fault in strategy.validate_update(gone, new)] == ["status.storedVersions[0]"]
 
 
+NAMED = {
+    "api service": (api_service("x/y"), 'must be `spec.version+"."+spec.group`: "v1.a.b"'),
+    "definition": (crd("x.y.z"), 'must be spec.names.plural+"."+spec.group'),
+}
+
+
+@pytest.mark.parametrize(("obj", "text"), NAMED.values(), ids=NAMED)
+def test_names_that_the_spec_makes(obj: dict[str, Any], text: str) -> None:
+    """What is no name at all is told of as that; what a name is made from is held to the same rule."""
+    strategy, made = strategy_for(gvk_of(obj)), defaulted(obj)
+    odd = "/" in made["metadata"]["name"]
+    assert [str(fault) for fault in strategy.validate(made)] == (
+        [] if odd else [f'metadata.name: Invalid value: "x.y.z": {text}']
+    )
+    made["metadata"] = {"generateName": "x-", "name": "x-1"}
+    assert [str(fault) for fault in strategy.validate(made)] == [
+        f'metadata.generateName: Invalid value: "x-": {text}',
+        f'metadata.name: Invalid value: "x-1": {text}',
+    ]
+    made["metadata"] = {}
+    assert strategy.validate(made) == []
+
+
 def test_states_of_api_services() -> None:
     strategy = strategy_for(GVK("apiregistration.k8s.io", "v1", "APIService"))
     new = {"status": {"conditions": [{"type": "Available", "status": "yes"}, {"status": "True"}]}}

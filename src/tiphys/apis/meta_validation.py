@@ -60,6 +60,17 @@ def validate_meta(
     return faults + _validate_common(meta, path)
 
 
+def named_faults(meta: Object, check: NameCheck) -> list[FieldError]:
+    """Return the faults of a name, and of what one is generated from, where the rest of an object says what
+    it has to be."""
+    return [
+        fault
+        for key in ("generateName", "name")
+        if (given := meta.get(key))
+        for fault in invalid_all(f"metadata.{key}", given, check(given))
+    ]
+
+
 def _validate_namespace(namespace: str, path: str, *, namespaced: bool) -> list[FieldError]:
     if not namespaced:
         return [forbidden(f"{path}.namespace", "not allowed on this type")] if namespace else []

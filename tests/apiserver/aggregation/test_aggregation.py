@@ -37,6 +37,20 @@ async def test_built_in_groups_have_local_services(api: Any) -> None:
     assert (only["type"], only["status"], only["reason"]) == ("Available", "True", "Local")
 
 
+async def test_a_new_local_service_says_since_when_it_is_there(api: Any) -> None:
+    spec = {"group": "a.b", "version": "v1", "groupPriorityMinimum": 1, "versionPriority": 1}
+    made = await api.create(SERVICES, {"metadata": {"name": "v1.a.b"}, "spec": spec})
+    assert made["status"]["conditions"] == [
+        {
+            "type": "Available",
+            "status": "True",
+            "lastTransitionTime": made["metadata"]["creationTimestamp"],
+            "reason": "Local",
+            "message": "Local APIServices are always available",
+        }
+    ]
+
+
 async def test_extension_servers_learn_whom_to_believe(api: Any) -> None:
     path = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
     data = (await api.get(path))["data"]

@@ -37,6 +37,7 @@ from tiphys.apis.apiextensions.schema_rules import (
 from tiphys.apis.apiextensions.shown import shown_version
 from tiphys.apis.apiextensions.structural_rules import structural_faults
 from tiphys.apis.defaulting import each, peek
+from tiphys.apis.meta_validation import named_faults
 from tiphys.apis.value_validation import one_of
 
 _NO_UNKNOWN = (
@@ -206,10 +207,10 @@ def _whole(crd: Object, old: Object | None) -> list[FieldError]:
 
 def validate_new_crd(crd: Object) -> list[FieldError]:
     """Return every fault of a definition that is to be created."""
-    spec, name = peek(crd, "spec"), peek(crd, "metadata").get("name") or ""
-    faults: list[FieldError] = []
-    if name != f"{peek(spec, 'names').get('plural') or ''}.{spec.get('group') or ''}":
-        faults.append(invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group'))
+    spec = peek(crd, "spec")
+    wanted = f"{peek(spec, 'names').get('plural') or ''}.{spec.get('group') or ''}"
+    unlike = ['must be spec.names.plural+"."+spec.group']
+    faults = named_faults(peek(crd, "metadata"), lambda name: [] if name == wanted else unlike)
     faults += _spec_faults(crd, None) + _whole(crd, None)
     return faults + ([invalid("spec.preserveUnknownFields", True, _NO_UNKNOWN)] if _keeps(spec) else [])
 

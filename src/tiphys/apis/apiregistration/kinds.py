@@ -7,8 +7,10 @@ from base64 import b64decode
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import invalid, invalid_all, not_supported, required
+from tiphys.apimachinery.go_text import quoted
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.defaulting import each, fill_optional, peek
+from tiphys.apis.meta_validation import named_faults
 from tiphys.apis.strategy import AS_CHANGED, AS_NEW, Strategy
 
 _HTTPS = 443
@@ -40,16 +42,25 @@ def prepare_api_service(obj: Object) -> None:
         obj["status"] = {}
 
 
+def stamp_api_service(new: Object, old: Object | None, now: str) -> None:
+    """A local API is there from the moment in which it is made known."""
+    if old is None:
+        for condition in each(new, "status", "conditions"):
+            condition["lastTransitionTime"] = now
+
+
+def _unlike(name: str, wanted: str) -> list[str]:
+    """Say what a name has to be, unless it is none at all, which is told of every kind's."""
+    if name == wanted or names.is_path_segment_name(name):
+        return []
+    return [f'must be `spec.version+"."+spec.group`: {quoted(wanted)}']
+
+
 def validate_api_service(obj: Object) -> list[FieldError]:
     """Return every fault of an APIService; its name is its version and group."""
     spec = peek(obj, "spec")
-    name = peek(obj, "metadata").get("name") or ""
     group, version = spec.get("group") or "", spec.get("version") or ""
-    faults: list[FieldError] = []
-    wanted = f"{version}.{group}"
-    if name != wanted:
-        text = f'must be `spec.version+"."+spec.group`: "{wanted}"'
-        faults.append(invalid("metadata.name", name, text))
+    faults = named_faults(peek(obj, "metadata"), lambda name: _unlike(name, f"{version}.{group}"))
     if group:
         faults += invalid_all("spec.group", group, names.is_dns1123_subdomain(group))
     elif version != "v1":
@@ -94,6 +105,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         metadata_checks=(AS_CHANGED, AS_NEW),
         default=default_api_service,
         prepare_create=prepare_api_service,
+        stamp=stamp_api_service,
         validate=validate_api_service,
         validate_update=lambda new, _old: validate_api_service(new),
         validate_status_update=validate_api_service_status,
