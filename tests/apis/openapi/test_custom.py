@@ -102,6 +102,20 @@ def test_fields(name: str) -> None:
         assert shown == expected, v3
 
 
+@pytest.mark.parametrize("v3", [False, True])
+def test_embedded_objects_are_described_in_words_of_their_own(v3: bool) -> None:
+    schema = {"type": "object", "properties": {"field": EMBEDDED}}
+    made = custom_definitions(WIDGET, schema, v3=v3)["com.example.stable.v1.Widget"]["properties"]
+    inner, more = made["field"]["properties"], "More info: https://git.k8s.io/community/"
+    described = {key: inner[key]["description"].partition(more)[0] for key in ("apiVersion", "kind")}
+    assert described == {
+        "apiVersion": "apiVersion defines the versioned schema of this representation of an object. ",
+        "kind": "kind is a string value representing the type of this object. In CamelCase. ",
+    }
+    assert inner["metadata"] == made["metadata"]
+    assert made["kind"]["description"].startswith("Kind is a string value representing the REST resource")
+
+
 def test_lists_are_called_as_definitions_say() -> None:
     row = replace(WIDGET, definition=SimpleNamespace(list_kind="Widgets"))
     made = custom_definitions(row, None, v3=True)

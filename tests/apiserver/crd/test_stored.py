@@ -119,6 +119,8 @@ async def test_schemas_that_are_not_structural_are_told_of(api: Any, crds: Any) 
     assert (told["reason"], told["message"]) == (
         "Violations", f"[{path}[image].{why}, {path}[replicas].{why}]",
     )  # fmt: skip
+    for document in ("/openapi/v2", "/openapi/v3/apis/example.com/v1"):
+        assert (await published(api, document)).keys() == BARE
     await crds.change({"spec": {"preserveUnknownFields": False, "versions": [crds.version()]}})
     types: list[str] = ["NonStructuralSchema"]
     while "NonStructuralSchema" in types:
@@ -126,6 +128,27 @@ async def test_schemas_that_are_not_structural_are_told_of(api: Any, crds: Any) 
         mended = await api.get(f"{crds.path}/{name}")
         types = [one["type"] for one in mended["status"]["conditions"]]
     assert types == ["NamesAccepted", "Established"]
+
+
+BARE = {"type", "x-kubernetes-group-version-kind"}
+
+
+async def published(api: Any, document: str) -> Any:
+    """Return what a document says of the kind."""
+    found = await api.get(document)
+    return (found.get("definitions") or found["components"]["schemas"])["com.example.v1.Foo"]
+
+
+async def test_kinds_that_keep_what_their_schema_does_not_have(api: Any, crds: Any) -> None:
+    """As definitions once could: clients of v2, which take listed fields for the only ones, are told none."""
+    await crds.make()
+    crd = await api.get(f"{crds.path}/foos.example.com")
+    crd["spec"]["preserveUnknownFields"] = True
+    key = "/registry/apiextensions.k8s.io/customresourcedefinitions/foos.example.com"
+    await api.store.commit([Put(key, orjson.dumps(crd))])
+    await api.settle()
+    assert (await published(api, "/openapi/v2")).keys() == BARE
+    assert "spec" in (await published(api, "/openapi/v3/apis/example.com/v1"))["properties"]
 
 
 async def test_lists_that_became_invalid_may_stay_so(api: Any, crds: Any) -> None:

@@ -16,6 +16,7 @@ from tiphys.apimachinery.field_errors import forbidden, invalid, required
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.regex import RegexError, compile_regex
 from tiphys.apis.apiextensions.rules import KEY
+from tiphys.apis.apiextensions.schema_rules import is_readable
 
 _LEVELS = {
     "root": "must not be empty at the root",
@@ -35,6 +36,11 @@ _NOT_NESTED = {
 _OWN_NAMES = frozenset({"name", "generateName"})
 
 Faults = Iterator[FieldError]
+
+
+def is_structural(schema: Object) -> bool:
+    """Tell whether a schema can be looked at as a structure, and is one."""
+    return is_readable(schema) and not structural_faults(schema, "")
 
 
 def structural_faults(schema: Object, path: str) -> list[FieldError]:

@@ -35,7 +35,7 @@ from tiphys.apis.apiextensions.schema_rules import (
     schema_faults,
 )
 from tiphys.apis.apiextensions.shown import shown_version
-from tiphys.apis.apiextensions.structural_rules import structural_faults
+from tiphys.apis.apiextensions.structural_rules import is_structural, structural_faults
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.meta_validation import named_faults
 from tiphys.apis.value_validation import one_of
@@ -91,7 +91,7 @@ def _is_structural(crd: Object, old: Object | None) -> bool:
     if any(has_defaults(schema) or has_extensions(schema) for schema in _schemas(crd).values()):
         return True
     before = [schema for schema in _given_schemas(old) if schema is not None]
-    return all(is_readable(schema) and not structural_faults(schema, "") for schema in before)
+    return all(map(is_structural, before))
 
 
 def _schema_faults(schema: Object, path: str, name: str, before: _Before) -> list[FieldError]:

@@ -30,6 +30,16 @@ _DEFS = "#/$defs/"
 _ANY_KIND = "io.k8s.api.core.v1.ConfigMap"
 _ANY_LIST = "io.k8s.api.core.v1.PodList"
 """Say of apiVersion, kind, metadata and items what is said of them everywhere."""
+_CONVENTIONS = (
+    "More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#"
+)
+_EMBEDDED = {
+    "apiVersion": "apiVersion defines the versioned schema of this representation of an object. "
+    f"{_CONVENTIONS}resources",
+    "kind": "kind is a string value representing the type of this object. In CamelCase. "
+    f"{_CONVENTIONS}types-kinds",
+}
+"""What is said of the type of an embedded object, which is shorter than elsewhere."""
 _V2_WELL_KNOWN: dict[str, Definition] = {
     QUANTITY: {"type": "string"},
     INT_OR_STRING: {"type": "string", "format": "int-or-string"},
@@ -131,7 +141,8 @@ def custom_definitions(row: Resource, schema: Mapping[str, Any] | None, *, v3: b
     name, listing = definition_name(gvk), definition_name(gvk._replace(kind=list_kind(row)))
     kind = {"group": gvk.group, "version": gvk.version, "kind": gvk.kind}
     own: Definition
-    if schema:
+    keeps = getattr(row.definition, "keeps_unknown", False)
+    if schema and (v3 or not keeps):
         own = _published(schema, v3=v3)
         own["properties"] = own.get("properties", {}) | _head() | _metadata()
     else:
@@ -159,6 +170,11 @@ def _head() -> Definition:
         key: {"type": "string", "description": known[key].get("description", "")}
         for key in ("apiVersion", "kind")
     }
+
+
+@cache
+def _embedded_head() -> Definition:
+    return {key: {"type": "string", "description": text} for key, text in _EMBEDDED.items()}
 
 
 @cache
@@ -193,7 +209,7 @@ def _published(node: Mapping[str, Any], *, v3: bool) -> Definition:
         made |= _either(node)
     keeps = node.get("x-kubernetes-preserve-unknown-fields")
     if node.get("x-kubernetes-embedded-resource") and (v3 or not keeps):
-        made["properties"] = made.get("properties", {}) | _head() | _metadata()
+        made["properties"] = made.get("properties", {}) | _embedded_head() | _metadata()
         required = list(made.get("required") or ())
         made["required"] = required + [key for key in ("kind", "apiVersion") if key not in required]
     return made

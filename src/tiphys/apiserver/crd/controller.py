@@ -65,7 +65,7 @@ class CustomResources:
     def source_of(self, gvk: GVK) -> Object | None:
         """Return the ``openAPIV3Schema`` of a custom kind: what OpenAPI documents publish."""
         row = self._backend.table.by_kind(gvk)
-        return None if row is None or row.definition is None else row.definition.source
+        return None if row is None or row.definition is None else row.definition.published
 
     def observe(self, old: Cached | None, new: Cached | None) -> None:
         """Take in one change of a definition."""

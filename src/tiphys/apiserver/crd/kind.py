@@ -22,6 +22,7 @@ from tiphys.apimachinery.schema.validate import Validator
 from tiphys.apis import schemas
 from tiphys.apis.apiextensions.embedded import embedded_faults, mend, shape
 from tiphys.apis.apiextensions.rule_checks import Rules
+from tiphys.apis.apiextensions.structural_rules import is_structural
 from tiphys.apis.meta_validation import finalizer_warnings
 from tiphys.apis.printers.base import Printer
 from tiphys.apis.scale import BUILT_IN, ScalePaths, custom_paths, replicas_faults, selector_faults
@@ -55,6 +56,8 @@ class CustomKind:
         self.list_kind: str = spec["names"].get("listKind") or f"{self.gvk.kind}List"
         self.terminating = bool(crd["metadata"].get("deletionTimestamp"))
         self.conversion: Object = spec.get("conversion") or {}
+        self.keeps_unknown = bool(spec.get("preserveUnknownFields"))
+        """Whatever its schemas say, as definitions once could."""
         self.storage_version = next(one["name"] for one in spec["versions"] if one.get("storage"))
         self._subresources: dict[str, Object] = {
             one["name"]: one.get("subresources") or {} for one in spec["versions"]
@@ -79,6 +82,12 @@ class CustomKind:
     def source(self) -> Object:
         """The ``openAPIV3Schema`` as it was written: read anew for every caller."""
         return self._text.schema(self.gvk.version)
+
+    @property
+    def published(self) -> Object | None:
+        """What documents say of the kind: nothing where its schema is not structural."""
+        source = self.source
+        return source if not self.keeps_unknown or is_structural(source) else None
 
     @property
     def digest(self) -> bytes:
