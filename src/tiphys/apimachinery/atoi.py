@@ -5,6 +5,8 @@ Python's ``int`` takes more (underscores, digits of other scripts) and fails on 
 
 from __future__ import annotations
 
+from tiphys.apimachinery.go_text import quoted
+
 MAX_INT64 = (1 << 63) - 1
 _DIGITS = 19
 
@@ -21,8 +23,8 @@ def atoi(text: str) -> int | None:
     return number if -MAX_INT64 - 1 <= number <= MAX_INT64 else None
 
 
-def atoi_fault(text: str) -> str:
-    """Return what Go says of a text that ``atoi`` cannot read."""
+def atoi_fault(text: str, function: str = "Atoi") -> str:
+    """Return what Go says of a text that ``atoi`` cannot read, by whichever of its functions."""
     digits = text[1:] if text[:1] in ("-", "+") else text
     reason = "value out of range" if digits.isascii() and digits.isdecimal() else "invalid syntax"
-    return f'strconv.Atoi: parsing "{text}": {reason}'
+    return f"strconv.{function}: parsing {quoted(text)}: {reason}"

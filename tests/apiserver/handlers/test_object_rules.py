@@ -178,3 +178,52 @@ async def test_metadata_that_is_none(api: Any, metadata: Any, kind: str) -> None
         'ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal '
         f"{kind} into Go struct field ConfigMap.metadata of type v1.ObjectMeta",
     )
+
+
+DAEMONS = "/apis/apps/v1/namespaces/default/daemonsets"
+COUNT = "deprecated.daemonset.template.generation"
+NO_NUMBER = 'strconv.ParseInt: parsing "x": invalid syntax'
+
+
+def daemons(**annotations: str) -> Any:
+    labels, kept = {"a": "b"}, {"pod.beta.kubernetes.io/init-containers": "[]", "c": "d"}
+    spec = {"containers": [{"name": "c", "image": "i"}]}
+    template = {"metadata": {"labels": labels, "annotations": kept}, "spec": spec}
+    meta = {"name": "d", "annotations": annotations}
+    return {
+        "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": meta,
+        "spec": {"selector": {"matchLabels": labels}, "template": template},
+    }  # fmt: skip
+
+
+async def test_annotations_that_once_were_fields(api: Any) -> None:
+    answer = await api("POST", DAEMONS, daemons(**{COUNT: "x"}))
+    text = f'DaemonSet in version "v1" cannot be handled as a DaemonSet: {NO_NUMBER}'
+    assert (answer.status, answer.message) == (400, text)
+    made = await api.create(DAEMONS, daemons())
+    assert made["spec"]["template"]["metadata"]["annotations"] == {"c": "d"}
+    assert made["metadata"]["annotations"] == {COUNT: "1"}
+
+
+PATCHED: dict[str, tuple[Any, int, str]] = {
+    "merge": ({"metadata": {"annotations": {COUNT: "x"}}}, 422, NO_NUMBER),
+    "json": ([{"op": "replace", "path": f"/metadata/annotations/{COUNT}", "value": "x"}], 422, NO_NUMBER),
+    "strategic": ({"metadata": {"annotations": {COUNT: "x"}}}, 500, NO_NUMBER),
+    "apply": (daemons(**{COUNT: "x"}), 500, f"failed to convert to unversioned: {NO_NUMBER}"),
+}
+
+
+@pytest.mark.parametrize("kind", PATCHED)
+async def test_patches_of_annotations_that_once_were_fields(api: Any, kind: str) -> None:
+    patch, status, text = PATCHED[kind]
+    await api.create(DAEMONS, daemons())
+    answer = await api.patch(f"{DAEMONS}/d?fieldManager=m", patch, kind)
+    assert answer.status == status
+    assert answer.message == text or answer.message.endswith(f": {text}")
+
+
+async def test_a_revision_to_go_back_to_is_not_negative(api: Any) -> None:
+    body = {**daemons(**{"deprecated.deployment.rollback.to": "-1"}), "kind": "Deployment"}
+    answer = await api("POST", "/apis/apps/v1/namespaces/default/deployments", body)
+    text = "spec.rollback.version: Invalid value: -1: must be greater than or equal to 0"
+    assert (answer.status, answer.message) == (422, f'Deployment.apps "d" is invalid: {text}')

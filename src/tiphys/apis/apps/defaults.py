@@ -8,10 +8,10 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.object_defaults import default_claim
 from tiphys.apis.core.pod_defaults import default_template
 from tiphys.apis.defaulting import each, fill, fill_optional, peek, section
+from tiphys.apis.outdated_annotations import TEMPLATE_GENERATION
 
 _HISTORY = 10
 _PROGRESS_DEADLINE_S = 600
-_TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 
 
 def default_deployment(obj: Object) -> None:
@@ -52,14 +52,14 @@ def default_daemon_set(obj: Object) -> None:
 
 def default_daemon_set_count(obj: Object) -> None:
     """Whoever writes a DaemonSet without a count of its templates says that it is none."""
-    if not peek(obj, "metadata", "annotations").get(_TEMPLATE_GENERATION):
+    if not peek(obj, "metadata", "annotations").get(TEMPLATE_GENERATION):
         _count_templates(obj, 0)
 
 
 def _count_templates(obj: Object, count: int) -> None:
     """Write the count; annotations may be shared with what is cached."""
     meta = section(obj, "metadata")
-    meta["annotations"] = {**(meta.get("annotations") or {}), _TEMPLATE_GENERATION: str(count)}
+    meta["annotations"] = {**(meta.get("annotations") or {}), TEMPLATE_GENERATION: str(count)}
 
 
 def default_stateful_set(obj: Object) -> None:
@@ -135,7 +135,7 @@ def prepare_daemon_set_status(new: Object, old: Object) -> None:
 
 
 def _templates(obj: Object) -> int:
-    return atoi(str(peek(obj, "metadata", "annotations").get(_TEMPLATE_GENERATION) or "")) or 0
+    return atoi(str(peek(obj, "metadata", "annotations").get(TEMPLATE_GENERATION) or "")) or 0
 
 
 def default_revision(revision: Object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tiphys.apimachinery import labels as label_machinery
+from tiphys.apimachinery.atoi import atoi
 from tiphys.apimachinery.errors import FieldError, StatusError
 from tiphys.apimachinery.field_errors import (
     IMMUTABLE,
@@ -17,7 +18,9 @@ from tiphys.apimachinery.labels import Selector
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.pod_validation import validate_template
 from tiphys.apis.defaulting import peek
+from tiphys.apis.outdated_annotations import ROLLBACK
 from tiphys.apis.value_validation import (
+    NOT_NEGATIVE,
     amount,
     at_most_all,
     count_or_percent,
@@ -90,7 +93,11 @@ def validate_deployment(obj: Object) -> list[FieldError]:
     faults += selector_faults(spec, "deployment")
     faults += matched_template(spec, "ReplicaSet")
     faults += _deployment_strategy(peek(spec, "strategy"), "spec.strategy")
-    faults += not_negative(spec, "spec", "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds")
+    faults += not_negative(spec, "spec", "minReadySeconds", "revisionHistoryLimit")
+    back = atoi(str(peek(obj, "metadata", "annotations").get(ROLLBACK) or ""))
+    if back is not None and back < 0:
+        faults.append(invalid("spec.rollback.version", back, NOT_NEGATIVE))
+    faults += not_negative(spec, "spec", "progressDeadlineSeconds")
     progress = spec.get("progressDeadlineSeconds")
     if progress is not None and progress <= (spec.get("minReadySeconds") or 0):
         text = "must be greater than minReadySeconds"

@@ -26,6 +26,7 @@ from tiphys.apimachinery.schema.mismatch import DecodeError, json_kind
 from tiphys.apimachinery.schema.node import Schema
 from tiphys.apimachinery.schema.structural import settle_numbers
 from tiphys.apis.go_order import in_go_order
+from tiphys.apis.outdated_annotations import Unconvertible
 from tiphys.apiserver.endpoints import bodies, nesting, respond
 from tiphys.apiserver.endpoints.call import Call
 from tiphys.apiserver.endpoints.negotiation import JSON, YAML
@@ -195,6 +196,8 @@ def apply_patch(
             new = _patched(call, kind, _settled(patch.value), live)  # there, 2.0 is a whole number
             faults = machinery.decode_in_place(new, resource.gvk, resource, live)
     except BadRequest as error:
+        if kind == STRATEGIC_PATCH and isinstance(error.__cause__, Unconvertible):
+            raise StatusError(str(error.__cause__)) from error
         _, _, text = error.message.partition(f" cannot be handled as a {resource.kind}: ")
         if kind == STRATEGIC_PATCH and isinstance(error.__cause__, DecodeError):
             text = _first_fault(call, patch.value, live)
@@ -317,6 +320,8 @@ def _decoded(call: Call, applied: Object, gvk: GVK) -> list[str]:
     try:
         return machinery.decode_in_place(applied, gvk, call.resource if gvk == call.resource.gvk else None)
     except BadRequest as error:
+        if isinstance(error.__cause__, Unconvertible):
+            raise StatusError(f"failed to convert to unversioned: {error.__cause__}") from error
         if not isinstance(error.__cause__, DecodeError) or error.__cause__.wraps:
             raise
         kind = f"{gvk.group}/{gvk.version}, Kind={gvk.kind}"

@@ -24,6 +24,7 @@ from tiphys.apimachinery.schema.shown import filled
 from tiphys.apimachinery.schema.walk import cannot_be_handled, decode_check, not_registered
 from tiphys.apimachinery.warnings import collecting
 from tiphys.apis import conversion, go_order, schemas, strategies
+from tiphys.apis.outdated_annotations import read_annotations
 from tiphys.apis.scale import BUILT_IN, ScalePaths
 from tiphys.apis.strategy import Strategy
 from tiphys.apiserver.evaluating import evaluate
@@ -141,13 +142,14 @@ def decode_in_place(
     ``written`` returns the object with its fractions as they were written, where that is known.
 
     Raises:
-        BadRequest: a value has the wrong type.
+        BadRequest: a value has the wrong type, or an annotation is none of what it stands for.
     """
     try:
         if resource is not None and resource.definition is not None and resource.gvk == gvk:
             return resource.definition.decode(obj)  # type: ignore[no-any-return]
         forgets = _forgets_managers(obj)
         faults = decode_check(obj, schema_for(gvk), "Strict", known, written)
+        read_annotations(obj, gvk)
     except DecodeError as error:
         raise cannot_be_handled(gvk, str(error)) from error
     if forgets:
