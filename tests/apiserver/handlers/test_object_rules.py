@@ -227,3 +227,23 @@ async def test_a_revision_to_go_back_to_is_not_negative(api: Any) -> None:
     answer = await api("POST", "/apis/apps/v1/namespaces/default/deployments", body)
     text = "spec.rollback.version: Invalid value: -1: must be greater than or equal to 0"
     assert (answer.status, answer.message) == (422, f'Deployment.apps "d" is invalid: {text}')
+
+
+@pytest.mark.parametrize("kind", ["", "merge", "strategic"])
+async def test_autoscalers_that_scale_by_no_policies(api: Any, kind: str) -> None:
+    path, target = (
+        "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers",
+        {"kind": "D", "name": "d"},
+    )
+    spec = {"maxReplicas": 3, "scaleTargetRef": {**target, "apiVersion": "apps/v1"}}
+    none = {"behavior": {"scaleUp": {"policies": []}}}
+    if kind:
+        await api.create(path, {"metadata": {"name": "h"}, "spec": {**spec, "behavior": {"scaleUp": {}}}})
+        answer = await api.patch(f"{path}/h", {"spec": none}, kind)
+    else:
+        answer = await api("POST", path, {"metadata": {"name": "h"}, "spec": {**spec, **none}})
+    text = "spec.behavior.scaleUp.policies: Required value: must specify at least one Policy"
+    assert (answer.status, answer.message) == (
+        422,
+        f'HorizontalPodAutoscaler.autoscaling "h" is invalid: {text}',
+    )

@@ -23,7 +23,7 @@ from tiphys.apimachinery.schema.node import Schema
 from tiphys.apimachinery.schema.shown import filled
 from tiphys.apimachinery.schema.walk import cannot_be_handled, decode_check, not_registered
 from tiphys.apimachinery.warnings import collecting
-from tiphys.apis import conversion, go_order, schemas, strategies
+from tiphys.apis import conversion, empties, go_order, schemas, strategies
 from tiphys.apis.outdated_annotations import read_annotations
 from tiphys.apis.scale import BUILT_IN, ScalePaths
 from tiphys.apis.strategy import Strategy
@@ -147,20 +147,13 @@ def decode_in_place(
     try:
         if resource is not None and resource.definition is not None and resource.gvk == gvk:
             return resource.definition.decode(obj)  # type: ignore[no-any-return]
-        forgets = _forgets_managers(obj)
+        empty = empties.found(obj, gvk)
         faults = decode_check(obj, schema_for(gvk), "Strict", known, written)
         read_annotations(obj, gvk)
     except DecodeError as error:
         raise cannot_be_handled(gvk, str(error)) from error
-    if forgets:
-        obj["metadata"] = {**obj.get("metadata", {}), "managedFields": []}
+    empties.put_back(obj, empty)
     return faults
-
-
-def _forgets_managers(obj: Object) -> bool:
-    """Tell whether an object names no managers on purpose: the one empty list that means something."""
-    metadata = obj.get("metadata")
-    return isinstance(metadata, dict) and metadata.get("managedFields") == []
 
 
 def validate_create(strategy: Strategy, obj: Object, *, namespaced: bool) -> list[FieldError]:
