@@ -12,6 +12,9 @@ from tiphys.apis import empties
 HPA, POD = GVK("autoscaling", "v2", "HorizontalPodAutoscaler"), GVK("", "v1", "Pod")
 UP, DOWN = (("spec", "behavior", direction, "policies") for direction in ("scaleUp", "scaleDown"))
 MANAGERS = ("metadata", "managedFields")
+SLICE, DEPLOYMENT = GVK("resource.k8s.io", "v1", "ResourceSlice"), GVK("apps", "v1", "Deployment")
+CLAIMS = ("spec", "resources", "claims")
+DEVICES, COUNTERS = ("spec", "devices"), ("spec", "sharedCounters")
 
 
 def behavior(**rules: Any) -> dict[str, Any]:
@@ -26,6 +29,15 @@ CASES: dict[str, tuple[GVK, Any, list[tuple[str, ...]]]] = {
     "no policies": (HPA, behavior(scaleUp=[], scaleDown=[]), [UP, DOWN]),
     "policies, and null": (HPA, behavior(scaleUp=[{}], scaleDown=None), []),
     "another kind": (POD, behavior(scaleUp=[]), []),
+    "a pod's claims": (POD, {"spec": {"resources": {"claims": []}}}, [CLAIMS]),
+    "those of a template": (
+        DEPLOYMENT,
+        {"spec": {"template": {"spec": {"resources": {"claims": []}}}}},
+        [("spec", "template", *CLAIMS)],
+    ),
+    "a slice of nothing": (SLICE, {"spec": {"devices": []}}, []),
+    "counters and no devices": (SLICE, {"spec": {"devices": [], "sharedCounters": [{}]}}, [DEVICES]),
+    "a slice of neither": (SLICE, {"spec": {"devices": [], "sharedCounters": []}}, [DEVICES, COUNTERS]),
 }
 
 

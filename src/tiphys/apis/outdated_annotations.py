@@ -24,7 +24,7 @@ _INIT_CONTAINERS = frozenset(
     for what in ("s", "-statuses")
 )
 _SPEC = ("spec", "template")
-_TEMPLATES: dict[tuple[str, str], tuple[str, ...]] = {
+TEMPLATES: dict[tuple[str, str], tuple[str, ...]] = {
     ("", "Pod"): (),
     ("", "PodTemplate"): ("template",),
     ("", "ReplicationController"): _SPEC,
@@ -49,7 +49,7 @@ def read_annotations(obj: Object, gvk: GVK) -> None:
         Unconvertible: one is no number where it has to be.
     """
     kind = (gvk.group, gvk.kind)
-    path = _TEMPLATES.get(kind)
+    path = TEMPLATES.get(kind)
     if path is None:
         return
     changed = _lightened(obj, path)

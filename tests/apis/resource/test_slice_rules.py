@@ -212,6 +212,13 @@ def test_the_deeper_form_has_the_paths_of_the_other() -> None:
     ]
 
 
+@pytest.mark.parametrize("before", [None, sliced(driver="GPU.example.com")])
+def test_drivers_are_best_named_in_lower_case(before: dict[str, Any] | None) -> None:
+    text = 'spec.driver: driver names should be lowercase; "GPU.example.com" contains uppercase characters'
+    assert SLICE.warnings(sliced(driver="GPU.example.com"), before) == [text]
+    assert SLICE.warnings(sliced(), before) == []
+
+
 def test_a_slice_stays_where_it_is() -> None:
     new = sliced(driver="e.example.com", pool={**POOL, "name": "q"}, nodeName="m")
     assert [str(fault) for fault in SLICE.validate_update(new, sliced())] == [

@@ -247,3 +247,28 @@ async def test_autoscalers_that_scale_by_no_policies(api: Any, kind: str) -> Non
         422,
         f'HorizontalPodAutoscaler.autoscaling "h" is invalid: {text}',
     )
+
+
+async def test_pods_that_claim_no_devices_as_a_whole(api: Any, make_pod: Any) -> None:
+    answer = await api("POST", "/api/v1/namespaces/default/pods", make_pod(resources={"claims": []}))
+    text = "spec.resources.claims: Forbidden: claims may not be set for Resources at pod-level"
+    assert (answer.status, answer.message) == (422, f'Pod "p" is invalid: {text}')
+
+
+@pytest.mark.parametrize("counters", [None, [], [{"name": "c", "counters": {"m": {"value": "1"}}}]])
+async def test_slices_of_no_devices(api: Any, counters: Any) -> None:
+    """That is none of devices; with counters, even none, it is one of both."""
+    path = "/apis/resource.k8s.io/v1/resourceslices"
+    pool = {"name": "p", "resourceSliceCount": 1}
+    spec = {"driver": "d.example.com", "pool": pool, "nodeName": "n"}
+    lists = {"devices": [], "sharedCounters": counters}
+    answer = await api("POST", path, {"metadata": {"name": "s"}, "spec": spec | lists})
+    if counters is None:
+        assert answer.status == 201
+        assert "devices" not in answer.json["spec"]
+    else:
+        text = 'spec: Invalid value: "": only one of `sharedCounters` or `devices` is allowed'
+        assert (answer.status, answer.message) == (
+            422,
+            f'ResourceSlice.resource.k8s.io "s" is invalid: {text}',
+        )

@@ -14,7 +14,7 @@ from tiphys.apis.resource.claim_validation import (
     validate_device_class,
     validate_device_class_update,
 )
-from tiphys.apis.resource.slice_validation import validate_slice, validate_slice_update
+from tiphys.apis.resource.slice_validation import slice_warnings, validate_slice, validate_slice_update
 from tiphys.apis.resource.status_validation import drop_deallocated, validate_claim_status
 from tiphys.apis.strategy import Strategy
 
@@ -116,6 +116,7 @@ def _of_version(version: str) -> Iterator[Strategy]:
         default=default_slice,
         validate=validate_slice,
         validate_update=validate_slice_update,
+        warnings=slice_warnings,
         has_generation=True,
     )
     yield Strategy(

@@ -71,6 +71,14 @@ def validate_slice_update(new: Object, old: Object) -> list[FieldError]:
     return _spec_faults(peek(new, "spec"), peek(old, "spec"))
 
 
+def slice_warnings(obj: Object, _old: Object | None) -> list[str]:
+    """Return what to tell of a ResourceSlice: names of drivers are compared as they are written."""
+    driver = peek(obj, "spec").get("driver") or ""
+    if driver == driver.lower():
+        return []
+    return [f'spec.driver: driver names should be lowercase; "{driver}" contains uppercase characters']
+
+
 def _spec_faults(spec: Object, old: Object | None) -> list[FieldError]:
     pool = peek(spec, "pool")
     faults = driver_name(spec.get("driver") or "", "spec.driver") + _pool(pool, "spec.pool")
