@@ -343,8 +343,9 @@ SHOWN = {
         kind("storage.k8s.io/v1", "CSINode", spec={"drivers": [{"name": "d", "nodeID": "n"}]}),
         {"spec": {"drivers": [{"name": "d", "nodeID": "n", "topologyKeys": None}]}},
     ),
+    "no limits": (kind("v1", "LimitRange", spec={"limits": []}), {"spec": {"limits": None}}),
 }
-"""What Go writes although nobody has said it."""
+"""What Go writes although nobody has said it, and what it writes of lists of nothing."""
 
 
 @pytest.mark.parametrize(("obj", "expected"), SHOWN.values(), ids=SHOWN)

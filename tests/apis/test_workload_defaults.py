@@ -91,7 +91,11 @@ WORKLOADS = {
     ),
     "job failure policy": (
         kind("batch/v1", "Job", spec={"template": TEMPLATE, "podFailurePolicy": {"rules": []}}),
-        {"podReplacementPolicy": "Failed"},
+        {"podReplacementPolicy": "Failed", "podFailurePolicy": {"rules": None}},
+    ),
+    "job failure policy of nothing": (
+        kind("batch/v1", "Job", spec={"template": TEMPLATE, "podFailurePolicy": {}}),
+        {"podReplacementPolicy": "Failed", "podFailurePolicy": {"rules": None}},
     ),
     "cron job": (
         kind("batch/v1", "CronJob", spec={"jobTemplate": {"spec": {"template": TEMPLATE}}}),

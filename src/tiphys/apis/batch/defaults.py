@@ -37,6 +37,9 @@ def default_job(job: Object) -> None:
 def _default_embedded(spec: Object) -> None:
     """Complete the parts that a Job has inside a CronJob as well."""
     default_template(section(spec, "template"))
+    policy = spec.get("podFailurePolicy")
+    if isinstance(policy, dict):
+        policy["rules"] = policy.get("rules") or None
     for rule in each(spec, "podFailurePolicy", "rules"):
         show(rule, "onExitCodes", "onPodConditions")
         if isinstance(rule["onExitCodes"], dict):

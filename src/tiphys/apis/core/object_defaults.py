@@ -205,7 +205,8 @@ def default_quota(quota: Object) -> None:
 
 def default_limit_range(limits: Object) -> None:
     """Container limits left out follow from those given: maximum, then default, then minimum."""
-    section(limits, "spec").setdefault("limits", None)
+    spec = section(limits, "spec")
+    spec["limits"] = spec.get("limits") or None
     for item in each(limits, "spec", "limits"):
         round_amounts(item, "max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
         if item.get("type") != "Container":
