@@ -183,6 +183,12 @@ def test_texts_are_written_as_go_writes_them(text: str, written: str) -> None:
     assert go_yaml.load(go_yaml.dump({"a": text})) == ({"a": text}, [])
 
 
+def test_what_stands_twice_is_written_twice() -> None:
+    shared: dict[str, Any] = {"a": {}}
+    written = go_yaml.dump({"b": shared, "c": [shared, shared["a"]]})
+    assert written == "b:\n  a: {}\nc:\n- a: {}\n- {}\n"
+
+
 def test_an_object() -> None:
     meta = {
         "name": "a",

@@ -106,6 +106,10 @@ class _Loader(_Resolving, yaml.CSafeLoader):
 
 
 class _Dumper(yaml.CSafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        """Write what stands in several places in each of them: Go's values share nothing."""
+        return True
+
     def resolve(self, kind: type[yaml.Node], value: str, implicit: Any) -> str:
         """Say what a plain scalar would be taken for: texts that look like something else are quoted."""
         if kind is yaml.ScalarNode and implicit[0] and value != _MERGE:

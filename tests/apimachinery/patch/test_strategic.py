@@ -169,6 +169,16 @@ CASES: dict[str, tuple[Any, Any, Any]] = {
         {"$setElementOrder/items": items("b", "a"), "items": items("b", "a")},
         {"items": items("b", "a")},
     ),
+    "order that is empty": (
+        {"items": items("a")},
+        {"$setElementOrder/items": [], "items": items("b")},
+        {"items": items("b", "a")},
+    ),
+    "order that names an item as often": (
+        {"items": items("a")},
+        {"$setElementOrder/items": items("a", "a"), "items": items("a", "a")},
+        {"items": items("a")},
+    ),
     "order of nothing": ({}, {"$setElementOrder/items": items("b")}, {}),
     "server's own items keep their places": (
         {"items": items("1", "server", "2")},
@@ -236,12 +246,41 @@ FAILS: dict[str, tuple[Any, Any, type[StatusError], str]] = {
         BadRequest,
         "invalid patch format of primitive list",
     ),
-    "order no list": ({}, {"$setElementOrder/items": "a"}, BadRequest, "setElementOrder"),
+    "order no list": (
+        {},
+        {"$setElementOrder/items": "a"},
+        StatusError,
+        "expected a []interface {}, but received a string",
+    ),
+    "order of what is taken away": (
+        {"items": items("a")},
+        {"$setElementOrder/items": items("a"), "items": None},
+        StatusError,
+        "expected a []interface {}, but received a %!s(<nil>)",
+    ),
+    "order of a number": (
+        {},
+        {"$setElementOrder/items": items("a"), "items": 1},
+        StatusError,
+        "expected a []interface {}, but received a int64",
+    ),
+    "item that is no map": (
+        {"items": items("a")},
+        {"items": [*items("a"), "b"]},
+        StatusError,
+        "expected a map[string]interface {}, but received a string",
+    ),
     "order leaves out an item": (
         {"items": items("a")},
         {"$setElementOrder/items": items("a"), "items": items("b")},
         StatusError,
-        "not in the setElementOrder list",
+        "The order in patch list:\n[map[name:b]]\n doesn't match $setElementOrder list:\n[map[name:a]]\n",
+    ),
+    "order names an item less often": (
+        {"items": items("a")},
+        {"$setElementOrder/items": items("a", "b"), "items": items("a", "a")},
+        StatusError,
+        "doesn't match $setElementOrder list",
     ),
     "order contradicts": (
         {"items": items("a")},

@@ -15,7 +15,7 @@ from operator import itemgetter
 from typing import Any, cast
 
 from tiphys.apimachinery.errors import BadRequest, StatusError
-from tiphys.apimachinery.go_text import plain
+from tiphys.apimachinery.go_text import plain, type_name
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.schema.node import Schema
 
@@ -118,16 +118,15 @@ def _merge_ordered(original: Object, patch: Object, key: str, schema: Schema | N
     order = patch.pop(key)
     name = key.removeprefix(_SET_ORDER)
     live, given = original.get(name), patch.get(name)
-    if not isinstance(order, list) or not isinstance(live or [], list) or not isinstance(given or [], list):
-        raise BadRequest("invalid patch format of setElementOrder list")
+    for value in (order, original.get(name, []), patch.get(name, [])):
+        if not isinstance(value, list):
+            raise _not_taken("[]interface {}", value)
     child = _child(schema, name)
     if child is None and schema is not None and schema.properties:
         struct = (schema.name or "").rpartition(".")[2]
         raise StatusError(f'unable to find api field in struct {struct} for the json field "{name}"')
     merge_key = child.patch_merge_key if child is not None else None
     _check_order(given or [], order, merge_key)
-    if name in patch and given is None:
-        return  # null removes the list, whatever its order
     if live is None and given is None:
         return
     live_order = _places_freed(live or [], given or [], merge_key)
@@ -154,20 +153,17 @@ def _places_freed(live: list[Any], given: list[Any], merge_key: str | None) -> l
 
 
 def _check_order(given: list[Any], order: list[Any], merge_key: str | None) -> None:
-    """Every item of the patch must stand in the directive, in the same order."""
-    positions = []
+    """Every item of the patch must stand in the directive, in the same order and as often."""
+    if not order:
+        return
     identify = _identity(merge_key)
-    known = [identify(item) for item in order]
+    places = iter(order)
     for item in given:
         if isinstance(item, dict) and _PATCH in item:
             continue
-        if identify(item) not in known:
-            raise StatusError(f"The items in the patch list are not in the setElementOrder list: {order}")
-        positions.append(known.index(identify(item)))
-    if positions != sorted(positions):
-        raise StatusError(
-            f"The order in patch list:\n{given}\n doesn't match $setElementOrder list:\n{order}\n"
-        )
+        if not any(identify(item) == identify(place) for place in places):
+            wanted = f"$setElementOrder list:\n{plain(order)}\n"
+            raise StatusError(f"The order in patch list:\n{plain(given)}\n doesn't match {wanted}")
 
 
 def _merge_list(original: list[Any], patch: list[Any], schema: Schema | None) -> list[Any]:
@@ -270,11 +266,17 @@ def _identity(merge_key: str | None) -> Callable[[Any], Any]:
 
 def _merge_value(item: Any, key: str) -> Any:
     if not isinstance(item, dict):
-        raise StatusError(f"expected a map[string]interface {{}}, but received a {type(item).__name__}")
+        raise _not_taken("map[string]interface {}", item)
     if key not in item:
         raise StatusError(f"map: {plain(item)} does not contain declared merge key: {key}")
     value = item[key]
     return repr(value) if isinstance(value, (dict, list)) else value
+
+
+def _not_taken(wanted: str, value: Any) -> StatusError:
+    """Return the fault of a value of another type, as Go names types."""
+    number = {int: "int64", float: "float64", type(None): "%!s(<nil>)"}
+    return StatusError(f"expected a {wanted}, but received a {number.get(type(value)) or type_name(value)}")
 
 
 def _unknown_directive(directive: Any, patch: Object) -> StatusError:
