@@ -183,6 +183,21 @@ CHUNKED = "Transfer-Encoding: chunked"
             b"400 Bad Request: missing required Host header", id="no host",
         ),
         pytest.param(
+            get("/hello", "Host: other"), "400 Bad Request",
+            b"400 Bad Request: too many Host headers", id="two hosts",
+        ),
+        pytest.param(get("/a%2"), "400 Bad Request", b"400 Bad Request", id="broken escape"),
+        pytest.param(get("/a%41%zz"), "400 Bad Request", b"400 Bad Request", id="broken second escape"),
+        pytest.param(get("/hello?a=%zz", CLOSE), "200 OK", b"hello", id="broken escape in a query"),
+        pytest.param(
+            b"GET /hello HTTP/2.0\r\nHost: h\r\n\r\n", "505 HTTP Version Not Supported",
+            b"505 HTTP Version Not Supported: unsupported protocol version", id="a version that is not served",
+        ),
+        pytest.param(get("/hello", "Expect: patience"), "417 Expectation Failed", b"", id="other expectation"),
+        pytest.param(
+            b"OPTIONS * HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "200 OK", b"", id="general options",
+        ),
+        pytest.param(
             get("/hello", "X: " + "y" * 70_000), "431 Request Header Fields Too Large",
             b"431 Request Header Fields Too Large", id="long header",
         ),

@@ -30,6 +30,8 @@ WRITE_LINE: Final = re.compile(rb"(POST|PUT|PATCH|DELETE) (/[!-~]{0,500}) HTTP/1
 CONTENT_LENGTH: Final = re.compile(rb"(?<=\r\n[Cc]ontent-[Ll]ength: )([0-9]+)(?=\r\n)")
 """The length in a header block, as clients write it."""
 
+_BAD_ESCAPE: Final = re.compile(rb"[^?%]*+(?:%[0-9A-Fa-f]{2}[^?%]*+)*+%")
+
 _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
 } | {
@@ -59,6 +61,11 @@ def split_target(target: bytes) -> tuple[str, str, str]:
         text = "/" + text.partition("://")[2].partition("/")[2]
     raw_path, _, query = text.partition("?")
     return (unquote(raw_path) if "%" in raw_path else raw_path), raw_path, query
+
+
+def is_malformed(target: bytes) -> bool:
+    """Tell whether a percent sign in a target's path is followed by anything but two digits of 16."""
+    return b"%" in target and _BAD_ESCAPE.match(target) is not None
 
 
 class RequestLines(dict[bytes, RequestLine]):

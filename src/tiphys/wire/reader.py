@@ -114,7 +114,7 @@ class RequestReader:
         parsed = self._owner.lines.get(line)
         if parsed is None:
             match = plain.fullmatch(line)
-            if match is None:
+            if match is None or http1.is_malformed(match[2]):
                 return None
             parsed = (match[1].decode(), *http1.split_target(match[2]))
             self._owner.lines.add(line, parsed)
@@ -221,6 +221,9 @@ class RequestReader:
         headers = self._headers
         if key not in headers:
             headers[key] = text
+        elif key == "host":
+            self._refuse(http1.plain_response(400, "400 Bad Request: too many Host headers"))
+            raise _RefusedError
         elif isinstance(headers, RepeatedHeaders):
             headers.repeat(key, text)
         else:
@@ -234,11 +237,12 @@ class RequestReader:
     def on_headers_complete(self) -> None:
         self._in_head = False
         headers = self._headers
-        if len(self._target) > self._owner.max_header_bytes:
-            self._refuse(http1.plain_response(431, "431 Request Header Fields Too Large"))
+        if self._headers.get("expect", "100-continue").lower() != "100-continue":
+            self._refuse(Response(417))
             raise _RefusedError
-        if "host" not in headers and self._parser.get_http_version() == "1.1":
-            self._refuse(http1.plain_response(400, "400 Bad Request: missing required Host header"))
+        refused = self._head_fault()
+        if refused:
+            self._refuse(http1.plain_response(int(refused[:3]), refused))
             raise _RefusedError
         length = headers.get("content-length", "")
         if length.isdigit() and int(length) > self._owner.max_body_bytes:
@@ -250,6 +254,19 @@ class RequestReader:
             and self._parser.get_http_version() == "1.1"
         ):
             self._transport.write(http1.CONTINUE)
+
+    def _head_fault(self) -> str:
+        """Return what is wrong with a head that is there; empty: nothing."""
+        version = self._parser.get_http_version()
+        if len(self._target) > self._owner.max_header_bytes:
+            return "431 Request Header Fields Too Large"
+        if http1.is_malformed(self._target):
+            return "400 Bad Request"
+        if version[0] != "1":
+            return "505 HTTP Version Not Supported: unsupported protocol version"
+        if "host" not in self._headers and version == "1.1":
+            return "400 Bad Request: missing required Host header"
+        return ""
 
     def on_body(self, data: bytes) -> None:
         self._body_bytes += len(data)
@@ -272,7 +289,8 @@ class RequestReader:
         keep_alive = upgradable or self._parser.should_keep_alive()
         request = self._make_request(method, self._target, self._headers, body)
         http10 = self._parser.get_http_version() == "1.0"
-        self._pending.append(Job(request, keep_alive, http10, upgradable=upgradable))
+        general = Response(200, {}) if method == "OPTIONS" and self._target == b"*" else None
+        self._pending.append(Job(request, keep_alive, http10, answer=general, upgradable=upgradable))
         if not keep_alive:
             self._last = True
 

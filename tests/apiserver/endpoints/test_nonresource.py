@@ -57,6 +57,12 @@ async def test_how_an_answer_ends(api: Any, path: str, more: dict[str, str], end
     assert raw.endswith(end), raw[-20:]
 
 
+@pytest.mark.parametrize("path", ["*", "host:443"])
+async def test_targets_that_are_no_paths_are_not_found(api: Any, path: str) -> None:
+    answer = await api("GET", path)
+    assert (answer.status, answer.raw) == (404, b"404 page not found\n")
+
+
 async def test_version(api: Any) -> None:
     assert (await api.get("/version"))["gitVersion"] == "v1.36.0"
 

@@ -139,6 +139,7 @@ STREAM: Final[list[Case]] = [
     ("8.3.1 an empty path", head(1, ""), PROTOCOL),
     ("8.3.1 a path that is none", head(1, "x"), PROTOCOL),
     ("8.3.1 a path with a line break", head(1, "/\r\nx"), PROTOCOL),
+    ("8.3.1 a path with a broken escape", head(1, "/%2x%"), PROTOCOL),
     ("8.3.1 a path with a space", head(1, "/x HTTP/1.1"), PROTOCOL),
     ("8.3.1 a method with a space", head(1, method="GET /"), PROTOCOL),
     ("8.5 a tunnel", head(1, method="CONNECT"), PROTOCOL),

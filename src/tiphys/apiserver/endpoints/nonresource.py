@@ -72,6 +72,8 @@ class NonResource:
     async def answer(self, request: Request) -> Response | None:
         """Answer one request; only reads are served. Raises MethodNotAllowed."""
         path = request.path.rstrip("/") or "/"
+        if not path.startswith("/"):
+            return None  # "*", and what CONNECT names
         first = path.split("/")[1]
         if path != request.path and (first in PATHS or first in _EXACT):
             return None

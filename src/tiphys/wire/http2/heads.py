@@ -152,6 +152,8 @@ def _line_fault(method: str | None, path: str | None) -> str:
         return "a method that cannot be"
     if not _PATH.fullmatch(path) or not (path.startswith("/") or "://" in path or path == "*"):
         return "a path that cannot be"
+    if http1.is_malformed(path.encode("latin-1")):
+        return "a path with a broken escape"
     return ""
 
 
