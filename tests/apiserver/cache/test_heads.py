@@ -58,6 +58,7 @@ def test_whatever_has_another_form_has_no_head_of_its_own(case: str) -> None:
 
 class _Reader:
     has_fields = False
+    custom = False
 
     def read_fields(self, obj: Any) -> dict[str, str]:
         return {}

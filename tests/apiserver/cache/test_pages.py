@@ -47,13 +47,13 @@ async def store() -> AsyncIterator[CachedStore]:
 def spliced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the entries whose bytes were put together."""
     seen: list[str] = []
-    original: Any = Entry.raw
+    original: Any = Entry.listed
 
-    def raw(self: Entry) -> bytes:
+    def listed(self: Entry) -> bytes:
         seen.append(self.name)
         return original.fget(self)  # type: ignore[no-any-return]
 
-    monkeypatch.setattr(entries.Entry, "raw", property(raw))
+    monkeypatch.setattr(entries.Entry, "listed", property(listed))
     return seen
 
 
@@ -67,7 +67,7 @@ async def test_a_page_is_joined_twice_at_most(store: CachedStore, spliced: list[
     assert len(seen) == 1
     assert spliced == ["b", "c", "d"] * 2
     page = await store.list(MAPS, Selection())
-    assert seen == {b",".join([item.raw for item in page.items])}
+    assert seen == {b",".join([item.listed for item in page.items])}
 
 
 async def test_the_lists_revision_is_of_now_though_the_page_is_not_new(store: CachedStore) -> None:
@@ -100,7 +100,7 @@ async def test_any_change_of_the_kind_makes_the_page_anew(
     await write(store, (await store.get(MAPS, "a", "c")).revision)
     assert store._feed.kept.total_bytes == 0
     page = await store.list(MAPS, Selection())
-    assert joined(page) == b",".join([item.raw for item in page.items]) != stale
+    assert joined(page) == b",".join([item.listed for item in page.items]) != stale
 
 
 async def test_pages_follow_each_other(store: CachedStore) -> None:
@@ -135,6 +135,7 @@ async def test_a_past_page_is_not_of_now(store: CachedStore) -> None:
 
 class _Reader:
     has_fields = False
+    custom = False
 
     def read_fields(self, obj: Object) -> dict[str, str]:
         return {}

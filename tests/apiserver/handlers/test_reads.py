@@ -24,6 +24,18 @@ TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 PARTIAL_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 
 
+EVENT = {
+    "metadata": {"name": "e"},
+    "eventTime": "2030-01-01T00:00:00.000000Z",
+    "reportingController": "example.com/c",
+    "reportingInstance": "c",
+    "action": "Try",
+    "reason": "Tried",
+    "type": "Normal",
+    "regarding": {"kind": "Pod", "namespace": "default", "name": "p"},
+}
+
+
 async def fill(api: Any, *names: str) -> None:
     for name in names:
         await api.create(CMS, {"metadata": {"name": name, "labels": {"k": name}}})
@@ -39,6 +51,28 @@ async def test_list_has_kind_and_version(api: Any) -> None:
     assert (found["kind"], found["apiVersion"]) == ("ConfigMapList", "v1")
     assert int(found["metadata"]["resourceVersion"]) > 0
     assert names(found) == ["a", "b"]
+
+
+@pytest.mark.parametrize("query", ["", "?limit=1", "?labelSelector=k", "?resourceVersion=0", "?pretty=true"])
+async def test_items_of_a_list_do_not_say_what_they_are(api: Any, query: str) -> None:
+    await fill(api, "a", "b")
+    for _ in range(3):  # a page is joined anew, kept, and taken as it was kept
+        found = await api.get(CMS + query)
+        assert list(found["items"][0]) == ["metadata"]
+        assert found["items"][0]["metadata"]["resourceVersion"]
+    assert (await api.get(CMS + "/a"))["kind"] == "ConfigMap"
+
+
+async def test_items_do_not_say_what_they_are_in_other_versions_and_forms(api: Any) -> None:
+    await api.create("/apis/events.k8s.io/v1/namespaces/default/events", EVENT)
+    for path in ("/api/v1/events", "/apis/events.k8s.io/v1/events"):
+        assert not {"apiVersion", "kind"} & set((await api.get(path))["items"][0])
+    written = (await api("GET", "/api/v1/events", accept="application/yaml")).raw.decode()
+    assert [line for line in written.splitlines() if line.endswith("kind: Event")] == []
+    full = await api("GET", "/api/v1/events?includeObject=Object", accept=TABLE)
+    assert full.json["rows"][0]["object"]["kind"] == "Event"
+    deleted = await api("DELETE", "/api/v1/namespaces/default/events")
+    assert not {"apiVersion", "kind"} & set(deleted.json["items"][0])
 
 
 async def test_pages(api: Any) -> None:

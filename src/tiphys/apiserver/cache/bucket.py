@@ -78,6 +78,7 @@ class Bucket:
         self._read_fields = read_fields
         self._rows: list[Resource] = []
         self.has_fields = False
+        self.custom = False
         self._keys = KeyOrder()
         self._ring: deque[BucketEvent] = deque()
         self._ring_bytes = 0
@@ -91,6 +92,7 @@ class Bucket:
         if row not in self._rows:
             self._rows = [known for known in self._rows if known.gvr != row.gvr] + [row]
             self._form = StoredForm(row)
+            self.custom = row.custom
             self.has_fields = any(known.selectable_fields for known in self._rows)
             for entry in self.entries.values():
                 entry.forget_fields()

@@ -34,6 +34,11 @@ class FieldReader(Protocol):
         """Whether objects of this kind can be selected by anything but their names."""
         ...
 
+    @property
+    def custom(self) -> bool:
+        """Whether the kind is one that a definition brings."""
+        ...
+
     def read_fields(self, obj: Object) -> dict[str, str]: ...
 
     def is_stale(self, key: str) -> bool:
@@ -83,6 +88,17 @@ class Entry:
         Put together when asked for: keeping it too would double what the cache weighs.
         """
         return at_revision(self.value, self.revision)
+
+    @property
+    def listed(self) -> bytes:
+        """What a list of its storage version shows of it: of built-in kinds no item says what it is."""
+        if self._reader.custom:
+            return self.raw
+        value = self.value
+        return b'{"metadata":{"resourceVersion":"%d",%b' % (
+            self.revision,
+            value[value.index(_METADATA) + len(_METADATA) :],
+        )
 
     @property
     def object(self) -> Object:
@@ -176,10 +192,19 @@ class ClosedEntry(Entry):
     @property
     def raw(self) -> bytes:
         """The object's JSON. Raises CorruptObject while it cannot be read."""
+        self._open()
+        return super().raw
+
+    @property
+    def listed(self) -> bytes:
+        """What a list shows of it. Raises CorruptObject while it cannot be read."""
+        self._open()
+        return super().listed
+
+    def _open(self) -> None:
         if not hasattr(self, "_opened"):
             self.value = self._reader.unseal(self.key, self.value, self.revision)
             self._opened = True
-        return super().raw
 
 
 _kept: deque[Entry] = deque()

@@ -33,12 +33,12 @@ class PageItems:
         """Whether other entries follow."""
 
     def joined(self) -> bytes:
-        """Return the entries' JSON, joined by commas."""
+        """Return the entries' JSON as lists show it, joined by commas."""
         joined = self._joined
         if joined is not None:
             self._kept.used(self)
             return joined
-        joined = b",".join([entry.raw for entry in self.entries])
+        joined = b",".join([entry.listed for entry in self.entries])
         if self._asked and self._kept.keep(self, len(joined)):
             self._joined = joined
         self._asked = True

@@ -85,6 +85,10 @@ class View:
             self._raw = at_revision(go_json.written(encode(self.object)), self.revision)
         return self._raw
 
+    @property
+    def listed(self) -> bytes:
+        return self.raw
+
 
 class CustomStore:
     """An ``ObjectStore``; objects of custom rows are shown in the row's version."""

@@ -253,7 +253,8 @@ def respond_page(call: Call, page: Page) -> Response:
     if form.plain_json and resource.storage == resource.gvk:
         head, tail = _around(list_value(call, form, (), list_meta(page)))
         with latencies.spending(latencies.SERIALIZE):
-            items = page.joined() if page.joined is not None else b",".join([item.raw for item in page.items])
+            join = page.joined or (lambda: b",".join([item.listed for item in page.items]))
+            items = join()
         parts = (head, items, tail)
         return Response(200, headers_of(call.warnings, JSON), parts)
     check_form(call, form, is_list=True)
@@ -298,8 +299,16 @@ def list_value(call: Call, form: Format, objects: Sequence[Object], meta: Object
         "kind": machinery.list_kind(resource),
         "apiVersion": resource.api_version,
         "metadata": meta,
-        "items": list(objects),
+        "items": list(objects) if form.media_type == PROTOBUF else list(map(untyped, objects)),
     }
+
+
+def untyped(obj: Object) -> Object:
+    """Return an item of a list of a built-in kind: the list says what they all are."""
+    item = dict(obj)
+    item.pop("apiVersion", None)
+    item.pop("kind", None)
+    return item
 
 
 def success(group: str, resource: str, name: str, uid: str) -> Object:

@@ -17,7 +17,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apis.openapi.merge import RemoteSpec
 from tiphys.apiserver.endpoints import respond
 from tiphys.apiserver.endpoints.call import Backend
-from tiphys.apiserver.endpoints.negotiation import Format, accept_format
+from tiphys.apiserver.endpoints.negotiation import PROTOBUF, Format, accept_format
 from tiphys.apiserver.filters.requestinfo import RequestInfo, parse
 from tiphys.apiserver.registry.objects import Cached, Selection
 from tiphys.apiserver.usage import openapi
@@ -195,6 +195,8 @@ def _many(info: RequestInfo, items: list[Object], form: Format) -> Object:
     if form.transform:
         head = {"kind": form.transform, "apiVersion": f"meta.k8s.io/{form.transform_version}"}
         items = [respond.partial(item, form.transform_version) for item in items]
+    elif form.media_type != PROTOBUF:
+        items = list(map(respond.untyped, items))
     return {**head, "metadata": {}, "items": items}
 
 
