@@ -191,11 +191,11 @@ CHUNKED = "Transfer-Encoding: chunked"
         pytest.param(get("/hello?a=%zz", CLOSE), "200 OK", b"hello", id="broken escape in a query"),
         pytest.param(
             b"GET /hello HTTP/2.0\r\nHost: h\r\n\r\n", "505 HTTP Version Not Supported",
-            b"505 HTTP Version Not Supported: unsupported protocol version", id="a version that is not served",
+            b"505 HTTP Version Not Supported: unsupported protocol version", id="other version",
         ),
-        pytest.param(get("/hello", "Expect: patience"), "417 Expectation Failed", b"", id="other expectation"),
+        pytest.param(get("/hello", "Expect: patience"), "417 Expectation Failed", b"", id="expects more"),
         pytest.param(
-            b"OPTIONS * HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "200 OK", b"", id="general options",
+            b"OPTIONS * HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "200 OK", b"", id="options",
         ),
         pytest.param(
             get("/hello", "X: " + "y" * 70_000), "431 Request Header Fields Too Large",
