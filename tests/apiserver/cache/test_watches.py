@@ -13,6 +13,7 @@ from tiphys.apimachinery.errors import (
     Expired,
 )
 from tiphys.apiserver.cache import CachedStore, bucket, lanes
+from tiphys.apiserver.cache.listing import portions
 from tiphys.apiserver.registry.objects import Change, Selection
 from tiphys.storage.base import Put, Store
 
@@ -109,6 +110,31 @@ async def test_watchers_share_one_frame(store: CachedStore) -> None:
     assert changes[0] is changes[1] is changes[2]
     for stream in streams:
         await stream.aclose()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "runs"),
+    [
+        ([], []),
+        ([1] * 501, [500, 1]),
+        ([300_000] * 5, [2, 2, 1]),
+        ([1, 900_000, 1, 1], [2, 2]),
+        ([900_000, 900_000], [1, 1]),
+    ],
+)
+def test_what_is_told_at_a_time(sizes: list[int], runs: list[int]) -> None:
+    cut = list(portions(sizes, lambda size: size))
+    assert [len(run) for run in cut] == runs
+    assert [size for run in cut for size in run] == sizes
+
+
+@pytest.mark.parametrize("version", ["", "2"])
+async def test_much_is_told_in_steps(store: CachedStore, version: str) -> None:
+    for name in "abcd":
+        await store.create(PODS, {**pod(name), "spec": {"x": "y" * 600_000}})
+    async with aclosing(store.watch(PODS, Selection(), resource_version=version)) as stream:
+        batches = [told(await anext(stream)) for _ in range(3)]
+    assert [len(batch) for batch in batches] == [1, 1, 1]
 
 
 async def test_watch_of_a_compacted_revision(below: Store, store: CachedStore) -> None:

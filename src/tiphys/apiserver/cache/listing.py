@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from typing import Final, TypeVar
 
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.cache import versions
@@ -11,6 +12,10 @@ from tiphys.apiserver.cache.bucket import Bucket
 from tiphys.apiserver.cache.corrupt import CorruptObject, unreadable
 from tiphys.apiserver.cache.entry import ClosedEntry, Entry
 from tiphys.apiserver.registry.objects import Page, Selection
+
+_PORTION: Final = 500
+_PORTION_BYTES: Final = 512 * 1024
+_T = TypeVar("_T")
 
 
 def select(entries: Iterable[Entry], selection: Selection, limit: int) -> list[Entry]:
@@ -27,6 +32,18 @@ def index_of(selection: Selection) -> str:
     if selection.name or selection.field_equals is None:
         return ""
     return f"f:{selection.field_equals[0]}"
+
+
+def portions(items: Sequence[_T], size_of: Callable[[_T], int]) -> Iterator[Sequence[_T]]:
+    """Cut into runs that are told at a time: a watch that reads slowly holds one of them, not all."""
+    start = total = 0
+    for at, item in enumerate(items):
+        if at - start == _PORTION or (total >= _PORTION_BYTES and at > start):
+            yield items[start:at]
+            start, total = at, 0
+        total += size_of(item)
+    if start < len(items):
+        yield items[start:]
 
 
 def page_of(bucket: Bucket, root: str, start: str, limit: int, *, revision: int, begun: int) -> Page:

@@ -32,8 +32,8 @@ from tiphys.apiserver.cache.entry import Entry, bookmark, change
 from tiphys.apiserver.cache.feed import Feed, hint_of
 from tiphys.apiserver.cache.lanes import Outbox, Watcher
 from tiphys.apiserver.cache.leases import SharedLeases
-from tiphys.apiserver.cache.listing import index_of, page_of, readable, refuse_closed, select
-from tiphys.apiserver.cache.watchers import Ticker, told_of
+from tiphys.apiserver.cache.listing import index_of, page_of, portions, readable, refuse_closed, select
+from tiphys.apiserver.cache.watchers import BucketEvent, Ticker, told_of
 from tiphys.apiserver.registry.objects import Cached, Change, EventOutlet, Page, Selection
 from tiphys.storage.base import (
     Compacted,
@@ -46,7 +46,6 @@ from tiphys.storage.base import (
     StoreUnavailable,
 )
 
-_INITIAL_BATCH: Final = 500
 _HISTORY_BATCH: Final = 1000
 _BOOKMARK_S: Final = 60.0
 
@@ -320,9 +319,9 @@ class CachedStore:
         if wanted >= current:
             return
         if wanted >= bucket.floor:
-            told = told_of(bucket.since(wanted), selection)
-            for at in range(0, len(told), _INITIAL_BATCH):
-                yield told[at : at + _INITIAL_BATCH]
+            for events in portions(list(bucket.since(wanted)), _size_of_event):
+                if told := told_of(events, selection):
+                    yield told
             return
         history = getattr(self._store, "history", None)
         if history is None:
@@ -429,8 +428,13 @@ def _present(bucket: Bucket, selection: Selection) -> Iterator[builtins.list[Cha
     """Yield what there is, as a watch that begins with it is told."""
     live = select(bucket.candidates(selection, bucket.root(selection)), selection, 0)
     bucket.counts.initial += len(live)
-    for at in range(0, len(live), _INITIAL_BATCH):
-        yield [change("ADDED", entry) for entry in live[at : at + _INITIAL_BATCH]]
+    for entries in portions(live, lambda entry: len(entry.value)):
+        yield [change("ADDED", entry) for entry in entries]
+
+
+def _size_of_event(event: BucketEvent) -> int:
+    entry = event.entry or event.previous
+    return len(entry.value) if entry is not None else 0
 
 
 def _key(resource: Resource, namespace: str, name: str) -> str:
