@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 from tests.apiserver.cache.conftest import NODES, PODS, attached, labelled, on_node, pod, take, told
@@ -135,6 +136,27 @@ async def test_much_is_told_in_steps(store: CachedStore, version: str) -> None:
     async with aclosing(store.watch(PODS, Selection(), resource_version=version)) as stream:
         batches = [told(await anext(stream)) for _ in range(3)]
     assert [len(batch) for batch in batches] == [1, 1, 1]
+
+
+async def test_as_much_is_read_of_the_log_as_fits(
+    store: CachedStore, below: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket, "RING_EVENTS", 0)
+    limits: list[int] = []
+    read = below.history
+
+    async def history(prefix: str, first: int, last: int, limit: int) -> Any:
+        limits.append(limit)
+        return (await read(prefix, first, last, limit))[:limit]
+
+    monkeypatch.setattr(below, "history", history)
+    names = [f"a{at:03}" for at in range(107)]
+    for name in names:
+        await store.create(PODS, {**pod(name), "spec": {"x": "y" * 100_000}})
+    async with aclosing(store.watch(PODS, Selection(), resource_version="1")) as stream:
+        changes = await take(stream, 107)
+    assert [name for _, name, _ in told(changes)] == names
+    assert limits == [100, 20]
 
 
 async def test_watch_of_a_compacted_revision(below: Store, store: CachedStore) -> None:

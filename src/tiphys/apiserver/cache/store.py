@@ -46,7 +46,10 @@ from tiphys.storage.base import (
     StoreUnavailable,
 )
 
+_FIRST_BATCH: Final = 100
 _HISTORY_BATCH: Final = 1000
+_HISTORY_BYTES: Final = 2 * 1024 * 1024
+"""How much of the log is read at a time for one watch: by what came the last time, from the second on."""
 _BOOKMARK_S: Final = 60.0
 
 
@@ -326,18 +329,21 @@ class CachedStore:
         history = getattr(self._store, "history", None)
         if history is None:
             raise versions.watch_expired(wanted, bucket.floor)
-        following = wanted + 1
+        following, limit = wanted + 1, _FIRST_BATCH
         while following <= current:
             try:
-                events = await history(bucket.prefix, following, current, _HISTORY_BATCH)
+                events = await history(bucket.prefix, following, current, limit)
             except Compacted as error:
                 raise versions.watch_expired(wanted, error.oldest) from error
             except StoreUnavailable as error:
                 raise ServiceUnavailable(str(error)) from error
             following = events[-1].record.mod_revision + 1 if events else current + 1
-            told = told_of([bucket.event_of(event) for event in events], selection)
-            if told:
-                yield told
+            found = [bucket.event_of(event) for event in events]
+            size = sum(map(_size_of_event, found)) or 1
+            limit = max(1, min(_HISTORY_BATCH, len(found) * _HISTORY_BYTES // size))
+            for run in portions(found, _size_of_event):
+                if told := told_of(run, selection):
+                    yield told
 
     # -- writing
 
