@@ -150,13 +150,14 @@ async def _prepare(attributes: Attributes, options: WriteOptions, *, manage_fiel
     strategy = machinery.strategy_for(resource)
     now = backend.clock.now()
     strategy.default(obj)
-    meta_rules.stamp_new(obj, now)
+    meta_rules.forget_earlier_life(obj)
     if manage_fields:
         ownership.manage_update(None, obj, resource, ownership.Write(options.field_manager, now))
     await backend.admission.admit(attributes)
     owners.keep_once(call, obj, after_admission=True)
-    # What follows from the rest, and the name where it is made, comes of what admission has made of it.
-    meta_rules.name_new(obj)
+    # Identity, and what follows from the rest, comes after what admission has made of it.
+    now = backend.clock.now()
+    meta_rules.stamp_new(obj, now)
     if strategy.has_generation:
         obj["metadata"]["generation"] = 1
     brings = (resource.group, resource.kind) in _BRING_STATUS
@@ -185,7 +186,7 @@ async def _finish(attributes: Attributes, *, versioned: bool) -> Cached | Object
     if attributes.dry_run:
         await _must_not_exist(call, obj)
         return machinery.convert(obj, call.resource.gvk)
-    if versioned:
+    if versioned or _says_version(obj["metadata"]):  # it came with one, or admission gave it one
         # Upstream takes it for a failure of its own (500).
         raise BadRequest("resourceVersion should not be set on objects to be created")
     return await _store(call, obj)

@@ -64,19 +64,19 @@ def check_patched(obj: Object, resource: Resource, name: str, namespace: str) ->
     check_namespace(obj, resource, namespace)
 
 
-def stamp_new(obj: Object, now: datetime) -> None:
-    """Give a new object its uid and its birth, and nothing of an earlier life."""
+def forget_earlier_life(obj: Object) -> None:
+    """Drop from a new object what only one that is stored has: admission sees neither uid nor birth."""
     meta = obj["metadata"]
     if not _SERVER_OWNED.isdisjoint(meta):
         for key in _SERVER_OWNED:
             meta.pop(key, None)
+
+
+def stamp_new(obj: Object, now: datetime) -> None:
+    """Give a new object its uid and its birth, and a name where it asks for one."""
+    meta = obj["metadata"]
     meta["uid"] = new_uid()
     meta["creationTimestamp"] = rfc3339(now)
-
-
-def name_new(obj: Object) -> None:
-    """Give a new object a name where it asks for one."""
-    meta = obj["metadata"]
     if not meta.get("name") and meta.get("generateName"):
         meta["name"] = generate_name(meta["generateName"])
 
