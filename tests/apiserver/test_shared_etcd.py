@@ -1,6 +1,7 @@
 """Two API servers over one etcd are one API."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -76,6 +77,28 @@ async def test_each_sees_at_once_what_the_other_wrote(servers: list[ApiServer]) 
         assert len([item for item in found if item["data"] == {"n": "1"}]) == 10
     assert (await call(one, "DELETE", f"{MAPS}/m0"))[0] == 200
     assert (await call(other, "GET", f"{MAPS}/m0"))[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        (1_600_000, r"etcdserver: request is too large"),
+        (
+            2_200_000,
+            r"rpc error: code = ResourceExhausted desc = "
+            r"trying to send message larger than max \(22\d{5} vs\. 2097152\)",
+        ),
+    ],
+)
+async def test_what_etcd_takes_at_no_time_is_no_fault_that_passes(
+    servers: list[ApiServer], size: int, said: str
+) -> None:
+    containers = [{"name": "c", "image": "i", "args": ["x" * size]}]
+    template = {"metadata": {"name": "t"}, "template": {"spec": {"containers": containers}}}
+    status, answer = await call(servers[0], "POST", "/api/v1/namespaces/default/podtemplates", template)
+    assert status == 500
+    assert "reason" not in answer
+    assert re.fullmatch(said, answer["message"])
 
 
 async def test_a_watch_hears_of_the_other_in_order(servers: list[ApiServer]) -> None:

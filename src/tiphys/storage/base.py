@@ -84,6 +84,10 @@ class FutureRevision(StoreError):
     """The revision asked for is not written yet."""
 
 
+class ValueTooLarge(StoreError):
+    """The store takes no write of this size, now or later."""
+
+
 class StoreUnavailable(StoreError):
     """The store cannot answer (disk full, members gone). What was acknowledged is safe; retry later."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +18,7 @@ import grpc.aio
 
 from tiphys.apimachinery import tracing
 from tiphys.apimachinery.dataclass import dataclass
-from tiphys.storage.base import FutureRevision, StoreError, StoreUnavailable
+from tiphys.storage.base import FutureRevision, StoreError, StoreUnavailable, ValueTooLarge
 from tiphys.storage.etcd_wire import RANGE, WATCH, response_class
 from tiphys.wire.dial import Tunnel
 from tiphys.wire.doorway import Doorway
@@ -32,6 +33,7 @@ _PORT: Final = 2379
 _Settings = tuple[tuple[str, str | int], ...]
 _RPC: Final = {"rpc.system": "grpc"}
 _HAS_LEADER: Final = (("hasleader", "true"),)  # a member cut off from the others refuses at once
+_OVERSIZE: Final = re.compile(r"(?<=larger than max )\(\d+ vs\. \d+\)")
 _UNSENT: Final = ("failed to connect", "no leader", "too many requests")
 _TRANSIENT: Final = frozenset(
     {
@@ -164,7 +166,7 @@ class EtcdClient:
         Raises:
             Unsure: not repeatable, and the answer got lost.
             History, FutureRevision: the cluster's answer to a revision that it does not have.
-            StoreUnavailable, StoreError: nobody answered; or refused for good.
+            StoreUnavailable, ValueTooLarge, StoreError: nobody answered; or refused for good.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._options.timeout_s
@@ -265,6 +267,12 @@ def _judge(error: grpc.aio.AioRpcError) -> bool:
         raise FutureRevision(text) from error
     if code in _TRANSIENT or "too many requests" in text:
         return not any(phrase in text for phrase in _UNSENT)
+    if "request is too large" in text:
+        raise ValueTooLarge(text) from error
+    if sizes := _OVERSIZE.search(text):
+        # As Go's client says it, which measures before it sends.
+        said = f"rpc error: code = ResourceExhausted desc = trying to send message larger than max {sizes[0]}"
+        raise ValueTooLarge(said) from error
     if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION):
         raise StoreError(text) from error
     raise StoreUnavailable(text) from error

@@ -16,7 +16,7 @@ import orjson
 
 from tiphys.apimachinery import go_json
 from tiphys.apimachinery.clock import Clock
-from tiphys.apimachinery.errors import ServiceUnavailable
+from tiphys.apimachinery.errors import ServiceUnavailable, StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.cache import entry, versions
@@ -27,7 +27,15 @@ from tiphys.apiserver.cache.lanes import Outbox
 from tiphys.apiserver.cache.pages import KeptBytes
 from tiphys.apiserver.cache.watchers import Watchers
 from tiphys.apiserver.observe import latencies
-from tiphys.storage.base import Compacted, Delete, Event, Put, Store, StoreUnavailable
+from tiphys.storage.base import (
+    Compacted,
+    Delete,
+    Event,
+    Put,
+    Store,
+    StoreUnavailable,
+    ValueTooLarge,
+)
 
 _CATCH_UP_S: Final = 3.0
 _RETRY_S: Final = 0.5
@@ -272,6 +280,9 @@ class Feed:
         except StoreUnavailable as error:
             bucket.counts.failed(operation)
             raise ServiceUnavailable(str(error)) from error
+        except ValueTooLarge as error:
+            bucket.counts.failed(operation)
+            raise StatusError(str(error)) from error
         finally:
             bucket.counts.requested(operation, self._monotonic() - began)
             if hint is not None and self._hints.get(write.key) is hint:
