@@ -12,6 +12,8 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tiphys.apimachinery.clock import FakeClock, rfc3339
 from tiphys.apiserver.authn import serviceaccount
@@ -229,6 +231,19 @@ def test_times_that_do_not_go_together(times: dict[str, int], fault: str | None)
     else:
         with pytest.raises(Refused, match=fault):
             checked(keys, text, NOW)
+
+
+def test_served_keys_have_upstreams_order_of_fields() -> None:
+    rsa_pem = (
+        rsa.generate_private_key(65537, 2048)
+        .public_key()
+        .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    )
+    served = TokenKeys(("new",), NEW, [rsa_pem]).jwks()["keys"]
+    assert {key["kty"]: list(key) for key in served} == {
+        "EC": ["use", "kty", "kid", "crv", "alg", "x", "y"],
+        "RSA": ["use", "kty", "kid", "alg", "n", "e"],
+    }
 
 
 def test_keys_and_issuers_change() -> None:

@@ -340,11 +340,14 @@ def _integer(value: int, size: int | None = None) -> str:
 
 
 def _jwk(kid: str, key: PublicKeyTypes) -> dict[str, Any]:
-    jwk = {"use": "sig", "kid": kid, "alg": algorithm(key)}
+    """Return a key in the order of fields that upstream serves."""
+    alg = algorithm(key)
     if isinstance(key, rsa.RSAPublicKey):
         numbers = key.public_numbers()
-        return {**jwk, "kty": "RSA", "n": _integer(numbers.n), "e": _integer(numbers.e)}
+        modulus, exponent = _integer(numbers.n), _integer(numbers.e)
+        return {"use": "sig", "kty": "RSA", "kid": kid, "alg": alg, "n": modulus, "e": exponent}
     assert isinstance(key, ec.EllipticCurvePublicKey)
     curve, _algorithm_name, size = CURVES[key.curve.name]
     point = key.public_numbers()
-    return {**jwk, "kty": "EC", "crv": curve, "x": _integer(point.x, size), "y": _integer(point.y, size)}
+    x, y = _integer(point.x, size), _integer(point.y, size)
+    return {"use": "sig", "kty": "EC", "kid": kid, "crv": curve, "alg": alg, "x": x, "y": y}
