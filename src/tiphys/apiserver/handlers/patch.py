@@ -15,7 +15,6 @@ from tiphys.apimachinery.errors import (
     Conflict,
     FieldError,
     Invalid,
-    NotFound,
     StatusError,
     UnsupportedMediaType,
 )
@@ -32,7 +31,7 @@ from tiphys.apiserver.endpoints.call import Call
 from tiphys.apiserver.endpoints.negotiation import JSON, YAML
 from tiphys.apiserver.endpoints.params import WriteOptions, parse_bool, write_options
 from tiphys.apiserver.handlers.create import create_object
-from tiphys.apiserver.handlers.update import MAX_RETRIES, Change, update_object
+from tiphys.apiserver.handlers.update import MAX_RETRIES, Change, update_object, update_or_create
 from tiphys.apiserver.registry import machinery, managers, meta_rules, ownership
 from tiphys.apiserver.registry.objects import Cached
 from tiphys.wire.message import Response
@@ -343,19 +342,17 @@ async def _apply(call: Call, options: WriteOptions) -> Response:
         tracing.event("About to check admission control")
         return merged
 
+    async def create() -> Cached | Object:
+        if uid := applied.object["metadata"].get("uid"):
+            why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+            raise Conflict.of(resource.group, resource.plural, name, why)
+        await call.backend.authorizer.require(call.user, replace(call.info, verb="create"))
+        new = await merge_applied(call, None, applied, options)
+        new["metadata"].pop("resourceVersion", None)
+        return await create_object(call, new, options, manage_fields=False)
+
     change = Change(produce, options, call.info.subresource, manages_fields=False)
-    try:
-        return _answer(call, await update_object(call, name, change), 200)
-    except NotFound:
-        if call.info.subresource:
-            raise
-    if uid := applied.object["metadata"].get("uid"):
-        why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
-        raise Conflict.of(resource.group, resource.plural, name, why)
-    await call.backend.authorizer.require(call.user, replace(call.info, verb="create"))
-    new = await merge_applied(call, None, applied, options)
-    new["metadata"].pop("resourceVersion", None)
-    return _answer(call, await create_object(call, new, options, manage_fields=False), 201)
+    return _answer(call, *await update_or_create(call, change, None if call.info.subresource else create))
 
 
 async def merge_applied(

@@ -14,7 +14,15 @@ from typing import cast
 from tiphys.apimachinery import tracing
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.dataclass import dataclass
-from tiphys.apimachinery.errors import BadRequest, Conflict, FieldError, InternalError, Invalid, NotFound
+from tiphys.apimachinery.errors import (
+    AlreadyExists,
+    BadRequest,
+    Conflict,
+    FieldError,
+    InternalError,
+    Invalid,
+    NotFound,
+)
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.strategy import Strategy
@@ -32,6 +40,9 @@ from tiphys.wire.message import Response
 
 MAX_RETRIES = 10_000
 """Attempts of writes that carry no resourceVersion of their own: as good as until they succeed."""
+
+_ATTEMPTS_TO_CREATE = 8
+"""Of who finds nothing to change and then somebody else's object in its place; it may go and come again."""
 
 _SIGNED = "certificatesigningrequests"
 """Those of whose answers something is counted."""
@@ -84,16 +95,37 @@ async def handle(call: Call) -> Response:
         uid=obj["metadata"].get("uid") or "",
     )
     tracing.event("About to store object in database")
-    try:
-        written = await update_object(call, name, change)
-    except NotFound:
-        if not strategy.allow_create_on_update or subresource:
-            raise
-        obj["metadata"].pop("resourceVersion", None)
+
+    async def create() -> Cached | Object:
+        made = copy_object(obj)
+        made["metadata"].pop("resourceVersion", None)
         await call.backend.authorizer.require(call.user, _as_create(call))
-        made = await create_object(call, obj, options)
-        return _answer(call, made, 201)
-    return _answer(call, written, 200)
+        return await create_object(call, made, options)
+
+    creates = strategy.allow_create_on_update and not subresource
+    return _answer(call, *await update_or_create(call, change, create if creates else None))
+
+
+async def update_or_create(
+    call: Call, change: Change, create: Callable[[], Awaitable[Cached | Object]] | None
+) -> tuple[Cached | Object, int]:
+    """Change the object of a call, or make it where there is none.
+
+    Of several who would make it at once one does; the others change what that one made. Returns what is
+    stored now and the status to answer with; raises as both do.
+    """
+    for attempt in range(1, _ATTEMPTS_TO_CREATE + 1):
+        try:
+            return await update_object(call, call.name, change), 200
+        except NotFound:
+            if create is None:
+                raise
+        try:
+            return await create(), 201
+        except AlreadyExists:
+            if attempt == _ATTEMPTS_TO_CREATE:
+                raise
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _as_create(call: Call) -> RequestInfo:
