@@ -184,6 +184,23 @@ async def test_idle_bytes_go_by_themselves() -> None:
     assert page._joined is None
 
 
+@pytest.mark.parametrize("away", ["idle", "pushed out", "closed"])
+async def test_an_empty_page_goes_and_comes_again(away: str) -> None:
+    kept = KeptBytes(limit_bytes=1)
+    page = PageItems(kept, [], more=False)
+    ask(page)
+    if away == "idle":
+        kept._sweep()  # it was asked for just now
+        kept._sweep()
+    elif away == "pushed out":
+        kept.drop(page)
+    else:
+        kept.close()
+    assert page._joined is None
+    assert ask(page, 3) == 0
+    kept.close()
+
+
 async def test_what_is_asked_for_stays() -> None:
     kept = KeptBytes()
     idle, busy = page_of(kept, "idle"), page_of(kept, "busy")

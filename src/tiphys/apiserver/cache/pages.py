@@ -82,8 +82,8 @@ class KeptBytes:
 
     def drop(self, page: PageItems) -> None:
         """Let a page's bytes go, if they are kept."""
-        size = self._sizes.pop(page, 0)
-        if size:
+        size = self._sizes.pop(page, None)
+        if size is not None:  # an empty page has no bytes, and is kept like others
             self.total_bytes -= size
             self._used.discard(page)
             page.forget()
