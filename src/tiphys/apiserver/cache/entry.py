@@ -13,7 +13,7 @@ import orjson
 
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
-from tiphys.apiserver.cache.form import at_revision, head_of
+from tiphys.apiserver.cache.form import at_revision, head_of, item_at_revision
 from tiphys.apiserver.observe import latencies
 from tiphys.apiserver.registry.objects import Change
 
@@ -94,11 +94,7 @@ class Entry:
         """What a list of its storage version shows of it: of built-in kinds no item says what it is."""
         if self._reader.custom:
             return self.raw
-        value = self.value
-        return b'{"metadata":{"resourceVersion":"%d",%b' % (
-            self.revision,
-            value[value.index(_METADATA) + len(_METADATA) :],
-        )
+        return item_at_revision(self.value, self.revision)
 
     @property
     def object(self) -> Object:

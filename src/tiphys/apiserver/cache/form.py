@@ -20,6 +20,7 @@ LEADING: Final = ("kind", "apiVersion", "metadata")
 _OF_MAPS: Final = ("apiVersion", "kind", "metadata")
 _OPENINGS: Final = (b'{"kind":', b'{"apiVersion":')
 _ROOM: Final = b'"resourceVersion":""'
+_METADATA: Final = b'"metadata":{'
 _WITHIN: Final = (
     "annotations apiVersion creationTimestamp deletionGracePeriodSeconds deletionTimestamp fieldsType "
     "finalizers generateName generation labels managedFields manager name namespace operation "
@@ -73,6 +74,12 @@ def at_revision(value: bytes, revision: int) -> bytes:
     """Return the bytes of an object that ``encode`` made, with its resourceVersion."""
     at = value.index(_ROOM) + len(_ROOM) - 1
     return b"%b%d%b" % (value[:at], revision, value[at:])
+
+
+def item_at_revision(value: bytes, revision: int) -> bytes:
+    """Return the same without what it says of its kind and version, as lists of built-in kinds show it."""
+    start, at = value.index(_METADATA), value.index(_ROOM) + len(_ROOM) - 1
+    return b"{%b%d%b" % (value[start:at], revision, value[at:])
 
 
 def head_of(raw: bytes) -> Object | None:
