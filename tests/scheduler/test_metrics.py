@@ -139,6 +139,8 @@ async def test_a_cluster_counts_its_pods() -> None:
             PODS, "stuck", "default", lambda one: bool(one and (one.get("status") or {}).get("conditions"))
         )
         now = values()
+        followed = {"name": "kube-scheduler", "group": "", "version": "v1", "resource": "pods"}
+        assert metrics.REGISTRY.sample_value("informer_processing_latency_seconds_count", followed)
         assert now['scheduler_pending_pods{queue="unschedulable"}'] >= 1
         for result in ("scheduled", "unschedulable"):
             name = f'scheduler_schedule_attempts_total{{profile="default-scheduler",result="{result}"}}'
