@@ -113,3 +113,23 @@ def test_plugins_of_kubeconfigs_that_there_are_not() -> None:
     assert "rest_client_exec_plugin_ttl_seconds +Inf\n" in text
     assert "rest_client_exec_plugin_certificate_rotation_age_count 0\n" in text
     assert 'rest_client_exec_plugin_certificate_rotation_age_bucket{le="2.592e+06"} 0\n' in text
+
+
+def test_work_that_waits_in_no_queue() -> None:
+    clock = FakeClock()
+    work = metrics.KeyWork("no-queue", clock)
+    with work.working("a"):
+        clock.advance(3)
+        with work.working("b"):
+            clock.advance(1)
+            assert value("workqueue_unfinished_work_seconds", name="no-queue") == 5
+            assert value("workqueue_longest_running_processor_seconds", name="no-queue") == 4
+    with pytest.raises(ValueError), work.working("a"):
+        raise ValueError
+    work.again()
+    assert value("workqueue_adds_total", name="no-queue") == 3
+    assert value("workqueue_retries_total", name="no-queue") == 1
+    assert value("workqueue_depth", name="no-queue") == 0
+    assert value("workqueue_unfinished_work_seconds", name="no-queue") == 0
+    assert value("workqueue_work_duration_seconds_sum", name="no-queue") == 5
+    assert value("workqueue_queue_duration_seconds_count", name="no-queue") == 3

@@ -91,7 +91,7 @@ PATCHES: dict[str, tuple[str, str, Any, int, str, str]] = {
     "no list": (MAPS, JSON_PATCH, {}, 400, "BadRequest", "json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"),
     "10001 operations": (MAPS, JSON_PATCH, [{"op": "add", "path": "/data/k", "value": "1"}] * 10_001, 413, "RequestEntityTooLarge", "The allowed maximum operations in a JSON patch is 10000, got 10001"),
     "wrong type": (MAPS, MERGE, {"data": {"k": 1}}, 422, "Invalid", f"{UNMARSHAL} number into Go struct field ConfigMap.data of type string"),
-    "unknown field": (MAPS + "?fieldValidation=Strict", MERGE, {"foo": 1}, 422, "Invalid", '\\"foo\\":1}": strict decoding error: unknown field "foo"'),
+    "unknown field": (MAPS + "?fieldValidation=Strict", MERGE, {"foo": 1}, 422, "Invalid", '\\"data\\":{\\"k\\":\\"v\\"},\\"foo\\":1,\\"kind\\":\\"ConfigMap\\",\\"metadata\\":{\\"name\\":\\"seed\\"'),
     "no merge key": (DEPLOYMENTS, STRATEGIC, {"spec": {"template": {"spec": {"containers": [{"image": "x"}]}}}}, 500, "", "map: map[image:x] does not contain declared merge key: name"),
     "no YAML": (MAPS + "?fieldManager=m", APPLY, b"a: 1\nb: c: d", 400, "BadRequest", "error decoding YAML: error converting YAML to JSON: yaml: line 2: mapping values are not allowed in this context"),
     "broken patch": (MAPS, MERGE, b"{", 400, "BadRequest", "unexpected end of JSON input"),

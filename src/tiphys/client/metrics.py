@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from weakref import WeakSet
 
+from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.compatibility import Effective
 from tiphys.apimachinery.families import Collector, CounterMetricFamily, GaugeMetricFamily, Metric, Registry
 from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
@@ -84,6 +86,36 @@ class QueueCounts:
         self.waited = QUEUE_SECONDS.labels(name)
         self.worked = WORK_SECONDS.labels(name)
         QUEUES.add(self)
+
+
+class KeyWork:
+    """Counts work on keys as if they came from a queue: they wait in none, as each is done once it is due."""
+
+    def __init__(self, name: str, clock: Clock) -> None:
+        self._clock = clock
+        self._began: dict[str, float] = {}
+        self.counts = QueueCounts(name)
+        self.counts.running = self._running
+
+    def _running(self) -> list[float]:
+        now = self._clock.monotonic()
+        return [now - began for began in self._began.values()]
+
+    @contextmanager
+    def working(self, key: str) -> Iterator[None]:
+        """Count one piece of work; no other is done on the key meanwhile."""
+        began = self._began[key] = self._clock.monotonic()
+        self.counts.adds += 1
+        self.counts.waited.observe(0.0)
+        try:
+            yield
+        finally:
+            self._began.pop(key, None)
+            self.counts.worked.observe(self._clock.monotonic() - began)
+
+    def again(self) -> None:
+        """Count that work has failed, and will be tried again."""
+        self.counts.retries += 1
 
 
 class _Queues:

@@ -203,3 +203,19 @@ async def test_availability_needs_no_trust_but_requests_do(api: Any, extension: 
         b"error trying to reach service: tls: failed to verify certificate: x509: certificate signed by "
         b"unknown authority\n",
     )
+
+
+async def test_checks_and_local_services_are_counted_as_the_work_of_queues(api: Any) -> None:
+    aggregation = api.server.aggregation
+    names = {row["metadata"]["name"] for row in (await api.get(SERVICES))["items"]}
+    assert aggregation._registering.counts.adds >= len(names)
+    assert aggregation._registering.counts.retries == 0
+    assert aggregation._checking.counts.adds == 0
+    await api.create(SERVICES, api_service(insecureSkipTLSVerify=True))
+    await condition(api, "False")
+    checks = aggregation._checking.counts
+    assert checks.adds == checks.retries >= 1
+    assert list(checks.running()) == []
+    text = (await api("GET", "/metrics")).raw.decode()
+    for name in ("autoregister", "RemoteAvailabilityController", "LocalAvailabilityController"):
+        assert f'workqueue_adds_total{{name="{name}"}} ' in text

@@ -464,7 +464,7 @@ async def test_the_work_on_definitions_is_counted_as_that_of_queues(api: Any, cr
 
     naming, finalizer = "crd_naming_condition_controller", "crd_finalizer"
     named, finalized = worked(naming), worked(finalizer)
-    counts = api.server.custom._deletions._counts.counts
+    counts = api.server.custom._deletions._work.counts
     await crds.make()
     assert worked(naming) > named
     assert counts.adds == 0

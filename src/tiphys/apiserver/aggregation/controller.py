@@ -29,6 +29,7 @@ from tiphys.apiserver.endpoints.call import Backend
 from tiphys.apiserver.registry import machinery
 from tiphys.apiserver.registry.feed import Feed
 from tiphys.apiserver.registry.objects import Cached
+from tiphys.client.metrics import KeyWork
 from tiphys.storage.base import StoreError
 from tiphys.wire.message import Request, Response
 from tiphys.wire.pki import KeyPair, load_pair
@@ -82,6 +83,10 @@ class Aggregation:
         self._specs: tuple[RemoteSpec, ...] = ()
         self._specs_stale = True
         self._due: dict[str, float] = {}
+        self._registering, self._checking, self._checking_local = (
+            KeyWork(name, backend.clock)
+            for name in ("autoregister", "RemoteAvailabilityController", "LocalAvailabilityController")
+        )
         self._synced = -1
         self._at_start: frozenset[str] | None = None
         self._unchecked: set[str] = set()
@@ -304,6 +309,7 @@ class Aggregation:
             await asyncio.gather(*steps)
         except BaseException:
             self._synced = -1
+            self._registering.again()
             raise
 
     async def _step(self, name: str, wanted: Object | None) -> None:
@@ -312,14 +318,18 @@ class Aggregation:
         if current is not None and objects.is_remote(current) and _key(current) in self._local:
             return  # an extension server took over what this one answers without any
         step = objects.next_step(current, wanted, at_start=name in (self._at_start or ()), done=done)
+        with self._registering.working(name):
+            await self._take_step(step, name, wanted, current)
+        if wanted is not None:
+            self._done.add(name)
+
+    async def _take_step(self, step: str, name: str, wanted: Object | None, current: Object | None) -> None:
         if step == "create" and wanted is not None:
             await self._create(wanted)
         elif step == "update" and current is not None and wanted is not None:
             await self._write({**copy_object(current), "spec": wanted["spec"]}, current)
         elif step == "delete":
             await self._delete(name)
-        if wanted is not None:
-            self._done.add(name)
 
     async def _write(self, changed: Object, current: Object) -> None:
         changed["metadata"].pop("resourceVersion", None)
@@ -362,7 +372,10 @@ class Aggregation:
 
     async def _check(self, service: Object) -> None:
         name, began = service["metadata"]["name"], self._backend.clock.monotonic()
-        found = await availability.check(self._backend, service, self.front_proxy)
+        with self._checking.working(name):
+            found = await availability.check(self._backend, service, self.front_proxy)
+        if not found.ok:
+            self._checking.again()
         if found.ok and found.endpoint is not None:
             published = await self._downloads.update(
                 service, found.endpoint, self.front_proxy, found.body, since=began
@@ -402,8 +415,9 @@ class Aggregation:
                 changed = objects.with_condition(
                     service, ok=True, reason="Local", message=objects.LOCAL, now=now
                 )
-                if changed is not None:
-                    await self._write(changed, service)  # whoever was faster is heard of, and looked at
+                with self._checking_local.working(name):
+                    if changed is not None:
+                        await self._write(changed, service)  # whoever was faster is heard of, and looked at
             if self._known.get(name) is service:
                 self._unchecked.discard(name)
 

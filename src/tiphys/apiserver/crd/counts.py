@@ -10,10 +10,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Final
 
-from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.families import (
     BareCounterMetricFamily,
     CounterMetricFamily,
@@ -21,7 +19,6 @@ from tiphys.apimachinery.families import (
     Metric,
 )
 from tiphys.apiserver.observe.durations import Durations, DurationsBy
-from tiphys.client.metrics import QueueCounts
 
 _END: Final = float("inf")
 _ASKED: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, _END)
@@ -121,31 +118,3 @@ class Counts:
 
 def _reason(before: object, now: object) -> str:
     return "add" if before is None else "remove" if now is None else "update"
-
-
-class Finalizing:
-    """The clean-ups of definitions on their way out, counted as upstream's queue of them is.
-
-    Each is at work on its own, so none waits for another.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._began: dict[str, float] = {}
-        self.counts = QueueCounts("crd_finalizer")
-        self.counts.running = self._running
-
-    def _running(self) -> list[float]:
-        now = self._clock.monotonic()
-        return [now - began for began in self._began.values()]
-
-    @contextmanager
-    def working(self, name: str) -> Iterator[None]:
-        """Count one try to clean up after a definition."""
-        began = self._began[name] = self._clock.monotonic()
-        self.counts.waited.observe(0.0)
-        try:
-            yield
-        finally:
-            del self._began[name]
-            self.counts.worked.observe(self._clock.monotonic() - began)

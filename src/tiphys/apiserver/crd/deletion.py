@@ -17,11 +17,11 @@ from tiphys.apimachinery.errors import Conflict, NotFound, StatusError
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apiserver.crd import names
 from tiphys.apiserver.crd.cleanup import NotRemoved, is_shared, remove_objects, row_of
-from tiphys.apiserver.crd.counts import Finalizing
 from tiphys.apiserver.crd.rows import is_true
 from tiphys.apiserver.crd.statuses import Statuses, with_status
 from tiphys.apiserver.endpoints.call import Backend
 from tiphys.apiserver.handlers.deletion import CLEANUP
+from tiphys.client.metrics import KeyWork
 
 log = logging.getLogger(__name__)
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.005, 1000.0
@@ -42,7 +42,7 @@ class Deletions:
         self._backend = backend
         self._statuses = statuses
         self._known = known
-        self._counts = Finalizing(backend.clock)
+        self._work = KeyWork("crd_finalizer", backend.clock)
         self._cleaning: dict[str, asyncio.Task[None]] = {}
         self._awaited: dict[str, asyncio.Event] = {}
         """Clean-ups that failed and wait for their next try, by definition; a change of it brings that on."""
@@ -52,7 +52,6 @@ class Deletions:
         if name in self._awaited:
             self._awaited[name].set()
         elif CLEANUP in (definition["metadata"].get("finalizers") or ()) and name not in self._cleaning:
-            self._counts.counts.adds += 1
             task = group.create_task(self._clean_up(name))
             self._cleaning[name] = task
             task.add_done_callback(lambda _task: self._cleaning.pop(name, None))
@@ -62,7 +61,7 @@ class Deletions:
         backoff = Backoff(_FIRST_RETRY_S, cap_s=_LAST_RETRY_S)
         while True:
             try:
-                with self._counts.working(name):
+                with self._work.working(name):
                     crd = await self._tell(name, *_IN_PROGRESS)
                     await self._release(name, *await self._removed(crd))
                 return
@@ -74,7 +73,7 @@ class Deletions:
                     await self._tell(name, "True", error.reason, error.message)
             except StatusError as error:
                 log.warning("clean-up not done name=%s: %s", name, error)
-            self._counts.counts.retries += 1
+            self._work.again()
             await self._pause(name, backoff.next())
 
     async def _pause(self, name: str, seconds: float) -> None:
