@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, Metric
-from tiphys.client.counting import Count, Counts, HeldSpread, HeldSpreads, Levels, Spread, Spreads
+from tiphys.client.counting import Count, Counts, HeldSpread, HeldSpreads, Levels, Spreads
 from tiphys.client.metrics import registry_of
 from tiphys.scheduler.columns import Columns
 from tiphys.scheduler.podinfo import PodInfo
@@ -64,7 +64,7 @@ _POINTS = HeldSpreads(
     "[STABLE] Time of all plugins of an extension point.", ["extension_point", "status", "profile"],
     _POINT_SECONDS, REGISTRY,
 )  # fmt: skip
-_PLUGINS = Spreads(
+_PLUGINS = HeldSpreads(
     "scheduler_plugin_execution_duration_seconds",
     "Time of one plugin at an extension point, in one of ten decisions.",
     ["plugin", "extension_point", "status"], _PLUGIN_SECONDS, REGISTRY,
@@ -92,7 +92,7 @@ _EVALUATIONS = Counts(
     ["plugin", "extension_point", "profile"],
     REGISTRY,
 )
-_EVENT_SECONDS = HeldSpreads(
+_EVENT_SECONDS = Spreads(
     "scheduler_event_handling_duration_seconds", "Event handling latency in seconds.", ["event"],
     _POINT_SECONDS, REGISTRY,
 )  # fmt: skip
@@ -131,20 +131,30 @@ _CLAIMS = Counts(
 )  # fmt: skip
 
 
-class _Handled(dict[str, Callable[[float], None]]):
-    """Where the times of events go, by what they are called."""
+class _Events(dict[str, Callable[[float], None]]):
+    """Where the times of events go, by what they are called. They are not held: events come without end."""
 
     def __missing__(self, event: str) -> Callable[[float], None]:
-        hold = self[event] = _EVENT_SECONDS.labels(event).hold
-        return hold
+        observe = self[event] = _EVENT_SECONDS.labels(event).observe
+        return observe
 
 
-_HANDLED: Final = _Handled()
+class _Hints(dict[tuple[str, str, bool], Callable[[float], None]]):
+    """Where the times of hints go, by plugin, event and what they said."""
+
+    def __missing__(self, key: tuple[str, str, bool]) -> Callable[[float], None]:
+        plugin, event, helps = key
+        observe = self[key] = _HINT_SECONDS.labels(plugin, event, _HINTS[helps]).observe
+        return observe
+
+
+_events: Final = _Events()
+_hints: Final = _Hints()
 
 
 def handled(event: str, seconds: float) -> None:
     """Count an event that pods which wait were told of."""
-    _HANDLED[event](seconds)
+    _events[event](seconds)
 
 
 def timed_hint(
@@ -152,10 +162,12 @@ def timed_hint(
 ) -> Callable[[str, PodInfo], bool]:
     """Return what asks a plugin's hint about an event, and counts how long that took and what it said."""
 
+    now = clock.monotonic
+
     def ask(plugin: str, info: PodInfo) -> bool:
-        began = clock.monotonic()
+        began = now()
         helps = hint(plugin, info)
-        _HINT_SECONDS.labels(plugin, event, _HINTS[helps]).observe(clock.monotonic() - began)
+        _hints[plugin, event, helps](now() - began)
         return helps
 
     return ask
@@ -214,7 +226,7 @@ class Times:
         self._good: dict[str, Callable[[float], None]] = {}
         """Where points that went well are held, by name; of others, by name and status too: ``_points``."""
         self._points: dict[tuple[str, str], HeldSpread] = {}
-        self._plugins: dict[tuple[str, str, str], Spread] = {}
+        self._plugins: dict[tuple[str, str, str], Callable[[float], None]] = {}
 
     def begin(self) -> Times:
         """Begin with a decision."""
@@ -234,8 +246,8 @@ class Times:
     def _ran(self, point: str, plugin: str, status: str, seconds: float) -> None:
         found = self._plugins.get((plugin, point, status))
         if found is None:
-            found = self._plugins[plugin, point, status] = _PLUGINS.labels(plugin, point, status)
-        found.observe(seconds)
+            found = self._plugins[plugin, point, status] = _PLUGINS.labels(plugin, point, status).hold
+        found(seconds)
 
     def point(
         self, point: str, *, good: bool, bad: str = "Unschedulable", plugins: tuple[str, ...] = ()
@@ -278,7 +290,7 @@ class Times:
 
 def fold() -> None:
     """Look at what is held: by every so many decisions, so that it never is much."""
-    for family in (_DURATIONS, _DECISIONS, _SLI, _TRIES_OF_PODS, _POINTS, _EVENT_SECONDS):
+    for family in (_DURATIONS, _DECISIONS, _SLI, _TRIES_OF_PODS, _POINTS, _PLUGINS):
         family.fold()
 
 
