@@ -58,4 +58,4 @@ def test_what_is_not_there_has_a_reason() -> None:
             component = line.removeprefix("# ")
         elif line.endswith("| not counted"):
             vague.setdefault(component, []).append(line)
-    assert vague.keys() <= {"kube-proxy", "kubelet"}
+    assert vague.keys() <= {"kubelet"}
