@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+from tests.samples import Since
+
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apimachinery.families import Registry
 from tiphys.apiserver.admission.times import AdmissionTimes
@@ -77,15 +79,18 @@ async def test_webhooks_are_called_by_a_client(api: Any, webhook: Any) -> None:
     await api.create("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations", config)
     await api.settle()
     maps = "/api/v1/namespaces/default/configmaps"
+    since = Since(CLIENTS, "rest_client_")
     await api.create(maps, {"metadata": {"name": "a"}})
     webhook.raw["/"] = Response(503, {}, b"later")
     await api.create(maps, {"metadata": {"name": "b"}})
-    text = (await api("GET", "/metrics")).raw.decode()
     host = f"127.0.0.1:{webhook.port}"
     for code in ("200", "503"):
-        assert f'rest_client_requests_total{{code="{code}",host="{host}",method="POST"}} 1\n' in text
-    assert f'rest_client_request_duration_seconds_count{{host="{host}",verb="POST"}} 2\n' in text
-    assert f'rest_client_response_size_bytes_count{{host="{host}",verb="POST"}} 2\n' in text
+        assert since("requests_total", code=code, method="POST", host=host) == 1
+    assert since("request_duration_seconds_count", verb="POST", host=host) == 2
+    assert since("request_size_bytes_count", verb="POST", host=host) == 2
+    assert since("response_size_bytes_sum", verb="POST", host=host) > len(b"later")
+    text = (await api("GET", "/metrics")).raw.decode()
+    assert f'rest_client_requests_total{{code="503",host="{host}",method="POST"}} ' in text
 
 
 async def test_webhooks_that_nobody_answers_for(api: Any, webhook: Any) -> None:
