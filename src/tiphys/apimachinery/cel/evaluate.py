@@ -163,7 +163,7 @@ class Compiler(Visitor[Step]):
 
     def logical(self, node: Call) -> Step:
         left, right = self.visit(node.args[0]), self.visit(node.args[1])
-        return Step(_logical(left.run, right.run, decided=node.function == "_||_", name=node.function))
+        return Step(_logical(left.run, right.run, decided=node.function == "_||_"))
 
     def conditional(self, node: Call) -> Step:
         condition, then, otherwise = (self.visit(arg) for arg in node.args)
@@ -298,7 +298,7 @@ def _presence(operand: Run, name: str, own: int) -> Run:
     return run
 
 
-def _logical(left: Run, right: Run, *, decided: bool, name: str) -> Run:
+def _logical(left: Run, right: Run, *, decided: bool) -> Run:
     """``||`` and ``&&``: the side that decides wins, even over the other's error."""
 
     def run(frame: Frame) -> Any:
@@ -324,7 +324,7 @@ def _logical(left: Run, right: Run, *, decided: bool, name: str) -> Run:
         if failed is not None:
             raise failed
         if not isinstance(other, bool):
-            raise no_such_overload(name, (one, other))
+            raise EvaluationError("no such overload")
         return not decided
 
     return run
