@@ -26,12 +26,22 @@ from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.fold import Loop, bind, fold
 from tiphys.apimachinery.cel.frame import Frame, Run
 from tiphys.apimachinery.cel.prices import LIST, MAP, STRUCT
-from tiphys.apimachinery.cel.values import NONE, Optional, Struct, Uint, map_key
+from tiphys.apimachinery.cel.values import (
+    NONE,
+    Duration,
+    Optional,
+    Struct,
+    Timestamp,
+    TypeValue,
+    Uint,
+    map_key,
+)
 from tiphys.apimachinery.dataclass import dataclass
 
 _NOTHING: Final = object()
 _CONVERSIONS = frozenset(("bool", "bytes", "double", "duration", "dyn", "int", "string", "timestamp", "uint"))
 _IN_SETS = (str, int, float, bool, Uint)
+_KEYS = frozenset((str, int, bool, Uint, float, type(None), Duration, Timestamp, TypeValue))
 
 
 @dataclass(slots=True)
@@ -184,9 +194,11 @@ class Compiler(Visitor[Step]):
 
     def make_map(self, node: MapNode) -> Step:
         entries = self._entries(node.entries)
-        if all(key.is_constant and value.is_constant and not optional for key, value, optional in entries):
-            made = _filled(((key.constant, value.constant) for key, value, _ in entries))
-            return _constant(made)
+        constant = (
+            key.is_constant and value.is_constant and not optional for key, value, optional in entries
+        )
+        if all(constant) and all(type(key.constant) in _KEYS for key, _, _ in entries):
+            return _constant({map_key(key.constant): value.constant for key, value, _ in entries})
         return Step(_make_map(entries))
 
     def comprehension(self, node: Comprehension) -> Step:
@@ -363,44 +375,43 @@ def _make_list(elements: list[Run], optional: frozenset[int]) -> Run:
             value = element(frame)
             if index not in optional:
                 made.append(value)
-            elif _unwrapped(value).has_value:
+            elif type(value) is not Optional:
+                shown = attributes.shown(value)
+                raise EvaluationError(
+                    f"cannot initialize optional list element from non-optional value {shown}"
+                )
+            elif value.has_value:
                 made.append(value.value)
         return made
 
     return run
 
 
-def _unwrapped(value: Any) -> Optional:
-    if type(value) is not Optional:
-        raise EvaluationError("cannot initialize optional entry from non-optional value")
-    return value
-
-
-def _filled(entries: Any) -> dict[Any, Any]:
+def _filled(frame: Frame, entries: list[tuple[Step, Step, bool]]) -> dict[Any, Any]:
     made: dict[Any, Any] = {}
-    for key, value in entries:
-        if type(key) not in (str, int, bool, Uint):
-            raise EvaluationError("unsupported key type")
-        kept = map_key(key)
-        if kept in made:
-            raise EvaluationError("Failed with repeated key")
-        made[kept] = value
-    return made
-
-
-def _given(frame: Frame, entries: list[tuple[Step, Step, bool]]) -> Any:
     for key, value, optional in entries:
         name, given = key.run(frame), value.run(frame)
+        if type(name) not in _KEYS:
+            raise EvaluationError("unsupported key type")
+        kept = map_key(name)
         if not optional:
-            yield name, given
-        elif _unwrapped(given).has_value:
-            yield name, given.value
+            made[kept] = given
+        elif type(given) is not Optional:
+            which = f"entry '{attributes.shown(name)}'"
+            raise EvaluationError(
+                f"cannot initialize optional {which} from non-optional value {attributes.shown(given)}"
+            )
+        elif given.has_value:
+            made[kept] = given.value
+        else:
+            made.pop(kept, None)
+    return made
 
 
 def _make_map(entries: list[tuple[Step, Step, bool]]) -> Run:
     def run(frame: Frame) -> dict[Any, Any]:
         frame.cost += MAP
-        return _filled(_given(frame, entries))
+        return _filled(frame, entries)
 
     return run
 
@@ -408,7 +419,7 @@ def _make_map(entries: list[tuple[Step, Step, bool]]) -> Run:
 def _struct(name: str, entries: list[tuple[Step, Step, bool]]) -> Run:
     def run(frame: Frame) -> Struct:
         frame.cost += STRUCT
-        return Struct(name, dict(_given(frame, entries)))
+        return Struct(name, _filled(frame, entries))
 
     return run
 
