@@ -5,6 +5,7 @@ Source: cel-spec, "List of Standard Definitions".
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Callable
@@ -30,8 +31,13 @@ from tiphys.apimachinery.cel.values import (
 )
 
 _WHOLE = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_DIGITS, _HEX_DIGITS = "[0-9]+(?:_[0-9]+)*", "[0-9a-f]+(?:_[0-9a-f]+)*"
 _DOUBLE = re.compile(
-    r"[+-]?(?:inf|infinity|nan|[0-9]+\.?[0-9]*(?:e[+-]?[0-9]+)?|\.[0-9]+(?:e[+-]?[0-9]+)?)",
+    rf"nan|[+-]?(?:inf|infinity|(?:{_DIGITS}\.?(?:{_DIGITS})?|\.{_DIGITS})(?:e[+-]?{_DIGITS})?)",
+    re.ASCII | re.IGNORECASE,
+)
+_HEX_DOUBLE = re.compile(
+    rf"[+-]?0x(?:_?{_HEX_DIGITS}\.?(?:{_HEX_DIGITS})?|\.{_HEX_DIGITS})p[+-]?{_DIGITS}",
     re.ASCII | re.IGNORECASE,
 )
 _BOOLS = {
@@ -61,6 +67,9 @@ def _text_to_double(text: str) -> float:
         value = float(text)
         if math.isfinite(value) or not any(letter.isdigit() for letter in text):
             return value
+    elif _HEX_DOUBLE.fullmatch(text):
+        with contextlib.suppress(OverflowError):
+            return float.fromhex(text.replace("_", ""))
     raise _unfit("string", "double")
 
 
