@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,23 @@ async def test_writing_to_a_client_that_takes_its_time(
         response.written()
         total = "2.75s" if slow_before else "2s"
         assert latest(tmp_path) == {"response-write": "2s", "total": total}
+
+
+async def test_a_client_that_leaves_while_its_answer_is_compressed(
+    tmp_path: Path, serving: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(audit=audited(tmp_path)) as api:
+        await api.create(MAPS, {"metadata": {"name": "m"}, "data": {"a": "b" * 200_000}})
+
+        async def leaves(*_args: Any) -> None:
+            raise asyncio.CancelledError
+
+        monkeypatch.setattr(api.server._chain._compression, "apply", leaves)
+        with pytest.raises(asyncio.CancelledError):
+            await api.send("GET", f"{MAPS}/m", accept_encoding="gzip")
+        events = [orjson.loads(line) for line in (tmp_path / "audit.log").read_bytes().splitlines()]
+        told = [one["stage"] for one in events if one["verb"] == "get" and one["requestURI"] == f"{MAPS}/m"]
+        assert told == ["RequestReceived", "ResponseComplete"]
 
 
 async def test_an_answer_that_is_small_and_quick_waits_for_the_audit(tmp_path: Path, serving: Any) -> None:

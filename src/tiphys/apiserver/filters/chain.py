@@ -140,7 +140,12 @@ class Chain:
         if self._auditor is not None:
             await self._auditor.finish(request, response)
         if self._compresses and "accept-encoding" in request.headers:
-            await self._compression.apply(request, response)
+            try:
+                await self._compression.apply(request, response)
+            except asyncio.CancelledError:
+                if response.written is not None:
+                    response.written()
+                raise
         headers, scope = response.headers, request.scope
         headers["audit-id"] = self._audit_id(request)
         if "cache-control" not in headers:
