@@ -204,6 +204,40 @@ async def test_answers_being_written(serving: Any) -> None:
     assert attributes(told[1].events[1].attributes) == {"size": len(read.raw)}
 
 
+TABLE = "application/json;as=Table;g=meta.k8s.io;v=v1"
+PARTIAL = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+GROUPS = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+ENCODERS: dict[str, tuple[str, str, str, str, bool]] = {
+    # case -> path, accept, media type, version, whether it is laid out for people
+    "pretty": (f"{MAPS}?pretty=1", "application/json", "application/json", "v1", True),
+    "pretty list": (
+        "/apis/apps/v1/deployments?pretty=1",
+        "application/json",
+        "application/json",
+        "apps/v1",
+        True,
+    ),
+    "table": (MAPS, TABLE, "application/json", "meta.k8s.io/v1", False),
+    "metadata": (MAPS, PARTIAL, "application/vnd.kubernetes.protobuf", "meta.k8s.io/v1", False),
+    "groups": ("/apis", GROUPS, GROUPS, "apidiscovery.k8s.io/v2", False),
+    "old groups": ("/apis", "application/json", "application/json", "", False),
+    "resources": ("/apis/apps/v1", "application/json", "application/json", "", False),
+}
+
+
+@pytest.mark.parametrize("case", ENCODERS)
+async def test_encoders(serving: Any, case: str) -> None:
+    path, accept, media_type, version, pretty = ENCODERS[case]
+    async with traced(serving) as (api, collector):
+        assert (await api("GET", path, accept=accept)).status == 200
+        await api.server.stop()
+    told = attributes(collector.named("SerializeObject").attributes)
+    encoder = orjson.loads(told["encoder"])
+    assert (told["mediaType"], encoder["encodeGV"]) == (media_type, version)
+    if "json" in media_type:
+        assert orjson.loads(encoder["encoder"])["pretty"] == str(pretty).lower()
+
+
 async def test_writes_that_fail_say_where(serving: Any) -> None:
     async with traced(serving) as (api, collector):
         await api("POST", MAPS, {"metadata": {"name": "m"}})

@@ -11,6 +11,7 @@ traces, linked to where the request says it comes from.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, cast
@@ -61,9 +62,13 @@ _CONNECTS: Final = frozenset(("attach", "exec", "portforward", "proxy"))
 _WRITES: Final = frozenset(("POST", "PUT", "PATCH", "DELETE"))
 _READS: Final = {"get": "About to Get from storage", "list": "About to List from storage"}
 _TEXT: Final = "text/plain"
+_OK: Final = 200
+_HEAD_BYTES: Final = 100
+_GROUPS: Final = "as=APIGroupDiscoveryList"
+_TRANSFORMED: Final = re.compile(rb"meta\.k8s\.io/v1(beta1)?(?=[^a-z])")
 _GATEWAY_TIMEOUT: Final = 504
 _ANSWERED: Final = frozenset(("get", "create", "update", "patch", "delete"))
-_JSON_ENCODER: Final = '{{"name":"json","pretty":"false","strict":"false","yaml":"{yaml}"}}'
+_JSON_ENCODER: Final = '{{"name":"json","pretty":"{pretty}","strict":"false","yaml":"{yaml}"}}'
 _STORES: Final = "About to store object in database"
 
 
@@ -191,6 +196,14 @@ class TracedChain(Chain):
         with step("authorization"):
             await super()._authorize(request, info, user)
 
+    async def _handle(self, request: Request, info: RequestInfo, user: User) -> Response:
+        ANSWERING.set(0)
+        response = await super()._handle(request, info, user)
+        within = current()
+        if within is not None and response.status == _OK and _is_discovery(info):
+            self._tell_answer(within, request, info, response)
+        return response
+
     async def _answer(self, request: Request, info: RequestInfo, user: User, resource: Resource) -> Response:
         name = _STEPS.get(info.verb)
         if name is None or info.subresource in _CONNECTS:
@@ -219,15 +232,16 @@ class TracedChain(Chain):
 
         There is none of what is no object, but a line of text.
         """
-        media_type = response.headers.get("content-type", "").partition(";")[0]
-        if media_type == _TEXT:
+        media_type = response.headers.get("content-type", "")
+        if media_type.startswith(_TEXT):
             return
+        head = _head(response)
         span = self._tracer.begin("SerializeObject", parent=within.context)
         span.started_ns = ANSWERING.get() or span.started_ns
-        version = f"{info.group}/{info.version}" if info.group else info.version
         span.set({
             "audit-id": self._audit_id(request), "method": request.method, "url": request.path,
-            "protocol": request.protocol, "mediaType": media_type, "encoder": _encoder(media_type, version),
+            "protocol": request.protocol, "mediaType": media_type,
+            "encoder": _encoder(media_type, _version_of(info, media_type, head), pretty=_is_pretty(head)),
         })  # fmt: skip
         size = {"size": _size(response)}
         span.note("About to start writing response", size)
@@ -250,9 +264,37 @@ def _size(response: Response) -> int:
     return len(body) if isinstance(body, bytes) else sum(map(len, body))
 
 
-def _encoder(media_type: str, version: str) -> str:
+def _head(response: Response) -> bytes:
+    """Return how an answer begins: as far as it says what it is."""
+    body = response.body
+    return body[:_HEAD_BYTES] if isinstance(body, bytes) else next(iter(body), b"")[:_HEAD_BYTES]
+
+
+def _is_pretty(head: bytes) -> bool:
+    return head.startswith(b"{\n")
+
+
+def _is_discovery(info: RequestInfo) -> bool:
+    first, *rest = info.path.strip("/").split("/")
+    return not info.is_resource and len(rest) <= {"api": 1, "apis": 2}.get(first, -1)
+
+
+def _version_of(info: RequestInfo, media_type: str, head: bytes) -> str:
+    """Return the version that an answer is encoded for: of what it was made into, or what was asked for."""
+    if _GROUPS in media_type:
+        return f"apidiscovery.k8s.io/{media_type.partition('v=')[2].partition(';')[0]}"
+    transformed = _TRANSFORMED.search(head)
+    if transformed is not None:
+        return transformed[0].decode()
+    return f"{info.group}/{info.version}" if info.group else info.version
+
+
+def _encoder(media_type: str, version: str, *, pretty: bool) -> str:
     """Return what upstream calls the encoder of a media type for a version."""
-    inner = "protobuf" if media_type == PROTOBUF else _JSON_ENCODER.format(yaml=_boolean(media_type == YAML))
+    if media_type == PROTOBUF:
+        inner = "protobuf"
+    else:
+        inner = _JSON_ENCODER.format(yaml=_boolean(media_type == YAML), pretty=_boolean(pretty))
     return orjson.dumps({"encodeGV": version, "encoder": inner, "name": "versioning"}).decode()
 
 
