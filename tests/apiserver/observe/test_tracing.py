@@ -158,7 +158,7 @@ async def test_how_far_each_request_has_come(serving: Any) -> None:
     ]  # fmt: skip
     lengths = [attributes(event.attributes) for event in stored.events if event.attributes]
     assert [list(one) for one in lengths] == [["len"], ["len"]]
-    written = collector.named("GuaranteedUpdate etcd3")
+    written = [one for one in collector.spans if one.name == "GuaranteedUpdate etcd3"][-1]
     assert [event.name for event in written.events] == [
         "initial value restored", "About to Encode", *ENCODED, "Transaction prepared", "Txn call completed",
         "Transaction committed", "decode succeeded",
@@ -269,6 +269,42 @@ async def test_a_store_that_does_not_answer(serving: Any, monkeypatch: pytest.Mo
 
 async def _unavailable(*_args: Any) -> int:
     raise StoreUnavailable("gone")
+
+
+UNTOUCHED: dict[str, tuple[str, str, Any, int, list[list[str]]]] = {
+    # case -> method, what is asked of a map, body, status, events of each span of its write
+    "the same": ("PUT", "/m", {"metadata": {"name": "m"}, "data": {"a": "b"}}, 200, [
+        ["initial value restored", "About to Encode", "Encode succeeded"],
+    ]),
+    "another version": ("PUT", "/m", {"metadata": {"name": "m", "resourceVersion": "1"}}, 409, [
+        ["initial value restored"],
+    ]),
+    "what may not be": ("PUT", "/m", {"metadata": {"name": "m"}, "data": {"a b": "c"}}, 422, [
+        ["initial value restored"],
+    ]),
+    "only tried": ("PUT", "/m?dryRun=All", {"metadata": {"name": "m"}}, 200, []),
+    "none": ("PUT", "/none", {"metadata": {"name": "none", "resourceVersion": "1"}}, 404, []),
+    "written": ("PUT", "/m", {"metadata": {"name": "m"}}, 200, [[
+        "initial value restored", "About to Encode", *ENCODED, "Transaction prepared", "Txn call completed",
+        "Transaction committed", "decode succeeded",
+    ]]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", UNTOUCHED)
+async def test_updates_that_write_nothing(serving: Any, case: str) -> None:
+    method, where, body, status, events = UNTOUCHED[case]
+    async with traced(serving) as (api, collector):
+        await api.create(MAPS, {"metadata": {"name": "m"}, "data": {"a": "b"}})
+        assert (await api(method, f"{MAPS}{where}", body)).status == status
+        await api.server.stop()
+    whole = collector.named("Update")
+    told = [one for one in collector.spans if one.name == "GuaranteedUpdate etcd3"]
+    assert [[event.name for event in one.events] for one in told] == events
+    for one in told:
+        assert one.parent_span_id == whole.span_id
+        assert whole.start_time_unix_nano <= one.start_time_unix_nano <= one.end_time_unix_nano
+        assert attributes(one.attributes)["key"] == "/configmaps/default/m"
 
 
 STORED = {

@@ -15,17 +15,30 @@ from typing import Any, Final, cast
 from tiphys.apimachinery.errors import AlreadyExists, Conflict, StatusError, qualified
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
-from tiphys.apimachinery.tracing import current, event, step
+from tiphys.apimachinery.tracing import SpanEvent, current, event, step
 from tiphys.apiserver.cache.feed import Hint, hint_of
 from tiphys.apiserver.encryption.providers import SEALED, SEALING_FAILED
 from tiphys.apiserver.registry.objects import Cached, Page, Selection
 
+_Found = tuple[Resource, str, str, int]
+"""A kind, namespace and name, and when that was read."""
 ANSWERING: Final[ContextVar[int]] = ContextVar("answering", default=0)
 """Since when a request's answer is being made, in nanoseconds; 0: there was nothing to be read or written."""
 LISTED: Final[ContextVar[int]] = ContextVar("listed", default=0)
 """How many objects a request's list has."""
+_FOUND: Final[ContextVar[list[_Found] | None]] = ContextVar("found", default=None)
+"""What a request has read of single objects; None once it has written one."""
+_UPDATE: Final = "GuaranteedUpdate etcd3"
+_RESTORED: Final = "initial value restored"
 _REGISTRY: Final = "/registry"
 _CORE: Final = frozenset({"", "events.k8s.io"})
+
+
+def begin() -> None:
+    """Forget what was noted of the request before this one."""
+    ANSWERING.set(0)
+    LISTED.set(0)
+    _FOUND.set([])
 
 
 class TracedStore:
@@ -59,8 +72,9 @@ class TracedStore:
         value: bytes | None = None,
         **more: Any,
     ) -> Cached:
-        with step("GuaranteedUpdate etcd3", self._about_one(resource, obj)):
-            event("initial value restored")
+        _FOUND.set(None)
+        with step(_UPDATE, self._about_one(resource, obj)):
+            event(_RESTORED)
             event("About to Encode")
             hint = self._encoded(resource, obj, value)
             event("Transaction prepared")
@@ -77,7 +91,31 @@ class TracedStore:
     async def get(self, resource: Resource, namespace: str, name: str) -> Cached:
         found = cast(Cached, await self._store.get(resource, namespace, name))
         _at_hand()
+        known, within = _FOUND.get(), current()
+        if known is not None and within is not None:
+            known.append((resource, namespace, name, within.tracer.now_ns()))
         return found
+
+    def tell_untouched(self, plural: str, name: str, *, same: bool) -> None:
+        """Tell of an update that came to no write: upstream's store was asked all the same.
+
+        ``same``: the object is already as it was to be; else it was refused what it was to become.
+        """
+        within = current()
+        found = (one for one in _FOUND.get() or () if (one[0].plural, one[2]) == (plural, name))
+        read = next(found, None)
+        if within is None or read is None:
+            return
+        resource, namespace, name, at_ns = read
+        span = within.tracer.begin(_UPDATE, parent=within.context)
+        span.started_ns = at_ns
+        span.set(self._about_named(resource, namespace, name))
+        if span.recorded:
+            span.events.append(SpanEvent(at_ns, _RESTORED, {}))
+        if same:
+            span.note("About to Encode")
+            span.note("Encode succeeded")
+        within.tracer.end(span)
 
     async def list(self, resource: Resource, selection: Selection, **more: Any) -> Page:
         about = {"audit-id": _audit_id(), "type": qualified(resource.plural, resource.group)}
@@ -101,7 +139,10 @@ class TracedStore:
     def _about_one(self, resource: Resource, obj: Object) -> dict[str, str]:
         meta = obj["metadata"]
         namespace = meta.get("namespace", "") if resource.namespaced else ""
-        key = self._store.key_of(resource, namespace, meta.get("name", ""))
+        return self._about_named(resource, namespace, meta.get("name", ""))
+
+    def _about_named(self, resource: Resource, namespace: str, name: str) -> dict[str, str]:
+        key = self._store.key_of(resource, namespace, name)
         return {"audit-id": _audit_id(), "key": key.removeprefix(_REGISTRY), **_about(resource)}
 
 

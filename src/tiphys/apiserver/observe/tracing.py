@@ -46,7 +46,7 @@ from tiphys.apiserver.flowcontrol.controller import Gate
 from tiphys.apiserver.flowcontrol.levels import Flow, Ticket
 from tiphys.apiserver.observe.metrics import Metrics
 from tiphys.apiserver.observe.request_span import ERROR, attributes_of, name_of
-from tiphys.apiserver.observe.traced_store import ANSWERING, LISTED, TracedStore
+from tiphys.apiserver.observe.traced_store import ANSWERING, LISTED, TracedStore, begin
 from tiphys.apiserver.peers.controller import Peers
 from tiphys.wire.dial import Tunnel
 from tiphys.wire.message import Request, Response
@@ -67,6 +67,7 @@ _HEAD_BYTES: Final = 100
 _GROUPS: Final = "as=APIGroupDiscoveryList"
 _TRANSFORMED: Final = re.compile(rb"meta\.k8s\.io/v1(beta1)?(?=[^a-z])")
 _GATEWAY_TIMEOUT: Final = 504
+_UPDATES: Final = frozenset(("update", "patch"))
 _ANSWERED: Final = frozenset(("get", "create", "update", "patch", "delete"))
 _JSON_ENCODER: Final = '{{"name":"json","pretty":"{pretty}","strict":"false","yaml":"{yaml}"}}'
 _STORES: Final = "About to store object in database"
@@ -210,14 +211,16 @@ class TracedChain(Chain):
             return await super()._answer(request, info, user, resource)
         accept = {"accept": request.headers.get("accept", "")}
         with step(name, {**accept, "audit-id": self._audit_id(request), **_asked(request, info)}) as span:
-            ANSWERING.set(0)
+            begin()
             _tell_begin(request, info)
             try:
                 response = await super()._answer(request, info, user, resource)
             except StatusError as error:
+                self._tell_untouched(request, info, same=False)
                 if span is not None and span.events and span.events[-1].name == _STORES:
                     event("Write to database call failed", {"len": len(request.body), "err": error.message})
                 return self._failure(error, request, info)
+            self._tell_untouched(request, info, same=True)
             if info.verb == "list":
                 event("Listing from storage done")
             elif info.verb in _ANSWERED:
@@ -226,6 +229,12 @@ class TracedChain(Chain):
                 self._tell_answer(span, request, info, response)
             event("Writing http response done", {"count": LISTED.get()} if info.verb == "list" else None)
             return response
+
+    def _tell_untouched(self, request: Request, info: RequestInfo, *, same: bool) -> None:
+        """Tell of an update that wrote nothing, other than one that was only to be tried."""
+        if info.verb in _UPDATES and "dryRun" not in request.raw_query:
+            store = cast(TracedStore, self._backend.store)
+            store.tell_untouched(info.resource, info.name, same=same)
 
     def _tell_answer(self, within: Span, request: Request, info: RequestInfo, response: Response) -> None:
         """Make the span of writing an answer, which began when there was something to answer with.
