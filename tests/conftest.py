@@ -38,7 +38,7 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 
 
 @pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
+def usual_verbosity() -> Iterator[None]:
     """What one test asks the log to tell is asked of no other: servers that tell more take no short cuts."""
     yield
     verbosity.ask(0)
