@@ -38,6 +38,12 @@ async def test_rounds_of_a_pod(tmp_path):
             "k8s.pod.update_type": "sync",
         }
         assert collector.resource == {"service.name": "kubelet", "host.name": "n1"}
+        scopes = {
+            one.scope.name: {span.kind for span in one.spans}
+            for request in collector.requests
+            for one in request.resource_spans[0].scope_spans
+        }
+        assert scopes["k8s.io/kubernetes/pkg/kubelet"] == {1}
 
 
 async def test_who_does_not_trace_has_nothing_of_it(tmp_path):

@@ -10,13 +10,19 @@ import pytest
 from tests.wire.collector import MESSAGES, Collector, attributes, collecting
 
 from tiphys.apimachinery.clock import FakeClock
-from tiphys.apimachinery.tracing import CLIENT, MILLION, SERVER, SpanContext, Tracer
+from tiphys.apimachinery.tracing import CLIENT, INTERNAL, MILLION, SERVER, SpanContext, Tracer
 from tiphys.wire import otlp
 from tiphys.wire.otlp import Exporter, encode
 
 
+def scopes(body: bytes) -> Any:
+    request: Any = MESSAGES["o.Request"].FromString(body)
+    (resource,) = request.resource_spans
+    return resource.scope_spans
+
+
 def read(body: bytes) -> Any:
-    (spans,) = MESSAGES["o.Request"].FromString(body).resource_spans[0].scope_spans
+    (spans,) = scopes(body)
     return spans.spans
 
 
@@ -49,6 +55,21 @@ def test_what_a_span_looks_like() -> None:
 def test_a_span_of_nothing_more() -> None:
     (sent,) = read(encode(b"", [made(kind=CLIENT)]))
     assert (sent.parent_span_id, list(sent.links), sent.HasField("status"), sent.kind) == (b"", [], False, 3)
+
+
+def test_spans_are_told_apart_by_what_makes_them_upstream() -> None:
+    found: list[Any] = []
+    tracer = Tracer(MILLION, FakeClock(), found.append)
+    contrib = "go.opentelemetry.io/contrib/instrumentation"
+    for name, kind in (("Get", INTERNAL), ("GET", SERVER), ("List", INTERNAL), ("HTTP POST", CLIENT),
+                       ("etcdserverpb.KV/Txn", CLIENT)):  # fmt: skip
+        tracer.end(tracer.begin(name, kind=kind))
+    assert {one.scope.name: [span.name for span in one.spans] for one in scopes(encode(b"", found))} == {
+        "k8s.io/component-base/tracing": ["Get", "List"],
+        f"{contrib}/net/http/otelhttp": ["GET", "HTTP POST"],
+        f"{contrib}/google.golang.org/grpc/otelgrpc": ["etcdserverpb.KV/Txn"],
+    }
+    assert [one.scope.name for one in scopes(encode(b"", found, lambda _: "one"))] == ["one"]
 
 
 @pytest.mark.parametrize(

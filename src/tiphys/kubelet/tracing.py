@@ -12,10 +12,10 @@ from typing import Final
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.meta import Object
-from tiphys.apimachinery.tracing import SERVER, Span, Tracer, present, read_headers
+from tiphys.apimachinery.tracing import INTERNAL, SERVER, Span, Tracer, present, read_headers
 from tiphys.apimachinery.tracing_config import TracingOptions
 from tiphys.wire.message import Request, Response
-from tiphys.wire.otlp import Exporter
+from tiphys.wire.otlp import GRPC, RESTFUL, Exporter
 
 _ROUTES: Final = {
     "attach": "/attach/{podNamespace}/{podID}/{containerName}",
@@ -26,13 +26,20 @@ _ROUTES: Final = {
     "run": "/run/{podNamespace}/{podID}/{containerName}",
 }
 _INTERNAL_ERROR: Final = 500
+_SCOPES: Final = {INTERNAL: "k8s.io/kubernetes/pkg/kubelet", SERVER: RESTFUL}
+
+
+def _scope_of(span: Span) -> str:
+    """Return what makes such a span in upstream's kubelet."""
+    return _SCOPES.get(span.kind, GRPC)
 
 
 class Tracing:
     """What a kubelet that traces has beside the others. ``run`` sends."""
 
     def __init__(self, options: TracingOptions, node: str, clock: Clock) -> None:
-        self._exporter = Exporter(options.endpoint, {"service.name": "kubelet", "host.name": node})
+        about = {"service.name": "kubelet", "host.name": node}
+        self._exporter = Exporter(options.endpoint, about, scope=_scope_of)
         self._tracer = Tracer(options.per_million, clock, self._exporter.take)
 
     async def run(self) -> None:

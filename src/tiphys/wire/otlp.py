@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
 from tiphys.apimachinery.protowire import double, fixed64, message, text, varint, whole
-from tiphys.apimachinery.tracing import Span, SpanEvent, Value
+from tiphys.apimachinery.tracing import INTERNAL, SERVER, Span, SpanEvent, Value
 from tiphys.wire.dial import Tunnel
 from tiphys.wire.doorway import Doorway
 
@@ -28,7 +28,19 @@ _EVERY_S: Final = 5.0
 _SEND_S: Final = 10.0
 _LAST_S: Final = 2.0
 _ERROR: Final = 2
-_SCOPE: Final = "k8s.io/component-base/tracing"
+_CONTRIB: Final = "go.opentelemetry.io/contrib/instrumentation/"
+STEPS: Final = "k8s.io/component-base/tracing"
+HTTP: Final = f"{_CONTRIB}net/http/otelhttp"
+RESTFUL: Final = f"{_CONTRIB}github.com/emicklei/go-restful/otelrestful"
+GRPC: Final = f"{_CONTRIB}google.golang.org/grpc/otelgrpc"
+"""Scopes: what makes spans in upstream's components, by which collectors tell them apart."""
+
+
+def scope_of(span: Span) -> str:
+    """Return the scope of an API server's span."""
+    if span.kind == INTERNAL:
+        return STEPS
+    return HTTP if span.kind == SERVER or span.name.startswith("HTTP ") else GRPC
 
 
 class Exporter:
@@ -41,10 +53,12 @@ class Exporter:
         *,
         every_s: float = _EVERY_S,
         through: Tunnel | None = None,
+        scope: Callable[[Span], str] = scope_of,
     ) -> None:
         self._endpoint = endpoint or DEFAULT_ENDPOINT
         self._resource = b"".join(_attributes(1, resource))
         self._every_s = every_s
+        self._scope = scope
         self._waiting: deque[Span] = deque()
         self._full = asyncio.Event()
         self._through = through
@@ -85,7 +99,7 @@ class Exporter:
     async def _flush(self, timeout_s: float) -> None:
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
-            await self._send(encode(self._resource, batch), len(batch), timeout_s)
+            await self._send(encode(self._resource, batch, self._scope), len(batch), timeout_s)
 
     async def _send(self, body: bytes, count: int, timeout_s: float) -> None:
         import grpc.aio  # a large package that few processes need
@@ -112,11 +126,13 @@ class Exporter:
         return self._doorway.target
 
 
-def encode(resource: bytes, spans: Iterable[Span]) -> bytes:
+def encode(resource: bytes, spans: Iterable[Span], scope: Callable[[Span], str] = scope_of) -> bytes:
     """Return an ExportTraceServiceRequest; ``resource`` is an encoded Resource."""
-    scope = message(1, message(1, _SCOPE.encode()))
-    body = b"".join(message(2, _span(span)) for span in spans)
-    return message(1, message(1, resource) + message(2, scope + body))
+    scopes: dict[str, list[bytes]] = {}
+    for span in spans:
+        scopes.setdefault(scope(span), []).append(message(2, _span(span)))
+    bodies = (message(2, message(1, text(1, name)) + b"".join(found)) for name, found in scopes.items())
+    return message(1, message(1, resource) + b"".join(bodies))
 
 
 def _span(span: Span) -> bytes:
