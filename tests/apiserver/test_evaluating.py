@@ -13,8 +13,10 @@ from tiphys.apimachinery.cel import Budget, CostExceeded, Environment, Evaluatio
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.schema.build import build_custom
 from tiphys.apimachinery.schema.node import Schema
+from tiphys.apis import meta_validation
 from tiphys.apis.apiextensions.rule_checks import Rules
 from tiphys.apiserver.evaluating import UNITS, evaluate
+from tiphys.apiserver.registry import machinery, ownership
 
 NUMBERS = build_custom({"type": "array", "items": {"type": "integer"}})
 DECLARED = declare(NUMBERS)
@@ -118,3 +120,40 @@ async def test_rules_are_compiled_on_a_thread_where_they_are_many() -> None:
     assert (threads[1], threads[2][:8]) == (own, "evaluate")
     await check(16, rules, many)
     assert threads[3:] == [own]
+
+
+@pytest.mark.parametrize("large", [False, True])
+async def test_large_objects_are_looked_through_on_a_thread(
+    api: Any, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    """Reading, completing, checking and warning, whether it is the body that is large or what it changes."""
+    seen: dict[str, set[bool]] = {}
+    on_loop = threading.current_thread()
+
+    def watched(module: Any, name: str) -> None:
+        run = getattr(module, name)
+
+        def watching(*args: Any, **named: Any) -> Any:
+            seen.setdefault(name, set()).add(threading.current_thread() is on_loop)
+            return run(*args, **named)
+
+        monkeypatch.setattr(module, name, watching)
+
+    for module, names in (
+        (machinery, ("decode_in_place", "validate_create")),
+        (meta_validation, ("validate_meta_update", "validate_labels")),
+        (ownership, ("manage_update", "apply_managed")),
+        (machinery, ("respelled",)),
+    ):
+        for name in names:
+            watched(module, name)
+    labels = {f"k{number}": "v" for number in range(12_000 if large else 10)}
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "labels": labels}}
+    path = "/api/v1/namespaces/default/configmaps"
+    await api.create(path, config)
+    await api.put(f"{path}/a", config)
+    applied = await api.patch(f"{path}/a?fieldManager=m&force=true", config, "apply")
+    assert applied.status == 200
+    assert (await api.patch(f"{path}/a", {"metadata": {"labels": {"b": "c"}}})).status == 200
+    assert len(seen) == 7
+    assert set().union(*seen.values()) == {not large}

@@ -257,12 +257,12 @@ def _struct_walker(own: _Plan, schema: Schema) -> _Walk:
             fields.update((key, plan_for(child)) for key, child in schema.properties.items())
             exact.update((key, plan.exact) for key, plan in fields.items() if plan.exact is not None)
             pending.clear()
-        drop: list[str] | None = None
+        drop: list[str] = []
         for key, value in obj.items():
             if exact.get(key) is type(value):
                 if value or key not in omitted:
                     continue
-                drop = [key] if drop is None else [*drop, key]
+                drop.append(key)
                 continue
             if known is not None and value is not None and known.get(key) is value:
                 continue
@@ -285,10 +285,9 @@ def _struct_walker(own: _Plan, schema: Schema) -> _Walk:
                     obj[key] = kept_value
                 if kept_value or (key not in droppable and kept_value is not None):
                     continue
-            drop = [key] if drop is None else [*drop, key]
-        if drop is not None:
-            for key in drop:
-                del obj[key]
+            drop.append(key)
+        for key in drop:
+            del obj[key]
 
     return walk
 

@@ -9,7 +9,7 @@ import ipaddress
 
 from tiphys.apimachinery.atoi import atoi
 from tiphys.apimachinery.meta import Object
-from tiphys.apis.core.addresses import read_address
+from tiphys.apis.core.addresses import is_plain_address, is_plain_range, read_address
 from tiphys.apis.defaulting import each, peek
 
 _FUTURE = "will be considered invalid in a future Kubernetes release: use"
@@ -17,6 +17,8 @@ _FUTURE = "will be considered invalid in a future Kubernetes release: use"
 
 def ip_warnings(path: str, value: str) -> list[str]:
     """An address is written in the one way that all agree on."""
+    if is_plain_address(value):
+        return []
     found, wrong = read_address(value)
     if found is None:
         return []
@@ -53,6 +55,8 @@ def balancer_warnings(balanced: Object) -> list[str]:
 
 def cidr_warnings(path: str, value: str) -> list[str]:
     """A range is written by its first address."""
+    if is_plain_range(value):
+        return []
     text, slash, length = str(value).partition("/")
     address, wrong = read_address(text)
     if address is None or not slash or (size := atoi(length)) is None:

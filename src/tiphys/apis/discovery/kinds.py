@@ -15,7 +15,7 @@ from tiphys.apimachinery.field_errors import (
 )
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.core.address_warnings import ip_warnings
-from tiphys.apis.core.addresses import IP_TEXT, read_address, special_ip_faults
+from tiphys.apis.core.addresses import IP_TEXT, is_plain_address, read_address, special_ip_faults
 from tiphys.apis.defaulting import each, fill_optional, peek, section
 from tiphys.apis.meta_validation import validate_labels
 from tiphys.apis.ratchet import kept_addresses
@@ -71,6 +71,8 @@ def _address(value: str, kind: str, path: str) -> list[FieldError]:
         return _domain(value, path)
     if kind not in ("IPv4", "IPv6"):
         return []
+    if kind == "IPv4" and is_plain_address(value):
+        return special_ip_faults(value, path)
     parsed, ambiguous = read_address(value)
     if parsed is None:
         return [invalid(path, value, IP_TEXT)]

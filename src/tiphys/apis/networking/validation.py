@@ -83,10 +83,11 @@ def _ip_block(block: Object, path: str) -> list[FieldError]:
     if not cidr:
         return [required(f"{path}.cidr")]
     faults = cidr_faults(cidr, f"{path}.cidr")
-    whole, _ = read_cidr(str(cidr))
+    excepted = block.get("except") or ()
+    whole = read_cidr(str(cidr))[0] if excepted else None
     if whole is None:
         return faults
-    for index, text in enumerate(block.get("except") or ()):
+    for index, text in enumerate(excepted):
         at = f"{path}.except[{index}]"
         faults += cidr_faults(text, at)
         part, _ = read_cidr(str(text))

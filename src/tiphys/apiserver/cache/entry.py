@@ -97,6 +97,10 @@ class Entry:
         return item_at_revision(self.value, self.revision)
 
     @property
+    def size(self) -> int:
+        return len(self.value)
+
+    @property
     def object(self) -> Object:
         """The decoded object, shared: never change it."""
         found = self._object

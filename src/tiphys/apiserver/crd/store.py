@@ -66,6 +66,10 @@ class View:
         return self._base.name
 
     @property
+    def size(self) -> int:
+        return self._base.size
+
+    @property
     def revision(self) -> int:
         return self._base.revision
 

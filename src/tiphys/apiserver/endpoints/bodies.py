@@ -21,6 +21,7 @@ from tiphys.apimachinery.schema.walk import cannot_be_handled, not_registered
 from tiphys.apiserver.endpoints import nesting
 from tiphys.apiserver.endpoints.call import Call
 from tiphys.apiserver.endpoints.negotiation import JSON, MEDIA_TYPES, PROTOBUF, YAML, body_media_type
+from tiphys.apiserver.evaluating import aside
 from tiphys.apiserver.registry import machinery
 
 _YAML_LINE = "line "
@@ -114,6 +115,11 @@ def _parse_yaml(body: bytes) -> tuple[Any, list[str]]:
         return go_yaml.load(body)
     except go_yaml.YamlError as error:
         raise BadRequest(str(error)) from error
+
+
+async def decode_aside(call: Call, gvk: GVK, validation: str) -> Object:
+    """Return what ``decode`` does; large bodies are read on a thread. Raises the same."""
+    return await aside(lambda: decode(call, gvk, validation), call.size)
 
 
 def decode(call: Call, gvk: GVK, validation: str) -> Object:

@@ -95,6 +95,13 @@ class Call:
     query: Mapping[str, list[str]] = field(default_factory=dict)
     """Shared with other calls: read only."""
     warnings: list[str] = field(default_factory=list)
+    live_size: int = 0
+    """Bytes of the object that is to change, once that is known."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of what is to be looked through."""
+        return max(len(self.request.body), self.live_size)
 
     @property
     def namespace(self) -> str:

@@ -22,6 +22,7 @@ from tiphys.apiserver.cache import versions
 from tiphys.apiserver.endpoints import bodies, respond
 from tiphys.apiserver.endpoints.call import Call
 from tiphys.apiserver.endpoints.params import WriteOptions, write_options
+from tiphys.apiserver.evaluating import aside
 from tiphys.apiserver.registry import machinery, meta_rules, owners, ownership, raw_values
 from tiphys.apiserver.registry.objects import Cached
 from tiphys.apiserver.shortcuts.molds import Casting, Mold
@@ -42,7 +43,7 @@ async def handle(call: Call) -> Response:
         if cast is not None:
             return respond.respond_cached(call, cast, 201)
     tracing.event("About to convert to expected version")
-    obj = bodies.decode(call, call.resource.gvk, options.field_validation)
+    obj = await bodies.decode_aside(call, call.resource.gvk, options.field_validation)
     tracing.event("Conversion done")
     meta_rules.check_namespace(obj, call.resource, call.namespace)
     owners.keep_once(call, obj)
@@ -149,10 +150,15 @@ async def _prepare(attributes: Attributes, options: WriteOptions, *, manage_fiel
     resource, backend = call.resource, call.backend
     strategy = machinery.strategy_for(resource)
     now = backend.clock.now()
-    strategy.default(obj)
-    meta_rules.forget_earlier_life(obj)
-    if manage_fields:
-        ownership.manage_update(None, obj, resource, ownership.Write(options.field_manager, now))
+    write = ownership.Write(options.field_manager, now)
+
+    def complete() -> None:
+        strategy.default(obj)
+        meta_rules.forget_earlier_life(obj)
+        if manage_fields:
+            ownership.manage_update(None, obj, resource, write)
+
+    await aside(complete, call.size)
     await backend.admission.admit(attributes)
     owners.keep_once(call, obj, after_admission=True)
     # Identity, and what follows from the rest, comes after what admission has made of it.
@@ -206,7 +212,7 @@ async def _check(call: Call, attributes: Attributes, obj: Object) -> None:
             faults,
         )
     await backend.admission.validate(attributes)
-    for text in strategy.warnings(obj, None):
+    for text in await aside(lambda: strategy.warnings(obj, None), call.size):
         call.warn(text)
 
 

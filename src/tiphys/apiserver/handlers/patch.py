@@ -30,6 +30,7 @@ from tiphys.apiserver.endpoints import bodies, nesting, respond
 from tiphys.apiserver.endpoints.call import Call
 from tiphys.apiserver.endpoints.negotiation import JSON, YAML
 from tiphys.apiserver.endpoints.params import WriteOptions, parse_bool, write_options
+from tiphys.apiserver.evaluating import aside
 from tiphys.apiserver.handlers.create import create_object
 from tiphys.apiserver.handlers.update import MAX_RETRIES, Change, update_object, update_or_create
 from tiphys.apiserver.registry import machinery, managers, meta_rules, ownership
@@ -82,9 +83,9 @@ async def handle(call: Call) -> Response:
     patch = parse_patch(call, kind, options)
     tracing.event("Recorded the audit event")
 
-    def produce(live: Object) -> Object:
+    async def produce(live: Object) -> Object:
         tracing.event("About to apply patch")
-        patched = apply_patch(call, kind, patch, live, options)
+        patched = await aside(lambda: apply_patch(call, kind, patch, live, options), call.size)
         tracing.event("About to check admission control")
         return patched
 
@@ -332,7 +333,7 @@ def _decoded(call: Call, applied: Object, gvk: GVK) -> list[str]:
 
 async def _apply(call: Call, options: WriteOptions) -> Response:
     resource, name = call.resource, call.name
-    applied = decode_applied(call, resource.gvk, options)
+    applied = await aside(lambda: decode_applied(call, resource.gvk, options), call.size)
 
     tracing.event("Recorded the audit event")
 

@@ -31,6 +31,7 @@ from tiphys.apiserver.cache import versions
 from tiphys.apiserver.endpoints import bodies, respond
 from tiphys.apiserver.endpoints.call import Call
 from tiphys.apiserver.endpoints.params import WriteOptions, write_options
+from tiphys.apiserver.evaluating import aside
 from tiphys.apiserver.filters.requestinfo import RequestInfo
 from tiphys.apiserver.handlers.create import allocates, create_object
 from tiphys.apiserver.handlers.delete import settle
@@ -80,7 +81,7 @@ async def handle(call: Call) -> Response:
     options = write_options(call, "UpdateOptions")
     resource, name = call.resource, call.name
     tracing.event("About to convert to expected version")
-    obj = bodies.decode(call, resource.gvk, options.field_validation)
+    obj = await bodies.decode_aside(call, resource.gvk, options.field_validation)
     tracing.event("Conversion done")
     meta_rules.check_namespace(obj, resource, call.namespace)
     meta_rules.check_name(obj, name)
@@ -180,16 +181,14 @@ async def _attempt(call: Call, name: str, change: Change) -> Cached | Object:
     backend, resource = call.backend, call.resource
     stored = backend.table.stored(resource)
     cached = await _live(call, stored, name, change)
+    call.live_size = cached.size
     old = cached.object
     produced = change.produce(machinery.convert(old, resource.gvk))
     wanted: Object = await produced if inspect.isawaitable(produced) else produced
     strategy = machinery.strategy_for(resource)
-    new = _own(call, strategy, wanted, change.subresource)
     if change.uid and change.uid != old["metadata"].get("uid"):
         raise unmet(resource, old, "UID", change.uid)
-    _default(strategy, new, change)
-    if change.subresource == "status":
-        machinery.show_status(new, resource)
+    new = await aside(lambda: _completed(call, strategy, wanted, change), call.size)
     if change.manages_fields:
         await _manage(call, new, old, change)
     attributes = Attributes(
@@ -200,7 +199,7 @@ async def _attempt(call: Call, name: str, change: Change) -> Cached | Object:
         await backend.admission.admit(attributes)
     owners.keep_once(call, new, after_admission=True)
     _check_version(call, new, old, unconditional=strategy.unconditional_update)
-    before = _prepare(call, strategy, new, old, change)
+    before = await aside(lambda: _prepare(call, strategy, new, old, change), call.size)
     if allocates(resource) and not change.subresource:
         async with backend.services.allocate(new, old, dry_run=change.options.dry_run):
             await _check(call, attributes, before, change)
@@ -249,7 +248,7 @@ async def _check(call: Call, attributes: Attributes, old: Object, change: Change
         raise Invalid.of(resource.group, resource.kind, old["metadata"]["name"], faults)
     if change.admits:
         await backend.admission.validate(attributes)
-    for text in _warnings(strategy, change.subresource, new, old):
+    for text in await aside(lambda: _warnings(strategy, change.subresource, new, old), call.size):
         call.warn(text)
 
 
@@ -298,12 +297,15 @@ def _check_version(call: Call, new: Object, old: Object, *, unconditional: bool)
     meta["resourceVersion"] = before["resourceVersion"]
 
 
-def _default(strategy: Strategy, new: Object, change: Change) -> None:
-    """Fill in what the sender left open."""
+def _completed(call: Call, strategy: Strategy, wanted: Object, change: Change) -> Object:
+    """Return what is wanted with what the sender left open, for the rest of the attempt to change."""
+    new = _own(call, strategy, wanted, change.subresource)
     if change.subresource == "status":
         (strategy.status_default() or strategy.default)(new)
+        machinery.show_status(new, call.resource)
     elif not change.subresource or change.merge is not None:
         strategy.default(new)
+    return new
 
 
 def _prepare(call: Call, strategy: Strategy, new: Object, old: Object, change: Change) -> Object:
@@ -354,15 +356,10 @@ async def _manage(call: Call, new: Object, old: Object, change: Change) -> None:
     write = ownership.Write(change.options.field_manager, call.backend.clock.now(), change.subresource)
     seen = {**new, "metadata": dict(new["metadata"])}
     _keep_rest(call, machinery.strategy_for(resource), seen, old, change)
-    if resource.definition is None:
-        ownership.manage_update(old, seen, resource, write)
-    else:
-        try:
-            await managers.told(
-                call, lambda known: ownership.manage_update(old, seen, resource, write, known)
-            )
-        except InternalError:
-            seen["metadata"].pop("managedFields", None)
+    try:
+        await managers.told(call, lambda known: ownership.manage_update(old, seen, resource, write, known))
+    except InternalError:
+        seen["metadata"].pop("managedFields", None)
     _restore(new["metadata"], seen["metadata"], "managedFields")
 
 

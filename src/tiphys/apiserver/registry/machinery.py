@@ -27,7 +27,7 @@ from tiphys.apis import conversion, empties, go_order, schemas, strategies
 from tiphys.apis.outdated_annotations import read_annotations
 from tiphys.apis.scale import BUILT_IN, ScalePaths
 from tiphys.apis.strategy import Strategy
-from tiphys.apiserver.evaluating import evaluate
+from tiphys.apiserver.evaluating import aside, evaluate
 
 if TYPE_CHECKING:
     from tiphys.apiserver.endpoints.call import Call
@@ -179,7 +179,7 @@ async def judge(call: Call, check: Callable[[], list[FieldError]]) -> list[Field
     So does the definition of such a kind, whose rules are compiled to see whether they can be.
     """
     if call.resource.definition is None and call.resource.group != "apiextensions.k8s.io":
-        return check()
+        return await aside(check, call.size)
 
     def run() -> tuple[list[FieldError], list[str]]:
         with collecting() as texts:
@@ -187,7 +187,7 @@ async def judge(call: Call, check: Callable[[], list[FieldError]]) -> list[Field
 
     clock, times = call.backend.clock, call.backend.admission.times.expressions
     began = clock.monotonic()
-    faults, warnings = await evaluate(run)
+    faults, warnings = await evaluate(run, call.size)
     if call.resource.definition is None:
         times.compiled(clock.monotonic() - began)
     elif call.resource.definition.has_rules:

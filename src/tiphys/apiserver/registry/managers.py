@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from tiphys.apimachinery.meta import GVK, split_api_version
 from tiphys.apiserver.endpoints.call import Call
+from tiphys.apiserver.evaluating import aside
 from tiphys.apiserver.registry.ownership import Converted, Unconverted
 
 T = TypeVar("T")
@@ -24,14 +25,14 @@ async def told(call: Call, run: Callable[[Converted | None], T]) -> T:
     Raises:
         InternalError: a conversion failed.
     """
-    kind = call.resource.definition
+    kind, size = call.resource.definition, call.size
     if kind is None or kind.conversion.get("strategy") != "Webhook":
-        return run(None)
+        return await aside(lambda: run(None), size)
     store = (call.backend.custom or call.backend).store
     converted: Converted = {}
     while len(converted) < _MOST:
         try:
-            return run(converted)
+            return await aside(lambda: run(converted), size)
         except Unconverted as asked:
             to = GVK(*split_api_version(asked.api_version), call.resource.kind)
             converted[asked.key] = await store.at(asked.obj, kind, to)  # type: ignore[attr-defined]
