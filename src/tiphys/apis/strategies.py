@@ -6,7 +6,7 @@ gets a generic one. Adding a group is one import and one line.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from types import ModuleType
@@ -26,6 +26,7 @@ from tiphys.apis.coordination import kinds as coordination
 from tiphys.apis.core import kinds as core
 from tiphys.apis.discovery import kinds as discovery
 from tiphys.apis.flowcontrol import kinds as flowcontrol
+from tiphys.apis.metadata_order import Part, order_of, placed
 from tiphys.apis.networking import kinds as networking
 from tiphys.apis.node import kinds as node
 from tiphys.apis.policy import kinds as policy
@@ -34,7 +35,7 @@ from tiphys.apis.resource import kinds as resource
 from tiphys.apis.scheduling import kinds as scheduling
 from tiphys.apis.storage import kinds as storage
 from tiphys.apis.storagemigration import kinds as storagemigration
-from tiphys.apis.strategy import AS_NEW, MetadataCheck, Strategy
+from tiphys.apis.strategy import Strategy
 
 GROUPS: tuple[ModuleType, ...] = (
     core,
@@ -105,29 +106,33 @@ def validate_create(strategy: Strategy, obj: Object, *, namespaced: bool) -> lis
     return faults + _finalizers(strategy, obj) + strategy.validate(obj)
 
 
-def _metadata(
-    strategy: Strategy, checks: tuple[MetadataCheck, ...], new: Object, old: Object, *, namespaced: bool
+def _with_metadata(
+    strategy: Strategy,
+    order: Sequence[Part],
+    new: Object,
+    old: Object,
+    found: list[FieldError],
+    *,
+    namespaced: bool,
 ) -> list[FieldError]:
-    """What the server finds of changed metadata, and what the kind's own rules find there after it."""
+    """What the server finds of changed metadata, then what the kind's own rules ``found`` with more."""
     faults = meta_validation.validate_meta_update(new, old, namespaced=namespaced)
     meta, before = new.get("metadata") or {}, old.get("metadata") or {}
     prefix = meta.get("generateName")
     if not faults and not meta.get("finalizers") and (not prefix or prefix == before.get("generateName")):
-        return faults
-    for check in checks:
-        if check == AS_NEW:
-            name = strategy.validate_name
-            faults += meta_validation.validate_meta(new, namespaced=namespaced, validate_name=name)
-        else:
-            faults += meta_validation.validate_meta_change(new, old, namespaced=namespaced)
-        faults += _finalizers(strategy, new)
-    return faults
+        return found
+    finalizers, name = _finalizers(strategy, new), strategy.validate_name
+    metadata = {
+        "new": meta_validation.validate_meta(new, namespaced=namespaced, validate_name=name) + finalizers,
+        "changed": meta_validation.validate_meta_change(new, old, namespaced=namespaced) + finalizers,
+    }
+    return faults + placed(order, metadata, found, lambda: strategy.validate(new))
 
 
 def validate_update(strategy: Strategy, new: Object, old: Object, *, namespaced: bool) -> list[FieldError]:
-    """Return every fault of replacing ``old`` with ``new``, metadata's first."""
-    faults = _metadata(strategy, strategy.metadata_checks, new, old, namespaced=namespaced)
-    return faults + strategy.validate_update(new, old)
+    """Return every fault of replacing ``old`` with ``new``, metadata's in their places."""
+    order, found = order_of(strategy.gvk.kind, strategy.gvk.group), strategy.validate_update(new, old)
+    return _with_metadata(strategy, order, new, old, found, namespaced=namespaced)
 
 
 def validate_part_update(
@@ -138,6 +143,6 @@ def validate_part_update(
     *,
     namespaced: bool,
 ) -> list[FieldError]:
-    """Return every fault of writing a status or another part by its ``rules``, metadata's first."""
-    faults = _metadata(strategy, strategy.status_metadata_checks, new, old, namespaced=namespaced)
-    return faults + rules(new, old)
+    """Return every fault of writing a status or another part by its ``rules``, metadata's in their places."""
+    order = order_of(strategy.gvk.kind, strategy.gvk.group, status=True)
+    return _with_metadata(strategy, order, new, old, rules(new, old), namespaced=namespaced)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import field
-from typing import Final, Literal
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError
@@ -39,10 +38,6 @@ def _no_update_faults(_new: Object, _old: Object) -> list[FieldError]:
 def _no_warnings(_obj: Object, _old: Object | None) -> list[str]:
     return []
 
-
-MetadataCheck = Literal["as new", "as changed"]
-AS_NEW: Final = "as new"
-AS_CHANGED: Final = "as changed"
 
 USERS_METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
 """What users write of an object's metadata."""
@@ -74,11 +69,6 @@ class Strategy:
     validate: Callable[[Object], list[FieldError]] = _no_faults
     validate_update: Callable[[Object, Object], list[FieldError]] = _no_update_faults
     validate_status_update: Callable[[Object, Object], list[FieldError]] = _no_update_faults
-    metadata_checks: tuple[MetadataCheck, ...] = (AS_CHANGED,)
-    """What the kind's own rules of an update hold the metadata to, after the server has: what is wrong there
-    is told once more for each."""
-    status_metadata_checks: tuple[MetadataCheck, ...] = (AS_CHANGED,)
-    """The same for writes of the status."""
     metadata_after: bool = False
     """The kind's own rules say nothing of a new object's metadata: it is looked at where they hold."""
     validate_name: Callable[[str], list[str]] | None = None

@@ -11,7 +11,7 @@ from tiphys.apimachinery.field_errors import invalid
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.admissionregistration import defaults, policies, validation
 from tiphys.apis.defaulting import peek
-from tiphys.apis.strategy import AS_NEW, Strategy
+from tiphys.apis.strategy import Strategy
 
 STATIC = ".static.k8s.io"
 """How the names end that only objects in files of a server's own may have."""
@@ -51,8 +51,6 @@ def _strategy(
 ) -> Strategy:
     return Strategy(
         GVK("admissionregistration.k8s.io", "v1", kind),
-        metadata_checks=(AS_NEW,),
-        status_metadata_checks=(),
         default=default,
         validate=validate,
         validate_update=validate_update or (lambda new, _old: validate(new)),

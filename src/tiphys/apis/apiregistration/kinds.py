@@ -11,7 +11,7 @@ from tiphys.apimachinery.go_text import quoted
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.defaulting import each, fill_optional, peek
 from tiphys.apis.meta_validation import named_faults
-from tiphys.apis.strategy import AS_CHANGED, AS_NEW, Strategy
+from tiphys.apis.strategy import Strategy
 
 _HTTPS = 443
 _STATES = ("True", "False", "Unknown")
@@ -102,7 +102,6 @@ def validate_api_service_status(new: Object, _old: Object) -> list[FieldError]:
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK("apiregistration.k8s.io", "v1", "APIService"),
-        metadata_checks=(AS_CHANGED, AS_NEW),
         default=default_api_service,
         prepare_create=prepare_api_service,
         stamp=stamp_api_service,

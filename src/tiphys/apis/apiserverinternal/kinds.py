@@ -117,8 +117,6 @@ def validate_storage_version_status(new: Object, _old: Object) -> list[FieldErro
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK("internal.apiserver.k8s.io", "v1alpha1", "StorageVersion"),
-        metadata_checks=(),
-        status_metadata_checks=(),
         prepare_create=prepare_storage_version,
         validate=validate_storage_version,
         validate_status_update=validate_storage_version_status,

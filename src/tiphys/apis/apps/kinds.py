@@ -13,7 +13,7 @@ from tiphys.apis.apps import (
 )
 from tiphys.apis.core.pod_warnings import named_template_warnings, template_warnings
 from tiphys.apis.ratchet import POD_EXCUSES, Validate, ValidateUpdate, ratcheted
-from tiphys.apis.strategy import AS_CHANGED, AS_NEW, Strategy, nothing
+from tiphys.apis.strategy import Strategy, nothing
 
 
 def _apps(kind: str) -> GVK:
@@ -40,7 +40,6 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         _apps("ReplicaSet"),
-        metadata_checks=(AS_NEW, AS_CHANGED),
         default=defaults.default_replica_set,
         default_status=nothing,
         prepare_create=defaults.prepare_replica_set,
@@ -68,7 +67,6 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         _apps("DaemonSet"),
-        metadata_checks=(AS_NEW, AS_CHANGED),
         default=defaults.default_daemon_set,
         default_status=defaults.default_daemon_set_count,
         prepare_create=defaults.prepare_daemon_set,
@@ -85,7 +83,6 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         _apps("ControllerRevision"),
-        metadata_checks=(AS_CHANGED, AS_NEW),
         default=defaults.default_revision,
         validate=daemon_validation.validate_revision,
         validate_update=daemon_validation.validate_revision_update,

@@ -5,12 +5,11 @@ from __future__ import annotations
 from tiphys.apimachinery.meta import GVK
 from tiphys.apis.batch import cron_validation, defaults, status_validation, validation
 from tiphys.apis.ratchet import POD_EXCUSES, ratcheted
-from tiphys.apis.strategy import AS_CHANGED, AS_NEW, Strategy
+from tiphys.apis.strategy import Strategy
 
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK("batch", "v1", "Job"),
-        metadata_checks=(AS_NEW, AS_CHANGED),
         default=defaults.default_job,
         prepare_create=defaults.prepare_job,
         validate=validation.validate_job,
@@ -23,7 +22,6 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         GVK("batch", "v1", "CronJob"),
-        status_metadata_checks=(),
         default=defaults.default_cron_job,
         prepare_create=defaults.prepare_cron_job,
         validate=cron_validation.validate_cron_job,

@@ -6,7 +6,7 @@ from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.certificates import pod_request, validation
 from tiphys.apis.certificates.conditions import keep_conditions
 from tiphys.apis.defaulting import fill_optional, section
-from tiphys.apis.strategy import AS_CHANGED, AS_NEW, Strategy
+from tiphys.apis.strategy import Strategy
 
 _GROUP = "certificates.k8s.io"
 _DAY_S = 86_400
@@ -34,8 +34,6 @@ def default_pod_request(obj: Object) -> None:
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK(_GROUP, "v1", "CertificateSigningRequest"),
-        metadata_checks=(AS_NEW, AS_CHANGED),
-        status_metadata_checks=(AS_NEW, AS_CHANGED),
         prepare_create=prepare_request,
         prepare_update=prepare_request_update,
         validate=validation.validate_request,
@@ -47,7 +45,6 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         GVK(_GROUP, "v1beta1", "ClusterTrustBundle"),
-        metadata_checks=(AS_NEW, AS_CHANGED),
         validate=validation.validate_bundle,
         validate_update=validation.validate_bundle_update,
         validate_name=lambda _name: [],

@@ -33,7 +33,7 @@ from tiphys.apis.ratchet import (
     kept,
     ratcheted,
 )
-from tiphys.apis.strategy import AS_CHANGED, AS_NEW, Strategy
+from tiphys.apis.strategy import Strategy
 
 
 def _core(kind: str) -> GVK:
@@ -43,7 +43,6 @@ def _core(kind: str) -> GVK:
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         _core("Pod"),
-        metadata_checks=(AS_CHANGED, AS_NEW),
         default=default_pod,
         default_status=default_pod_status,
         prepare_create=prepare_pod,
@@ -64,7 +63,6 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         _core("Service"),
-        metadata_checks=(AS_CHANGED, AS_NEW),
         default=default_service,
         prepare_create=objects.prepare_service,
         validate=services.validate_service,
@@ -84,7 +82,6 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         _core("ReplicationController"),
-        metadata_checks=(AS_NEW, AS_CHANGED),
         default=objects.default_replication_controller,
         prepare_create=objects.prepare_replication_controller,
         validate=workloads.validate_replication_controller,
@@ -117,13 +114,11 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         _core("ConfigMap"),
-        metadata_checks=(AS_CHANGED, AS_NEW),
         validate=config.validate_config_map,
         validate_update=config.validate_config_map_update,
     ),
     Strategy(
         _core("Secret"),
-        metadata_checks=(AS_CHANGED, AS_NEW),
         default=objects.default_secret,
         validate=config.validate_secret,
         validate_update=config.validate_secret_update,
@@ -131,7 +126,6 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         _core("Namespace"),
-        metadata_checks=(AS_NEW, AS_CHANGED),
         default=objects.default_namespace,
         prepare_create=objects.prepare_namespace,
         prepare_update=objects.prepare_namespace_update,
@@ -142,7 +136,6 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         _core("Node"),
-        metadata_checks=(AS_NEW, AS_CHANGED),
         default=objects.default_node,
         default_status=objects.default_node_status,
         prepare_create=objects.prepare_node,
@@ -156,14 +149,12 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         _core("ServiceAccount"),
-        metadata_checks=(AS_CHANGED, AS_NEW),
         prepare_create=objects.prepare_account,
         prepare_update=lambda new, _old: objects.prepare_account(new),
         warnings=warnings.account_warnings,
     ),
     Strategy(
         _core("PersistentVolume"),
-        metadata_checks=(AS_NEW, AS_NEW),
         default=objects.default_persistent_volume,
         prepare_create=objects.prepare_persistent_volume,
         stamp=objects.stamp_persistent_volume,
@@ -174,7 +165,6 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         _core("PersistentVolumeClaim"),
-        metadata_checks=(AS_NEW, AS_CHANGED),
         default=objects.default_claim,
         prepare_create=objects.prepare_claim,
         prepare_update=objects.prepare_claim_update,
@@ -196,7 +186,6 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         _core("LimitRange"),
-        metadata_checks=(AS_NEW,),
         default=objects.default_limit_range,
         validate=limits.validate_limit_range,
         validate_update=limits.validate_limit_range_update,
@@ -205,7 +194,6 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         _core("Event"),
         metadata_after=True,
-        metadata_checks=(),
         default=objects.default_event,
         validate=events.validate_event,
         validate_name=names.is_path_segment_name,

@@ -19,7 +19,7 @@ from tiphys.apis.core.addresses import IP_TEXT, is_plain_address, read_address, 
 from tiphys.apis.defaulting import each, fill_optional, peek, section
 from tiphys.apis.meta_validation import validate_labels
 from tiphys.apis.ratchet import kept_addresses
-from tiphys.apis.strategy import AS_NEW, Strategy
+from tiphys.apis.strategy import Strategy
 from tiphys.apis.value_validation import one_of
 
 _MAX_ENDPOINTS = 1000
@@ -203,7 +203,6 @@ def validate_endpoint_slice_update(new: Object, old: Object) -> list[FieldError]
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK("discovery.k8s.io", "v1", "EndpointSlice"),
-        metadata_checks=(AS_NEW,),
         default=default_endpoint_slice,
         prepare_create=prepare_endpoint_slice,
         prepare_update=prepare_endpoint_slice_update,

@@ -8,7 +8,7 @@ from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.defaulting import each, fill, fill_optional, section, show
 from tiphys.apis.flowcontrol import validation
-from tiphys.apis.strategy import AS_NEW, Strategy
+from tiphys.apis.strategy import Strategy
 
 _GROUP = "flowcontrol.apiserver.k8s.io"
 
@@ -51,8 +51,6 @@ def _strategy(
 ) -> Strategy:
     return Strategy(
         GVK(_GROUP, "v1", kind),
-        metadata_checks=(AS_NEW,),
-        status_metadata_checks=(),
         default=default,
         prepare_create=prepare,
         validate=validate,

@@ -7,7 +7,7 @@ from tiphys.apis.core.address_warnings import balancer_warnings
 from tiphys.apis.defaulting import each, fill, fill_optional, section, show
 from tiphys.apis.networking import addresses, ingress_validation, validation
 from tiphys.apis.ratchet import LEGACY_ADDRESSES, SELECTOR_VALUES, ratcheted
-from tiphys.apis.strategy import AS_CHANGED, AS_NEW, Strategy
+from tiphys.apis.strategy import Strategy
 
 _GROUP = "networking.k8s.io"
 
@@ -49,7 +49,6 @@ def prepare_ingress(ingress: Object) -> None:
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK(_GROUP, "v1", "Ingress"),
-        metadata_checks=(AS_CHANGED, AS_NEW),
         default=default_ingress,
         prepare_create=prepare_ingress,
         validate=ingress_validation.validate_ingress,
@@ -66,7 +65,6 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         GVK(_GROUP, "v1", "IngressClass"),
-        metadata_checks=(AS_CHANGED, AS_NEW),
         default=default_ingress_class,
         validate=ingress_validation.validate_ingress_class,
         validate_update=ingress_validation.validate_ingress_class_update,
@@ -74,7 +72,6 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         GVK(_GROUP, "v1", "NetworkPolicy"),
-        metadata_checks=(AS_NEW, AS_CHANGED),
         default=default_network_policy,
         validate=validation.validate_network_policy,
         validate_update=ratcheted(
@@ -88,7 +85,6 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         GVK(_GROUP, "v1", "IPAddress"),
-        metadata_checks=(AS_NEW, AS_CHANGED),
         validate=addresses.validate_ip_address,
         validate_update=addresses.validate_ip_address_update,
         validate_name=addresses.address_name,

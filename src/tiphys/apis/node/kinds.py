@@ -12,7 +12,7 @@ from tiphys.apis.core.pod_warnings import old_node_label
 from tiphys.apis.core.resource_validation import validate_resources
 from tiphys.apis.defaulting import peek
 from tiphys.apis.meta_validation import validate_labels
-from tiphys.apis.strategy import AS_CHANGED, AS_NEW, Strategy
+from tiphys.apis.strategy import Strategy
 
 
 def default_runtime_class(obj: Object) -> None:
@@ -47,7 +47,6 @@ def runtime_class_warnings(obj: Object, _old: Object | None) -> list[str]:
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK("node.k8s.io", "v1", "RuntimeClass"),
-        metadata_checks=(AS_NEW, AS_CHANGED),
         default=default_runtime_class,
         validate=validate_runtime_class,
         validate_update=validate_runtime_class_update,

@@ -88,8 +88,6 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK("policy", "v1", "PodDisruptionBudget"),
         metadata_after=True,
-        metadata_checks=(),
-        status_metadata_checks=(),
         default=default_budget,
         default_status=nothing,
         prepare_create=prepare_budget,

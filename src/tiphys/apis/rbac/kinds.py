@@ -9,7 +9,7 @@ from tiphys.apis.defaulting import each, fill, section
 from tiphys.apis.ratchet import SELECTOR_VALUES, ratcheted
 from tiphys.apis.rbac import validation
 from tiphys.apis.rbac.validation import GROUP
-from tiphys.apis.strategy import AS_CHANGED, AS_NEW, Strategy
+from tiphys.apis.strategy import Strategy
 
 
 def default_binding(binding: Object) -> None:
@@ -42,7 +42,6 @@ def _strategy(kind: str) -> Strategy:
 
     return Strategy(
         GVK(GROUP, "v1", kind),
-        metadata_checks=(AS_NEW, AS_NEW, AS_CHANGED),
         default=default_binding if kind.endswith("Binding") else default_role,
         validate=validate,
         validate_update=ratcheted(validate_update, validate, SELECTOR_VALUES),

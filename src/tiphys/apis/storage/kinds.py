@@ -7,7 +7,7 @@ from tiphys.apis.core.volume_defaults import default_source
 from tiphys.apis.defaulting import each, fill, fill_optional, peek, section
 from tiphys.apis.ratchet import SELECTOR_VALUES, ratcheted
 from tiphys.apis.storage import validation
-from tiphys.apis.strategy import AS_CHANGED, AS_NEW, Strategy
+from tiphys.apis.strategy import Strategy
 
 _GROUP = "storage.k8s.io"
 
@@ -64,7 +64,6 @@ def _gvk(kind: str) -> GVK:
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         _gvk("StorageClass"),
-        metadata_checks=(AS_NEW, AS_CHANGED),
         default=default_storage_class,
         validate=validation.validate_storage_class,
         validate_update=validation.validate_storage_class_update,
@@ -81,7 +80,6 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         _gvk("CSINode"),
-        metadata_checks=(AS_NEW, AS_NEW),
         default=default_csi_node,
         validate=validation.validate_csi_node,
         validate_update=validation.validate_csi_node_update,
@@ -89,8 +87,6 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         _gvk("VolumeAttachment"),
-        metadata_checks=(AS_NEW, AS_NEW),
-        status_metadata_checks=(AS_NEW, AS_NEW),
         default=default_attachment,
         prepare_create=prepare_attachment,
         validate=validation.validate_attachment,
@@ -100,7 +96,6 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         _gvk("CSIStorageCapacity"),
-        metadata_checks=(AS_NEW,),
         validate=validation.validate_capacity,
         validate_update=ratcheted(
             validation.validate_capacity_update, validation.validate_capacity, SELECTOR_VALUES
@@ -110,7 +105,6 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         _gvk("VolumeAttributesClass"),
-        metadata_checks=(AS_NEW, AS_CHANGED),
         validate=validation.validate_attributes_class,
         validate_update=validation.validate_attributes_class_update,
     ),
