@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.endpoints.call import Call
 from tiphys.apiserver.endpoints.respond import headers_of
+from tiphys.apiserver.filters.requestinfo import parse
+from tiphys.wire.message import Request
 
 _LONG = "x" * 1500
 
@@ -31,3 +37,26 @@ _LONG = "x" * 1500
 )  # fmt: skip
 def test_warnings(warnings: list[str], told: list[str]) -> None:
     assert headers_of(warnings, "text/plain").get("warning", "") == ", ".join(told)
+
+
+class Compared(str):
+    """A text that counts how often it is compared with another."""
+
+    __slots__ = ()
+    times = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Compared.times += 1
+        return super().__eq__(other)
+
+
+def test_many_warnings_are_not_compared_with_each_other() -> None:
+    nobody: Any = None
+    call = Call(nobody, Request("GET", "/"), parse("GET", "/"), User("a"), nobody)
+    for number in range(2000):
+        call.warn(Compared(number))
+    call.warn(Compared(1))
+    assert Compared.times < 64 * 64
+    told = headers_of(call.warnings, "text/plain")["warning"]
+    assert told.count('299 - "1"') == 1

@@ -94,10 +94,10 @@ def _deadline(new: Any, old: Any) -> tuple[list[FieldError], bool]:
 def _tolerations(spec: Object, before: Object) -> list[FieldError]:
     """Every old toleration is still there (how long it tolerates may change)."""
 
-    def bare(toleration: Object) -> Object:
-        return {key: value for key, value in toleration.items() if key != "tolerationSeconds"}
+    def bare(toleration: Object) -> frozenset[tuple[str, object]]:
+        return frozenset(pair for pair in toleration.items() if pair[0] != "tolerationSeconds")
 
-    kept = [bare(toleration) for toleration in each(spec, "tolerations")]
+    kept = {bare(toleration) for toleration in each(spec, "tolerations")}
     if not all(bare(toleration) in kept for toleration in each(before, "tolerations")):
         text = "existing toleration can not be modified except its tolerationSeconds"
         return [forbidden("spec.tolerations", text)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
 from tiphys.apimachinery.clock import Clock
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from tiphys.apiserver.services import ServiceAllocator
     from tiphys.apiserver.shortcuts.molds import Molds
 
+_MANY_WARNINGS: Final = 64
+"""From so many on one may come twice: who writes them tells each once, and few of them."""
 _PASSING = frozenset({("", "events"), ("events.k8s.io", "events")})
 
 
@@ -117,8 +119,8 @@ class Call:
         return values[0] if values else ""
 
     def warn(self, text: str) -> None:
-        """Add a warning header to the answer, once."""
-        if text and text not in self.warnings:
+        """Add a warning header to the answer; among many texts nobody looks whether one is there."""
+        if text and (len(self.warnings) >= _MANY_WARNINGS or text not in self.warnings):
             self.warnings.append(text)
 
 

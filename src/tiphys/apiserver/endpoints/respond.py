@@ -6,9 +6,9 @@ by the filter chain for failures.
 
 from __future__ import annotations
 
-import unicodedata
+import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -77,6 +77,9 @@ def _encoded(value: Any, form: Format, *, fractions: bool, maps: bool) -> tuple[
     return go_json.written(text) if fractions else text, JSON
 
 
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+
 def _warning(text: str) -> str:
     clean = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'299 - "{clean}"'
@@ -88,7 +91,7 @@ def _told(warnings: Sequence[str]) -> Iterator[str]:
     None that has control characters: those cannot be in a header.
     """
     seen = dict.fromkeys(text for text in warnings if text)
-    sound = [text for text in seen if not any(unicodedata.category(char) == "Cc" for char in text)]
+    sound = [text for text in seen if not _CONTROL.search(text)]
     if sum(map(len, sound)) <= _WARNINGS:
         yield from sound
         return
