@@ -9,7 +9,7 @@ import pytest
 
 from tiphys.apimachinery.field_errors import required
 from tiphys.apimachinery.meta import GVK
-from tiphys.apis.meta_validation import validate_meta, validate_meta_update
+from tiphys.apis.meta_validation import validate_meta, validate_meta_update, validate_owner_references
 from tiphys.apis.strategies import strategy_for, validate_create, validate_update
 
 SUBDOMAIN = (
@@ -223,3 +223,13 @@ def test_some_kinds_look_at_new_metadata_only_where_all_else_is_fine(
     held = replace(strategy, validate=lambda _obj: [])
     assert [fault.field for fault in validate_create(broken, obj, namespaced=True)] == first
     assert [fault.field for fault in validate_create(held, obj, namespaced=True)] == then
+
+
+def test_of_a_great_many_controllers_some_are_told() -> None:
+    owner = {"apiVersion": "v1", "kind": "Pod", "uid": "u", "controller": True}
+    few = [{**owner, "name": f"a{number}"} for number in range(40)]
+    assert len(validate_owner_references(few, "p")) == 39
+    many = [{**owner, "name": f"a{number}"} for number in range(3000)]
+    faults = validate_owner_references(many, "p")
+    assert 1 <= len(faults) < 20
+    assert sum(len(fault.detail) for fault in faults) < 2_000_000
