@@ -17,6 +17,7 @@ NONE: dict[str, Any] = {
     "tracing_config_file": "",
     "max_connection_bytes_per_sec": 0,
     "apiserver_count": 1,
+    "delete_collection_workers": 1,
 }
 _PIN = "regular expression does not pin to start/end of host in the origin header"
 _ALLOWED = "allowed values: max-age=expireTime, includeSubDomains, preload"
@@ -31,6 +32,7 @@ def test_usual() -> None:
         "publishes_endpoints": True,
         "max_connection_bytes_per_s": 0,
         "api_servers": 1,
+        "delete_collection_workers": 1,
     }
 
 
@@ -45,6 +47,7 @@ def test_usual() -> None:
         ("endpoint_reconciler_type", "master-count", "publishes_endpoints", True),
         ("external_hostname", "api.example.com", "external_hostname", "api.example.com"),
         ("apiserver_count", 3, "api_servers", 3),
+        ("delete_collection_workers", 9, "delete_collection_workers", 9),
     ],
 )  # fmt: skip
 def test_read(flag: str, value: Any, option: str, want: Any) -> None:

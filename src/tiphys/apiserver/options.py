@@ -108,6 +108,8 @@ class ApiServerOptions:
     """In URLs of this server, a port with it or not; empty: the advertised address."""
     api_servers: int = 1
     """How many there are over the same store, as somebody says: new custom kinds wait for all of them."""
+    delete_collection_workers: int = 1
+    """How many objects of a collection are deleted at a time."""
     publishes_endpoints: bool = True
     """Whether the Service ``kubernetes`` leads to this server."""
     kubernetes_service_node_port: int = 0

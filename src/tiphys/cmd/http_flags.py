@@ -62,6 +62,12 @@ _OPTIONS = (
         help="how fast bytes pass exec, attach, port-forward and other upgraded connections; 0: no limit",
     ),
     click.option(
+        "--delete-collection-workers",
+        type=int,
+        default=1,
+        help="how many objects of a collection are deleted at a time, which helps where webhooks are asked",
+    ),
+    click.option(
         "--apiserver-count",
         type=int,
         default=1,
@@ -89,6 +95,7 @@ def http_options(flags: Mapping[str, Any]) -> dict[str, Any]:
         "external_hostname": flags["external_hostname"],
         "tracing": tracing_from(flags["tracing_config_file"]),
         "api_servers": flags["apiserver_count"],
+        "delete_collection_workers": flags["delete_collection_workers"],
         "publishes_endpoints": reconciler != "none",
         "max_connection_bytes_per_s": max(0, flags["max_connection_bytes_per_sec"]),
     }

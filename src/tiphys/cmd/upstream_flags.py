@@ -296,7 +296,6 @@ _IDLE: Final[Mapping[str, str]] = {
     ),
     "Go's profiles are of Go's programs": "profiling contention-profiling debug-socket-path",
     "memory holds every object, however many": "default-watch-cache-size watch-cache-sizes watch-cache",
-    "one process deletes one after the other": "delete-collection-workers",
     "each lease is for one time of expiry": "lease-reuse-duration-seconds",
     "the store is asked all the time": (
         "etcd-count-metric-poll-period etcd-db-metric-poll-interval etcd-healthcheck-timeout "

@@ -9,6 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
+from tiphys.apimachinery.errors import Conflict
+from tiphys.apiserver.handlers import deletecollection
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -299,6 +302,34 @@ async def test_graceful_deletion_of_pods(api: Any, make_pod: Any) -> None:
     assert longer["deletionGracePeriodSeconds"] == 5
     await api("DELETE", PODS + "/p", {"gracePeriodSeconds": 0})
     assert (await api("GET", PODS + "/p")).status == 404
+
+
+@pytest.mark.parametrize(("workers", "most"), [(1, 1), (3, 3), (50, 8)])
+async def test_a_collection_is_deleted_by_as_many_as_are_told(
+    serving: Any, monkeypatch: pytest.MonkeyPatch, workers: int, most: int
+) -> None:
+    """One that meets a fault deletes no more; the others go on."""
+    running, seen, delete = 0, list[int](), deletecollection.delete_quietly
+
+    async def watched(call: Any, name: str, *rest: Any) -> None:
+        nonlocal running
+        running += 1
+        seen.append(running)
+        await asyncio.sleep(0)
+        running -= 1
+        if name == "a3":
+            raise Conflict("not now")
+        await delete(call, name, *rest)
+
+    monkeypatch.setattr(deletecollection, "delete_quietly", watched)
+    async with serving(delete_collection_workers=workers) as api:
+        for number in range(8):
+            await api.create(CMS, config(f"a{number}"))
+        answer = await api("DELETE", CMS)
+        assert (answer.status, answer.message) == (409, "not now")
+        assert max(seen) == most
+        left = [one["metadata"]["name"] for one in (await api.get(CMS))["items"]]
+        assert left == (["a3", "a4", "a5", "a6", "a7"] if workers == 1 else ["a3"])
 
 
 async def test_delete_collection(api: Any) -> None:

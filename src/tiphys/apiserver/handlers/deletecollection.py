@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+
 from tiphys.apimachinery import field_errors
-from tiphys.apimachinery.errors import Invalid
+from tiphys.apimachinery.errors import Invalid, StatusError
 from tiphys.apiserver.endpoints import bodies, respond
 from tiphys.apiserver.endpoints.call import Call
-from tiphys.apiserver.endpoints.params import META, UNSAFE, delete_options, list_options
+from tiphys.apiserver.endpoints.params import META, UNSAFE, DeleteOptions, delete_options, list_options
 from tiphys.apiserver.handlers.delete import delete_quietly, warn_of_orphans
+from tiphys.apiserver.registry.objects import Cached
 from tiphys.apiserver.registry.selection import select
 from tiphys.wire.message import Response
 
@@ -32,9 +36,34 @@ async def handle(call: Call) -> Response:
         resource_version=wanted.resource_version,
         resource_version_match=wanted.resource_version_match,
     )
-    for item in page.items:
-        await delete_quietly(call, item.name, options, item.namespace)
+    await _delete(call, page.items, options)
     objects = [respond.at_version(item, resource) for item in page.items]
     value = respond.list_value(call, form, objects, respond.list_meta(page))
     body, content_type = respond.encode(value, form)
     return Response(200, respond.headers_of(call.warnings, content_type), body)
+
+
+async def _delete(call: Call, items: Sequence[Cached], options: DeleteOptions) -> None:
+    """Delete objects, as many at a time as there are workers; one that meets a fault deletes no more.
+
+    Raises:
+        StatusError: the first of these faults, once all workers are done.
+    """
+    left, faults = iter(items), list[StatusError]()
+
+    async def work() -> None:
+        try:
+            for item in left:
+                await delete_quietly(call, item.name, options, item.namespace)
+        except StatusError as fault:
+            faults.append(fault)
+
+    workers = min(call.backend.options.delete_collection_workers, len(items))
+    if workers <= 1:
+        await work()
+    else:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(workers):
+                group.create_task(work())
+    if faults:
+        raise faults[0]
