@@ -93,3 +93,13 @@ def test_the_pair_is_equal_just_where_the_amounts_are(one: dict[str, str], other
     assert (seen == other) == (amounts(one) == amounts(other))
     assert amounts(seen) == amounts(one)
     assert (one, other) == before
+
+
+def test_items_with_a_name_are_compared_with_those_of_that_name() -> None:
+    old, new = pod("1500m", "1024Mi"), pod("1.500")
+    new["spec"]["containers"].insert(0, {"name": "first", "resources": {"limits": {"cpu": "1500.0m"}}})
+    new["spec"]["volumes"].insert(0, {"name": "w", "emptyDir": {"sizeLimit": "1048576Ki"}})
+    seen = respelled(old, new, POD)["spec"]
+    assert seen["containers"] == new["spec"]["containers"][1:]
+    assert seen["volumes"] == new["spec"]["volumes"][1:]
+    assert old == pod("1500m", "1024Mi")

@@ -19,8 +19,8 @@ from tiphys.apimachinery.schema.node import Schema
 def respelled(old: Object, new: Object, schema: Schema) -> Object:
     """Return the old object with all that is equal by its meaning written as the new one has it.
 
-    Where nothing is, that is the old object itself; its parts may be shared in any case. Lists are compared
-    item by item, in their order.
+    Where nothing is, that is the old object itself; its parts may be shared in any case. Items of lists are
+    compared with those of their name, if the list tells them apart by one, else in their order.
     """
     plan = _plan_for(schema)
     found: Object = old if plan is None else plan.respell(old, new)
@@ -88,14 +88,26 @@ class _Plan:
         plan = None if items is None else _plan_for(items)
         if plan is None:
             return old
-        result = old
-        for index, (value, other) in enumerate(zip(old, new, strict=False)):
-            if value != other:
+        result, named = old, self._named(new)
+        for index, value in enumerate(old):
+            other = named.get(self._name(value)) if named else None
+            if other is None and index < len(new):
+                other = new[index]
+            if other is not None and value != other:
                 kept = plan.respell(value, other)
                 if kept is not value:
                     result = list(old) if result is old else result
                     result[index] = kept
         return result
+
+    def _named(self, items: list[Any]) -> dict[tuple[Any, ...], Any]:
+        """Return items by what tells them apart, none where nothing does; of several alike the first."""
+        if not self._schema.list_map_keys:
+            return {}
+        return {self._name(item): item for item in reversed(items)}
+
+    def _name(self, item: Any) -> tuple[Any, ...]:
+        return tuple(item.get(key) for key in self._schema.list_map_keys) if isinstance(item, dict) else ()
 
 
 def _as_much(old: str, new: str) -> bool:
