@@ -7,6 +7,7 @@ Source: structured merge and diff, KEP-555.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 from tiphys.apimachinery.managedfields.compare import indexed
@@ -45,7 +46,7 @@ def _merged_lists(live: list[Any], applied: list[Any], shape: Shape) -> list[Any
     item_shape = shape.item
     names = [shape.element(item) for item in live]
     wanted = list(theirs)
-    shared = [name for name in wanted if name in mine]
+    shared = deque(name for name in wanted if name in mine)
     done: set[str] = set()
     result: list[Any] = []
     left = right = 0
@@ -55,7 +56,7 @@ def _merged_lists(live: list[Any], applied: list[Any], shape: Shape) -> list[Any
         item = theirs[name][0]
         result.append(merged(mine[name][0], item, item_shape) if name in mine else copy_object(item))
         if shared and shared[0] == name:
-            shared.pop(0)
+            shared.popleft()
 
     while left < len(names) or right < len(wanted):
         if left < len(names):
