@@ -62,8 +62,10 @@ def one_of(
         return []
     if not value and not nullable:
         return [] if optional else [required(path)]
-    choices = list(supported) if as_given else sorted(supported)
-    return [] if value in choices else [not_supported(path, value, choices)]
+    choices = list(supported)
+    if value in choices:
+        return []
+    return [not_supported(path, value, choices if as_given else sorted(choices))]
 
 
 def port_number(value: Any, path: str) -> list[FieldError]:

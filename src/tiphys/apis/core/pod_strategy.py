@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.pod_creation import adopt_profiles, merge_label_keys
 from tiphys.apis.core.pod_defaults import mirror_service_account
@@ -46,13 +48,13 @@ def prepare_pod_status(new: Object, old: Object) -> None:
 
 def _seen(status: Object, before: Object) -> list[Object]:
     """Return the conditions of a status; of several of one type each follows its own."""
-    known: dict[object, list[object]] = {}
+    known: dict[object, deque[object]] = {}
     for condition in each(before, "conditions"):
-        known.setdefault(condition.get("type"), []).append(condition.get(_SEEN))
+        known.setdefault(condition.get("type"), deque()).append(condition.get(_SEEN))
     found: list[Object] = []
     for condition in each(status, "conditions"):
         earlier = known.get(condition.get("type"))
-        seen = earlier.pop(0) if earlier else None
+        seen = earlier.popleft() if earlier else None
         found.append({**condition, _SEEN: seen} if seen and not condition.get(_SEEN) else condition)
     return found
 
