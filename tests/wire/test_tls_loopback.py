@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import gc
 import socket
 import ssl
+import struct
+import weakref
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -282,3 +285,32 @@ async def test_handshakes_that_fail_are_counted() -> None:
                 await reader.read()
             await close(writer)
         assert server.handshake_errors == 2
+
+
+@pytest.mark.parametrize(
+    "path", ["/hello", "/flood", "/large", ""], ids=["idle", "stream", "unread", "half asked"]
+)
+@pytest.mark.parametrize("reset", [True, False])
+async def test_nothing_of_a_connection_waits_for_the_collector(path: str, reset: bool) -> None:
+    gc.disable()
+    try:
+        async with running(App()) as server:
+            reader, writer = await connect(server)
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: h\r\n\r\n".encode() if path else b"GET /hel")
+            while not (path or server.connections):  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            if path:
+                await reader.readexactly(1)
+            (connection,) = server.connections
+            left = weakref.ref(connection)
+            del connection
+            if reset:
+                linger = struct.pack("ii", 1, 0)
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                writer.transport.abort()
+            else:
+                await close(writer)
+            while left() is not None:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+    finally:
+        gc.enable()

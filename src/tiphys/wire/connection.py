@@ -79,6 +79,7 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
             self._raw.feed_eof()
         if self._streaming or not self._busy:
             self._runner.task.cancel()
+        self._parser = None  # it knows this connection, and nothing comes any more
 
     def eof_received(self) -> bool:
         if self._raw is not None:

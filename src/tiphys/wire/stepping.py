@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextlib import suppress
 from types import CoroutineType, coroutine
 from typing import Any, cast
 
@@ -73,6 +74,11 @@ class Runner:
         if self._work is not None:
             self._work.close()
         self._ended(self)
+        # Nothing is left for the collector: neither whose this is, nor the frames of what ended the task.
+        del self._after, self._ended
+        if task.cancelled():
+            with suppress(asyncio.CancelledError):
+                task.result()
 
     async def _next(self) -> Coroutine[Any, Any, None]:
         while self._work is None:

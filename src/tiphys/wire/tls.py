@@ -338,6 +338,7 @@ class TlsTransport(asyncio.Transport):
             self._loop.remove_writer(self._fd)
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         self._backlog.clear()
         self._backlog_bytes = 0
         self._give_back()
@@ -358,3 +359,5 @@ class TlsTransport(asyncio.Transport):
 
     def _gone(self, error: Exception | None) -> None:
         self._protocol.connection_lost(error)
+        # What refers to each other waits for the collector, which comes seldom, and a session is large.
+        del self._session, self._read, self._write, self._get_buffer, self._protocol
