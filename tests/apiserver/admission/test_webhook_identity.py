@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.apiserver.admission.hooked import MAPS, config_map, configure, hook
+from tests.apiserver.admission.hooked import MAPS, config_map, configure, hook, rule
 
 SYSTEM_FIELDS = ("uid", "creationTimestamp", "name")
 
@@ -52,3 +52,34 @@ async def test_an_applied_object_has_no_identity_for_policies_that_change_it(api
     assert answer.status == 201
     (asked,) = webhook.asked
     assert not {"uid", "creationTimestamp"} & asked["object"]["metadata"].keys()
+
+
+@pytest.mark.parametrize("verb", ["POST", "PUT"])
+@pytest.mark.parametrize("kind", ["mutating", "validating"])
+async def test_sections_that_were_not_sent_are_shown_empty(
+    api: Any, webhook: Any, kind: str, verb: str
+) -> None:
+    path = "/apis/batch/v1/namespaces/default/cronjobs"
+    pod = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}
+    spec = {"schedule": "@daily", "suspend": True, "jobTemplate": {"spec": {"template": {"spec": pod}}}}
+    job = {"metadata": {"name": "j"}, "spec": spec}
+    if verb == "PUT":
+        await api.create(path, job)
+    await configure(api, kind, hook(webhook.url("/"), rule("cronjobs", "batch")))
+    await api(verb, path if verb == "POST" else f"{path}/j", {**job, "spec": {**spec, "suspend": False}})
+    (asked,) = webhook.asked
+    assert asked["object"]["status"] == {}
+
+
+async def test_a_webhook_that_changes_nothing_is_asked_once(api: Any, webhook: Any, webhooks: Any) -> None:
+    webhook.answers["/"] = webhooks.patch({"op": "replace", "path": "/status", "value": {}})
+    rules = rule("cronjobs", "batch")
+    await configure(
+        api, "mutating",
+        hook(webhook.url("/a"), rules, name="a.example.com", reinvocationPolicy="IfNeeded"),
+        hook(webhook.url("/"), rules, name="b.example.com"),
+    )  # fmt: skip
+    pod = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}
+    spec = {"schedule": "@daily", "jobTemplate": {"spec": {"template": {"spec": pod}}}}
+    await api.create("/apis/batch/v1/namespaces/default/cronjobs", {"metadata": {"name": "j"}, "spec": spec})
+    assert [path.partition("?")[0] for path in webhook.paths] == ["/a", "/"]

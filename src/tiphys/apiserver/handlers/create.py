@@ -159,6 +159,7 @@ async def _prepare(attributes: Attributes, options: WriteOptions, *, manage_fiel
             ownership.manage_update(None, obj, resource, write)
 
     await aside(complete, call.size)
+    machinery.show_whole(obj, resource)
     await backend.admission.admit(attributes)
     owners.keep_once(call, obj, after_admission=True)
     # Identity, and what follows from the rest, comes after what admission has made of it.
@@ -176,9 +177,7 @@ async def _prepare(attributes: Attributes, options: WriteOptions, *, manage_fiel
         strategy.stamp(obj, None, rfc3339(now))
     for text in told:
         call.warn(text)
-    machinery.show_sections(obj, resource)
-    if "status" in obj:
-        machinery.show_status(obj, resource)
+    machinery.show_whole(obj, resource)
 
 
 async def _finish(attributes: Attributes, *, versioned: bool) -> Cached | Object:

@@ -196,6 +196,8 @@ async def _attempt(call: Call, name: str, change: Change) -> Cached | Object:
     )
     # Who may change the object sees it as it was sent. What an update cannot do is undone after that.
     if change.admits:
+        if not change.subresource:
+            machinery.show_whole(new, resource)
         await backend.admission.admit(attributes)
     owners.keep_once(call, new, after_admission=True)
     _check_version(call, new, old, unconditional=strategy.unconditional_update)

@@ -70,6 +70,13 @@ def show_status(obj: Object, resource: Resource) -> None:
     obj["status"] = filled(status, schemas.schema_for(resource.storage).properties["status"])
 
 
+def show_whole(obj: Object, resource: Resource) -> None:
+    """Give an object of a built-in kind all that Go writes of it, empty or not."""
+    show_sections(obj, resource)
+    if "status" in obj:
+        show_status(obj, resource)
+
+
 def leaves_status(resource: Resource, strategy: Strategy, gates: FeatureGates) -> bool:
     """Return whether writes of the whole object leave its status as it is."""
     closing = strategy.open_status_without
