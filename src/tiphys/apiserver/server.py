@@ -392,6 +392,7 @@ class ApiServer:
             if self._presence is not None:
                 await self._presence.end()
         self.backend.kept.close()
+        await self.backend.services.unbroken.close()
         await self.keys.close()
         await self.backend.authenticator.close()
         await self.backend.authorizer.close()

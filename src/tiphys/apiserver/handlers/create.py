@@ -102,8 +102,7 @@ async def create_object(
             attributes.reads = None if casting is None else casting.reads
             await _prepare(attributes, options, manage_fields=manage_fields)
             if allocates(resource):
-                async with backend.services.allocate(candidate, None, dry_run=options.dry_run):
-                    return await _finish(attributes, versioned=versioned)
+                return await backend.services.unbroken.do(_finish_service(attributes, versioned=versioned))
             made = await _finish(attributes, versioned=versioned)
             if casting is not None:
                 backend.molds.fill(casting, call, candidate, generated=generated)
@@ -178,6 +177,14 @@ async def _prepare(attributes: Attributes, options: WriteOptions, *, manage_fiel
     for text in told:
         call.warn(text)
     machinery.show_whole(obj, resource)
+
+
+async def _finish_service(attributes: Attributes, *, versioned: bool) -> Cached | Object:
+    """Finish a Service with the addresses and ports that it needs."""
+    assert attributes.obj is not None
+    services = attributes.call.backend.services
+    async with services.allocate(attributes.obj, None, dry_run=attributes.dry_run):
+        return await _finish(attributes, versioned=versioned)
 
 
 async def _finish(attributes: Attributes, *, versioned: bool) -> Cached | Object:

@@ -9,4 +9,5 @@ from tiphys.apiserver.registry.objects import Cached
 async def release(call: Call, last: Cached) -> None:
     """Give back what a deleted object held; ``last`` is its last state."""
     if not call.resource.group and call.resource.plural == "services":
-        await call.backend.services.release(last.object)
+        services = call.backend.services
+        await services.unbroken.do(services.release(last.object))

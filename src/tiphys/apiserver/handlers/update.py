@@ -203,11 +203,20 @@ async def _attempt(call: Call, name: str, change: Change) -> Cached | Object:
     _check_version(call, new, old, unconditional=strategy.unconditional_update)
     before = await aside(lambda: _prepare(call, strategy, new, old, change), call.size)
     if allocates(resource) and not change.subresource:
-        async with backend.services.allocate(new, old, dry_run=change.options.dry_run):
-            await _check(call, attributes, before, change)
-            return await _write(call, cached, new, change)
+        return await backend.services.unbroken.do(_finish_service(call, attributes, before, cached, change))
     await _check(call, attributes, before, change)
     return await _write(call, cached, new, change)
+
+
+async def _finish_service(
+    call: Call, attributes: Attributes, before: Object, cached: Cached, change: Change
+) -> Cached | Object:
+    """Finish the update of a Service with the addresses and ports that it needs now."""
+    new, dry_run = attributes.obj, change.options.dry_run
+    assert new is not None
+    async with call.backend.services.allocate(new, attributes.old, dry_run=dry_run):
+        await _check(call, attributes, before, change)
+        return await _write(call, cached, new, change)
 
 
 async def _live(call: Call, stored: Resource, name: str, change: Change) -> Cached:

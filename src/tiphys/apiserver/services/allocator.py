@@ -26,6 +26,7 @@ from tiphys.apiserver.services import fields
 from tiphys.apiserver.services.addresses import AddressAllocator, CannotTake
 from tiphys.apiserver.services.families import keeps_preferred, settle_families
 from tiphys.apiserver.services.ports import PortAllocator
+from tiphys.apiserver.services.unbroken import Unbroken
 from tiphys.storage.base import Store
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ class ServiceAllocator:
         """The address of the Service ``kubernetes``."""
         self.addresses = AddressAllocator(store, self._address_row, clock, rng)
         self.ports = PortAllocator(raw, *ranges.node_ports, rng)
+        self.unbroken = Unbroken()
 
     def feeds(self) -> list[Feed]:
         """Return what it must follow while the server runs."""
@@ -89,7 +91,7 @@ class ServiceAllocator:
         """Complete ``service`` with what it needs, for as long as the block succeeds.
 
         The block validates and writes. When it raises, all is given back; when it ends, what the Service no
-        longer uses is. Under dry run nothing is really taken.
+        longer uses is. Under dry run nothing is really taken. Requests do all that ``unbroken``.
 
         Raises:
             Invalid: something asked for cannot be had.
