@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -384,3 +385,30 @@ STATUSES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
 def test_statuses(kind: str, status: dict[str, Any], expected: list[str]) -> None:
     group = "networking.k8s.io" if kind == "Ingress" else ""
     assert strategy_for(GVK(group, "v1", kind)).status_warnings({"status": status}) == expected
+
+
+def test_overlapping_paths_are_those_of_which_one_is_above_the_other() -> None:
+    def clash(one: str, other: str) -> bool:
+        short, long = sorted((one, other), key=len)
+        return bool(short) and f"{long}/".startswith(f"{short}/")
+
+    random_ = random.Random(7)
+    paths = ["/".join(random_.choices(["a", "b", "ab", ""], k=random_.randrange(1, 5))) for _ in range(60)]
+    items = [{"key": "k", "path": path} for path in paths]
+    spec = {"volumes": [{"name": "v", "secret": {"secretName": "s", "items": items}}]}
+    bare = [path.rstrip("/") for path in paths]
+    wanted = [
+        f'volume "v" (Secret "s"): overlapping paths: "{one}" with "{other}"'
+        for at, one in enumerate(bare)
+        for other in bare[:at]
+        if clash(one, other)
+    ]
+    found = list(overlapping_paths(spec))
+    assert found == wanted
+    assert len(found) > 50
+
+
+def test_of_many_overlapping_paths_some_are_told() -> None:
+    items = [{"key": "k", "path": "a" if at % 2 else f"a/{at}"} for at in range(3000)]
+    spec = {"volumes": [{"name": "v", "secret": {"secretName": "s", "items": items}}]}
+    assert len(list(overlapping_paths(spec))) == 2000

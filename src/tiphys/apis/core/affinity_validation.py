@@ -215,6 +215,7 @@ def validate_spread(spec: Object, path: str) -> list[FieldError]:
     faults: list[FieldError] = []
     constraints = list(each(spec, "topologySpreadConstraints"))
     pairs = [(item.get("topologyKey") or "", item.get("whenUnsatisfiable") or "") for item in constraints]
+    last = {pair: index for index, pair in enumerate(pairs)}
     for index, constraint in enumerate(constraints):
         at, (key, unsatisfiable) = f"{path}[{index}]", pairs[index]
         skew = constraint.get("maxSkew") or 0
@@ -224,7 +225,7 @@ def validate_spread(spec: Object, path: str) -> list[FieldError]:
             faults.append(required(f"{at}.topologyKey", "can not be empty"))
         if unsatisfiable not in _ACTIONS:
             faults.append(not_supported(f"{at}.whenUnsatisfiable", unsatisfiable, _ACTIONS))
-        if pairs[index] in pairs[index + 1 :]:
+        if last[pairs[index]] > index:
             shown = f"{{{key}, {unsatisfiable}}}"
             faults.append(duplicate(f"{at}.{{topologyKey, whenUnsatisfiable}}", shown))
         faults += _min_domains(constraint, at, unsatisfiable)

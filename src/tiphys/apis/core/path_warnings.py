@@ -6,11 +6,15 @@ Source: pod volumes of core/v1; of one volume each path is held against all befo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tiphys.apimachinery.go_text import quoted
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.defaulting import each, peek
+
+_MOST_TOLD: Final = 2000
+"""Of the clashes in one volume: an answer has room for a hundred."""
+_LONGEST_PATH: Final = 4096
 
 
 class _File(NamedTuple):
@@ -32,7 +36,7 @@ def overlapping_paths(spec: Object) -> Iterator[str]:
         ):
             source = peek(volume, key)
             shown = f"{kind} {_quoted(source.get(of))}" if of else kind
-            yield from _overlaps(_files(source), [], f"volume {name} ({shown})")
+            yield from _overlaps(_files(source), _Seen(), f"volume {name} ({shown})")
         if isinstance(volume.get("projected"), dict):
             yield from _projected(list(each(volume, "projected", "sources")), name)
 
@@ -47,7 +51,7 @@ def _files(source: Object, shown: str = "") -> list[_File]:
 
 def _projected(sources: list[Object], name: str) -> Iterator[str]:
     """A source that names no path is held, as upstream does, for the one before it."""
-    seen: list[_File] = []
+    seen = _Seen()
     files: list[_File] = []
     for source in sources:
         if not any(isinstance(part, dict) for part in source.values()):
@@ -83,16 +87,46 @@ def _source(source: Object) -> list[_File] | None:
     return None
 
 
-def _overlaps(files: list[_File], seen: list[_File], what: str) -> Iterator[str]:
+def _overlaps(files: list[_File], seen: _Seen, what: str) -> Iterator[str]:
     """Yield where files clash with those ``seen`` before them, which they are added to."""
     for file in files:
         bare = _File(file.path.rstrip("/"), file.source)
-        yield from (
-            f"{what}: overlapping paths: {bare} with {other}" for other in seen if _clash(bare, other)
-        )
-        seen.append(bare)
+        for other in seen.clashing(bare):
+            if seen.told < _MOST_TOLD:
+                seen.told += 1
+                yield f"{what}: overlapping paths: {bare} with {other}"
+        seen.add(bare)
 
 
-def _clash(one: _File, other: _File) -> bool:
-    paths = sorted((one.path, other.path), key=len)
-    return bool(paths[0]) and f"{paths[1]}/".startswith(f"{paths[0]}/")
+class _Seen:
+    """Files of a volume, found by their paths and by those above them: a volume may have 50,000."""
+
+    def __init__(self) -> None:
+        self.told = 0
+        """Clashes."""
+        self._files: list[_File] = []
+        self._at: dict[str, list[int]] = {}
+        """Places of files by their paths."""
+        self._below: dict[str, list[int]] = {}
+
+    def add(self, file: _File) -> None:
+        place = len(self._files)
+        self._files.append(file)
+        self._at.setdefault(file.path, []).append(place)
+        for above in _above(file.path):
+            self._below.setdefault(above, []).append(place)
+
+    def clashing(self, file: _File) -> list[_File]:
+        """Return the files that are at the same path, above it or below it, in the order they came in."""
+        if not file.path or self.told >= _MOST_TOLD:
+            return []
+        found = [*self._at.get(file.path, ()), *self._below.get(file.path, ())]
+        for above in _above(file.path):
+            found += self._at.get(above, ())
+        return [self._files[place] for place in sorted(found)]
+
+
+def _above(path: str) -> Iterator[str]:
+    """Yield the paths that a path lies below; no file has one that is longer than kernels take."""
+    if len(path) <= _LONGEST_PATH:
+        yield from (path[:at] for at in range(1, len(path)) if path[at] == "/")

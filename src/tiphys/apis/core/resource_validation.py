@@ -128,6 +128,7 @@ def validate_claim_names(resources: Object, known: frozenset[str], path: str) ->
     """Return every fault of the devices that a container uses; ``known`` are the pod's claims."""
     faults: list[FieldError] = []
     seen: set[str] = set()
+    requested: set[str] = set()
     for index, claim in enumerate(each(resources, "claims")):
         at, name, request = f"{path}[{index}]", claim.get("name") or "", claim.get("request") or ""
         if not name:
@@ -138,11 +139,11 @@ def validate_claim_names(resources: Object, known: frozenset[str], path: str) ->
             faults.append(duplicate(at, name))
         elif request:
             faults += invalid_all(f"{at}.request", request, names.is_dns1123_label(request))
-        if name not in seen and (
-            key in seen or (not request and any(k.startswith(f"{name}/") for k in seen))
-        ):
+        if name not in seen and (key in seen or (not request and name in requested)):
             faults.append(duplicate(at, key))
         seen.add(key)
+        if request:
+            requested.add(name)
         if name not in known:
             listed = f": {', '.join(sorted(known))}" if known else " which is empty"
             text = f"must be one of the names in pod.spec.resourceClaims{listed}"
