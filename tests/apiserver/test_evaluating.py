@@ -16,7 +16,7 @@ from tiphys.apimachinery.schema.node import Schema
 from tiphys.apis import meta_validation
 from tiphys.apis.apiextensions.rule_checks import Rules
 from tiphys.apiserver.evaluating import UNITS, evaluate
-from tiphys.apiserver.registry import machinery, ownership
+from tiphys.apiserver.registry import machinery, ownership, raw_values
 
 NUMBERS = build_custom({"type": "array", "items": {"type": "integer"}})
 DECLARED = declare(NUMBERS)
@@ -144,6 +144,7 @@ async def test_large_objects_are_looked_through_on_a_thread(
         (meta_validation, ("validate_meta_update", "validate_labels")),
         (ownership, ("manage_update", "apply_managed")),
         (machinery, ("respelled",)),
+        (raw_values, ("stored",)),
     ):
         for name in names:
             watched(module, name)
@@ -155,5 +156,5 @@ async def test_large_objects_are_looked_through_on_a_thread(
     applied = await api.patch(f"{path}/a?fieldManager=m&force=true", config, "apply")
     assert applied.status == 200
     assert (await api.patch(f"{path}/a", {"metadata": {"labels": {"b": "c"}}})).status == 200
-    assert len(seen) == 7
+    assert len(seen) == 8
     assert set().union(*seen.values()) == {not large}

@@ -236,5 +236,6 @@ async def _store(call: Call, obj: Object, value: bytes | None = None) -> Cached:
     backend = call.backend
     resource = backend.table.stored(call.resource)
     if value is None:
-        obj, value = raw_values.stored(call, obj)
+        given = obj
+        obj, value = await aside(lambda: raw_values.stored(call, given), call.size)
     return await backend.store.create(resource, obj, ttl_s=backend.ttl_s(resource), value=value)

@@ -415,7 +415,7 @@ async def _write(call: Call, cached: Cached, new: Object, change: Change) -> Cac
         return machinery.convert(new, resource.gvk)
     meta.pop("resourceVersion", None)
     ttl_s = backend.ttl_s(stored)
-    made, value = raw_values.stored(call, new, cached)
+    made, value = await aside(lambda: raw_values.stored(call, new, cached), call.size)
     written = await _lossless(backend.store.update(stored, made, cached.revision, ttl_s=ttl_s, value=value))
     if change.subresource == "status" and resource.plural == _SIGNED:
         backend.issued.written(old, new)
