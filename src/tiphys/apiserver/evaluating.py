@@ -12,10 +12,12 @@ import asyncio
 import contextvars
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from functools import partial
+from typing import Final, ParamSpec, TypeVar
 
 from tiphys.apimachinery.cel import TakesLong, patience
 
+P = ParamSpec("P")
 T = TypeVar("T")
 UNITS: Final = 10_000
 """What runs on the loop may cost together: some five milliseconds."""
@@ -38,9 +40,11 @@ async def evaluate(run: Callable[[], T], size: int = 0) -> T:
     return await _on_a_thread(run)
 
 
-async def aside(run: Callable[[], T], size: int) -> T:
+async def aside(size: int, run: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
     """Return what ``run`` makes of ``size`` bytes, or raise what it raises. Nobody else may change these."""
-    return run() if size < LARGE_BYTES else await _on_a_thread(run)
+    if size < LARGE_BYTES:
+        return run(*args, **named)
+    return await _on_a_thread(partial(run, *args, **named))
 
 
 async def _on_a_thread(run: Callable[[], T]) -> T:

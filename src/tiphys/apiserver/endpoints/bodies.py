@@ -119,7 +119,7 @@ def _parse_yaml(body: bytes) -> tuple[Any, list[str]]:
 
 async def decode_aside(call: Call, gvk: GVK, validation: str) -> Object:
     """Return what ``decode`` does; large bodies are read on a thread. Raises the same."""
-    return await aside(lambda: decode(call, gvk, validation), call.size)
+    return await aside(call.size, decode, call, gvk, validation)
 
 
 def decode(call: Call, gvk: GVK, validation: str) -> Object:

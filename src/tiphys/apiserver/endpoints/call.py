@@ -103,7 +103,8 @@ class Call:
     @property
     def size(self) -> int:
         """Bytes of what is to be looked through."""
-        return max(len(self.request.body), self.live_size)
+        sent, live = len(self.request.body), self.live_size
+        return sent if sent > live else live
 
     @property
     def namespace(self) -> str:

@@ -149,15 +149,11 @@ async def _prepare(attributes: Attributes, options: WriteOptions, *, manage_fiel
     resource, backend = call.resource, call.backend
     strategy = machinery.strategy_for(resource)
     now = backend.clock.now()
-    write = ownership.Write(options.field_manager, now)
-
-    def complete() -> None:
-        strategy.default(obj)
-        meta_rules.forget_earlier_life(obj)
-        if manage_fields:
-            ownership.manage_update(None, obj, resource, write)
-
-    await aside(complete, call.size)
+    await aside(call.size, strategy.default, obj)
+    meta_rules.forget_earlier_life(obj)
+    if manage_fields:
+        write = ownership.Write(options.field_manager, now)
+        await aside(call.size, ownership.manage_update, None, obj, resource, write)
     machinery.show_whole(obj, resource)
     await backend.admission.admit(attributes)
     owners.keep_once(call, obj, after_admission=True)
@@ -218,7 +214,7 @@ async def _check(call: Call, attributes: Attributes, obj: Object) -> None:
             faults,
         )
     await backend.admission.validate(attributes)
-    for text in await aside(lambda: strategy.warnings(obj, None), call.size):
+    for text in await aside(call.size, strategy.warnings, obj, None):
         call.warn(text)
 
 
@@ -236,6 +232,5 @@ async def _store(call: Call, obj: Object, value: bytes | None = None) -> Cached:
     backend = call.backend
     resource = backend.table.stored(call.resource)
     if value is None:
-        given = obj
-        obj, value = await aside(lambda: raw_values.stored(call, given), call.size)
+        obj, value = await aside(call.size, raw_values.stored, call, obj)
     return await backend.store.create(resource, obj, ttl_s=backend.ttl_s(resource), value=value)

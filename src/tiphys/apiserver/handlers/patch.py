@@ -85,7 +85,7 @@ async def handle(call: Call) -> Response:
 
     async def produce(live: Object) -> Object:
         tracing.event("About to apply patch")
-        patched = await aside(lambda: apply_patch(call, kind, patch, live, options), call.size)
+        patched = await aside(call.size, apply_patch, call, kind, patch, live, options)
         tracing.event("About to check admission control")
         return patched
 
@@ -333,7 +333,7 @@ def _decoded(call: Call, applied: Object, gvk: GVK) -> list[str]:
 
 async def _apply(call: Call, options: WriteOptions) -> Response:
     resource, name = call.resource, call.name
-    applied = await aside(lambda: decode_applied(call, resource.gvk, options), call.size)
+    applied = await aside(call.size, decode_applied, call, resource.gvk, options)
 
     tracing.event("Recorded the audit event")
 

@@ -188,7 +188,7 @@ async def _attempt(call: Call, name: str, change: Change) -> Cached | Object:
     strategy = machinery.strategy_for(resource)
     if change.uid and change.uid != old["metadata"].get("uid"):
         raise unmet(resource, old, "UID", change.uid)
-    new = await aside(lambda: _completed(call, strategy, wanted, change), call.size)
+    new = await aside(call.size, _completed, call, strategy, wanted, change)
     if change.manages_fields:
         await _manage(call, new, old, change)
     attributes = Attributes(
@@ -201,7 +201,7 @@ async def _attempt(call: Call, name: str, change: Change) -> Cached | Object:
         await backend.admission.admit(attributes)
     owners.keep_once(call, new, after_admission=True)
     _check_version(call, new, old, unconditional=strategy.unconditional_update)
-    before = await aside(lambda: _prepare(call, strategy, new, old, change), call.size)
+    before = await aside(call.size, _prepare, call, strategy, new, old, change)
     if allocates(resource) and not change.subresource:
         return await backend.services.unbroken.do(_finish_service(call, attributes, before, cached, change))
     await _check(call, attributes, before, change)
@@ -259,7 +259,7 @@ async def _check(call: Call, attributes: Attributes, old: Object, change: Change
         raise Invalid.of(resource.group, resource.kind, old["metadata"]["name"], faults)
     if change.admits:
         await backend.admission.validate(attributes)
-    for text in await aside(lambda: _warnings(strategy, change.subresource, new, old), call.size):
+    for text in await aside(call.size, _warnings, strategy, change.subresource, new, old):
         call.warn(text)
 
 
@@ -415,7 +415,7 @@ async def _write(call: Call, cached: Cached, new: Object, change: Change) -> Cac
         return machinery.convert(new, resource.gvk)
     meta.pop("resourceVersion", None)
     ttl_s = backend.ttl_s(stored)
-    made, value = await aside(lambda: raw_values.stored(call, new, cached), call.size)
+    made, value = await aside(call.size, raw_values.stored, call, new, cached)
     written = await _lossless(backend.store.update(stored, made, cached.revision, ttl_s=ttl_s, value=value))
     if change.subresource == "status" and resource.plural == _SIGNED:
         backend.issued.written(old, new)

@@ -186,7 +186,7 @@ async def judge(call: Call, check: Callable[[], list[FieldError]]) -> list[Field
     So does the definition of such a kind, whose rules are compiled to see whether they can be.
     """
     if call.resource.definition is None and call.resource.group != "apiextensions.k8s.io":
-        return await aside(check, call.size)
+        return await aside(call.size, check)
 
     def run() -> tuple[list[FieldError], list[str]]:
         with collecting() as texts:

@@ -27,12 +27,12 @@ async def told(call: Call, run: Callable[[Converted | None], T]) -> T:
     """
     kind, size = call.resource.definition, call.size
     if kind is None or kind.conversion.get("strategy") != "Webhook":
-        return await aside(lambda: run(None), size)
+        return await aside(size, run, None)
     store = (call.backend.custom or call.backend).store
     converted: Converted = {}
     while len(converted) < _MOST:
         try:
-            return await aside(lambda: run(converted), size)
+            return await aside(size, run, converted)
         except Unconverted as asked:
             to = GVK(*split_api_version(asked.api_version), call.resource.kind)
             converted[asked.key] = await store.at(asked.obj, kind, to)  # type: ignore[attr-defined]
