@@ -164,7 +164,7 @@ async def test_who_is_told_to_come_again() -> None:
         ended = run(app)
         await app.event("NotAcceptingNewRequest").wait()
         status, said = await (await connect()).get("/echo")
-        assert (status, said.count(b"Connection: close"), b"retry-after: 5" in said) == (429, 1, True)
+        assert (status, said.count(b"Connection: close"), b"Retry-After: 5" in said) == (429, 1, True)
         assert (await known.get("/readyz"))[0] == 200
         assert (await known.get("/echo"))[0] == 429
         assert await known.reader.read() == b""

@@ -13,7 +13,12 @@ DATE = "Thu, 26 Nov 2026 11:13:57 GMT"
     [
         pytest.param(
             200, {"a": "b", "c": "d"}, {"length": 5},
-            ["HTTP/1.1 200 OK", "a: b", "c: d", "Content-Length: 5"], id="plain",
+            ["HTTP/1.1 200 OK", "A: b", "C: d", "Content-Length: 5"], id="plain",
+        ),
+        pytest.param(
+            200, {"audit-id": "x", "ETag": '"y"', "X-kubernetes-PF-uid": "z"}, {"length": 0},
+            ["HTTP/1.1 200 OK", "Audit-Id: x", 'Etag: "y"', "X-Kubernetes-Pf-Uid: z", "Content-Length: 0"],
+            id="names",
         ),
         pytest.param(
             404, {}, {"length": 0, "closing": True},
@@ -27,14 +32,14 @@ DATE = "Thu, 26 Nov 2026 11:13:57 GMT"
         pytest.param(299, {}, {"length": 1}, ["HTTP/1.1 299 Status", "Content-Length: 1"], id="unknown"),
         pytest.param(
             422, {"x": "ä€"}, {"length": 1},
-            ["HTTP/1.1 422 Unprocessable Entity", "x: ä€", "Content-Length: 1"], id="not ASCII",
+            ["HTTP/1.1 422 Unprocessable Entity", "X: ä€", "Content-Length: 1"], id="not ASCII",
         ),
         pytest.param(
             200, {"a\r\nb": "c", "d": "e\nf: g"}, {"length": 0},
-            ["HTTP/1.1 200 OK", "a  b: c", "d: e f: g", "Content-Length: 0"], id="line breaks",
+            ["HTTP/1.1 200 OK", "A  b: c", "D: e f: g", "Content-Length: 0"], id="line breaks",
         ),
         pytest.param(
-            200, {"a": "b\r"}, {"length": 0}, ["HTTP/1.1 200 OK", "a: b ", "Content-Length: 0"],
+            200, {"a": "b\r"}, {"length": 0}, ["HTTP/1.1 200 OK", "A: b ", "Content-Length: 0"],
             id="a lone carriage return",
         ),
     ],

@@ -49,6 +49,22 @@ _HEADER_NAMES: dict[bytes, str] = {
 }  # fmt: skip
 
 
+class _SentNames(dict[str, str]):
+    """How names of headers are written: as Go does, each part with a capital."""
+
+    _LIMIT: Final = 500
+
+    def __missing__(self, name: str) -> str:
+        found = "-".join([part.capitalize() for part in name.split("-")])
+        if len(self) < self._LIMIT:
+            self[name] = found
+        return found
+
+
+SENT_NAMES: Final = _SentNames()
+"""The name of a header as it is written, by any spelling of it."""
+
+
 def header_name(raw: bytes) -> str:
     """Return the lower-case name of a header as sent."""
     return _HEADER_NAMES.get(raw) or raw.decode("latin-1").lower()
@@ -104,10 +120,10 @@ def _lines(status: int, headers: Mapping[str, str]) -> str:
     line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Status\r\n"
     if not headers:
         return line
-    fields = "\r\n".join(map(": ".join, headers.items()))
+    fields = "\r\n".join([f"{SENT_NAMES[name]}: {value}" for name, value in headers.items()])
     breaks = len(headers) - 1
     if fields.count("\n") != breaks or fields.count("\r") != breaks:
-        fields = "\r\n".join([_one_line(f"{name}: {value}") for name, value in headers.items()])
+        fields = "\r\n".join([_one_line(f"{SENT_NAMES[name]}: {value}") for name, value in headers.items()])
     return f"{line}{fields}\r\n"
 
 

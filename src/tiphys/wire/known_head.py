@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tiphys.wire.http1 import encode_lines
+from tiphys.wire.http1 import SENT_NAMES, encode_lines
 
 
 class KnownHead:
@@ -16,7 +16,7 @@ class KnownHead:
         self._status = status
         self._headers = headers
         self._name = name
-        self.http1 = b"%b%b: " % (encode_lines(status, headers), name.encode())
+        self.http1 = b"%b%b: " % (encode_lines(status, headers), SENT_NAMES[name].encode())
         """Lines up to the value."""
         self._http2 = b""
 

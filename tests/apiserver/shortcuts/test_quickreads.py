@@ -58,7 +58,7 @@ class Repeating:
 
 def fields(head: bytes) -> dict[str, str]:
     lines = head.decode().split("\r\n")[1:]
-    found = dict(line.split(": ", 1) for line in lines if line)
+    found = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines if line)}
     assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", found.pop("audit-id"))
     return found
 
