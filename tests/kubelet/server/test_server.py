@@ -149,6 +149,7 @@ async def test_pods_as_the_api_and_as_the_runtime_knows_them(tmp_path):
     wanted = json.loads(text)
     assert (status, wanted["kind"], wanted["apiVersion"]) == (200, "PodList", "v1")
     assert [one["name"] for one in wanted["items"][0]["spec"]["containers"]] == ["c", "d"]
+    assert not {"apiVersion", "kind"} & set(wanted["items"][0])
     status, text = await ask(made, "/runningpods/")
     assert status == 200
     assert json.loads(text)["items"] == [

@@ -39,7 +39,8 @@ class NodeViews:
 
     async def pods(self, request: Request, parts: list[str]) -> Response:
         """List what this node is to run, with the status that the API has of it."""
-        return _list(self._pods())
+        pods = [{key: pod[key] for key in pod if key not in ("apiVersion", "kind")} for pod in self._pods()]
+        return _list(pods)
 
     async def running(self, request: Request, parts: list[str]) -> Response:
         """List what the runtime runs: no more than it knows of each pod."""
