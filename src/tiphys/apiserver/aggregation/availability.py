@@ -129,7 +129,7 @@ async def _attempt(backend: Backend, service: Object, proxy: FrontProxy) -> Avai
     try:
         answer = await fetch(service, endpoint, proxy, path, verified=False)
     except client.ConnectFailed as error:
-        why = f'Get "{url}": {reason_of(error, endpoint.authority)}'
+        why = f'Get "{url}": {reason_of(error, endpoint.authority, of_client=True)}'
     except TimeoutError:
         why = f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
     else:

@@ -127,9 +127,8 @@ async def post(
     except client.ConnectFailed as error:
         found = backend.certificates.refused(WEBHOOKS, error)
         told = audit_notes(found, address.host)
-        raise NoAnswer(
-            f'Post "{address.url}": {reason_of(error, address.endpoint.authority)}', audited=told
-        ) from error
+        reason = reason_of(error, address.endpoint.authority, of_client=True)
+        raise NoAnswer(f'Post "{address.url}": {reason}', audited=told) from error
 
 
 def _place(endpoint: Endpoint, bundle: bytes, shown: KeyPair | None) -> Place:
