@@ -177,7 +177,10 @@ CHUNKED = "Transfer-Encoding: chunked"
             id="absolute",
         ),
         pytest.param(get("/count", CLOSE, method="HEAD"), "200 OK", b"", id="head of a stream"),
-        pytest.param(b"BREW /pot HTTP/1.1\r\n\r\n", "400 Bad Request", b"400 Bad Request", id="bad method"),
+        pytest.param(get("/echo", CLOSE, method="BREW", body=b"tea"), "200 OK", b"BREW:tea", id="brew"),
+        pytest.param(get("/echo", CLOSE, method="get"), "200 OK", b"get:", id="small letters"),
+        pytest.param(get("/echo", CLOSE, method="REPORT"), "200 OK", b"REPORT:", id="rare method"),
+        pytest.param(b"BR@W /pot HTTP/1.1\r\n\r\n", "400 Bad Request", b"400 Bad Request", id="bad method"),
         pytest.param(
             b"GET / HTTP/1.1\r\n\r\n", "400 Bad Request",
             b"400 Bad Request: missing required Host header", id="no host",
@@ -354,3 +357,17 @@ async def test_ports_are_shared_where_both_say_so(secure: bool) -> None:
         with pytest.raises(OSError, match="already in use"):
             async with serve(App(), ssl_context=context, port=first.port):
                 pass
+
+
+async def test_a_method_is_that_of_its_request_alone() -> None:
+    async with running(App()) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        said = []
+        for method in ("BREW", "REPORT", "PUT", "BREW"):
+            writer.write(get("/echo", method=method, body=b"x"))
+            head = await reader.readuntil(b"\r\n\r\n")
+            said.append(
+                await reader.readexactly(int(head.partition(b"Content-Length: ")[2].split(b"\r\n")[0]))
+            )
+        writer.close()
+    assert said == [b"BREW:x", b"REPORT:x", b"PUT:x", b"BREW:x"]

@@ -30,6 +30,15 @@ WRITE_LINE: Final = re.compile(rb"(POST|PUT|PATCH|DELETE) (/[!-~]{0,500}) HTTP/1
 CONTENT_LENGTH: Final = re.compile(rb"(?<=\r\n[Cc]ontent-[Ll]ength: )([0-9]+)(?=\r\n)")
 """The length in a header block, as clients write it."""
 
+_PARSED_METHODS: Final = (
+    "ACL|BIND|CHECKOUT|CONNECT|COPY|DELETE|GET|HEAD|LINK|LOCK|M-SEARCH|MERGE|MKACTIVITY|MKCALENDAR|MKCOL|MOVE|"
+    "NOTIFY|OPTIONS|PATCH|POST|PROPFIND|PROPPATCH|PURGE|PUT|REBIND|REPORT|SEARCH|SOURCE|SUBSCRIBE|TRACE|UNBIND|"
+    "UNLINK|UNLOCK|UNSUBSCRIBE"
+)
+OTHER_METHOD: Final = re.compile(rb"(?!(?:%b) )([!#-'*+.0-9A-Z^-z|~-]+) [!-~]" % _PARSED_METHODS.encode())
+"""The beginning of a request whose method the parser does not know."""
+STAND_IN: Final = b"REPORT"
+"""What the parser is given instead of it."""
 _BAD_ESCAPE: Final = re.compile(rb"[^?%]*+(?:%[0-9A-Fa-f]{2}[^?%]*+)*+%")
 
 _STATUS_LINES: Final = {

@@ -82,6 +82,7 @@ class RequestReader:
         self._active_tick = owner.tick
         # Parsing of the message that is arriving.
         self._target = b""
+        self._other_method = ""
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
         self._body_bytes = 0
@@ -163,6 +164,9 @@ class RequestReader:
         if self._last:
             return
         fresh = not self._in_message
+        if fresh and (other := http1.OTHER_METHOD.match(data)):
+            self._other_method = other[1].decode()
+            data = http1.STAND_IN + data[other.end(1) :]
         in_head = self._in_head
         self._completed = 0
         try:
@@ -285,7 +289,8 @@ class RequestReader:
 
     def _complete(self, body: bytes, *, upgradable: bool = False) -> None:
         """Queue the message that has just been read whole."""
-        method = self._parser.get_method().decode()
+        method = self._other_method or self._parser.get_method().decode()
+        self._other_method = ""
         keep_alive = upgradable or self._parser.should_keep_alive()
         request = self._make_request(method, self._target, self._headers, body)
         http10 = self._parser.get_http_version() == "1.0"

@@ -63,6 +63,12 @@ async def test_targets_that_are_no_paths_are_not_found(api: Any, path: str) -> N
     assert (answer.status, answer.raw) == (404, b"404 page not found\n")
 
 
+@pytest.mark.parametrize("method", ["BREW", "get"])
+async def test_methods_that_nothing_has_are_not_allowed(api: Any, method: str) -> None:
+    assert (await api(method, "/api/v1/namespaces")).status == 405
+    assert (await api(method, "/version")).status == 405
+
+
 async def test_version(api: Any) -> None:
     assert (await api.get("/version"))["gitVersion"] == "v1.36.0"
 
