@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tiphys.apimachinery.errors import Conflict, NotFound
+from tiphys.apimachinery.errors import Conflict, InternalError, NotFound
+from tiphys.apiserver.admission import quota_ledger
 from tiphys.apiserver.admission.quota_check import Refused, Uncovered, Write
 from tiphys.apiserver.admission.quota_ledger import Charge, QuotaLedger
 
@@ -73,7 +74,7 @@ async def charge_all(store: Store, *charges: Charge, limited: Any = ()) -> list[
     return await asyncio.gather(*waiting, return_exceptions=True)
 
 
-async def test_all_at_once_are_charged_in_two_writes() -> None:
+async def test_all_at_once_are_charged_in_one_write() -> None:
     store = Store(Kept("q", 150))
     found = await charge_all(store, *(one() for _ in range(200)))
     assert [error is None for error in found] == [True] * 150 + [False] * 50
@@ -82,7 +83,7 @@ async def test_all_at_once_are_charged_in_two_writes() -> None:
         "limited: count/configmaps=150"
     }
     assert store.used("q") == 150
-    assert len(store.updates) == 2  # of the first, and of all who came while it was written
+    assert len(store.updates) == 1
 
 
 async def test_namespaces_do_not_wait_for_each_other() -> None:
@@ -145,12 +146,11 @@ async def test_what_is_limited_needs_a_quota() -> None:
 
 async def test_one_who_leaves_does_not_take_the_others_along() -> None:
     store, ledger = Store(Kept("q", 9)), QuotaLedger(ROW)
-    entered = asyncio.Event()
+    entered, gate = asyncio.Event(), asyncio.Event()
 
     async def all_of(_row: Any, _namespace: str) -> Any:
-        if not entered.is_set():
-            entered.set()
-            await asyncio.Event().wait()
+        entered.set()
+        await gate.wait()
         return list(store.quotas.values())
 
     store.all = all_of  # type: ignore[method-assign]
@@ -162,7 +162,21 @@ async def test_one_who_leaves_does_not_take_the_others_along() -> None:
         await asyncio.sleep(0)
         left.cancel()
         first.cancel()
+        await asyncio.sleep(0)
+        gate.set()
     assert store.used("q") == 1
+
+
+async def test_a_turn_does_not_last_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quota_ledger, "_PATIENCE_S", 0.001)
+    store, ledger = Store(Kept("q", 9)), QuotaLedger(ROW)
+
+    async def never(_row: Any, _namespace: str) -> Any:
+        await asyncio.Event().wait()
+
+    store.all = never  # type: ignore[method-assign]
+    with pytest.raises(InternalError, match="resource quota evaluation timed out"):
+        await ledger.charge(store, "n", one())
 
 
 async def test_a_store_that_fails_fails_each_who_asks() -> None:
@@ -180,3 +194,50 @@ async def test_what_no_quota_is_about_is_free(plural: str) -> None:
     store = Store(Kept("q", 0))
     assert await charge_all(store, one(plural=plural)) == [None]
     assert store.updates == []
+
+
+@pytest.mark.parametrize("gone", ["the first", "all"])
+async def test_who_goes_away_is_charged_once_and_nobody_twice(gone: str) -> None:
+    store, writing, gate = Store(Kept("q", 150)), asyncio.Event(), asyncio.Event()
+    update = store.update
+
+    async def slow(_row: Any, obj: Any, expect_revision: int) -> Any:
+        writing.set()
+        await gate.wait()
+        return await update(_row, obj, expect_revision)
+
+    store.update = slow  # type: ignore[method-assign]
+    ledger = QuotaLedger(ROW)
+    charges = [asyncio.ensure_future(ledger.charge(store, "n", one())) for _ in range(20)]
+    await asyncio.wait_for(writing.wait(), 10)
+    for task in charges[:1] if gone == "the first" else charges:
+        task.cancel()
+    await asyncio.wait(charges[:1])
+    gate.set()
+    await asyncio.gather(*charges, return_exceptions=True)
+    await ledger.close()
+    assert store.used("q") == 20
+    await ledger.charge(store, "n", one())
+    assert store.used("q") == 21
+
+
+async def test_a_charge_that_failed_for_who_went_away_is_dropped() -> None:
+    store, writing, gate = Store(Kept("q", 150)), asyncio.Event(), asyncio.Event()
+    update = store.update
+
+    async def fails(_row: Any, obj: Any, expect_revision: int) -> Any:
+        writing.set()
+        await gate.wait()
+        store.update = update  # type: ignore[method-assign]
+        raise OSError
+
+    store.update = fails  # type: ignore[method-assign]
+    ledger = QuotaLedger(ROW)
+    first = asyncio.ensure_future(ledger.charge(store, "n", one()))
+    await asyncio.wait_for(writing.wait(), 10)
+    first.cancel()
+    await asyncio.wait([first])
+    gate.set()
+    await ledger.close()
+    await ledger.charge(store, "n", one())
+    assert store.used("q") == 1

@@ -12,14 +12,17 @@ from typing import Final, Protocol
 from weakref import WeakValueDictionary
 
 from tiphys.apimachinery.dataclass import dataclass
-from tiphys.apimachinery.errors import Conflict, NotFound
+from tiphys.apimachinery.errors import Conflict, InternalError, NotFound
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.core.quota import Usage
 from tiphys.apiserver.admission.quota_check import Refused, Uncovered, Write, charges
 from tiphys.apiserver.registry.objects import Cached
+from tiphys.apiserver.unbroken import Unbroken
 
 _ATTEMPTS: Final = 4
+_PATIENCE_S: Final = 10.0
+"""For one turn; no request's deadline ends it."""
 
 
 class Quotas(Protocol):
@@ -37,6 +40,8 @@ class Charge:
     write: Write
     dry_run: bool = False
     settled: bool = False
+    gone: bool = False
+    """Nobody waits for it any more."""
     refused: Refused | Uncovered | Conflict | None = None
 
 
@@ -55,6 +60,7 @@ class QuotaLedger:
         self._row = row
         self._limited = tuple(limited)
         self._lines: WeakValueDictionary[str, _Line] = WeakValueDictionary()
+        self._turns = Unbroken()
 
     async def charge(self, store: Quotas, namespace: str, charge: Charge) -> None:
         """Charge the quotas of a namespace with a write.
@@ -62,27 +68,39 @@ class QuotaLedger:
         Raises:
             Refused, Uncovered: there is no room.
             Conflict: others have written the quotas each time.
+            InternalError: that takes too long.
         """
         line = self._lines.get(namespace)
         if line is None:
             line = self._lines[namespace] = _Line()
         line.waiting.append(charge)
         try:
-            async with line.turn:
-                if not charge.settled:
-                    await self._turn(store, namespace, line)
+            await line.turn.acquire()
+            if charge.settled:
+                line.turn.release()
+            else:  # the turn is for all who wait: it goes on though this request should end
+                await self._turns.do(self._turn(store, namespace, line))
         finally:
+            charge.gone = True
             line.waiting = [one for one in line.waiting if one is not charge]
         if charge.refused is not None:
             raise charge.refused
 
+    async def close(self) -> None:
+        """Wait for the charges under way. Idempotent."""
+        await self._turns.close()
+
     async def _turn(self, store: Quotas, namespace: str, line: _Line) -> None:
-        """Settle for all who wait; whoever could not be settled goes on waiting."""
+        """Settle for all who wait, and pass the turn on; whoever could not be settled goes on waiting."""
         batch, line.waiting = line.waiting, []
         try:
-            await self._settle(store, namespace, batch)
+            async with asyncio.timeout(_PATIENCE_S):
+                await self._settle(store, namespace, batch)
+        except TimeoutError as error:
+            raise InternalError.of("resource quota evaluation timed out") from error
         finally:
-            line.waiting[:0] = [one for one in batch if not one.settled]
+            line.waiting[:0] = [one for one in batch if not (one.settled or one.gone)]
+            line.turn.release()
 
     async def _settle(self, store: Quotas, namespace: str, batch: Sequence[Charge]) -> None:
         limited, left = self._limited, None
@@ -120,7 +138,7 @@ def _judge(batch: Sequence[Charge], quotas: Sequence[Cached], limited: Sequence[
     now = [quota.object for quota in quotas]
     changed: dict[int, Usage] = {}
     for one in batch:
-        if one.refused is not None:
+        if one.refused is not None or one.gone:
             continue
         try:
             used = charges(one.write, now, limited)

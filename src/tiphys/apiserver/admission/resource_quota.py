@@ -82,6 +82,11 @@ class ResourceQuota:
         row = backend.table.by_path("", "v1", "resourcequotas")
         return backend.store.all_at_hand(row, attributes.namespace) == ()
 
+    async def close(self) -> None:
+        """Wait for the charges under way. Idempotent."""
+        if self._ledger is not None:
+            await self._ledger.close()
+
     async def validate(self, attributes: Attributes) -> None:
         """Raises what there is no room for."""
         write = _write(attributes)

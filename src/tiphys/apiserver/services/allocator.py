@@ -26,7 +26,7 @@ from tiphys.apiserver.services import fields
 from tiphys.apiserver.services.addresses import AddressAllocator, CannotTake
 from tiphys.apiserver.services.families import keeps_preferred, settle_families
 from tiphys.apiserver.services.ports import PortAllocator
-from tiphys.apiserver.services.unbroken import Unbroken
+from tiphys.apiserver.unbroken import Unbroken
 from tiphys.storage.base import Store
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from tests.apiserver.conftest import SIGNING_KEY, TOKENS, Api
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.server import ApiServer
-from tiphys.apiserver.services.unbroken import Unbroken
+from tiphys.apiserver.unbroken import Unbroken
 from tiphys.storage.base import Delete, Put
 from tiphys.storage.memory import MemoryStore
 

@@ -1,8 +1,8 @@
 """Work that goes on to its end though whoever asked for it was told meanwhile that it takes too long.
 
-Addresses, node ports and the Service that has them are written one after the other. A request that ends in
-the middle (its deadline, its client gone) would leave what was taken to nobody, or a Service with what was
-given back while it was being written. Called by the handlers of Services.
+What takes several writes, or one for many, must not end in the middle where one request does (its deadline,
+its client gone): addresses and ports would be taken for nobody, or given back while the Service that has
+them is being written; a quota would be charged again for all who wait for the same charge.
 """
 
 from __future__ import annotations
