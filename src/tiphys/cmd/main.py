@@ -14,7 +14,6 @@ import click
 
 from tiphys.apimachinery.collector import unseen
 from tiphys.apimachinery.release import RELEASE
-from tiphys.cmd.klog import KlogLines
 
 COMPONENTS = {
     "apiserver": "Serve the Kubernetes API.",
@@ -66,8 +65,12 @@ class _Lazy(click.Group):
 def configure_logging(level: int = logging.INFO, *, component: bool = True) -> None:
     """Log to standard error, one line each: those of components in upstream's form."""
     handler = logging.StreamHandler(sys.stderr)
-    plain = logging.Formatter("%(asctime)s %(levelname).1s %(name)s: %(message)s")
-    handler.setFormatter(KlogLines() if component else plain)
+    if component:
+        from tiphys.cmd.klog import KlogLines  # help needs none of it
+
+        handler.setFormatter(KlogLines())
+    else:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname).1s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 
