@@ -43,6 +43,9 @@ class Loop:
     def cancel(self) -> None:
         self.later.clear()
 
+    def is_closed(self) -> bool:
+        return False
+
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         self.complaints.append(context)
 

@@ -19,6 +19,7 @@ from socket import SHUT_WR
 from typing import Any, Final, cast
 
 from tiphys.wire import gather
+from tiphys.wire.readable import Reader
 
 RECORD_BYTES: Final = 16 * 1024
 """What one TLS record holds at most, and so one read."""
@@ -40,7 +41,7 @@ class TlsTransport(asyncio.Transport):
 
     __slots__ = (
         "_backlog", "_backlog_bytes", "_buffer", "_closing", "_fd", "_finished", "_get_buffer", "_lent",
-        "_loop", "_lost", "_paused", "_peer", "_protocol", "_read", "_reading", "_repeat", "_session",
+        "_loop", "_lost", "_paused", "_peer", "_protocol", "_read", "_reader", "_repeat", "_session",
         "_sock", "_timer", "_write", "_writing",
     )  # fmt: skip
 
@@ -68,7 +69,7 @@ class TlsTransport(asyncio.Transport):
         self._buffer: gather.Buffer | None = None
         self._repeat = False  # OpenSSL has begun with the first of the backlog and must be given it again
         self._paused = False  # the protocol has been told to stop writing
-        self._reading = False
+        self._reader: Reader | None = None
         self._writing = False
         self._closing = False
         self._finished = False  # the peer has sent its end
@@ -97,7 +98,7 @@ class TlsTransport(asyncio.Transport):
         return self._closing
 
     def is_reading(self) -> bool:
-        return self._reading
+        return self._reader is not None
 
     def can_write_eof(self) -> bool:
         return False
@@ -111,14 +112,13 @@ class TlsTransport(asyncio.Transport):
     # -- reading
 
     def pause_reading(self) -> None:
-        if self._reading:
-            self._reading = False
-            self._loop.remove_reader(self._fd)
+        if self._reader is not None:
+            self._reader.stop()
+            self._reader = None
 
     def resume_reading(self) -> None:
-        if not (self._reading or self._closing or self._finished):
-            self._reading = True
-            self._loop.add_reader(self._fd, self._readable)
+        if not (self._reader is not None or self._closing or self._finished):
+            self._reader = Reader(self._loop, self._fd, self._readable)
 
     def _readable(self) -> None:
         """Read a record; more only where the first was full, as then there is likely another."""
@@ -144,7 +144,7 @@ class TlsTransport(asyncio.Transport):
                 )
                 self._drop(error)
                 return
-            if count < RECORD_BYTES or not self._reading:
+            if count < RECORD_BYTES or self._reader is None:
                 return
 
     def _end_of_input(self) -> None:
@@ -311,8 +311,7 @@ class TlsTransport(asyncio.Transport):
             return
         self._timer = self._loop.call_later(CLOSE_S, self._drop, None)
         self._sock.detach()  # from here on the descriptor is all that is left, and ours to close
-        self._loop.add_reader(self._fd, self._discard)
-        self._reading = True
+        self._reader = Reader(self._loop, self._fd, self._discard)
 
     def _discard(self) -> None:
         try:
