@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
+from collections.abc import AsyncIterator
 
 import pytest
 from tests.wire.http2.applications import App, watching
@@ -145,3 +148,33 @@ async def test_a_server_that_stops_leaves_nothing() -> None:
     assert peer.wire.aborted
     peer.lose()
     assert not peer.connection.tasks
+
+
+@pytest.mark.parametrize("path", ["", "/now", "/slow", "/missing", "/large", "/flood"])
+async def test_nothing_of_a_connection_waits_for_the_collector(path: str) -> None:
+    app = App()
+
+    async def flood() -> AsyncIterator[bytes]:
+        while True:
+            yield bytes(frames.LEAST_FRAME_BYTES)
+
+    async def handler(request: Request) -> Response:
+        if request.path == "/flood":
+            return Response(200, {}, stream=flood())
+        return Response(200, {}, bytes(1 << 20)) if request.path == "/large" else await app(request)
+
+    gc.disable()
+    try:
+        peer = Peer(handler)
+        if path:
+            peer.ask(path)
+        await settle()
+        left = weakref.ref(peer.connection)
+        peer.lose()
+        if path == "/slow":
+            app.tell(path)
+        await settle()
+        del peer
+        assert left() is None
+    finally:
+        gc.enable()

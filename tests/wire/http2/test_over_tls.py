@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import shutil
 import ssl
+import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
@@ -250,3 +252,21 @@ async def test_node(tmp_path: Path) -> None:
         shown = await run(NODE, "-e", _SCRIPT, url, str(tmp_path / "ca"))
     size = len(LARGE_BODY)
     assert shown.split("\n")[:4] == [f"/large 200 {size}", "/ 200 8", f"/parts 200 {size + 2}", "/ 200 8"]
+
+
+@pytest.mark.parametrize("path", ["", "/slow", "/watch", "/large"])
+async def test_nothing_of_a_connection_waits_for_the_collector(path: str) -> None:
+    gc.disable()
+    try:
+        async with serving() as server:
+            async with connected(server) as client:
+                if path:
+                    client.writer.write(head(1, path))
+                await client.take()
+                (connection,) = server.connections
+                left = weakref.ref(connection)
+                del connection
+            while left() is not None:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+    finally:
+        gc.enable()

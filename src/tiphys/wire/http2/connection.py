@@ -91,6 +91,7 @@ class Http2Connection(Receiver, asyncio.BufferedProtocol):
             self._close(stream)
         if self._spare is not None:
             self._spare.task.cancel()
+        self._sender.end()
 
     def pause_writing(self) -> None:
         self._sender.paused = True

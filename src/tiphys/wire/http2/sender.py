@@ -131,6 +131,10 @@ class Sender:
         stream.queued_bytes = 0
         stream.wake()
 
+    def end(self) -> None:
+        """Send nothing any more: all streams are closed, and nothing is left for the collector."""
+        del self._owner
+
     def _fits(self, block: bytes, body: bytes) -> bool:
         return len(block) <= self.max_frame_bytes and len(body) <= self.max_frame_bytes
 
