@@ -165,6 +165,26 @@ CHUNKED = "Transfer-Encoding: chunked"
             get("/echo", CLOSE, CHUNKED, method="PUT") + b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
             "200 OK", b"PUT:abc", id="chunked body",
         ),
+        pytest.param(
+            get("/hello", "Transfer-Encoding: gzip", "Content-Length: 1", method="PUT") + b"a",
+            "501 Not Implemented", b"Unsupported transfer encoding", id="packed body",
+        ),
+        pytest.param(
+            get("/hello", "Transfer-Encoding: gzip, chunked", method="PUT") + b"0\r\n\r\n",
+            "501 Not Implemented", b"Unsupported transfer encoding", id="packed body in chunks",
+        ),
+        pytest.param(
+            get("/hello", CHUNKED, CHUNKED, method="PUT") + b"0\r\n\r\n",
+            "501 Not Implemented", b"Unsupported transfer encoding", id="chunks twice",
+        ),
+        pytest.param(
+            get("/hello", CHUNKED, "Content-Length: 1x", method="PUT") + b"0\r\n\r\n",
+            "400 Bad Request", b"400 Bad Request", id="chunks beside what is no length",
+        ),
+        pytest.param(
+            get("/echo", CHUNKED, method="PUT") + b"1\nX\n0\n\n",
+            "400 Bad Request", b"400 Bad Request", id="chunks without carriage returns",
+        ),
         pytest.param(get("/expires", CLOSE), "200 OK", b"timed out", id="timeout begun in the first step"),
         pytest.param(get("/twice", CLOSE), "200 OK", b"012", id="task group in the first step"),
         pytest.param(get("/parts", CLOSE), "200 OK", b"abc", id="parts"),
@@ -325,6 +345,27 @@ async def test_body_over_the_limit(framing: str) -> None:
     assert b'"reason":"RequestEntityTooLarge"' in answer
     assert headers["connection"] == "close"
     assert app.requests == []
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        get("/echo", CHUNKED, "Content-Length: 4", method="POST"),
+        get("/echo", "Content-Length: 4000000000", "transfer-encoding: Chunked", method="POST"),
+        b"POST /echo HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ],
+    ids=["length last", "length first", "HTTP/1.0"],
+)
+async def test_where_a_message_ends_is_not_for_two_to_see_differently(head: bytes) -> None:
+    app = App()
+    async with running(app) as server:
+        smuggled = get("/hello", CLOSE)
+        line, headers, answer = split(
+            await talk(server, head + b"3\r\nabc\r\n0\r\n\r\n" + smuggled, eof=False)
+        )
+    assert (line, headers["connection"], answer) == ("HTTP/1.1 200 OK", "close", b"POST:abc")
+    (request,) = app.requests
+    assert "content-length" not in request.headers
 
 
 async def test_expect_continue() -> None:

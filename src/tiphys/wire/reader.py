@@ -75,7 +75,7 @@ class RequestReader:
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self._mode = HTTP
-        self._parser: Any = httptools.HttpRequestParser(self)
+        self._parser = self._new_parser()
         self._pending: deque[Job] = deque()
         self._busy = False
         self._last = False  # no request is taken after the one marked so
@@ -90,6 +90,7 @@ class RequestReader:
         self._in_head = False
         self._in_message = False
         self._completed = 0
+        self._doubtful = False  # others may take the message's end to be elsewhere
         # The header block of the last plain request, and what it parsed to: clients repeat themselves.
         self._block: bytes | None = None
         self._block_headers: dict[str, str] = {}
@@ -102,6 +103,12 @@ class RequestReader:
         # Upgrades.
         self._held: list[bytes] = []
         self._upgrade_body_left = 0
+
+    def _new_parser(self) -> Any:
+        """Make a parser that leaves what is said of a body's framing to ``_settle_framing``."""
+        parser = httptools.HttpRequestParser(self)
+        parser.set_dangerous_leniencies(lenient_chunked_length=True, lenient_transfer_encoding=True)
+        return parser
 
     def _known_line(self, data: bytes) -> RequestLine | None:
         """Read the line of a request whose header block is, byte for byte, the one before it; or None."""
@@ -241,6 +248,8 @@ class RequestReader:
     def on_headers_complete(self) -> None:
         self._in_head = False
         headers = self._headers
+        if "transfer-encoding" in headers:
+            self._settle_framing(headers)
         if self._headers.get("expect", "100-continue").lower() != "100-continue":
             self._refuse(Response(417))
             raise _RefusedError
@@ -258,6 +267,17 @@ class RequestReader:
             and self._parser.get_http_version() == "1.1"
         ):
             self._transport.write(http1.CONTINUE)
+
+    def _settle_framing(self, headers: dict[str, str]) -> None:
+        """Take a body in chunks, whatever its length is said to be, and in no other encoding: as Go does.
+
+        Where another might see the message end elsewhere, what follows it is not taken for a request.
+        """
+        if headers["transfer-encoding"].lower() != "chunked":
+            self._refuse(http1.plain_response(501, "Unsupported transfer encoding"))
+            raise _RefusedError
+        said = headers.pop("content-length", None)
+        self._doubtful = said is not None or self._parser.get_http_version() != "1.1"
 
     def _head_fault(self) -> str:
         """Return what is wrong with a head that is there; empty: nothing."""
@@ -291,7 +311,7 @@ class RequestReader:
         """Queue the message that has just been read whole."""
         method = self._other_method or self._parser.get_method().decode()
         self._other_method = ""
-        keep_alive = upgradable or self._parser.should_keep_alive()
+        keep_alive = upgradable or (self._parser.should_keep_alive() and not self._doubtful)
         request = self._make_request(method, self._target, self._headers, body)
         http10 = self._parser.get_http_version() == "1.0"
         general = Response(200, {}) if method == "OPTIONS" and self._target == b"*" else None
@@ -338,7 +358,7 @@ class RequestReader:
         """No upgrade came of it: what was held are requests."""
         self._mode = HTTP
         held, self._held = b"".join(self._held), []
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser = self._new_parser()
         self._in_message = self._in_head = False
         if held:
             self._feed(held)
