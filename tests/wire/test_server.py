@@ -368,6 +368,34 @@ async def test_where_a_message_ends_is_not_for_two_to_see_differently(head: byte
     assert "content-length" not in request.headers
 
 
+async def test_trailers_are_no_headers() -> None:
+    app = App()
+    head = get("/echo", CHUNKED, CLOSE, "X-Remote-User: a", method="POST")
+    trailers = b"Host: other\r\nX-Remote-User: b\r\nX-Remote-Group: system:masters\r\n\r\n"
+    async with running(app) as server:
+        _, _, answer = split(await talk(server, head + b"3\r\nabc\r\n0\r\n" + trailers, eof=False))
+    assert answer == b"POST:abc"
+    (request,) = app.requests
+    assert (request.headers["host"], request.headers["x-remote-user"]) == ("here", "a")
+    assert "x-remote-group" not in request.headers
+
+
+async def test_trailers_are_no_longer_than_heads() -> None:
+    async with running(App()) as server:
+        data = get("/echo", CHUNKED, method="POST") + b"0\r\n" + b"X: y\r\n" * 15_000 + b"\r\n"
+        line, _, _ = split(await talk(server, data, eof=False))
+    assert line == "HTTP/1.1 431 Request Header Fields Too Large"
+
+
+async def test_white_space_around_values_is_not_theirs() -> None:
+    app = App()
+    async with running(app) as server:
+        data = get("/echo", "Transfer-Encoding:\tchunked ", "X-One: \ta b\t ", CLOSE, method="POST")
+        _, _, answer = split(await talk(server, data + b"3\r\nabc\r\n0\r\n\r\n", eof=False))
+    assert answer == b"POST:abc"
+    assert app.requests[0].headers["x-one"] == "a b"
+
+
 async def test_expect_continue() -> None:
     async with running(App()) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)

@@ -228,9 +228,11 @@ class RequestReader:
 
     def on_header(self, name: bytes, value: bytes | None) -> None:
         key = http1.header_name(name)
-        text = value.decode("latin-1") if value else ""
+        text = value.decode("latin-1").rstrip(" \t") if value else ""
         headers = self._headers
-        if key not in headers:
+        if not self._in_head:
+            pass  # a trailer: whoever looked at the head has not seen it
+        elif key not in headers:
             headers[key] = text
         elif key == "host":
             self._refuse(http1.plain_response(400, "400 Bad Request: too many Host headers"))
