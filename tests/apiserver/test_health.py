@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,31 @@ async def test_a_store_that_fails_and_recovers() -> None:
     store.error = None
     await probe.look()
     assert probe.fault is None
+
+
+class SlowStore(Store):
+    """Answers never."""
+
+    async def get(self, _key: str) -> None:
+        await asyncio.get_running_loop().create_future()
+
+
+@pytest.mark.parametrize("patient", ["store_check_s", "store_ready_check_s"])
+async def test_each_check_of_the_store_has_its_own_patience(serving: Any, patient: str) -> None:
+    patience_s = {"store_check_s": 0.0, "store_ready_check_s": 0.0, patient: 1e9}
+    async with serving(**patience_s) as api:
+        probe = api.server._probe
+        probe._store = SlowStore()
+        looking = asyncio.create_task(probe.look())
+        for _ in range(9):
+            await asyncio.sleep(0)
+        looking.cancel()
+        answers = {
+            name: (await api("GET", f"/readyz/{name}")).raw for name in ("etcd", "etcd-readiness")
+        }  # fmt: skip
+        named = {"store_check_s": "etcd", "store_ready_check_s": "etcd-readiness"}
+        assert answers.pop(named[patient]) == b"ok"
+        assert list(answers.values()) == [b"internal server error: timed out waiting for the store\n"]
 
 
 FIRST = ["ping", "log", "etcd"]

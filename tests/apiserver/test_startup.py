@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -43,6 +44,20 @@ async def test_not_for_ever(fault: Exception, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(startup, "PATIENCE_S", 0.0)
     with pytest.raises(type(fault)):
         await startup.patiently(Step(fault, fault))
+
+
+async def test_indexes_are_filled_in_the_time_that_there_is(
+    serving: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing_once(_self: object) -> list[Any]:
+        return [SimpleNamespace(prime=Step(StoreUnavailable("etcd does not answer")), run=Step())]
+
+    monkeypatch.setattr(server.ApiServer, "_feeds", failing_once)
+    with pytest.raises(StoreUnavailable):
+        async with serving(storage_initialization_s=0.0):
+            pass
+    async with serving(storage_initialization_s=60.0) as api:
+        assert (await api("GET", "/readyz/poststarthook/storage-readiness")).raw == b"ok"
 
 
 async def test_what_is_wrong_otherwise_is_said_at_once() -> None:

@@ -22,6 +22,7 @@ from tiphys.apiserver.egress.selector import DIRECT, EgressSelector
 ADDRESS_TYPES = ("InternalIP", "Hostname", "InternalDNS", "ExternalDNS", "ExternalIP")
 """Addresses before names: a node's name is known to DNS in few clusters."""
 KUBELET_PORT = 10250
+STORE_CHECK_S = 2.0
 DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"
 
 
@@ -92,6 +93,12 @@ class ApiServerOptions:
     """Where they find this one; None: they are not told."""
     component_ports: tuple[tuple[str, int], ...] = (("scheduler", 10259), ("controller-manager", 10257))
     """Where ``componentstatuses`` asks for the health of the control plane, on this machine."""
+    storage_initialization_s: float = 60.0
+    """For so long a start waits for a slow store to fill its indexes."""
+    store_check_s: float = STORE_CHECK_S
+    """A store that takes longer to answer is at fault for the check ``etcd``."""
+    store_ready_check_s: float = STORE_CHECK_S
+    """The same for ``etcd-readiness``."""
     metric_resolution_s: float = 15.0
     """Between two looks at what nodes use (``metrics.k8s.io``)."""
     livez_grace_period_s: float = 0.0

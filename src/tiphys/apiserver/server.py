@@ -137,7 +137,8 @@ class ApiServer:
         self._handler = self._around(self._chain)
         self.backend.store_fault = self._store_fault
         self._ready = self._ending = False
-        self._probe, self._kubernetes_service = StoreProbe(store), KubernetesService(self.backend)
+        self._probe = StoreProbe(store, self.options.store_check_s, self.options.store_ready_check_s)
+        self._kubernetes_service = KubernetesService(self.backend)
         self._background: asyncio.Task[None] | None = None
 
     @property
@@ -271,7 +272,7 @@ class ApiServer:
             sealed["kms-providers"] = self._encrypted.fault
         steps = self.steps.checks()
         ready: dict[str, Check] = {
-            **first, "etcd-readiness": self._store_fault, **sealed,
+            **first, "etcd-readiness": lambda: self._probe.readiness_fault, **sealed,
             "informer-sync": lambda: None if self._ready else "not all indexes are filled",
             **steps, "shutdown": lambda: "process is shutting down" if self._ending else None,
         }  # fmt: skip
@@ -296,10 +297,11 @@ class ApiServer:
         opener = getattr(self.objects, "start", None) or getattr(self.objects, "open", None)
         if opener is not None:
             await opener()
-        self._probe.found(None)
+        self._probe.opened()
         feeds = self._feeds()
+        ends = asyncio.get_running_loop().time() + self.options.storage_initialization_s
         for feed in feeds:
-            await patiently(feed.prime)
+            await patiently(feed.prime, ends)
         self.steps.done(PRIMED)
         started = asyncio.Event()
         task = asyncio.create_task(self._follow(feeds, started))  # parent: start and stop

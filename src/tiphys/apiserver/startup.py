@@ -92,10 +92,13 @@ AGGREGATING: Final[dict[str, Has]] = {
 """Done once the APIServices are there."""
 
 
-async def patiently(step: Callable[[], Awaitable[object]]) -> None:
-    """Do a step that may be done again, until the store answers. Raises ServiceUnavailable after a while."""
+async def patiently(step: Callable[[], Awaitable[object]], ends: float | None = None) -> None:
+    """Do a step that may be done again, until the store answers.
+
+    Raises ServiceUnavailable, StoreUnavailable: not until ``ends`` (of the loop's time), or not for a while.
+    """
     loop = asyncio.get_running_loop()
-    ends = loop.time() + PATIENCE_S
+    ends = loop.time() + PATIENCE_S if ends is None else ends
     while True:
         try:
             await step()

@@ -43,6 +43,7 @@ from tiphys.cmd.loop import run as run_loop
 from tiphys.cmd.malloc import return_large_blocks
 from tiphys.cmd.metrics_flags import apply_metrics, metrics_flags
 from tiphys.cmd.peer_flags import peer_flags, peer_options
+from tiphys.cmd.store_flags import store_flags, store_options
 from tiphys.cmd.switch_flags import switch_flags, switch_options
 from tiphys.storage.base import Store
 from tiphys.storage.keyspace import KEYS_ROOT
@@ -125,6 +126,7 @@ def options_from(flags: dict[str, Any]) -> ApiServerOptions:
         **auth_options(flags),
         **http_options(flags),
         **switch_options(flags),
+        **store_options(flags),
         **peer_options(flags, gates, (advertised, flags["secure_port"])),
         service_cluster_ip_ranges=ranges,
         service_node_port_range=ports,
@@ -388,6 +390,7 @@ async def run(flags: dict[str, Any]) -> None:
 @http_flags
 @peer_flags
 @switch_flags
+@store_flags
 @click.option("--min-request-timeout", type=int, default=1800, show_default=True)
 @click.option("--kubelet-client-certificate", type=_FILE)
 @click.option("--kubelet-client-key", type=_FILE)

@@ -11,7 +11,6 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from tiphys.apimachinery.duration import parse_go_duration
 from tiphys.apis.runtime_config import parse as parse_runtime_config
 from tiphys.cmd.component import FlagError, idle_values
 from tiphys.cmd.gate_flags import is_emulating
@@ -52,7 +51,7 @@ _NEEDED_API: Final = ("flowcontrol.apiserver.k8s.io/v1", "api/ga", "api/all")
 def check(flags: Mapping[str, Any], advertised: str, ranges: Sequence[str]) -> None:
     """Refuse limits, ports and ranges that do not go together. Raises FlagError with every fault."""
     given = idle_values()
-    faults = list(_limit_faults(flags, given))
+    faults = list(_limit_faults(flags))
     faults += http_faults(flags)
     faults += _emulation_faults(flags, given)
     faults += _store_faults(flags, given)
@@ -70,13 +69,11 @@ def check(flags: Mapping[str, Any], advertised: str, ranges: Sequence[str]) -> N
         raise FlagError(faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]")
 
 
-def _limit_faults(flags: Mapping[str, Any], given: Mapping[str, str]) -> Iterator[str]:
-    wait_s = parse_go_duration(given.get("storage-initialization-timeout", "0s"))
-    numbers = {**flags, "storage_initialization_timeout": wait_s}
+def _limit_faults(flags: Mapping[str, Any]) -> Iterator[str]:
     for name, text in _LIMITS.items():
         if name == "min_request_timeout":
             yield from goaway_faults(flags)
-        if (numbers.get(name) or 0) < 0:
+        if (flags.get(name) or 0) < 0:
             yield text
 
 

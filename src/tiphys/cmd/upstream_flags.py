@@ -297,11 +297,7 @@ _IDLE: Final[Mapping[str, str]] = {
     "Go's profiles are of Go's programs": "profiling contention-profiling debug-socket-path",
     "memory holds every object, however many": "default-watch-cache-size watch-cache-sizes watch-cache",
     "each lease is for one time of expiry": "lease-reuse-duration-seconds",
-    "the store is asked all the time": (
-        "etcd-count-metric-poll-period etcd-db-metric-poll-interval etcd-healthcheck-timeout "
-        "etcd-readycheck-timeout"
-    ),
-    "it waits for its store for as long as it takes": "storage-initialization-timeout",
+    "the store is asked all the time": "etcd-count-metric-poll-period etcd-db-metric-poll-interval",
     "--store says which": "storage-backend",
     "objects are stored as JSON": "storage-media-type",
     "there is one store for all": "etcd-servers-overrides",
