@@ -264,6 +264,7 @@ async def test_request_is_read_whole_and_decoded() -> None:
     assert request.query == {"a": ["1"], "b": [" "]}
     assert request.headers["x-two"] == "1, 2"
     assert request.peer_address == "127.0.0.1"
+    assert request.peer_port > 0
     assert request.shown_certificates == ()
 
 

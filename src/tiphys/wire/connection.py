@@ -58,7 +58,8 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
-        self._peer = str(peer[0]) if isinstance(peer, tuple) and peer else ""
+        named = isinstance(peer, tuple) and peer
+        self._peer, self._peer_port = (str(peer[0]), int(peer[1])) if named else ("", 0)
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self._certificates = self._owner.peers.shown(tls)

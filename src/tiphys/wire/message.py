@@ -108,6 +108,8 @@ class Request:
 
     Keys begin with the function that made the value; there must be few of them."""
     protocol: str = "HTTP/1.1"
+    peer_port: int = 0
+    """The port at ``peer_address``; 0: not known."""
 
     @property
     def query(self) -> dict[str, list[str]]:

@@ -70,6 +70,7 @@ class RequestReader:
 
     _transport: asyncio.Transport
     _peer: str
+    _peer_port: int = 0
     _certificates: tuple[bytes, ...] = ()
 
     def __init__(self, owner: Owner) -> None:
@@ -156,14 +157,14 @@ class RequestReader:
         method, path, raw_path, query = line
         return Request(
             method, path, query, self._body_headers, body, self._peer, self._certificates, raw_path,
-            memo=self._body_memo,
+            memo=self._body_memo, peer_port=self._peer_port,
         )  # fmt: skip
 
     def _known_request(self, line: RequestLine) -> Request:
         method, path, raw_path, query = line
         return Request(
             method, path, query, self._block_headers, b"", self._peer, self._certificates, raw_path,
-            memo=self._block_memo,
+            memo=self._block_memo, peer_port=self._peer_port,
         )  # fmt: skip
 
     def _feed(self, data: bytes) -> None:
@@ -325,6 +326,7 @@ class RequestReader:
         path, raw_path, query = http1.split_target(target)
         return Request(
             method, path, query, headers, body, self._peer, self._certificates, raw_path,
+            peer_port=self._peer_port,
         )  # fmt: skip
 
     def _refuse(self, response: Response) -> None:

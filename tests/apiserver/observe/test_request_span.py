@@ -29,6 +29,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         **ALWAYS, **TALE, "network.peer.address": "10.0.0.1", "client.address": "10.0.0.1",
         "user_agent.original": "a/1",
     }),
+    "from which port": ({"peer_port": 40123}, {**ALWAYS, **TALE, "network.peer.port": 40123}),
     "through a proxy": ({"peer_address": "10.0.0.1", "headers": {"x-forwarded-for": "192.0.2.7, 10.0.0.9"}}, {
         **ALWAYS, **TALE, "network.peer.address": "10.0.0.1", "client.address": "192.0.2.7",
     }),

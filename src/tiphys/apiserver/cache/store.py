@@ -221,13 +221,13 @@ class CachedStore:
         lists = counts.stored if on_disk else counts.listed(index_of(selection))
         lists.add(len(past), min(len(items), limit or len(items)))
         if not limit or len(items) <= limit:
-            return Page(items, revision)
+            return Page(items, revision, stored=on_disk)
         items.pop()
         remaining = None
         if total is not None and selection.matches is None and not selection.name:
             remaining = total - limit
         following = versions.encode_token(revision, items[-1].key[len(root) :] + "\0", begun)
-        return Page(items, revision, following, remaining)
+        return Page(items, revision, following, remaining, stored=on_disk)
 
     async def all(self, resource: Resource, namespace: str = "") -> Sequence[Cached]:
         """Return every object as of now. What admission asks for on every write is kept until it changes."""

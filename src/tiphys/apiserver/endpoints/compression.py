@@ -31,6 +31,17 @@ def takes_gzip(accept_encoding: str) -> bool:
     return False
 
 
+def compresses(request: Request, response: Response) -> bool:
+    """Tell whether an answer is large enough, and its reader takes it compressed."""
+    body = response.body
+    size = len(body) if isinstance(body, bytes) else sum(map(len, body))
+    if size <= THRESHOLD_BYTES or response.stream is not None or response.upgrade is not None:
+        return False
+    if "content-encoding" in response.headers:
+        return False
+    return takes_gzip(request.headers.get("accept-encoding", ""))
+
+
 def compressed(body: bytes | Sequence[bytes]) -> bytes:
     """Return the gzip form of a body, given whole or in pieces."""
     encoder = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
@@ -47,13 +58,9 @@ class Compression:
 
     async def apply(self, request: Request, response: Response) -> None:
         """Compress an answer where it is large enough and its reader takes it."""
-        body = response.body
-        size = len(body) if isinstance(body, bytes) else sum(map(len, body))
-        if size <= THRESHOLD_BYTES or response.stream is not None or response.upgrade is not None:
+        if not compresses(request, response):
             return
-        headers = response.headers
-        if "content-encoding" in headers or not takes_gzip(request.headers.get("accept-encoding", "")):
-            return
+        body, headers = response.body, response.headers
         if isinstance(body, bytes) and request.path.startswith(_DOCUMENTS):
             response.body = await self._document(body)
         else:

@@ -37,7 +37,7 @@ def attributes_of(request: Request) -> dict[str, Value]:
     sender = request.headers.get("x-forwarded-for", "").partition(",")[0].strip() or request.peer_address
     told: dict[str, Value] = {
         "server.address": host, **_method(request.method), "url.scheme": "https",
-        "network.peer.address": request.peer_address,
+        "network.peer.address": request.peer_address, "network.peer.port": request.peer_port,
         "user_agent.original": request.headers.get("user-agent", ""),
         "client.address": sender, "url.path": request.path,
         "network.protocol.version": request.protocol.partition("/")[2],

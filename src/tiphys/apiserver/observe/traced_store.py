@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 from tiphys.apimachinery.errors import AlreadyExists, Conflict, StatusError, qualified
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
-from tiphys.apimachinery.tracing import SpanEvent, current, event, step
+from tiphys.apimachinery.tracing import Span, SpanEvent, current, event, step
 from tiphys.apiserver.cache.feed import Hint, hint_of
 from tiphys.apiserver.encryption.providers import SEALED, SEALING_FAILED
 from tiphys.apiserver.registry.objects import Cached, Page, Selection
@@ -119,14 +119,33 @@ class TracedStore:
 
     async def list(self, resource: Resource, selection: Selection, **more: Any) -> Page:
         about = {"audit-id": _audit_id(), "type": qualified(resource.plural, resource.group)}
-        with step("cacher.GetList", about):
+        with step("cacher.GetList", about) as span:
             event("Ready")
             page = cast(Page, await self._store.list(resource, selection, **more))
-            event("Listed items from cache")
-            event("Filtered items", {"count": len(page.items)})
+            if page.stored and span is not None:
+                self._tell_stored(span, resource, selection, more)
+            else:
+                event("Listed items from cache")
+                event("Filtered items", {"count": len(page.items)})
         LISTED.set(len(page.items))
         _at_hand()
         return page
+
+    def _tell_stored(
+        self, span: Span, resource: Resource, selection: Selection, asked: dict[str, Any]
+    ) -> None:
+        """Make a span that of a list which the store was asked for: upstream's cache passes that on."""
+        of_one = bool(selection.name) and (bool(selection.namespace) or not resource.namespaced)
+        key = self._store.key_of(resource, selection.namespace, selection.name if of_one else "")
+        span.name = f"List(recursive={str(not of_one).lower()}) etcd3"
+        span.events.clear()
+        span.attributes = {"audit-id": span.attributes.get("audit-id", "")}
+        span.set({
+            "key": key.removeprefix(_REGISTRY).rstrip("/"),
+            "resourceVersion": asked.get("resource_version", ""),
+            "resourceVersionMatch": asked.get("resource_version_match", ""),
+            "limit": asked.get("limit", 0), "continue": asked.get("continue_token", ""),
+        })  # fmt: skip
 
     def _encoded(self, resource: Resource, obj: Object, value: bytes | None) -> Hint:
         """Encode what is to be written, where that has not been done."""

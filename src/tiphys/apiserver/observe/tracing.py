@@ -19,7 +19,7 @@ from typing import Any, Final, cast
 import orjson
 
 from tiphys.apimachinery.clock import Clock
-from tiphys.apimachinery.errors import NotAcceptable, StatusError, Unauthorized
+from tiphys.apimachinery.errors import NotAcceptable, NotFound, StatusError, Unauthorized
 from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.tracing import (
     SERVER,
@@ -38,6 +38,7 @@ from tiphys.apiserver.audit.auditor import Auditor
 from tiphys.apiserver.authn.attempts import Attempts
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.endpoints.call import Backend
+from tiphys.apiserver.endpoints.compression import compresses
 from tiphys.apiserver.endpoints.negotiation import PROTOBUF, YAML
 from tiphys.apiserver.endpoints.nonresource import NonResource
 from tiphys.apiserver.filters.chain import Chain, Traffic
@@ -71,6 +72,10 @@ _UPDATES: Final = frozenset(("update", "patch"))
 _ANSWERED: Final = frozenset(("get", "create", "update", "patch", "delete"))
 _JSON_ENCODER: Final = '{{"name":"json","pretty":"{pretty}","strict":"false","yaml":"{yaml}"}}'
 _STORES: Final = "About to store object in database"
+_WRITER: Final = "*responsewriter.outerWithCloseNotifyFlushAndHijack"
+_WRITERS: Final = {"HTTP/2.0": "responsewriter.outerWithCloseNotifyAndFlush"}
+_ZIPPING: Final = "*gzip.Writer"
+"""Through which of its types upstream writes."""
 
 
 class Tracing:
@@ -186,7 +191,9 @@ class TracedChain(Chain):
         within = current()
         if within is not None and not isinstance(error, NotAcceptable):
             ANSWERING.set(0)
-            self._tell_answer(within, request, info, response)
+            nowhere = isinstance(error, NotFound) and error.details == {}
+            about = RequestInfo(info.path, info.verb) if nowhere else info
+            self._tell_answer(within, request, about, response)
         return response
 
     async def _speaks_for(self, request: Request, info: RequestInfo, user: User) -> User:
@@ -253,7 +260,9 @@ class TracedChain(Chain):
             "encoder": _encoder(media_type, _version_of(info, media_type, head), pretty=_is_pretty(head)),
         })  # fmt: skip
         size = {"size": _size(response)}
-        span.note("About to start writing response", size)
+        zips = self._compresses and compresses(request, response)
+        writer = _ZIPPING if zips else _WRITERS.get(request.protocol, _WRITER)
+        span.note("About to start writing response", {"writer": writer, **size})
         span.note("Write call succeeded", size)
         self._tracer.end(span)
 

@@ -92,6 +92,8 @@ class Page:
     """Returns the items' ``raw`` joined by commas, where that is at hand."""
     shard: str = ""
     """By which expression it was narrowed to a part of the collection."""
+    stored: bool = False
+    """Whether the store was asked, for what memory does not hold any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,8 @@ class Http2Connection(Receiver, asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
-        self._peer = str(peer[0]) if isinstance(peer, tuple) and peer else ""
+        named = isinstance(peer, tuple) and peer
+        self._peer, self._peer_port = (str(peer[0]), int(peer[1])) if named else ("", 0)
         tls = transport.get_extra_info("ssl_object")
         self._certificates = self._owner.peers.shown(tls) if tls is not None else ()
         self._owner.connections.add(self)
@@ -231,7 +232,7 @@ class Http2Connection(Receiver, asyncio.BufferedProtocol):
         headers = stream.head.headers
         return Request(
             method, path, query, headers.fields, self._let_go_of(stream), self._peer, self._certificates,
-            raw_path, memo=headers.memo, protocol="HTTP/2.0",
+            raw_path, memo=headers.memo, protocol="HTTP/2.0", peer_port=self._peer_port,
         )  # fmt: skip
 
     def _step(self, stream: Stream) -> None:
