@@ -180,6 +180,28 @@ async def test_health_says_what_was_looked_at(world):
     assert answer.body == b"[+]ping ok\nreadyz check passed\n"
 
 
+@pytest.mark.parametrize(
+    ("path", "query", "status", "body"),
+    [
+        ("/healthz", "", 500, "[+]a ok\n[-]b failed: reason withheld\nhealthz check failed\n"),
+        ("/healthz/a", "", 200, "ok"),
+        ("/healthz/b", "exclude=b", 500, "internal server error: gone\n"),
+        ("/healthz", "exclude=b", 200, "ok"),
+        ("/healthz", "exclude=b&verbose", 200, "[+]a ok\n[+]b excluded: ok\nhealthz check passed\n"),
+        ("/livez", "", 200, "ok"),
+        ("/livez/b", "", 404, "404 page not found\n"),
+    ],
+)
+async def test_checks_of_a_component(path, query, status, body):
+    client = Client(InProcessTransport(Reviews()))
+    checks = {"healthz": {"a": None, "b": "gone"}, "livez": {"a": None}}
+    made = ComponentEndpoint("kube-scheduler", client, FakeClock(), checks=checks.__getitem__)
+    headers = {"authorization": "Bearer good"}
+    answer = await made.handle(Request("GET", path, raw_query=query, headers=headers))
+    assert (answer.status, answer.body.decode()) == (status, body)
+    await client.close()
+
+
 async def test_the_clusters_client_certificates_are_believed(monkeypatch):
     """The authority is in a ConfigMap; a handshake before it was read just has no client certificate."""
     monkeypatch.setattr(endpoints, "_LOOKUP_S", 0.005)

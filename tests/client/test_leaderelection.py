@@ -91,6 +91,18 @@ async def test_a_lease_is_renewed_as_it_was_seen_last():
     assert world.api.get(LEASES, "seen", "kube-system")["spec"]["leaseTransitions"] == 0
 
 
+async def test_who_leads_with_a_lease_that_ran_out_long_ago_is_not_healthy():
+    world = World()
+    elector, other = world.elector("a"), world.elector("b")
+    assert await elector.try_hold()
+    assert not await other.try_hold()
+    world.clock.advance(35)
+    assert elector.fault() is None
+    world.clock.advance(1)
+    assert elector.fault() == "failed election to renew leadership on lease cm"
+    assert other.fault() is None
+
+
 async def test_failing_to_renew_cancels_the_work():
     world = World()
     cancelled = []

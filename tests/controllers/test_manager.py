@@ -41,9 +41,14 @@ async def test_a_manager_works_until_cancelled(world, elect):
         ControllerOptions(leader_elect=elect, use_service_account_credentials=False),
         world.clock,
     )
+    assert manager.checks() == {"ping": None}
     task = asyncio.ensure_future(manager.run())
     await world.settle()
     assert len(world.api.all(SERVICE_ACCOUNTS)) == 1
+    first, *named = manager.checks()
+    assert (first == "leaderElection") is elect
+    assert set(manager.checks().values()) == {None}
+    assert {"deployment-controller", "garbage-collector-controller"} < set(named)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

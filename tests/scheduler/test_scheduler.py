@@ -326,6 +326,18 @@ async def test_leader_election_lets_one_work(cluster: Cluster) -> None:
         assert lease is not None
 
 
+async def test_health_tells_of_the_election(cluster: Cluster) -> None:
+    client = cluster.client_for("system:kube-scheduler")
+    scheduler = Scheduler(client, SchedulerOptions(leader_elect=True))
+    assert scheduler.checks("healthz") == {"ping": None}
+    running = asyncio.create_task(scheduler.run())
+    await asyncio.sleep(0)
+    checks = {kind: list(scheduler.checks(kind)) for kind in ("healthz", "livez", "readyz")}
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert checks == {"healthz": ["leaderElection"], "livez": ["ping"], "readyz": ["leaderElection"]}
+
+
 async def add_priority(cluster: Cluster, name: str, value: int, **more: Any) -> None:
     made = {
         "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import field
 from pathlib import Path
@@ -27,7 +27,7 @@ from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.client import metrics
 from tiphys.client.delegated import DelegatedAccess, DelegatedOptions
 from tiphys.client.front_proxies import CLIENT_CA, ProxyHeaders
-from tiphys.client.healthchecks import HealthCounts
+from tiphys.client.healthchecks import PING, HealthCounts, report
 from tiphys.client.kinds import CONFIG_MAPS
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
@@ -40,7 +40,8 @@ from tiphys.wire.tls_options import TlsOptions
 
 log = logging.getLogger(__name__)
 _HEALTH: Final = ("/healthz", "/livez", "/readyz")
-_CHECKS: Final = ("ping",)
+Checks = Callable[[str], Mapping[str, str | None]]
+"""Returns the checks of a path (``healthz``) by their names, each with what is wrong, None for nothing."""
 _GUARDED: Final = ("/configz", "/flagz", "/metrics", "/metrics/slis", "/statusz")
 _LOOKUP_RETRY_S: Final = 10.0
 _LOOKUP_S: Final = 60.0
@@ -85,7 +86,7 @@ class ComponentEndpoint:
         clock: Clock | None = None,
         options: EndpointOptions | None = None,
         *,
-        checks: Sequence[str] = _CHECKS,
+        checks: Checks = lambda _kind: {PING: None},
         shown: Mapping[str, Callable[[], Iterable[Metric]]] | None = None,
     ) -> None:
         """``shown``: families that have a path of their own, made when somebody asks."""
@@ -212,16 +213,23 @@ class ComponentEndpoint:
             return Response(error.status_code, headers, orjson.dumps(error.to_status()))
 
     def _healthy(self, request: Request) -> Response:
-        """All checks are that this process answers: one that hangs does not."""
+        """Answer for all checks of a path, or for the one that it names."""
         kind, _, name = request.path.lstrip("/").partition("/")
-        if name and name not in self._checks:
+        faults, query = self._checks(kind), request.query
+        if name and name not in faults:
             raise NotFound("404 page not found")
-        for check in (name,) if name else self._checks:
-            self._asked.note(check, kind, good=True)
-        if name or "verbose" not in request.query:
+        excluded = () if name else query.get("exclude") or ()
+        for check in (name,) if name else faults:
+            if check not in excluded:
+                self._asked.note(check, kind, good=faults[check] is None)
+        if name:
+            fault = faults[name]
+            return _text("ok") if fault is None else _text(f"internal server error: {fault}\n", 500)
+        good, lines = report(faults, excluded)
+        if good and "verbose" not in query:
             return _text("ok")
-        lines = [f"[+]{check} ok" for check in self._checks]
-        return _text("\n".join([*lines, f"{kind} check passed", ""]))
+        said = f"{kind} check {'passed' if good else 'failed'}"
+        return _text("\n".join([*lines, said, ""]), 200 if good else 500)
 
 
 async def with_endpoint(endpoint: ComponentEndpoint, work: Coroutine[Any, Any, None]) -> None:

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator, Mapping
+from typing import Final
 
 import orjson
 
 from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, Metric, text_of
+
+PING: Final = "ping"
+"""The check that whoever answers passes."""
 
 
 class HealthCounts:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from tiphys.apimachinery.clock import Clock, RealClock, rfc3339_micro
 from tiphys.apimachinery.dataclass import dataclass
@@ -23,6 +23,9 @@ from tiphys.client.transport import TransportError
 
 log = logging.getLogger(__name__)
 
+CHECK: Final = "leaderElection"
+"""What the health check of an election is called."""
+_TOLERATED_S: Final = 20.0
 Sleep = Callable[[float], Awaitable[Any]]
 
 
@@ -90,6 +93,13 @@ class LeaderElector:
     @property
     def leading(self) -> bool:
         return self._leading
+
+    def fault(self) -> str | None:
+        """Return what is wrong: who still leads long after the lease ran out ought to have ended."""
+        since_s = self._clock.monotonic() - self._seen_at
+        if self._leading and since_s > self._timings.lease_s + _TOLERATED_S:
+            return f"failed election to renew leadership on lease {self._name}"
+        return None
 
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
         """Wait for leadership, run ``lead`` while renewing, give the lease up when it ends.

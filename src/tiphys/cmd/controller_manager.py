@@ -190,5 +190,6 @@ def _signers(flags: dict[str, Any]) -> dict[str, tuple[str, str]]:
 
 async def _run(reach: Reach, options: ControllerOptions, endpoint: EndpointOptions) -> None:
     async with reach.clients("kube-controller-manager") as (client, asking):
-        served = ComponentEndpoint("kube-controller-manager", asking, options=endpoint)
-        await with_endpoint(served, ControllerManager(client, options).run())
+        manager = ControllerManager(client, options)
+        served = ComponentEndpoint("kube-controller-manager", asking, options=endpoint, checks=manager.checks)
+        await with_endpoint(served, manager.run())

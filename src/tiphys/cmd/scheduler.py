@@ -80,5 +80,7 @@ async def _run(reach: Reach, options: SchedulerOptions, endpoint: EndpointOption
     async with reach.clients("kube-scheduler") as (client, asking):
         made = Scheduler(client, options)
         shown = {"/metrics/resources": made.pod_resources}
-        served = ComponentEndpoint("kube-scheduler", asking, options=endpoint, shown=shown)
+        served = ComponentEndpoint(
+            "kube-scheduler", asking, options=endpoint, checks=made.checks, shown=shown
+        )
         await with_endpoint(served, made.run())

@@ -13,8 +13,9 @@ from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.apimachinery.meta import new_uid
+from tiphys.client.healthchecks import PING
 from tiphys.client.informer import InformerSet
-from tiphys.client.leaderelection import LeaderElector
+from tiphys.client.leaderelection import CHECK, LeaderElector
 from tiphys.client.rest import Client
 from tiphys.client.serviceaccount import clients_for_accounts
 from tiphys.controllers.attachdetach.controller import AttachDetachController
@@ -160,6 +161,14 @@ class ControllerManager:
         self._client = client
         self._options = options
         self._clock = clock or RealClock()
+        self._elector: LeaderElector | None = None
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def checks(self, _kind: str = "") -> dict[str, str | None]:
+        """Return the checks of health with what is wrong: the election's and each working controller's."""
+        found = {} if self._elector is None else {CHECK: self._elector.fault()}
+        found.update(dict.fromkeys(name for name, task in self._tasks.items() if not task.done()))
+        return found or {PING: None}
 
     async def run(self) -> None:
         """Raises LeadershipLost when the lease could not be kept: the process must then end."""
@@ -167,8 +176,8 @@ class ControllerManager:
             await self._run_all()
             return
         identity = self._options.identity or f"{socket.gethostname()}_{new_uid()}"
-        elector = LeaderElector.of(self._client, self._options.election, identity, clock=self._clock)
-        await elector.run(self._run_all)
+        self._elector = LeaderElector.of(self._client, self._options.election, identity, clock=self._clock)
+        await self._elector.run(self._run_all)
 
     async def _run_all(self) -> None:
         informers = InformerSet(self._client, name="kube-controller-manager")
@@ -184,7 +193,7 @@ class ControllerManager:
                 group.create_task(informers.run())
                 for controller in controllers:
                     RUNNING.labels(controller.name, "kube-controller-manager").set(1)
-                    group.create_task(controller.run())
+                    self._tasks[controller.name] = group.create_task(controller.run())
         finally:
             for controller in controllers:
                 RUNNING.labels(controller.name, "kube-controller-manager").set(0)

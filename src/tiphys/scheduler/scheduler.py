@@ -22,9 +22,10 @@ from tiphys.apimachinery.errors import NotFound, StatusError
 from tiphys.apimachinery.families import Metric
 from tiphys.apimachinery.meta import object_key
 from tiphys.client.events import EventRecorder
+from tiphys.client.healthchecks import PING
 from tiphys.client.informer import Informer, InformerSet, without_managers
 from tiphys.client.kinds import NAMESPACES, NODES, POD_DISRUPTION_BUDGETS, PODS
-from tiphys.client.leaderelection import Election, LeaderElector
+from tiphys.client.leaderelection import CHECK, Election, LeaderElector
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
 from tiphys.scheduler.binder import Assumed, Binder, NotBound
@@ -131,6 +132,7 @@ class Scheduler:
         self._metrics = SchedulerMetrics(self._queue, self._columns)
         self._times = {name: Times(name, self._clock) for name in self._profiles}
         self._jobs: asyncio.Queue[Job] = asyncio.Queue(maxsize=max(self._options.binders, 1))
+        self._elector: LeaderElector | None = None
         self._turn = 0
         self._start = 0
         """Where the next search begins, for profiles that are content with a share of the nodes."""
@@ -151,8 +153,14 @@ class Scheduler:
             await self._lead()
             return
         identity = f"{socket.gethostname()}_{uuid.uuid4()}"
-        elector = LeaderElector.of(self._client, self._options.election, identity, clock=self._clock)
-        await elector.run(self._lead)
+        self._elector = LeaderElector.of(self._client, self._options.election, identity, clock=self._clock)
+        await self._elector.run(self._lead)
+
+    def checks(self, kind: str) -> dict[str, str | None]:
+        """Return the checks of health with what is wrong; whether it lives does not hang on the election."""
+        if self._elector is None or kind == "livez":
+            return {PING: None}
+        return {CHECK: self._elector.fault()}
 
     def pod_resources(self) -> Iterator[Metric]:
         """Yield what pods ask for and may use; nothing while another instance schedules."""
