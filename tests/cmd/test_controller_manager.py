@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import click
 import pytest
 
+from tiphys.client.endpoint import EndpointOptions
 from tiphys.cmd import controller_manager as module
 from tiphys.cmd.controller_manager import controller_manager, options_from
 from tiphys.controllers.context import ControllerOptions
@@ -43,6 +45,51 @@ def test_it_looks_for_cycles_seldom_before_it_fills_its_caches(monkeypatch: pyte
     monkeypatch.setattr(module, "run", run)
     controller_manager.main(["--kubeconfig=x"], standalone_mode=False)
     assert steps == ["seldom", "run"]
+
+
+def shown(monkeypatch: pytest.MonkeyPatch, *words: str) -> dict[str, Any]:
+    """Return what ``/configz`` shows of a manager that was started so."""
+    found: list[EndpointOptions] = []
+
+    async def start(_reach: object, _options: object, endpoint: EndpointOptions) -> None:
+        found.append(endpoint)
+
+    monkeypatch.setattr(module, "collect_seldom", lambda: None)
+    monkeypatch.setattr(module, "_run", start)
+    monkeypatch.setattr(module, "run", asyncio.run)
+    controller_manager.main(["--kubeconfig=x", *words], standalone_mode=False)
+    return dict(found[0].configuration)
+
+
+def test_configuration_is_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    authority = tmp_path / "ca.crt"
+    authority.write_text("CA")
+    usual = shown(monkeypatch)["kubecontrollermanager.config.k8s.io"]
+    assert usual["Generic"] == {
+        "Port": 10257, "Address": "0.0.0.0", "ClientConnection": {"Kubeconfig": "x"},
+        "LeaderElection": {
+            "LeaderElect": True, "LeaseDuration": "15s", "RenewDeadline": "10s", "RetryPeriod": "2s",
+            "ResourceLock": "leases", "ResourceName": "kube-controller-manager",
+            "ResourceNamespace": "kube-system",
+        },
+        "Controllers": ["*"],
+    }  # fmt: skip
+    assert usual["NodeLifecycleController"]["NodeMonitorGracePeriod"] == "50s"
+    told = shown(
+        monkeypatch,
+        f"--root-ca-file={authority}", "--leader-elect=false", "--concurrent-rc-syncs=2",
+        "--allocate-node-cidrs", "--cluster-cidr=10.0.0.0/8",
+        "--service-cluster-ip-range=10.1.0.0/16,fd::/112", "--node-monitor-grace-period=1m",
+        "--secure-port=0",
+    )["kubecontrollermanager.config.k8s.io"]  # fmt: skip
+    assert told["Generic"]["LeaderElection"]["LeaderElect"] is False
+    assert told["Generic"]["Port"] == 0
+    assert told["SAController"]["RootCAFile"] == str(authority)
+    assert told["ReplicationController"] == {"ConcurrentRCSyncs": 2}
+    assert told["KubeCloudShared"]["ClusterCIDR"] == "10.0.0.0/8"
+    assert told["KubeCloudShared"]["AllocateNodeCIDRs"] is True
+    assert told["NodeIPAMController"]["SecondaryServiceCIDR"] == "fd::/112"
+    assert told["NodeLifecycleController"]["NodeMonitorGracePeriod"] == "1m0s"
 
 
 def test_how_many_at_once() -> None:

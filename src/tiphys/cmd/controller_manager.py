@@ -20,6 +20,7 @@ from tiphys.cmd.election_flags import election_flags, go_bool, read_election
 from tiphys.cmd.loop import run
 from tiphys.cmd.reach import Reach
 from tiphys.cmd.serving_flags import read_serving, serving_flags
+from tiphys.controllers import configz
 from tiphys.controllers.manager import ControllerManager, ControllerOptions, UnknownController, chosen
 from tiphys.controllers.nodelifecycle.zones import Rates
 from tiphys.wire.jwt_keys import SigningKey
@@ -108,7 +109,10 @@ def _signer_files(command: Callable[..., None]) -> Callable[..., None]:
 def controller_manager(kubeconfig: str, master: str, **flags: Any) -> None:
     endpoint = read_serving(flags)
     asking = flags.pop("authentication_kubeconfig")
+    given = {"kubeconfig": kubeconfig, **flags}
     options = replace(options_from(flags), gates=endpoint.gates)
+    shown = configz.configuration(options, given, (endpoint.address, endpoint.port))
+    endpoint = replace(endpoint, configuration={configz.GROUP: shown})
     collect_seldom()
     run(_run(Reach(kubeconfig, master, asking), options, endpoint))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -15,13 +16,8 @@ from tiphys.cmd.election_flags import election_flags, read_election
 from tiphys.cmd.loop import run
 from tiphys.cmd.reach import Reach
 from tiphys.cmd.serving_flags import read_serving, serving_flags
-from tiphys.scheduler.config import (
-    API_VERSION,
-    KIND,
-    BadConfiguration,
-    Configuration,
-    read_configuration,
-)
+from tiphys.scheduler import configz
+from tiphys.scheduler.config import BadConfiguration, Configuration, read_configuration
 from tiphys.scheduler.profile import installed_plugins
 from tiphys.scheduler.queue import UNSCHEDULABLE_AT_MOST_S
 from tiphys.scheduler.scheduler import Scheduler, SchedulerOptions
@@ -44,10 +40,11 @@ from tiphys.scheduler.scheduler import Scheduler, SchedulerOptions
 def scheduler(kubeconfig: str, master: str, config: str, scheduler_name: str, **flags: Any) -> None:
     document = load(config) if config else {}
     kubeconfig = kubeconfig or (document.get("clientConnection") or {}).get("kubeconfig") or ""
-    shown = document or {"apiVersion": API_VERSION, "kind": KIND}
-    endpoint = read_serving(flags, {API_VERSION.partition("/")[0]: shown})
+    endpoint = read_serving(flags)
     asking = flags.pop("authentication_kubeconfig")
     options = options_from(scheduler_name, document, flags)
+    shown = {configz.GROUP: configz.configuration(options, document, kubeconfig)}
+    endpoint = replace(endpoint, configuration=shown)
     collect_seldom()
     run(_run(Reach(kubeconfig, master, asking), options, endpoint))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def serving_flags(port: int) -> Decorator:
     return decorate
 
 
-def read_serving(flags: dict[str, Any], configuration: Mapping[str, Any] | None = None) -> EndpointOptions:
+def read_serving(flags: dict[str, Any]) -> EndpointOptions:
     """Return what the flags mean, and take them away. Raises click.FileError, FlagError."""
     authority = flags.pop("client_ca_file")
     certificate, key = flags.pop("tls_cert_file"), flags.pop("tls_private_key_file")
@@ -98,7 +98,6 @@ def read_serving(flags: dict[str, Any], configuration: Mapping[str, Any] | None 
             unauthorized_ttl_s=flags.pop("authorization_webhook_cache_unauthorized_ttl"),
         ),
         flags=shown_flags(),
-        configuration=configuration or {},
     )
 
 
