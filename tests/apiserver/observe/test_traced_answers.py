@@ -58,11 +58,18 @@ async def test_what_an_answer_is_written_with(serving: Any, asked: dict[str, str
 
 
 @pytest.mark.parametrize(
-    ("path", "version"), [("/api/v1/namespaces/default/things", ""), (f"{MAPS}/none", "v1")]
+    ("method", "path", "status", "version"),
+    [
+        ("GET", "/api/v1/namespaces/default/things", 404, ""),
+        ("PUT", MAPS, 405, ""),
+        ("GET", f"{MAPS}/none", 404, "v1"),
+    ],
 )
-async def test_what_is_nowhere_is_of_no_version(serving: Any, path: str, version: str) -> None:
+async def test_what_is_nowhere_is_of_no_version(
+    serving: Any, method: str, path: str, status: int, version: str
+) -> None:
     async with traced(serving) as (api, collector):
-        assert (await api("GET", path)).status == 404
+        assert (await api(method, path)).status == status
         await api.server.stop()
     told = attributes(collector.named("SerializeObject").attributes)
     assert orjson.loads(told["encoder"])["encodeGV"] == version

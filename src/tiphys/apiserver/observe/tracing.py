@@ -19,7 +19,7 @@ from typing import Any, Final, cast
 import orjson
 
 from tiphys.apimachinery.clock import Clock
-from tiphys.apimachinery.errors import NotAcceptable, NotFound, StatusError, Unauthorized
+from tiphys.apimachinery.errors import MethodNotAllowed, NotAcceptable, NotFound, StatusError, Unauthorized
 from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.tracing import (
     SERVER,
@@ -191,7 +191,7 @@ class TracedChain(Chain):
         within = current()
         if within is not None and not isinstance(error, NotAcceptable):
             ANSWERING.set(0)
-            nowhere = isinstance(error, NotFound) and error.details == {}
+            nowhere = isinstance(error, NotFound | MethodNotAllowed) and error.details == {}
             about = RequestInfo(info.path, info.verb) if nowhere else info
             self._tell_answer(within, request, about, response)
         return response
