@@ -3,57 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 import yaml
-from tests.every_kind import ALL_SERVED
+from tests.apiserver.audit.conftest import Events
 
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apiserver.audit.assembly import AuditOptions
-from tiphys.apiserver.audit.event import source_ips, without_managed_fields
 from tiphys.apiserver.audit.sinks import LogOptions
 from tiphys.apiserver.authz.attributes import Decision
-from tiphys.wire.message import Request, Response
+from tiphys.wire.message import Request
 
-RULES: list[dict[str, Any]] = [
-    {"level": "Metadata", "resources": [{"group": "", "resources": ["secrets"]}]},
-    {"level": "Request", "resources": [{"group": "", "resources": ["configmaps"]}],
-     "namespaces": ["kube-public"]},
-    {"level": "RequestResponse", "resources": [{"group": "", "resources": ["configmaps"]}],
-     "omitManagedFields": True},
-    {"level": "None", "nonResourceURLs": ["/livez"]},
-    {"level": "RequestResponse", "nonResourceURLs": ["/api*", "/version"]},
-    {"level": "Request", "resources": [{"group": "", "resources": ["pods"]}]},
-    {"level": "Metadata"},
-]  # fmt: skip
 HEAD = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy"}
 MAPS = "/api/v1/namespaces/default/configmaps"
-Events = Callable[[], list[dict[str, Any]]]
-
-
-@pytest.fixture
-async def audited(
-    tmp_path: Path, serving: Any, request: pytest.FixtureRequest
-) -> AsyncIterator[tuple[Any, Events]]:
-    policy, path = tmp_path / "policy.yaml", tmp_path / "audit.log"
-    policy.write_text(yaml.safe_dump({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": RULES}))
-
-    def events() -> list[dict[str, Any]]:
-        """Return the events since the last time."""
-        text = path.read_bytes() if path.exists() else b""
-        found = [orjson.loads(line) for line in text.splitlines()]
-        new = found[len(seen) :]
-        seen.extend(new)
-        return new
-
-    seen: list[dict[str, Any]] = []
-    every: dict[str, Any] = ALL_SERVED if request.node.get_closest_marker("every_version") else {}
-    async with serving(audit=AuditOptions(policy, LogOptions(str(path))), **every) as api:
-        yield api, events
 
 
 async def test_a_request_and_its_answer(audited: tuple[Any, Events]) -> None:
@@ -96,42 +62,6 @@ async def test_what_an_object_tells_of_itself(audited: tuple[Any, Events]) -> No
     assert events()[-1]["objectRef"] == reference
 
 
-async def test_objects_are_shown_as_they_were_read(audited: tuple[Any, Events]) -> None:
-    api, events = audited
-    pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
-    await api("POST", "/api/v1/namespaces/default/pods", pod)
-    shown = events()[-1]["requestObject"]
-    assert (shown["kind"], shown["spec"]["restartPolicy"]) == ("Pod", "Always")
-    assert shown["spec"]["containers"][0]["imagePullPolicy"] == "Always"
-    assert "nodeName" not in shown["spec"]
-    assert "uid" not in shown["metadata"]
-    answer = await api("POST", "/api/v1/namespaces/default/pods", b"{")
-    assert answer.status == 400
-    assert "requestObject" not in events()[-1]
-
-
-OPTIONS = [
-    ({"propagationPolicy": "Background"}, "meta.k8s.io/v1"),
-    ({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}, "v1"),
-]
-
-
-@pytest.mark.parametrize("path", ["/m", ""])
-@pytest.mark.parametrize(("options", "version"), OPTIONS)
-async def test_options_of_deletions_tell_their_kind(
-    audited: tuple[Any, Events], path: str, options: dict[str, Any], version: str
-) -> None:
-    api, events = audited
-    await api.create(MAPS, {"metadata": {"name": "m"}})
-    await api("DELETE", MAPS + path, options)
-    shown = {"kind": "DeleteOptions", "apiVersion": version, "propagationPolicy": "Background"}
-    assert events()[-1]["requestObject"] == shown
-    await api("DELETE", MAPS + path, b"{")
-    assert "requestObject" not in events()[-1]
-    await api("DELETE", f"/api/v1/namespaces/default/secrets{path}", options)
-    assert "requestObject" not in events()[-1]
-
-
 def _on_their_way_out(event: dict[str, Any]) -> dict[str, str]:
     return {key: text for key, text in event["annotations"].items() if key.startswith("k8s.io/")}
 
@@ -163,55 +93,6 @@ async def test_a_status_is_told_of_successes_too(audited: tuple[Any, Events]) ->
             "metadata": {}, "status": "Success", "details": details, "code": 200
         }  # fmt: skip
         made = await api.create("/api/v1/namespaces/default/secrets", {"metadata": {"name": "s"}})
-
-
-async def test_lists_are_put_together_only_to_be_shown(audited: tuple[Any, Events]) -> None:
-    api, events = audited
-
-    class Pieces(tuple[bytes, ...]):
-        looked = 0
-
-        def __iter__(self) -> Any:
-            Pieces.looked += 1
-            return super().__iter__()
-
-    async def listing(_call: Any) -> Any:
-        return Response(200, {"content-type": "application/json"}, Pieces((b'{"kind":', b'"List"}')))
-
-    table = api.server._chain._nonresource
-    table.answer = listing
-    for path, looks in (("/healthz", 1), ("/api", 3)):  # one each to measure it
-        await api.server._chain(Request("GET", path, headers={"authorization": "Bearer admin"}))
-        assert Pieces.looked == looks
-    assert events()[-1]["responseObject"] == {"kind": "List"}
-
-
-async def test_documents_are_shown(audited: tuple[Any, Events]) -> None:
-    api, events = audited
-    for path, kind in (("/api", "APIVersions"), ("/apis/apps/v1", "APIResourceList"), ("/version", None)):
-        await api("GET", path)
-        assert events()[-1].get("responseObject", {}).get("kind") == kind
-
-
-async def test_a_secret_is_never_in_the_log(audited: tuple[Any, Events]) -> None:
-    api, events = audited
-    secret = {"metadata": {"name": "s"}, "stringData": {"password": "hunter2"}}
-    await api.create("/api/v1/namespaces/default/secrets", secret)
-    await api.get("/api/v1/namespaces/default/secrets/s")
-    found = events()
-    assert len(found) == 4
-    text = orjson.dumps(found)
-    assert b"hunter2" not in text
-    assert b"aHVudGVyMg" not in text
-    assert all("requestObject" not in one and "responseObject" not in one for one in found)
-
-
-async def test_the_level_request_leaves_answers_out(audited: tuple[Any, Events]) -> None:
-    api, events = audited
-    await api.create("/api/v1/namespaces/kube-public/configmaps", {"metadata": {"name": "m"}})
-    (_, complete) = events()
-    assert complete["requestObject"] == {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "m"}}
-    assert "responseObject" not in complete
 
 
 async def test_failures_say_why(audited: tuple[Any, Events]) -> None:
@@ -473,32 +354,3 @@ async def test_counts(audited: tuple[Any, Events]) -> None:
     await api("GET", MAPS)
     text = (await api("GET", "/metrics")).raw.decode()
     assert 'apiserver_audit_level_total{level="RequestResponse"} 1' in text
-
-
-@pytest.mark.parametrize(
-    ("headers", "ips"),
-    [
-        ({}, ["10.1.1.1"]),
-        ({"x-forwarded-for": "1.1.1.1, 2.2.2.2"}, ["1.1.1.1", "2.2.2.2", "10.1.1.1"]),
-        ({"x-real-ip": "3.3.3.3"}, ["3.3.3.3", "10.1.1.1"]),
-        ({"x-forwarded-for": "10.1.1.1"}, ["10.1.1.1"]),
-        ({"x-forwarded-for": "10.1.1.1, 2.2.2.2"}, ["10.1.1.1", "2.2.2.2", "10.1.1.1"]),
-        (
-            {"x-forwarded-for": "unknown, 1.1.1.1:80, 002.2.2.02, ::FFFF:3.3.3.3, FE80::1, fe80::1%a"},
-            ["2.2.2.2", "3.3.3.3", "fe80::1", "10.1.1.1"],
-        ),
-        ({"x-forwarded-for": "::1", "x-real-ip": "::1"}, ["::1", "10.1.1.1"]),
-        ({"x-real-ip": "nowhere"}, ["10.1.1.1"]),
-    ],
-)
-def test_where_a_request_came_from(headers: dict[str, str], ips: list[str]) -> None:
-    assert source_ips(Request("GET", "/", headers=headers, peer_address="10.1.1.1")) == ips
-
-
-def test_managed_fields_go_from_lists_too() -> None:
-    item = {"metadata": {"name": "a", "managedFields": []}}
-    found = without_managed_fields({"kind": "List", "items": [item]})
-    assert found["items"] == [{"metadata": {"name": "a"}}]
-    assert "managedFields" in item["metadata"]
-    table = without_managed_fields({"kind": "Table", "rows": [{"cells": [1], "object": item}]})
-    assert table["rows"] == [{"cells": [1], "object": {"metadata": {"name": "a"}}}]
