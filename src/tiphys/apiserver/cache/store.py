@@ -170,13 +170,8 @@ class CachedStore:
         resource_version_match: str = "",
     ) -> Page:
         """Read a consistent page. Raises Expired, BadRequest, Timeout (a revision yet to come)."""
-        known = self._feed.known.get(id(resource))
-        bucket = known[1] if known is not None else await self._feed.load(resource)
+        bucket = await self._as_of_now(resource)
         counts = bucket.counts
-        if not self._feed.alone:
-            began = self._clock.monotonic()
-            await self._feed.confirm(bucket)
-            counts.waits.observe(self._clock.monotonic() - began)
         if not (continue_token or resource_version):
             counts.consistent += 1
         if not (bucket.entries or continue_token or resource_version):
@@ -189,13 +184,8 @@ class CachedStore:
         begun = int(self._clock.now().timestamp()) if limit else 0
         if continue_token:
             token = versions.decode_token(continue_token)
-            if resource_version not in ("", "0"):
-                raise BadRequest("specifying resource version is not allowed when using continue")
             start = root + token.start
-            if token.expired(begun or int(self._clock.now().timestamp())):
-                raise _too_old(token)
-            begun = begun if token.revision == versions.LATEST else token.begun
-            revision = self.revision if token.revision == versions.LATEST else token.revision
+            revision, begun = self._continued(token, resource_version, begun)
         else:
             revision = await self._list_revision(resource_version, resource_version_match, limit)
         if revision < min(self._store.compacted, self.revision):
@@ -237,12 +227,35 @@ class CachedStore:
             await self._feed.confirm(bucket)
         return bucket.whole(namespace) if bucket.entries else ()
 
+    async def _as_of_now(self, resource: Resource) -> Bucket:
+        """Return what there is of a kind; where others write to the store, it is asked what is newest."""
+        known = self._feed.known.get(id(resource))
+        bucket = known[1] if known is not None else await self._feed.load(resource)
+        if not self._feed.alone:
+            began = self._clock.monotonic()
+            await self._feed.confirm(bucket)
+            bucket.counts.waits.observe(self._clock.monotonic() - began)
+        return bucket
+
     async def _list_revision(self, text: str, match: str, limit: int) -> int:
         """Return the revision that a first page shows."""
         wanted = versions.parse_version(text)
         await self._feed.caught_up_or_refuse(wanted)
         exact = match == "Exact" or (not match and limit > 0)
         return wanted if exact and wanted else self.revision
+
+    def _continued(self, token: versions.Token, resource_version: str, begun: int) -> tuple[int, int]:
+        """Return the revision of a further page, and when its list began (``begun``: this page did).
+
+        Raises BadRequest, Expired.
+        """
+        if resource_version not in ("", "0"):
+            raise BadRequest("specifying resource version is not allowed when using continue")
+        if token.expired(begun or int(self._clock.now().timestamp())):
+            raise _too_old(token)
+        if token.revision == versions.LATEST:
+            return self.revision, begun
+        return token.revision, token.begun
 
     async def _past_on_disk(
         self, bucket: Bucket, selection: Selection, start: str, revision: int, token: versions.Token | None
