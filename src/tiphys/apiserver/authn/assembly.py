@@ -158,22 +158,7 @@ def build(
         tokens.append(
             AnyAudience(JwtIssuers(issuers, clock, path, keys.issuers, options, cached=cached), audiences)
         )
-    if options.token_webhook_config is not None:
-        check_version("authentication webhook", options.token_webhook_version)
-        tokens.append(
-            WebhookTokens(
-                Remote.from_kubeconfig(
-                    options.token_webhook_config,
-                    through=options.egress.controlplane,
-                    certificates=certificates,
-                ),
-                audiences,
-                clock,
-                version=options.token_webhook_version,
-                cache_ttl_s=options.token_webhook_cache_ttl_s,
-                counts=cached,
-            )
-        )
+    tokens += _webhook(options, audiences, clock, cached, certificates)
     return Authenticator(
         tokens,
         audiences,
@@ -183,6 +168,23 @@ def build(
         clock=clock,
         cached=cached,
     )
+
+
+def _webhook(
+    options: ApiServerOptions,
+    audiences: tuple[str, ...],
+    clock: Clock,
+    counts: TokenCacheCounts,
+    certificates: CertificateCounts | None,
+) -> list[TokenAuthenticator]:
+    """Return the webhook that reviews tokens, if there is one. Raises kubeconfig.ConfigError, OSError."""
+    path, version = options.token_webhook_config, options.token_webhook_version
+    if path is None:
+        return []
+    check_version("authentication webhook", version)
+    remote = Remote.from_kubeconfig(path, through=options.egress.controlplane, certificates=certificates)
+    ttl_s = options.token_webhook_cache_ttl_s
+    return [WebhookTokens(remote, audiences, clock, version=version, cache_ttl_s=ttl_s, counts=counts)]
 
 
 def _strangers(config: AuthenticationConfig, options: ApiServerOptions) -> Anonymous:
