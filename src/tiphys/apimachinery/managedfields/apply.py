@@ -105,13 +105,7 @@ def apply(
         Conflict: others own fields that would change; ``details.causes`` names each.
         StatusError: 500, as upstream answers: a field is not in the schema, or a list's items have no names.
     """
-    if entries.given(applied) is not None:
-        raise BadRequest("metadata.managedFields must be nil")
-    if applied.get("apiVersion") != api_version:
-        raise BadRequest(
-            "Incorrect version specified in apply patch. "
-            f"Specified patch version: {applied.get('apiVersion')}, expected: {api_version}"
-        )
+    _check_applied(applied, api_version)
     request = _Request(
         applied=applied,
         schema=schema,
@@ -136,6 +130,16 @@ def apply(
         _renew_last_applied(result, applied)
     entries.put(result, managed)
     return result
+
+
+def _check_applied(applied: Object, api_version: str) -> None:
+    if entries.given(applied) is not None:
+        raise BadRequest("metadata.managedFields must be nil")
+    if applied.get("apiVersion") != api_version:
+        raise BadRequest(
+            "Incorrect version specified in apply patch. "
+            f"Specified patch version: {applied.get('apiVersion')}, expected: {api_version}"
+        )
 
 
 def claimed_fields(applied: Object, schema: Schema | None) -> Node:
