@@ -3,6 +3,8 @@
 What takes several writes, or one for many, must not end in the middle where one request does (its deadline,
 its client gone): addresses and ports would be taken for nobody, or given back while the Service that has
 them is being written; a quota would be charged again for all who wait for the same charge.
+
+Owns: the tasks of such work. Called by the handlers of Services and by the ledger of quotas.
 """
 
 from __future__ import annotations

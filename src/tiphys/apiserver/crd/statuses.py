@@ -1,4 +1,8 @@
-"""Writes the status of definitions, as the server itself. Called by the controller and by what cleans up."""
+"""Writes the status of definitions, as the server itself.
+
+Owns: as whom and at what time that is done. Refuses: what it says (``names``, ``structure``). Called by the
+controller and by what cleans up (``deletion``).
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """The span of a request that this server sends: what it tells of it, and of its answer.
 
-Source: OpenTelemetry's semantic conventions for HTTP clients. Without tracing there is none of this.
+Called by ``forwarding`` and ``webhook_call``. Without tracing there is none of this.
+
+Source: OpenTelemetry's semantic conventions for HTTP clients.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ class Page:
     continue_token: str = ""
     remaining: int | None = None
     joined: Callable[[], bytes] | None = None
-    """Returns the items' ``raw`` joined by commas, where that is at hand."""
+    """Returns the items as lists show them (``listed``), joined by commas, where that is at hand."""
     shard: str = ""
     """By which expression it was narrowed to a part of the collection."""
     stored: bool = False
