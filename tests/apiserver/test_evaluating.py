@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterable
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from tiphys.apimachinery.schema.build import build_custom
 from tiphys.apimachinery.schema.node import Schema
 from tiphys.apis import meta_validation
 from tiphys.apis.apiextensions.rule_checks import Rules
-from tiphys.apiserver.evaluating import UNITS, evaluate
+from tiphys.apiserver.evaluating import LARGE_BYTES, UNITS, aside, evaluate
 from tiphys.apiserver.registry import machinery, ownership, raw_values
 
 NUMBERS = build_custom({"type": "array", "items": {"type": "integer"}})
@@ -120,6 +121,18 @@ async def test_rules_are_compiled_on_a_thread_where_they_are_many() -> None:
     assert (threads[1], threads[2][:8]) == (own, "evaluate")
     await check(16, rules, many)
     assert threads[3:] == [own]
+
+
+@pytest.mark.parametrize("size", [LARGE_BYTES - 1, LARGE_BYTES])
+async def test_what_is_done_elsewhere_knows_for_whom(size: int) -> None:
+    whose: ContextVar[str] = ContextVar("whose", default="nobody's")
+    whose.set("this request's")
+
+    def where() -> tuple[str, bool]:
+        return whose.get(), threading.current_thread() is threading.main_thread()
+
+    told = ("this request's", size < LARGE_BYTES)
+    assert await aside(size, where) == await evaluate(where, size) == told
 
 
 @pytest.mark.parametrize("large", [False, True])
