@@ -65,12 +65,11 @@ class _Lazy(click.Group):
 def configure_logging(level: int = logging.INFO, *, component: bool = True) -> None:
     """Log to standard error, one line each: those of components in upstream's form."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname).1s %(name)s: %(message)s"))
     if component:
-        from tiphys.cmd.klog import KlogLines  # help needs none of it
+        from tiphys.cmd.klog import KlogLines  # whoever asks for help logs nothing
 
         handler.setFormatter(KlogLines())
-    else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname).1s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 
