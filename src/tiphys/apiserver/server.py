@@ -57,7 +57,6 @@ from tiphys.apiserver.observe.certificate_counts import CertificateCounts
 from tiphys.apiserver.observe.metrics import Metrics
 from tiphys.apiserver.observe.metrics import Source as MetricSource
 from tiphys.apiserver.observe.stored_objects import stored_bytes, stored_objects
-from tiphys.apiserver.observe.tracing import Tracing
 from tiphys.apiserver.observe.unmoved import unmoved
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.peers.addresses import Addresses, Presence
@@ -81,6 +80,7 @@ from tiphys.wire.message import Handler, Request, Response
 
 if TYPE_CHECKING:
     from tiphys.apiserver.encryption.store import EncryptedStore
+    from tiphys.apiserver.observe.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -423,6 +423,8 @@ def _tracing(options: ApiServerOptions, clock: Clock) -> Tracing | None:
         listener = StepLog().take
     if options.tracing is None and listener is None:
         return None
+    from tiphys.apiserver.observe.tracing import Tracing  # most servers do not trace
+
     named = options.feature_gates.enabled("APIServerIdentity")
     name = identity_of(socket.gethostname()) if named else ""
     return Tracing(options.tracing, clock, name, options.egress.controlplane, listener=listener)
