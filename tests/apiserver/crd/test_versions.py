@@ -357,3 +357,23 @@ async def test_discovery_tells_the_version_that_objects_are_stored_in(api: Any, 
     await api.settle()
     (kind,) = (await api.get("/apis/example.com/v1"))["resources"]
     assert "storageVersionHash" not in kind
+
+
+@pytest.mark.parametrize("goes", ["the version", "the definition"])
+async def test_watches_end_with_what_is_served(api: Any, crds: Any, goes: str) -> None:
+    first, second = crds.version(), crds.version("v2", storage=False)
+    await crds.make(first, second)
+    response = await api.send("GET", f"{V2}?watch=true")
+
+    async def read() -> list[bytes]:
+        return [chunk async for chunk in response.stream]
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        reading = group.create_task(read())
+        await api.settle()
+        if goes == "the version":
+            await crds.change({"spec": {"versions": [first, {**second, "served": False}]}})
+        else:
+            await api("DELETE", f"{crds.path}/foos.example.com")
+            await crds.gone("foos.example.com")
+    assert reading.result() == []
