@@ -9,13 +9,24 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from tiphys.apimachinery.clock import parse_time
-from tiphys.apimachinery.meta import Object, get_condition
+from tiphys.apimachinery.meta import Object, controller_of, get_condition
 
 TERMINAL = ("Succeeded", "Failed")
 
 
 def phase(pod: Object) -> str:
     return str((pod.get("status") or {}).get("phase") or "")
+
+
+def node_name(pod: Object) -> str:
+    """Return where it runs, or is to; empty: that is not decided."""
+    return str((pod.get("spec") or {}).get("nodeName") or "")
+
+
+def is_owner(pod: Object, claim: Object) -> bool:
+    """Whether a claim was made for this pod, not for another or by hand."""
+    owner = controller_of(claim)
+    return owner is not None and owner.get("uid") == pod["metadata"]["uid"]
 
 
 def is_terminal(pod: Object) -> bool:

@@ -30,12 +30,20 @@ def rank_for_deletion(
     annotation counts. With ``now`` ages are compared by magnitude, and pods about as old as each other go in
     the order of their uids: which of a batch goes is left to chance.
     """
-    crowd = Counter(_node(pod) for pod in related if podstate.is_active(pod) and _node(pod))
+    crowd = Counter(
+        podstate.node_name(pod) for pod in related if podstate.is_active(pod) and podstate.node_name(pod)
+    )
 
     def usual(pod: Object) -> tuple[Any, ...]:
         cost = deletion_cost(pod) if costs else 0
         phase = _PHASES.get(podstate.phase(pod), 0)
-        return bool(_node(pod)), phase, podstate.is_ready(pod), cost, -crowd[_node(pod)]
+        return (
+            bool(podstate.node_name(pod)),
+            phase,
+            podstate.is_ready(pod),
+            cost,
+            -crowd[podstate.node_name(pod)],
+        )
 
     def compare(one: Object, other: Object) -> int:
         first, second = usual(one), usual(other)
@@ -90,7 +98,3 @@ def _created(pod: Object) -> datetime | None:
 
 def _uid(pod: Object) -> str:
     return str(pod["metadata"].get("uid") or "")
-
-
-def _node(pod: Object) -> str:
-    return str((pod.get("spec") or {}).get("nodeName") or "")

@@ -31,16 +31,11 @@ def plan(pod: Object, claims: Mapping[str, Object]) -> Plan:
         present = claims.get(name)
         if present is None:
             make.append(_claim(pod, name, volume["ephemeral"].get("volumeClaimTemplate") or {}))
-        elif not _is_owned(present, pod):
+        elif not podstate.is_owner(pod, present):
             own = f"{meta['namespace']}/{meta['name']}"
             text = f"PVC {meta['namespace']}/{name} was not created for pod {own} (pod is not owner)"
             faults.append(f"ephemeral volume {volume['name']}: {text}")
     return Plan(tuple(make), tuple(faults))
-
-
-def _is_owned(claim: Object, pod: Object) -> bool:
-    owners = claim["metadata"].get("ownerReferences") or ()
-    return any(one.get("controller") and one.get("uid") == pod["metadata"]["uid"] for one in owners)
 
 
 def _claim(pod: Object, name: str, template: Object) -> Object:

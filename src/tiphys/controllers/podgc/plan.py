@@ -29,7 +29,7 @@ def plan(
     result = Plan()
     finished: list[Object] = []
     for pod in pods:
-        node, deleting = _node(pod), podstate.is_deleting(pod)
+        node, deleting = podstate.node_name(pod), podstate.is_deleting(pod)
         if node and node not in nodes:
             result.sweep.append((pod, ORPHANED))
         elif deleting and node in out_of_service:
@@ -66,7 +66,3 @@ def _seniority(pod: Object) -> tuple[bool, str, str]:
     meta = pod["metadata"]
     evicted = (pod.get("status") or {}).get("reason") == "Evicted"
     return not evicted, meta.get("creationTimestamp") or "", meta["name"]
-
-
-def _node(pod: Object) -> str:
-    return str((pod.get("spec") or {}).get("nodeName") or "")

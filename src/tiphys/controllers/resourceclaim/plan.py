@@ -66,14 +66,9 @@ def plan_pod(pod: Object, claims: Sequence[Object], templates: Mapping[str, Obje
 def _made_for(pod: Object, name: str, claims: Sequence[Object]) -> Object | None:
     for claim in claims:
         meta = claim["metadata"]
-        if (meta.get("annotations") or {}).get(POD_CLAIM_NAME) == name and _is_owned(claim, pod):
+        if (meta.get("annotations") or {}).get(POD_CLAIM_NAME) == name and podstate.is_owner(pod, claim):
             return claim
     return None
-
-
-def _is_owned(claim: Object, pod: Object) -> bool:
-    owners = claim["metadata"].get("ownerReferences") or ()
-    return any(one.get("controller") and one.get("uid") == pod["metadata"]["uid"] for one in owners)
 
 
 def new_claim(pod: Object, name: str, template: Object) -> Object:
