@@ -68,7 +68,7 @@ def drop(obj: Object, *keys: str) -> None:
 
 
 def restore(new: Object, old: Object, key: str) -> None:
-    """Give a field the value that it had before."""
+    """Give a field the value that it has in another object (or had before), which shares it then, or none."""
     if key in old:
         new[key] = old[key]
     else:

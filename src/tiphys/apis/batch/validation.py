@@ -19,7 +19,7 @@ from tiphys.apis.apps.validation import MISMATCH, parse_selector
 from tiphys.apis.batch.defaults import NAME_LABEL, OLD_NAME_LABEL, OLD_UID_LABEL, UID_LABEL
 from tiphys.apis.batch.policy_validation import failure_policy_faults, success_policy_faults
 from tiphys.apis.core.pod_validation import validate_template
-from tiphys.apis.defaulting import each, peek
+from tiphys.apis.defaulting import each, peek, restore
 from tiphys.apis.inside import immutable_inside, inside
 from tiphys.apis.value_validation import domain_prefixed_path, label_selector, not_negative
 
@@ -242,21 +242,14 @@ def _changed_template(new: Object, old: Object) -> list[FieldError]:
     return immutable_inside(f"{path}.spec", "PodSpec", peek(template, "spec"), peek(earlier, "spec"))
 
 
-def _take(to: Object, source: Object, key: str) -> None:
-    if key in source:
-        to[key] = source[key]
-    else:
-        to.pop(key, None)
-
-
 def _take_scheduling(earlier: Object, template: Object) -> None:
     spec, wanted = earlier.setdefault("spec", {}), peek(template, "spec")
     for key in _SCHEDULING:
-        _take(spec, wanted, key)
+        restore(spec, wanted, key)
     for key in ("labels", "annotations"):
-        _take(earlier.setdefault("metadata", {}), peek(template, "metadata"), key)
+        restore(earlier.setdefault("metadata", {}), peek(template, "metadata"), key)
     affinity = {**peek(spec, "affinity")}
-    _take(affinity, peek(wanted, "affinity"), "nodeAffinity")
+    restore(affinity, peek(wanted, "affinity"), "nodeAffinity")
     if affinity or isinstance(wanted.get("affinity"), dict):
         spec["affinity"] = affinity
     else:
@@ -268,4 +261,4 @@ def _take_resources(earlier: Object, template: Object, key: str) -> None:
     wanted, had = list(each(template, "spec", key)), list(each(earlier, "spec", key))
     for one, container in zip(wanted, had, strict=True) if len(wanted) == len(had) else ():
         if container.get("name") == one.get("name"):
-            _take(container, one, "resources")
+            restore(container, one, "resources")

@@ -27,7 +27,7 @@ from tiphys.apis.core.volume_sources import (
     SHOWN_TWICE,
     persistent_iscsi,
 )
-from tiphys.apis.defaulting import peek
+from tiphys.apis.defaulting import peek, restore
 from tiphys.apis.inside import difference, inside
 from tiphys.apis.value_validation import one_of
 
@@ -221,7 +221,7 @@ def validate_claim_update(new: Object, old: Object) -> list[FieldError]:
     for one in (spec, before):
         show_groups(one)  # one kept for long may lack what is filled in today
     if not before.get("volumeName"):
-        _take(before, spec, "volumeName")
+        restore(before, spec, "volumeName")
     annotations, earlier = peek(new, "metadata", "annotations"), peek(old, "metadata", "annotations")
     named, was = annotations.get(_CLASS_ANNOTATION), earlier.get(_CLASS_ANNOTATION)
     moved = was is not None and before.get("storageClassName") is None and spec.get("storageClassName") == was
@@ -234,8 +234,8 @@ def validate_claim_update(new: Object, old: Object) -> list[FieldError]:
             spec.pop("storageClassName")
     if peek(new, "status").get("phase") == "Bound":
         if peek(spec, "resources").get("requests"):
-            _take(spec["resources"]["requests"], peek(before, "resources", "requests"), "storage")
-        _take(spec, before, "volumeAttributesClassName")
+            restore(spec["resources"]["requests"], peek(before, "resources", "requests"), "storage")
+        restore(spec, before, "volumeAttributesClassName")
     if spec != before:
         changed = difference("ClaimSpec", before, spec)
         faults.append(forbidden("spec", f"{_CLAIM_TEXT}\n{changed}"))
@@ -244,13 +244,6 @@ def validate_claim_update(new: Object, old: Object) -> list[FieldError]:
         "volumeMode", peek(new, "spec").get("volumeMode"), peek(old, "spec").get("volumeMode")
     )
     return faults + _claim_class(new, old)
-
-
-def _take(to: Object, source: Object, key: str) -> None:
-    if key in source:
-        to[key] = source[key]
-    else:
-        to.pop(key, None)
 
 
 def _shrunk(new: Object, old: Object) -> list[FieldError]:

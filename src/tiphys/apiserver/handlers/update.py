@@ -25,6 +25,7 @@ from tiphys.apimachinery.errors import (
 )
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.resource import Resource
+from tiphys.apis.defaulting import restore
 from tiphys.apis.strategy import Strategy
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.cache import versions
@@ -329,7 +330,7 @@ def _prepare(call: Call, strategy: Strategy, new: Object, old: Object, change: C
     meta_rules.check_namespace(new, resource, call.namespace)
     meta_rules.keep_server_fields(new, old)
     if change.subresource:
-        _restore(new["metadata"], old["metadata"], "deletionTimestamp")
+        restore(new["metadata"], old["metadata"], "deletionTimestamp")
     _keep_rest(call, strategy, new, old, change)
     old = machinery.respelled(old, new, resource)
     call.backend.field_gates.drop((resource.group, resource.kind), new, old)
@@ -358,7 +359,7 @@ def _keep_rest(call: Call, strategy: Strategy, new: Object, old: Object, change:
         call.resource, strategy, call.backend.options.feature_gates
     ):
         for key in strategy.status_fields:
-            _restore(new, old, key)
+            restore(new, old, key)
 
 
 async def _manage(call: Call, new: Object, old: Object, change: Change) -> None:
@@ -371,28 +372,20 @@ async def _manage(call: Call, new: Object, old: Object, change: Change) -> None:
         await managers.told(call, lambda known: ownership.manage_update(old, seen, resource, write, known))
     except InternalError:
         seen["metadata"].pop("managedFields", None)
-    _restore(new["metadata"], seen["metadata"], "managedFields")
-
-
-def _restore(new: Object, old: Object, key: str) -> None:
-    """Take a field over from another object, which it stays part of: nothing changes it from here on."""
-    if key in old:
-        new[key] = old[key]
-    else:
-        new.pop(key, None)
+    restore(new["metadata"], seen["metadata"], "managedFields")
 
 
 def _only_status(call: Call, strategy: Strategy, new: Object, old: Object) -> None:
     """Leave all but the status as it was, of metadata what the kind's strategy says."""
     for key in (new.keys() | old.keys()) - {"metadata", "apiVersion", "kind", *strategy.status_fields}:
-        _restore(new, old, key)
+        restore(new, old, key)
     meta, before = new["metadata"], old["metadata"]
     if call.resource.custom:
         kept = {key: meta[key] for key in ("managedFields", "resourceVersion") if key in meta}
         new["metadata"] = {**{k: v for k, v in before.items() if k != "managedFields"}, **kept}
         return
     for key in strategy.status_resets:
-        _restore(meta, before, key)
+        restore(meta, before, key)
 
 
 async def _write(call: Call, cached: Cached, new: Object, change: Change) -> Cached | Object:
