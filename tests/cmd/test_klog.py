@@ -28,6 +28,15 @@ CASES: dict[str, tuple[tuple[Any, ...], str]] = {
     "fields": (("not bound pod=%s tries=%d", "d/p", 3), '"not bound" pod="d/p" tries=3'),
     "kinds": (("x a=%s b=%s c=%s d=%s", True, 0.5, None, ["y"]), '"x" a=true b=0.5 c=<nil> d="[\'y\']"'),
     "quotes and ends of lines": (("x a=%s", 'say "a"\nb'), '"x" a="say \\"a\\"\\nb"'),
+    "words behind a field": (("member=%s is slow; asking %s", "a", "b"), '"is slow; asking b" member="a"'),
+    "why, behind a field": (("not settled name=%s: %s", "a", "gone"), '"not settled: gone" name="a"'),
+    "words before a field": (("%s of %d held key=%s", "two", 3, "a"), '"two of 3 held" key="a"'),
+    "fields of two parts": (
+        ("not held lease=%s/%s error=%s", "d", "l", "no"),
+        '"not held" lease="d/l" error="no"',
+    ),
+    "units": (("ended code=%d again_in=%.2fs", 1, 0.5), '"ended" code=1 again_in="0.50s"'),
+    "per cent": (("100%% done key=%s", "a"), '"100% done" key="a"'),
     "several lines": (("%s", "Trace[1]: a\nTrace[1]: END\n"), "Trace[1]: a\nTrace[1]: END\n"),
 }
 
@@ -36,6 +45,12 @@ CASES: dict[str, tuple[tuple[Any, ...], str]] = {
 def test_lines(case: str) -> None:
     given, told = CASES[case]
     assert line(*given) == ("I", told)
+
+
+def test_a_second_that_is_nearly_over() -> None:
+    record = logging.LogRecord("a.b", logging.INFO, "/x/queue.py", 7, "x", (), None)
+    record.created = 1_700_000_000.9999998
+    assert KlogLines().format(record).split()[1].endswith(":20.999999")
 
 
 def test_levels() -> None:

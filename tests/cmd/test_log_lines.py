@@ -28,7 +28,7 @@ PARTS: dict[str, tuple[logging.LogRecord, tuple[str, dict[str, Any]]]] = {
     "a message with words put in": (
         record("flag --%s has no effect count=%d", "x", 1), ("flag --x has no effect", {"count": 1}),
     ),
-    "words put in between": (record("a=%s and %s more", 1, 2), ("a=1 and 2 more", {})),
+    "words put in behind": (record("x a=%s and %s more", 1, 2), ("x and 2 more", {"a": 1})),
     "only a field": (record("port=%d", 80), ("", {"port": 80})),
     "no arguments": (record("100%"), ("100%", {})),
 }  # fmt: skip

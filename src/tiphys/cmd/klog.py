@@ -12,23 +12,38 @@ from typing import Any, Final
 
 from tiphys.apimachinery.go_text import quoted
 
-_PLACE: Final = re.compile(r"%[-+ #0-9.]*[a-zA-Z]")
-_FIELD: Final = re.compile(r"(?:^| )([\w.-]+)=(?=%)")
+_PLACE: Final = re.compile(r"%(?!%)[-+ #0-9.]*[a-zA-Z]")
+_FIELD: Final = re.compile(rf"(?:^| )([\w.-]+)=({_PLACE.pattern}(?:/{_PLACE.pattern})*\w*)")
 _WORDS: Final = {logging.WARNING: "W", logging.ERROR: "E", logging.CRITICAL: "F"}
 
 
 def parts(record: logging.LogRecord) -> tuple[str, dict[str, Any]]:
-    """Split a record into its message and its fields, which keep their types."""
-    first = _FIELD.search(str(record.msg))
-    arguments = record.args
-    if first is None or not isinstance(arguments, tuple):
+    """Split a record into its message and its fields, which keep their types.
+
+    Words behind a field belong to the message. A field of several parts (``pod=%s/%s``), or with a unit, is a
+    text.
+    """
+    arguments, template = record.args, str(record.msg)
+    if not isinstance(arguments, tuple):
         return record.getMessage(), {}
-    head, rest = record.msg[: first.start()], record.msg[first.start() :]
-    before = len(_PLACE.findall(head.replace("%%", "")))
-    keys, values = _FIELD.findall(rest), arguments[before:]
-    if not len(keys) == len(values) == len(_PLACE.findall(rest)):
+    words, told, fields = "", list[Any](), dict[str, Any]()
+    at, left = 0, arguments
+    for field in _FIELD.finditer(template):
+        before, (key, shape) = template[at : field.start()], field.groups()
+        mine, left = _cut(left, before)
+        values, left = _cut(left, shape)
+        words, at = words + before, field.end()
+        told += mine
+        fields[key] = values[0] if _PLACE.fullmatch(shape) and values else shape % values
+    if not fields:
         return record.getMessage(), {}
-    return head % arguments[:before] if before else head, dict(zip(keys, values, strict=True))
+    return (words + template[at:]).lstrip() % (*told, *left), fields
+
+
+def _cut(arguments: tuple[Any, ...], template: str) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Return the arguments that a template takes, and those left."""
+    count = len(_PLACE.findall(template.replace("%%", "")))
+    return arguments[:count], arguments[count:]
 
 
 class KlogLines(logging.Formatter):
@@ -43,7 +58,8 @@ class KlogLines(logging.Formatter):
         return "\n".join([f"{self._head(record)}] {told}", *self._behind(record)])
 
     def _head(self, record: logging.LogRecord) -> str:
-        time = f"{self.formatTime(record, '%m%d %H:%M:%S')}.{round(record.created % 1 * 1e6) % 1_000_000:06}"
+        micros = min(round(record.created % 1 * 1e6), 999_999)
+        time = f"{self.formatTime(record, '%m%d %H:%M:%S')}.{micros:06}"
         where = f"{PurePath(record.pathname).name}:{record.lineno}"
         return f"{_WORDS.get(record.levelno, 'I')}{time} {record.process or 0:7} {where}"
 
