@@ -186,7 +186,8 @@ def _balancer_class(spec: Object, kind: str) -> list[FieldError]:
     return invalid_all(path, name, names.is_qualified_name(name))
 
 
-def _needs_health_check(spec: Object) -> bool:
+def has_health_port(spec: Object) -> bool:
+    """Load balancers that keep to local endpoints ask nodes whether they have any."""
     return spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
 
 
@@ -198,7 +199,7 @@ def _traffic_policies(spec: Object, kind: str) -> list[FieldError]:
     elif external:
         faults.append(invalid(path, external, "may only be set for externally-accessible services"))
     check, path = spec.get("healthCheckNodePort") or 0, "spec.healthCheckNodePort"
-    if not _needs_health_check(spec):
+    if not has_health_port(spec):
         if check:
             text = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
             faults.append(invalid(path, check, text))
@@ -228,7 +229,7 @@ def validate_service_update(new: Object, old: Object) -> list[FieldError]:
         faults.append(invalid("spec.loadBalancerClass", spec.get("loadBalancerClass"), text))
     # As upstream does, the rules of the class are told here and among all others.
     faults += _balancer_class(spec, spec.get("type") or "")
-    checked = _needs_health_check(spec) and _needs_health_check(before)
+    checked = has_health_port(spec) and has_health_port(before)
     if checked and spec.get("healthCheckNodePort") != before.get("healthCheckNodePort"):
         faults.append(forbidden("spec.healthCheckNodePort", "field is immutable"))
     return faults + validate_service(new)

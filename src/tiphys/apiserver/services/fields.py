@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.core.service_validation import has_health_port
 
 EXPOSED = ("NodePort", "LoadBalancer")
 
@@ -27,11 +28,6 @@ def gives_node_ports(spec: Object) -> bool:
     """Whether each entry gets a node port; a load balancer may do without them."""
     balances = spec.get("type") == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts") is not False
     return spec.get("type") == "NodePort" or balances
-
-
-def has_health_port(spec: Object) -> bool:
-    """Load balancers that keep to local endpoints ask nodes whether they have any."""
-    return spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
 
 
 def is_external(spec: Object) -> bool:

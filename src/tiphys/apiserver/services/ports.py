@@ -21,12 +21,12 @@ from tiphys.apimachinery.errors import FieldError, InternalError, Invalid, Servi
 from tiphys.apimachinery.families import Metric
 from tiphys.apimachinery.field_errors import invalid
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.core.service_validation import has_health_port
 from tiphys.apiserver.cache.foreign import decode
 from tiphys.apiserver.services import counts
 from tiphys.apiserver.services.fields import (
     entry_ports,
     gives_node_ports,
-    has_health_port,
     has_node_ports,
     node_ports,
 )
