@@ -8,6 +8,7 @@ from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import invalid, invalid_all, not_found, not_supported, required
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.core.containers import each_container
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.meta_validation import mask_trailing_dash
 
@@ -169,13 +170,12 @@ def validate_file_volumes(spec: Object, path: str) -> list[FieldError]:
     """Return every fault of the volumes that variables are read from: each is an ``emptyDir``."""
     volumes = {str(volume.get("name") or ""): volume for volume in each(spec, "volumes")}
     faults: list[FieldError] = []
-    for kind in ("initContainers", "containers", "ephemeralContainers"):
-        for index, container in enumerate(each(spec, kind)):
-            for place, env in enumerate(each(container, "env")):
-                reference = peek(env, "valueFrom").get("fileKeyRef")
-                if isinstance(reference, dict):
-                    at = f"{path}.{kind}[{index}].env[{place}].valueFrom.fileKeyRef.volumeName"
-                    faults += _empty_dir(str(reference.get("volumeName") or ""), volumes, at)
+    for where, container in each_container(spec, path):
+        for place, env in enumerate(each(container, "env")):
+            reference = peek(env, "valueFrom").get("fileKeyRef")
+            if isinstance(reference, dict):
+                at = f"{where}.env[{place}].valueFrom.fileKeyRef.volumeName"
+                faults += _empty_dir(str(reference.get("volumeName") or ""), volumes, at)
     return faults
 
 

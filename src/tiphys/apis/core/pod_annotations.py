@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.field_errors import forbidden, invalid
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.core.containers import each_container
 from tiphys.apis.core.legacy_annotations import validate_toleration_annotation
-from tiphys.apis.defaulting import each, peek
+from tiphys.apis.defaulting import peek
 from tiphys.apis.value_validation import relative_path
 
 MIRROR = "kubernetes.io/config.mirror"
@@ -20,12 +20,6 @@ _SECCOMP = "container.seccomp.security.alpha.kubernetes.io/"
 _APP_ARMOR = "container.apparmor.security.beta.kubernetes.io/"
 _COST_TEXT = re.compile(r"(0|-?[1-9][0-9]{0,9})").fullmatch
 _INT32 = 2**31
-
-
-def _containers(spec: Object, path: str) -> Iterator[tuple[str, Object]]:
-    for key in ("initContainers", "containers", "ephemeralContainers"):
-        for index, container in enumerate(each(spec, key)):
-            yield f"{path}.{key}[{index}]", container
 
 
 def validate_pod_annotations(annotations: Object, spec: Object, path: str) -> list[FieldError]:
@@ -48,7 +42,7 @@ def validate_pod_annotations(annotations: Object, spec: Object, path: str) -> li
         value = str(annotations[key])
         if key == _SECCOMP_POD or key.startswith(_SECCOMP):
             faults += _seccomp_name(value, f"{path}.{key}")
-    known = {str(container.get("name")) for _, container in _containers(spec, "")}
+    known = {str(container.get("name")) for _, container in each_container(spec, "")}
     for key in sorted(annotations):
         if key.startswith(_APP_ARMOR):
             faults += _app_armor_name(key, str(annotations[key]), known, f"{path}[{key}]")
@@ -80,14 +74,14 @@ def validate_profiles_match(annotations: Object, spec: Object, path: str) -> lis
     pod = peek(spec, "securityContext")
     at = f"{path}.securityContext.seccompProfile"
     faults = _mismatch(annotations.get(_SECCOMP_POD), pod.get("seccompProfile"), at, "seccomp")
-    for where, container in _containers(spec, path):
+    for where, container in each_container(spec, path):
         security, name = peek(container, "securityContext"), container.get("name")
         seccomp = annotations.get(f"{_SECCOMP}{name}")
         at = f"{where}.securityContext.seccompProfile"
         faults += _mismatch(seccomp, security.get("seccompProfile"), at, "seccomp")
     if peek(spec, "os").get("name") == "windows":
         return faults
-    for where, container in _containers(spec, path):
+    for where, container in each_container(spec, path):
         security, name = peek(container, "securityContext"), container.get("name")
         profile = security.get("appArmorProfile") or pod.get("appArmorProfile")
         at = f"{where}.securityContext.appArmorProfile"

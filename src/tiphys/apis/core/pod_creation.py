@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.warnings import warn
+from tiphys.apis.core.containers import CONTAINER_LISTS
 from tiphys.apis.core.security_validation import validate_app_armor
 from tiphys.apis.defaulting import each, peek, section
 
@@ -56,7 +57,7 @@ def adopt_profiles(pod: Object) -> None:
     if peek(spec, "os").get("name") == "windows":
         return
     whole = peek(spec, "securityContext").get("appArmorProfile")
-    for kind in ("initContainers", "containers", "ephemeralContainers"):
+    for kind in CONTAINER_LISTS:
         for container in each(spec, kind):
             key = f"{APP_ARMOR}{container.get('name')}"
             own = peek(container, "securityContext").get("appArmorProfile")

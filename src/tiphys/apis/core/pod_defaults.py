@@ -9,13 +9,13 @@ from tiphys.apimachinery.memo import Rewritten
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.amount_defaults import round_amounts
 from tiphys.apis.core.container_defaults import default_container, default_host_ports, default_requests
+from tiphys.apis.core.containers import CONTAINER_LISTS
 from tiphys.apis.core.pod_requests import aggregate_requests
 from tiphys.apis.core.volume_defaults import default_volume
 from tiphys.apis.defaulting import each, fill, fill_optional, section
 
 _HUGE = "hugepages-"
 _SHARED = ("cpu", "memory")
-CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
 
 
 def default_pod_spec(spec: Object) -> None:

@@ -9,6 +9,7 @@ from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.memo import Checked
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.address_warnings import ip_warnings
+from tiphys.apis.core.containers import each_container
 from tiphys.apis.core.path_warnings import overlapping_paths
 from tiphys.apis.core.pod_creation import APP_ARMOR
 from tiphys.apis.core.resource_validation import parse_amount
@@ -56,12 +57,6 @@ _POD_NAMES = (
 )
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
-
-
-def _containers(spec: Object, path: str) -> Iterator[tuple[str, Object]]:
-    for kind in ("initContainers", "containers", "ephemeralContainers"):
-        for index, container in enumerate(each(spec, kind)):
-            yield f"{path}.{kind}[{index}]", container
 
 
 def old_node_label(label: str) -> str:
@@ -145,7 +140,7 @@ def _profiles(spec: Object, annotations: Object, path: str, at: str) -> Iterator
     pod = peek(spec, "securityContext")
     if _SECCOMP_POD in annotations and pod.get("seccompProfile") is None:
         yield f"{at}[{_SECCOMP_POD}]: {_USE_FIELD}"
-    for where, container in _containers(spec, path):
+    for where, container in each_container(spec, path):
         security, name = peek(container, "securityContext"), container.get("name")
         key = f"{_SECCOMP}{name}"
         if key in annotations and security.get("seccompProfile") is None:
@@ -179,7 +174,7 @@ def _container(container: Object, path: str) -> Iterator[str]:
 def _ports(spec: Object, path: str) -> Iterator[str]:
     """Ports of one number and protocol in all containers, init containers too."""
     known: dict[tuple[object, object], list[tuple[str, Object]]] = {}
-    for where, container in _containers(spec, path):
+    for where, container in each_container(spec, path):
         for index, port in enumerate(each(container, "ports")):
             at, key = f"{where}.ports[{index}]", (port.get("containerPort"), port.get("protocol") or "TCP")
             if port.get("hostIP") and not port.get("hostPort"):
@@ -193,7 +188,7 @@ def _ports(spec: Object, path: str) -> Iterator[str]:
 
 def _port_names(spec: Object, path: str) -> Iterator[str]:
     known: dict[str, str] = {}
-    for where, container in _containers(spec, path):
+    for where, container in each_container(spec, path):
         for index, port in enumerate(each(container, "ports")):
             at, name = f"{where}.ports[{index}]", str(port.get("name") or "")
             other = known.setdefault(name, at) if name else at

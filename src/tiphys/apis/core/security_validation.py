@@ -9,6 +9,7 @@ from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.field_errors import duplicate, forbidden, invalid, required, too_long
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.capabilities import allows_privileged
+from tiphys.apis.core.containers import each_container
 from tiphys.apis.core.windows_validation import validate_windows_options
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.inside import inside
@@ -163,8 +164,7 @@ def validate_host_users(spec: Object, path: str) -> list[FieldError]:
         if spec.get(key) and not (key == "hostNetwork" and on("UserNamespacesHostNetworkSupport"))
     ]
     return faults + [
-        forbidden(f"{path}.{kind}[{index}].volumeDevices", text)
-        for kind in ("initContainers", "containers", "ephemeralContainers")
-        for index, container in enumerate(each(spec, kind))
+        forbidden(f"{where}.volumeDevices", text)
+        for where, container in each_container(spec, path)
         if container.get("volumeDevices")
     ]

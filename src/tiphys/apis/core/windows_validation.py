@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import forbidden, invalid, invalid_all, not_supported, required
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.capabilities import allows_privileged
-from tiphys.apis.defaulting import each, peek
+from tiphys.apis.core.containers import each_container
+from tiphys.apis.defaulting import peek
 
 _SPEC_KIB = 64
 _DOMAIN_MAX, _USER_MAX = 256, 104
@@ -33,12 +33,6 @@ _CONTAINER_CONTEXT = (
     "appArmorProfile", "seLinuxOptions", "seccompProfile", "capabilities", "readOnlyRootFilesystem",
     "privileged", "allowPrivilegeEscalation", "procMount", "runAsUser", "runAsGroup",
 )  # fmt: skip
-
-
-def _visit(spec: Object, path: str) -> Iterator[tuple[str, Object]]:
-    for key in ("initContainers", "containers", "ephemeralContainers"):
-        for index, container in enumerate(each(spec, key)):
-            yield f"{path}.{key}[{index}]", container
 
 
 def validate_windows_options(options: Object | None, path: str) -> list[FieldError]:
@@ -89,7 +83,7 @@ def validate_host_process(spec: Object, path: str) -> list[FieldError]:
     whole = peek(spec, "securityContext", "windowsOptions").get("hostProcess")
     faults: list[FieldError] = []
     count = hosts = 0
-    for at, container in _visit(spec, path):
+    for at, container in each_container(spec, path):
         count += 1
         own = peek(container, "securityContext", "windowsOptions").get("hostProcess")
         if whole is not None and own is not None and whole != own:
@@ -127,7 +121,7 @@ def validate_os(spec: Object, path: str) -> list[FieldError]:
 
 
 def _linux(spec: Object, path: str) -> list[FieldError]:
-    holders = [(path, spec), *_visit(spec, path)]
+    holders = [(path, spec), *each_container(spec, path)]
     text = "windows options cannot be set for a linux pod"
     return [
         forbidden(f"{at}.securityContext.windowsOptions", text)
@@ -144,7 +138,7 @@ def _windows(spec: Object, path: str) -> list[FieldError]:
             faults.append(forbidden(f"{path}.{key}", _NOT_HERE))
     return faults + [
         forbidden(f"{at}.securityContext.{key}", _NOT_HERE)
-        for at, container in _visit(spec, path)
+        for at, container in each_container(spec, path)
         for key in _CONTAINER_CONTEXT
         if peek(container, "securityContext").get(key) is not None
     ]
