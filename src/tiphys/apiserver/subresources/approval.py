@@ -6,11 +6,10 @@ from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.certificates.conditions import keep_conditions, stamp_conditions
 from tiphys.apis.certificates.validation import validate_request_approval
+from tiphys.apis.strategy import USERS_METADATA
 from tiphys.apiserver.endpoints.call import Call
 from tiphys.apiserver.subresources.part import handle_part
 from tiphys.wire.message import Response
-
-_USERS_METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
 
 
 async def handle(call: Call) -> Response:
@@ -24,7 +23,7 @@ async def handle(call: Call) -> Response:
         status.pop("conditions", None)
         if conditions := (wanted.get("status") or {}).get("conditions"):
             status["conditions"] = conditions
-        for key in _USERS_METADATA:
+        for key in USERS_METADATA:
             live["metadata"].pop(key, None)
             if key in wanted["metadata"]:
                 live["metadata"][key] = wanted["metadata"][key]
