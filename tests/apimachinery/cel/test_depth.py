@@ -18,10 +18,12 @@ from tiphys.apimachinery.cel import (
     TakesLong,
     depth,
     patience,
+    to_json,
     types,
 )
 from tiphys.apimachinery.cel.depth import on_new_stack
 from tiphys.apimachinery.cel.parser import parse
+from tiphys.apimachinery.cel.values import equals
 
 ENVIRONMENT = Environment({"b": types.BOOL, "d": types.DYN, "i": types.INT, "l": types.list_of(types.INT)})
 VALUES = {"b": False, "d": {"a": 1}, "i": 1, "l": [1]}
@@ -98,6 +100,21 @@ def test_what_is_beside_each_other_is_not_deep(name: str) -> None:
     program = ENVIRONMENT.compile(LONG[name])
     program.cost_estimate()
     assert program.evaluate(VALUES) is True
+
+
+@pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: {"a": inner}])
+def test_values_nest_deeper_than_calls_can(wrap: Callable[[Any], Any]) -> None:
+    value, same, other = 1, 1, 2
+    for _ in range(3000):
+        value, same, other = wrap(value), wrap(same), wrap(other)
+    environment = Environment({"v": types.DYN, "w": types.DYN})
+    for expression, wanted in {"v == w": True, "[v, 1] == [w, 1]": True, "w in [1, v]": True}.items():
+        program = environment.compile(expression)
+        assert program.evaluate({"v": value, "w": same}) is wanted
+        assert program.evaluate({"v": value, "w": other}) is not wanted
+    found = to_json(environment.compile("v").evaluate({"v": value}))
+    assert equals(found, same)
+    assert not equals(found, other)
 
 
 LEAST: dict[str, int] = {

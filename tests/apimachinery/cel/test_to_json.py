@@ -34,6 +34,7 @@ CASES: dict[str, Any] = {
     "{'a': [duration('1s')]}": {"a": ["1s"]},
     "{true: 1, false: 2}": {"true": 1, "false": 2},
     "{1: 'x'}": {"1": "x"},
+    "{1u: 'x'}": {"1": "x"},
     "self": VALUE,
     "self.tags": {"a": "b"},
     "self.list": [{"x": 1, "kept": True}],

@@ -134,6 +134,17 @@ PATCHES: dict[str, tuple[str, dict[str, str] | None]] = {
         'JSONPatch{op: "add", path: "/data/y", value: "2"}]',
         {"x": "1", "y": "2"},
     ),
+    "what was not given": (
+        """has(JSONPatch{}.op) || has(JSONPatch{op: ""}.op) || has(JSONPatch{}.value) ? [] :
+        [JSONPatch{op: "add", path: "/data", value: {
+          "texts": "[" + JSONPatch{}.op + JSONPatch{}.path + JSONPatch{}.from + "]",
+          "value": string(JSONPatch{}.value == null),
+          "alike": string(JSONPatch{op: ""} == JSONPatch{}),
+          "null": string(JSONPatch{value: null} == JSONPatch{}),
+          "given": JSONPatch{op: "x"}.op + dyn(JSONPatch{path: "y"})["path"] + dyn(JSONPatch{})["from"],
+        }}]""",
+        {"texts": "[]", "value": "true", "alike": "true", "null": "false", "given": "xy"},
+    ),
     "by condition": (
         'has(object.data.x) ? [JSONPatch{op: "add", path: "/data/y", value: "2"}] : []', {"x": "1", "y": "2"}
     ),
@@ -160,6 +171,16 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         patch('[JSONPatch{op: "remove", path: "/data/none"}]'),
         "JSON Patch: error in remove for path: '/data/none': Unable to remove nonexistent key: none: "
         "missing value",
+    ),
+    "an operation that is no text": (
+        patch("[JSONPatch{op: dyn(1)}]"),
+        "expression '[JSONPatch{op: dyn(1)}]' resulted in error: "
+        "unexpected type int64 for JSONPatchType 'op' field",
+    ),
+    "a place that is no text": (
+        patch("[JSONPatch{path: dyn([1])}]"),
+        "expression '[JSONPatch{path: dyn([1])}]' resulted in error: "
+        "unexpected type []ref.Val for JSONPatchType 'path' field",
     ),
     "an operation that is none": (
         patch('[JSONPatch{op: "boil", path: "/data"}]'), "JSON Patch: Unexpected kind: boil"

@@ -12,7 +12,17 @@ from typing import Any
 from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.frame import Frame, Run
 from tiphys.apimachinery.cel.typed import TypedObject
-from tiphys.apimachinery.cel.values import ABSENT, NONE, ListView, MapView, Optional, Uint, find, type_name
+from tiphys.apimachinery.cel.values import (
+    ABSENT,
+    NONE,
+    ListView,
+    MapView,
+    Optional,
+    Struct,
+    Uint,
+    find,
+    type_name,
+)
 
 Getter = Callable[[Any, Frame], Any]
 
@@ -37,10 +47,17 @@ def field_getter(name: str) -> Getter:
         else:
             found = _lookup(value, name)
         if found is ABSENT:
-            raise EvaluationError(missing)
+            found = _unset(value, name)
+            if found is ABSENT:
+                raise EvaluationError(missing)
         return found
 
     return get
+
+
+def _unset(value: Any, name: Any) -> Any:
+    """Return what a field that was not given reads as; ABSENT where there is no reading it."""
+    return value.zeros.get(name, ABSENT) if type(value) is Struct else ABSENT
 
 
 def index_getter(index: Run) -> Getter:
@@ -70,6 +87,8 @@ def item(value: Any, key: Any, frame: Frame) -> Any:
     if type(value) is Optional:
         return _within(value, key, frame)
     found = _lookup(value, key)
+    if found is ABSENT:
+        found = _unset(value, key)
     if found is ABSENT:
         kind = "index out of bounds" if isinstance(value, list | ListView) else "no such key"
         raise EvaluationError(f"{kind}: {shown(key)}")

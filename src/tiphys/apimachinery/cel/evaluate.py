@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from tiphys.apimachinery.cel import attributes
@@ -34,6 +35,7 @@ from tiphys.apimachinery.cel.values import (
     Timestamp,
     TypeValue,
     Uint,
+    from_map_key,
     map_key,
 )
 from tiphys.apimachinery.dataclass import dataclass
@@ -119,7 +121,7 @@ class Compiler(Visitor[Step]):
         return _constant(node.value)
 
     def make_struct(self, node: StructNode) -> Step:
-        return Step(_struct(node.name, self._entries(node.entries)))
+        return Step(_struct(node, self._entries(node.entries)))
 
     def ident(self, node: Ident) -> Step:
         if node.constant is not None:
@@ -295,7 +297,8 @@ def _insert(slot: int, args: list[Run]) -> Run:
         pairs = [(map_key(values[0]), values[1])] if len(values) == 2 else list(values[0].items())
         for key, value in pairs:
             if key in entries:
-                raise EvaluationError(f"insert failed: key {attributes.shown(key)} already exists")
+                plain = attributes.shown(from_map_key(key))
+                raise EvaluationError(f"insert failed: key {plain} already exists")
             entries[key] = value
         return entries
 
@@ -416,12 +419,19 @@ def _make_map(entries: list[tuple[Step, Step, bool]]) -> Run:
     return run
 
 
-def _struct(name: str, entries: list[tuple[Step, Step, bool]]) -> Run:
-    def run(frame: Frame) -> Struct:
+def _struct(node: StructNode, entries: list[tuple[Step, Step, bool]]) -> Run:
+    make = node.type.make or partial(Struct, node.name)
+
+    def run(frame: Frame) -> Any:
         frame.cost += STRUCT
-        return Struct(name, _filled(frame, entries))
+        return make(_filled(frame, entries))
 
     return run
+
+
+def _set_key(value: Any) -> Any:
+    """Return a value as sets keep it, where numbers of any type are one."""
+    return map_key(value) if type(value) is bool else value
 
 
 def _membership(value: Step, items: Any) -> Step | None:
@@ -430,12 +440,12 @@ def _membership(value: Step, items: Any) -> Step | None:
         return None
     if not items:
         return _constant(False)
-    known = frozenset(map(map_key, items))
+    known = frozenset(map(_set_key, items))
     inner = value.run
 
     def run(frame: Frame) -> bool:
         try:
-            return map_key(inner(frame)) in known
+            return _set_key(inner(frame)) in known
         except TypeError:
             return False
 

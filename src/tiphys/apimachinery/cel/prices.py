@@ -14,7 +14,7 @@ from typing import Any
 
 from tiphys.apimachinery.cel.ranges import UNKNOWN, Range
 from tiphys.apimachinery.cel.types import Type
-from tiphys.apimachinery.cel.values import MAX_UINT, ListView, MapView, from_map_key
+from tiphys.apimachinery.cel.values import MAX_UINT, ListView, MapView, find, from_map_key
 from tiphys.apimachinery.dataclass import dataclass
 
 LIST = 10
@@ -287,17 +287,22 @@ VALIDATED = Price(_validate, _validated)
 
 
 def _walk(value: Any) -> int:
-    if isinstance(value, str):
-        return int(len(value.encode("utf-8", "surrogatepass")) * _STRING_FACTOR)
-    if isinstance(value, bytes):
-        return int(len(value) * _STRING_FACTOR)
-    if isinstance(value, list | ListView):
-        return sum(map(_walk, value))
-    if isinstance(value, dict):
-        return sum(_walk(from_map_key(key)) + _walk(item) for key, item in value.items())
-    if isinstance(value, MapView):
-        return sum(_walk(key) + _walk(value.find(key)) for key in value)
-    return 1
+    """Return what it costs to read all of a value, however deep it nests."""
+    total, waiting = 0, [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            total += int(len(one.encode("utf-8", "surrogatepass")) * _STRING_FACTOR)
+        elif isinstance(one, bytes):
+            total += int(len(one) * _STRING_FACTOR)
+        elif isinstance(one, list | ListView):
+            waiting.extend(one)
+        elif isinstance(one, dict | MapView):
+            keys = [from_map_key(key) for key in one]
+            waiting += [*keys, *(find(one, key) for key in keys)]
+        else:
+            total += 1
+    return total
 
 
 def _walked(target: Operand | None, args: list[Operand]) -> Estimated | None:

@@ -8,8 +8,9 @@ name. Types may nest hundreds deep, so what walks them takes one frame for each 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field
+from typing import Any
 
 from tiphys.apimachinery.dataclass import dataclass
 
@@ -21,6 +22,8 @@ class Type:
     params: tuple[Type, ...] = ()
     fields: Mapping[str, Type] | None = field(default=None, compare=False, repr=False)
     """An object's fields by the name that expressions use; None lets any field through as ``dyn``."""
+    make: Callable[[dict[str, Any]], Any] | None = field(default=None, compare=False, repr=False)
+    """Makes an object of the fields that an expression gives it, where more is to be done than keep them."""
     hashed: int = field(default=0, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -106,8 +109,10 @@ def opaque(name: str) -> Type:
     return Type("opaque", name)
 
 
-def object_of(name: str, fields: Mapping[str, Type] | None) -> Type:
-    return Type("object", name, fields=fields)
+def object_of(
+    name: str, fields: Mapping[str, Type] | None, make: Callable[[dict[str, Any]], Any] | None = None
+) -> Type:
+    return Type("object", name, fields=fields, make=make)
 
 
 A, B = param("A"), param("B")

@@ -1,17 +1,18 @@
 """Values at run time: what of CEL has no Python type of its own, and equality over all of it.
 
 null, bool, int, double, string and bytes are Python's; a uint is a ``Uint``. Lists and maps are Python's or
-the typed views of ``typed``. Keys of maps that are bools are kept as ``BoolKey``, for Python takes True for
-1.
+the typed views of ``typed``. Keys of maps that are bools, uints or doubles are kept as ``BoolKey``,
+``UintKey`` and ``DoubleKey``: Python takes True, 1 and 1.0 for the same key, CEL does not.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, Final
 
 from tiphys.apimachinery.cel.errors import EvaluationError
@@ -34,15 +35,28 @@ class BoolKey(Enum):
     FALSE = False
 
 
+@dataclass(frozen=True, slots=True)
+class UintKey:
+    value: Uint
+
+
+@dataclass(frozen=True, slots=True)
+class DoubleKey:
+    value: float
+
+
+_KEYS: Final[dict[type, Callable[[Any], Any]]] = {bool: BoolKey, Uint: UintKey, float: DoubleKey}
+_KEPT_KEYS = frozenset((BoolKey, UintKey, DoubleKey))
+
+
 def map_key(key: Any) -> Any:
     """Return a key as maps keep it."""
-    if key is True:
-        return BoolKey.TRUE
-    return BoolKey.FALSE if key is False else key
+    keep = _KEYS.get(type(key))
+    return key if keep is None else keep(key)
 
 
 def from_map_key(key: Any) -> Any:
-    return key.value if type(key) is BoolKey else key
+    return key.value if type(key) in _KEPT_KEYS else key
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,13 +245,16 @@ class MapView(View):
 
 
 class Struct(MapView):
-    """An object that an expression made (``Object{spec: ...}``)."""
+    """An object that an expression made (``Object{spec: ...}``); ``zeros``: what unset fields read as."""
 
-    __slots__ = ("fields", "type_name")
+    __slots__ = ("fields", "type_name", "zeros")
 
-    def __init__(self, type_name: str, fields: Mapping[str, Any]) -> None:
+    def __init__(
+        self, type_name: str, fields: Mapping[str, Any], zeros: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
         self.type_name = type_name
         self.fields = fields
+        self.zeros = zeros
 
     def __len__(self) -> int:
         return len(self.fields)
@@ -249,7 +266,7 @@ class Struct(MapView):
         return iter(self.fields)
 
     def equals(self, other: Any) -> bool:
-        return isinstance(other, Struct) and other.type_name == self.type_name and maps_equal(self, other)
+        return False  # nothing but another one is equal to it, which ``equals`` sees to
 
 
 _NAMES: Final[dict[type, str]] = {
@@ -289,38 +306,78 @@ def equals(one: Any, other: Any) -> bool:
         return bool(one == other)
     if left in _NUMBERS and right in _NUMBERS:
         return bool(one == other)
+    if left is right and left in _NESTING:
+        return _alike([(one, other)])
     if isinstance(one, View):
         return one.equals(other)
     if isinstance(other, View):
         return other.equals(one)
-    if left is not right:
-        return False
-    if left is list:
-        return len(one) == len(other) and all(map(equals, one, other))
-    if left is dict:
-        return maps_equal(one, other)
-    if left is Optional:
-        return one.has_value == other.has_value and (not one.has_value or equals(one.value, other.value))
-    return bool(one == other)
+    return left is right and bool(one == other)
+
+
+_NESTING = frozenset((list, dict, Optional, Struct))
+
+
+def _alike(pairs: list[tuple[Any, Any]]) -> bool:
+    """Tell whether every two are equal. They may nest deeper than calls can, so this keeps what is left."""
+    while pairs:
+        one, other = pairs.pop()
+        for mine, its in _parts(one, other):
+            if type(mine) is type(its) and type(mine) in _NESTING:
+                pairs.append((mine, its))
+            elif not equals(mine, its):
+                return False
+    return True
+
+
+_UNEQUAL: Final[tuple[tuple[Any, Any], ...]] = ((True, False),)
+
+
+def _parts(one: Any, other: Any) -> Iterable[tuple[Any, Any]]:
+    """Return what must be equal for two of one nesting type to be."""
+    kind = type(one)
+    if kind is Optional:
+        if one.has_value and other.has_value:
+            return ((one.value, other.value),)
+        return ((one.has_value, other.has_value),)
+    if len(one) != len(other) or (kind is Struct and one.type_name != other.type_name):
+        return _UNEQUAL
+    return zip(one, other, strict=True) if kind is list else _values(one, other)
+
+
+def _values(one: Any, other: Any) -> Iterator[tuple[Any, Any]]:
+    for key in one:
+        plain = from_map_key(key)
+        yield find(one, plain), find(other, plain)
 
 
 def maps_equal(one: Any, other: Any) -> bool:
     if not is_map(other) or len(one) != len(other):
         return False
-    for key in one:
-        mine, its = find(one, from_map_key(key)), find(other, from_map_key(key))
-        if its is ABSENT or not equals(mine, its):
-            return False
-    return True
+    return all(equals(mine, its) for mine, its in _values(one, other))
 
 
 def find(value: Any, key: Any) -> Any:
     """Return what a map or object has under a key, else ABSENT."""
-    if type(value) is dict:
-        if type(key) is bool:
-            key = map_key(key)
-        try:
-            return value.get(key, ABSENT)
-        except TypeError:
-            return ABSENT
-    return value.find(key)
+    if type(value) is not dict:
+        return value.find(key)
+    if type(key) is str:
+        return value.get(key, ABSENT)
+    try:
+        found = value.get(map_key(key), ABSENT)
+    except TypeError:
+        return ABSENT
+    if found is ABSENT and type(key) in _NUMBERS:
+        return _find_number(value, key)
+    return found
+
+
+def _find_number(entries: dict[Any, Any], key: Any) -> Any:
+    """Look up an int, else a uint, of a key's value; doubles are found by doubles only."""
+    if type(key) is float and not key.is_integer():
+        return ABSENT
+    whole = int(key)
+    found = entries.get(whole, ABSENT) if type(key) is not int else ABSENT
+    if found is ABSENT and type(key) is not Uint and 0 <= whole <= MAX_UINT:
+        return entries.get(UintKey(Uint(whole)), ABSENT)
+    return found

@@ -25,15 +25,12 @@ from tiphys.apimachinery.cel import (
 )
 from tiphys.apimachinery.cel.declarations import plain
 from tiphys.apimachinery.cel.library.authorizers import AUTHORIZER, RESOURCE_CHECK
+from tiphys.apimachinery.cel.library.patches import PATCH
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.schema.node import Schema
 
 VARIABLES = "variables"
 OBJECT = types.object_of("Object", None)
-PATCH = types.object_of(
-    "JSONPatch",
-    {"op": types.STRING, "path": types.STRING, "from": types.STRING, "value": types.DYN},
-)
 PATCHES = types.list_of(PATCH)
 _TEXTS = types.list_of(types.STRING)
 
