@@ -150,6 +150,106 @@ async def test_two_webhooks_change_one_map(api: Any, webhook: Any, webhooks: Any
     assert (await api.create(MAPS, config_map("n", other="x")))["data"] == {"other": "x"}
 
 
+def replaced(key: str, value: Any) -> dict[str, Any]:
+    return {"op": "replace", "path": f"/{key}", "value": value}
+
+
+KIND_CHANGES: dict[str, tuple[list[dict[str, Any]], int, str]] = {
+    "another kind": (
+        [replaced("kind", "Secret")], 500, "converting (v1.Secret) to (core.ConfigMap): unknown conversion"
+    ),
+    "a kind of another group": (
+        [replaced("kind", "Deployment"), replaced("apiVersion", "apps/v1")],
+        500,
+        "converting (v1.Deployment) to (core.ConfigMap): unknown conversion",
+    ),
+    "a kind that nobody knows": (
+        [replaced("kind", "Boat")],
+        500,
+        'Internal error occurred: no kind "Boat" is registered for version "v1" in scheme '
+        '"pkg/api/legacyscheme/scheme.go:30"',
+    ),
+    "a version that nobody knows": (
+        [replaced("apiVersion", "v7")],
+        500,
+        'Internal error occurred: no kind "ConfigMap" is registered for version "v7" in scheme '
+        '"pkg/api/legacyscheme/scheme.go:30"',
+    ),
+    "no text": (
+        [replaced("kind", 1)],
+        500,
+        "Internal error occurred: couldn't get version/kind; json parse error: json: cannot unmarshal number "
+        "into Go struct field .kind of type string",
+    ),
+    "no version": (
+        [replaced("apiVersion", "a/b/c")],
+        500,
+        "Internal error occurred: unexpected GroupVersion string: a/b/c",
+    ),
+    "none": ([{"op": "remove", "path": "/kind"}, {"op": "remove", "path": "/apiVersion"}], 201, ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", KIND_CHANGES)
+async def test_a_patch_cannot_make_an_object_another_kind(
+    api: Any, webhook: Any, webhooks: Any, case: str
+) -> None:
+    patch, code, message = KIND_CHANGES[case]
+    webhook.answers["/"] = webhooks.patch(*patch)
+    await configure(api, "mutating", hook(webhook.url()))
+    answer = await api("POST", MAPS, config_map())
+    assert answer.status == code
+    if code == 500:
+        assert answer.message == message
+        assert answer.json.get("reason") == ("InternalError" if message.startswith("Internal") else None)
+    else:
+        assert (answer.json["kind"], answer.json["apiVersion"]) == ("ConfigMap", "v1")
+
+
+async def test_but_another_version_of_its_kind(api: Any, webhook: Any, webhooks: Any) -> None:
+    webhook.answers["/"] = webhooks.patch(
+        replaced("apiVersion", "autoscaling/v1"),
+        {"op": "add", "path": "/spec/targetCPUUtilizationPercentage", "value": 7},
+    )
+    await configure(api, "mutating", hook(webhook.url(), rule("horizontalpodautoscalers", "autoscaling")))
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}
+    body = {"metadata": {"name": "h"}, "spec": {"scaleTargetRef": target, "maxReplicas": 3}}
+    made = await api.create("/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers", body)
+    assert made["apiVersion"] == "autoscaling/v2"
+    assert made["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"] == 7
+
+
+CUSTOM_CHANGES: dict[str, tuple[dict[str, Any], int, str]] = {
+    "another kind": (
+        replaced("kind", "Bar"),
+        422,
+        'Bar.example.com "f" is invalid: kind: Invalid value: "Bar": must be Foo',
+    ),
+    "no kind": (replaced("kind", ""), 500, "Internal error occurred: Object 'Kind' is missing in '{"),
+    "another group": (
+        replaced("apiVersion", "example.org/v1"),
+        500,
+        'example.org/v1, Kind=Foo is unstructured and is not suitable for converting to "example.com/v1"',
+    ),
+    "another version": (
+        replaced("apiVersion", "example.com/v7"),
+        500,
+        "request to convert CR from an invalid group/version: example.com/v7",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CUSTOM_CHANGES)
+async def test_nor_a_custom_one(api: Any, webhook: Any, webhooks: Any, case: str) -> None:
+    patch, code, message = CUSTOM_CHANGES[case]
+    webhook.answers["/"] = webhooks.patch(patch)
+    await define(api)
+    await configure(api, "mutating", hook(webhook.url(), rule("foos", "example.com")))
+    answer = await api("POST", FOOS, foo(a=1))
+    assert answer.status == code
+    assert answer.message.startswith(message)
+
+
 async def test_numbers_of_custom_objects_are_shown_as_go_writes_them(
     api: Any, webhook: Any, webhooks: Any
 ) -> None:

@@ -126,6 +126,12 @@ def not_registered(gvk: GVK) -> str:
     return f'no kind "{gvk.kind}" is registered for version "{gvk.api_version}" in scheme "{scheme}"'
 
 
+def unknown_conversion(found: GVK, wanted: GVK) -> str:
+    """Return what is said of an object of one kind where another is wanted."""
+    internal = (wanted.group.partition(".")[0] or "core").replace("-", "")
+    return f"converting ({found.version}.{found.kind}) to ({internal}.{wanted.kind}): unknown conversion"
+
+
 _Walk = Callable[[Any, _Faults, _Trail, Any], None]
 """Goes through a container, changing it; the last argument is a container in shape, or None."""
 

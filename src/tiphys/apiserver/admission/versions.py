@@ -13,6 +13,7 @@ from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.schema.structural import settle_numbers
 from tiphys.apis.scale import apply_scale, scale_of
 from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.admission.changed_kind import check_custom_kind, typed_kind
 from tiphys.apiserver.registry import machinery
 from tiphys.apiserver.registry.ownership import SCALE
 
@@ -62,20 +63,27 @@ class Versions:
 
         Raises:
             BadRequest: a value has the wrong type; where ``strict``, also for what is not in the schema.
-            InternalError: a definition's webhook does not convert it back.
+            InternalError: a definition's webhook does not convert it back; nobody knows its kind.
+            NotConvertible, Invalid: it is of another kind.
         """
         obj, resource = self._attributes.obj, self._attributes.call.resource
         assert obj is not None
+        table, own = self._attributes.call.backend.table, shown_kind(self._attributes, row)
+        if row.custom and own == row.gvk:
+            check_custom_kind(changed, row, self._attributes.name, table)
+            found, changed = own, await _custom(self._attributes, changed, row)
+        else:
+            found = typed_kind(changed, own, table)
+            changed |= {"kind": found.kind, "apiVersion": found.api_version}
         if self._attributes.scales:
             return self._take_scale(obj, changed)
-        own = shown_kind(self._attributes, row)
         if own != row.gvk:  # of a subresource: it has no versions, and nobody stores it
             if self._attributes.operation != "CONNECT":
                 machinery.decode_in_place(changed, own)
             return self._replace(obj, changed)
         if row.custom:
             settle_numbers(changed)  # a patch is read and written by Go on its way
-        unknown = machinery.decode_in_place(changed, row.gvk, row)
+        unknown = machinery.decode_in_place(changed, found, row)
         if strict and unknown and not row.custom:
             raise BadRequest(f"strict decoding error: {', '.join(unknown)}")
         if not row.custom:

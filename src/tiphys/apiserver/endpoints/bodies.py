@@ -17,7 +17,7 @@ from tiphys.apimachinery.schema import strict_json
 from tiphys.apimachinery.schema.mismatch import json_kind
 from tiphys.apimachinery.schema.strict_json import TooLarge
 from tiphys.apimachinery.schema.type_meta import NO_KIND, no_object, no_text
-from tiphys.apimachinery.schema.walk import cannot_be_handled, not_registered
+from tiphys.apimachinery.schema.walk import cannot_be_handled, not_registered, unknown_conversion
 from tiphys.apiserver.endpoints import nesting
 from tiphys.apiserver.endpoints.call import Call
 from tiphys.apiserver.endpoints.negotiation import JSON, MEDIA_TYPES, PROTOBUF, YAML, body_media_type
@@ -194,9 +194,7 @@ def check_kind(obj: Object, gvk: GVK, call: Call) -> None:
             f"the API version in the data ({obj['apiVersion']}) does not match "
             f"the expected API version ({gvk.api_version})"
         )
-    internal = (gvk.group.partition(".")[0] or "core").replace("-", "")
-    text = f"converting ({found.version}.{found.kind}) to ({internal}.{gvk.kind}): unknown conversion"
-    raise _cannot(found, gvk, text)
+    raise _cannot(found, gvk, unknown_conversion(found, gvk))
 
 
 def _check_custom_kind(obj: Object, gvk: GVK) -> None:

@@ -10,11 +10,12 @@ from typing import Any, Self
 
 from tiphys.apimachinery.cel.values import Struct
 from tiphys.apimachinery.dataclass import dataclass
-from tiphys.apimachinery.errors import Forbidden, InternalError, StatusError, TiphysError
+from tiphys.apimachinery.errors import Forbidden, InternalError, Invalid, StatusError, TiphysError
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.admissionregistration.expressions import OBJECT, Compiled
 from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.admission.changed_kind import NotConvertible
 from tiphys.apiserver.admission.policies.conditions import ConditionsFailed
 from tiphys.apiserver.admission.policies.evaluation import POLICY_BUDGET, Inputs, OutOfBudget, Run
 from tiphys.apiserver.admission.policies.inputs import Rights, inputs_of, namespace_of
@@ -197,7 +198,7 @@ async def _mutate_once(one: _Invocation, inputs: Inputs, versions: Versions, com
         return await versions.take(after, one.row, strict=True)
     except (CannotPatch, OutOfBudget) as error:
         raise _MutationFailed(str(error)) from error
-    except InternalError:
+    except (InternalError, Invalid, NotConvertible):
         raise
     except StatusError as error:
         if compiled.program is None or compiled.program.result != OBJECT:

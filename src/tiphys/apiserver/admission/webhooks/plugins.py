@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Self
 import orjson
 
 from tiphys.apimachinery.dataclass import dataclass
-from tiphys.apimachinery.errors import Forbidden, InternalError, StatusError, Timeout
+from tiphys.apimachinery.errors import Forbidden, InternalError, Invalid, StatusError, Timeout
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.patch import json_patch
 from tiphys.apiserver.admission import configuration, matching
 from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.admission.changed_kind import NotConvertible
 from tiphys.apiserver.admission.policies.conditions import ConditionsFailed
 from tiphys.apiserver.admission.policies.inputs import Rights, inputs_of
 from tiphys.apiserver.admission.versions import Shown, Versions
@@ -302,8 +303,12 @@ async def _apply(hook: Hook, shown: Shown, versions: Versions, operations: list[
             "this operation"
         )
     try:
-        changed = await versions.take(json_patch.apply(shown.obj, operations), shown.row)
-    except InternalError:
+        patched = json_patch.apply(shown.obj, operations)
+    except StatusError as error:
+        raise InternalError.of(str(error.__cause__ or error.message)) from error
+    try:
+        changed = await versions.take(patched, shown.row)
+    except (InternalError, Invalid, NotConvertible):
         raise
     except StatusError as error:
         raise InternalError.of(str(error.__cause__ or error.message)) from error
