@@ -102,6 +102,7 @@ def encoded(text: str) -> str:
 NEW: dict[str, tuple[Callable[[], Body], list[str]]] = {
     "fine": (request, []),
     "no request": (lambda: request(request=None), [f"spec.request: Invalid value: null: {TYPE}"]),
+    "an empty request": (lambda: request(request=""), [f'spec.request: Invalid value: "": {TYPE}']),
     "nonsense": (lambda: request(request="eA=="), [f'spec.request: Invalid value: "eA==": {TYPE}']),
     "another block": (
         lambda: request(request=encoded(pem(b"x", "CERTIFICATE"))),

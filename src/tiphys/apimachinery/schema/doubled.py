@@ -58,7 +58,7 @@ def _into_object(result: dict[str, Any], pairs: Pairs, node: Schema | None) -> d
 def _holds(before: Any, value: Any, node: Schema | None, key: str, child: Schema) -> bool:
     """Tell whether what a field has already outlasts a later value."""
     if value is None and node is not None and key in node.properties:
-        scalar = key in node.omitted or key in node.shown
+        scalar = key in node.omitted or node.shown.get(key) is not None
         if _is_plain(child) and (scalar or (key in _PARTS and child.type == "object")):
             return True
     if isinstance(value, list) and type(before) is (dict if isinstance(value, Pairs) else list):

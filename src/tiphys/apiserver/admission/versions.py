@@ -54,6 +54,9 @@ class Versions:
             return scale_of(obj, machinery.scale_paths(self._attributes.call.resource))
         if obj is not None and row.custom:
             return await _custom(self._attributes, obj, row)
+        own = shown_kind(self._attributes, row)
+        if obj is not None and own != row.gvk and self._attributes.operation == "CREATE":
+            return machinery.shown_as(obj, own)
         return seen_as(obj, row)
 
     async def take(self, changed: Object, row: Resource, *, strict: bool = False) -> bool:

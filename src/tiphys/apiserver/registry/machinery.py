@@ -77,6 +77,15 @@ def show_whole(obj: Object, resource: Resource) -> None:
         show_status(obj, resource)
 
 
+def shown_as(obj: Object, gvk: GVK) -> Object:
+    """Return an object of a built-in kind that nobody stores as Go writes it; it is not changed."""
+    found = dict(obj)
+    for name in schemas.sections(gvk):
+        found.setdefault(name, {})
+    whole: Object = filled(found, schemas.schema_for(gvk))
+    return whole
+
+
 def leaves_status(resource: Resource, strategy: Strategy, gates: FeatureGates) -> bool:
     """Return whether writes of the whole object leave its status as it is."""
     closing = strategy.open_status_without

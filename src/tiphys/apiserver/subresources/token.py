@@ -38,9 +38,9 @@ async def handle(call: Call) -> Response:
     options = write_options(call, "CreateOptions")
     request = bodies.decode(call, _KIND, options.field_validation)
     meta_rules.check_namespace(request, call.resource, call.namespace)
-    spec = request.setdefault("spec", {})
-    spec.setdefault("expirationSeconds", _DEFAULT_S)
+    _default(request)
     admitted = await admission.admit(call, request, dry_run=options.dry_run)
+    spec = _default(request)
     _check_name(call, request)
     accounts = call.backend.table.by_path("", "v1", "serviceaccounts")
     account = (await call.backend.store.get(accounts, call.namespace, call.name)).object
@@ -69,6 +69,13 @@ async def handle(call: Call) -> Response:
         "expirationTimestamp": rfc3339(until),
     }
     return respond.respond(call, request, 201)
+
+
+def _default(request: Object) -> Object:
+    """Return the spec of a request, how long its token lasts filled in."""
+    spec: Object = request.setdefault("spec", {})
+    spec.setdefault("expirationSeconds", _DEFAULT_S)
+    return spec
 
 
 def _check_name(call: Call, request: Object) -> None:
