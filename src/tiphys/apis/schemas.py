@@ -69,6 +69,9 @@ _SHOWN: dict[str, dict[str, Any]] = {
         "disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0,
     },
     "resource.v1.AllocationResult": {"devices": {}},
+    "scheduling.v1alpha2.PodGroupSpec": {"podGroupTemplateRef": None},
+    "scheduling.v1alpha2.PodGroupTemplate": {"schedulingConstraints": None},
+    "scheduling.v1alpha2.PodGroupTemplateReference": {"workload": None},
     "storage.v1.VolumeError": {"time": None},
 }  # fmt: skip
 """Fields that need not be given and are in JSON all the same when they are zero."""
@@ -235,6 +238,10 @@ def sections(gvk: GVK) -> tuple[str, ...]:
     properties = schema_for(gvk).properties if has_schema(gvk) else {}
     names = ("spec",) if gvk.kind == _UNANSWERED else ("spec", "status")
     return tuple(name for name in names if name in properties)
+
+
+SHOWN_SPECS = frozenset((("scheduling.k8s.io", "PodGroup"), ("scheduling.k8s.io", "Workload")))
+"""Kinds (group, kind) whose specs have what need not be given and is there all the same."""
 
 
 def object_meta() -> Schema:

@@ -51,6 +51,30 @@ async def test_groups_are_protected(api: Any) -> None:
     assert (subject["name"], subject["namespace"]) == ("podgroup-protection-controller", "kube-system")
 
 
+async def test_what_is_not_given_is_null_where_go_writes_it(api: Any) -> None:
+    made = await api.create(GROUPS, group())
+    assert made["spec"]["podGroupTemplateRef"] is None
+    assert await api.get(f"{GROUPS}/g") == made
+    assert (await api.create(GROUPS, group(name="h", podGroupTemplateRef=None)))["spec"] == made["spec"]
+    constraints = {"topologyConstraints": [{"topologyKey": "a"}]}  # behind a gate that is off
+    templates = [
+        {"name": "a", "schedulingPolicy": BASIC},
+        {"name": "b", "schedulingPolicy": BASIC, "schedulingConstraints": constraints},
+    ]
+    body = {"metadata": {"name": "w"}, "spec": {"podGroupTemplates": templates}}
+    workload = await api.create(WORKLOADS, body)
+    nothing = [one["schedulingConstraints"] for one in workload["spec"]["podGroupTemplates"]]
+    assert nothing == [None, None]
+    assert (await api.put(f"{WORKLOADS}/w", workload))["spec"] == workload["spec"]
+    again = {**body, "metadata": {"name": "w", "labels": {"a": "b"}}}
+    assert (await api.put(f"{WORKLOADS}/w", again))["metadata"]["labels"] == {"a": "b"}
+    reference = {"workload": {"workloadName": "w", "podGroupTemplateName": "a"}}
+    given = await api.create(GROUPS, group(name="i", podGroupTemplateRef=reference))
+    assert given["spec"]["podGroupTemplateRef"] == reference
+    patched = await api.patch(f"{GROUPS}/g", {"metadata": {"labels": {"a": "b"}}})
+    assert patched.json["spec"] == made["spec"]
+
+
 async def test_without_the_gate_there_are_none(serving: Any) -> None:
     async with serving(runtime_config=SERVED) as api:
         assert (await api("POST", GROUPS, group())).status == 404

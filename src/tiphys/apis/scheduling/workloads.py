@@ -177,9 +177,13 @@ def validate_workload_update(new: Object, old: Object) -> list[FieldError]:
     faults = immutable("spec.controllerRef", spec.get("controllerRef"), before.get("controllerRef"))
     path, key = "spec.podGroupTemplates", "podGroupTemplates"
     templates = spec.get(key)
-    if (templates or []) == (before.get(key) or []):
+    if [_given(one) for one in each(spec, key)] == [_given(one) for one in each(before, key)]:
         return faults
     return [*faults, invalid(path, templates, IMMUTABLE), *_template_count(len(templates or ()), path)]
+
+
+def _given(template: Object) -> Object:
+    return {key: value for key, value in template.items() if value is not None}
 
 
 def _template_count(count: int, path: str) -> list[FieldError]:

@@ -73,6 +73,8 @@ def show_status(obj: Object, resource: Resource) -> None:
 def show_whole(obj: Object, resource: Resource) -> None:
     """Give an object of a built-in kind all that Go writes of it, empty or not."""
     show_sections(obj, resource)
+    if (resource.group, resource.kind) in schemas.SHOWN_SPECS and resource.definition is None:
+        obj["spec"] = filled(obj["spec"], schemas.schema_for(resource.storage).properties["spec"])
     if "status" in obj:
         show_status(obj, resource)
 
