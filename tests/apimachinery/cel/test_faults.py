@@ -48,6 +48,17 @@ FAULTS: dict[str, list[tuple[int, str]]] = {
         (3, "Syntax error: token recognition error at: '`$'"),
         (6, "Syntax error: token recognition error at: '`'"),
     ],
+    # messages by name
+    "google.protobuf.Timestamp{second: 1}": [(33, "undefined field 'second'")],
+    "google.protobuf.Int64Value{value: 'a'}": [
+        (33, "expected type of field 'value' is 'int' but provided type is 'string'")
+    ],
+    "google.protobuf.Int64Value{value: 1} == 'a'": [
+        (38, "found no matching overload for '_==_' applied to '(wrapper(int), string)'")
+    ],
+    "google.protobuf.Int65Value{}": [
+        (27, "undeclared reference to 'google.protobuf.Int65Value' (in container '')")
+    ],
     # syntax
     "": [(1, f"Syntax error: mismatched input '<EOF>' expecting {EXPECTED}")],
     "1 +": [(4, f"Syntax error: mismatched input '<EOF>' expecting {EXPECTED}")],

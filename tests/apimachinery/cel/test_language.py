@@ -128,6 +128,27 @@ GIVES: dict[str, Any] = {
     "type(true) == bool": True,
     "type(timestamp(0)) == google.protobuf.Timestamp": True,
     "type(duration('1s')) == google.protobuf.Duration": True,
+    "google.protobuf.Timestamp{seconds: 1, nanos: 500000000} == timestamp('1970-01-01T00:00:01.5Z')": True,
+    "google.protobuf.Timestamp{} == timestamp(0)": True,
+    ".google.protobuf.Timestamp{seconds: i}.getSeconds()": 5,
+    "google.protobuf.Duration{seconds: 90} - duration('30s') == duration('1m')": True,
+    "google.protobuf.Duration{seconds: 9223372036854775807} > duration('2562047h47m16s')": True,
+    "google.protobuf.Int64Value{value: 1}": 1,
+    "google.protobuf.Int64Value{value: 1} + 1": 2,
+    "google.protobuf.Int64Value{} == 0": True,
+    "google.protobuf.Int64Value{value: 1} == null": False,
+    "[google.protobuf.Int64Value{value: 7}, 7] == [7, 7]": True,
+    "type(google.protobuf.Int32Value{value: 1}) == int": True,
+    "google.protobuf.UInt64Value{value: 1u}": Uint(1),
+    "google.protobuf.UInt32Value{value: u}": Uint(7),
+    "google.protobuf.BoolValue{value: true} && b": True,
+    "google.protobuf.BoolValue{}": False,
+    "google.protobuf.StringValue{value: s}.size()": 5,
+    "google.protobuf.BytesValue{value: y}": b"ab",
+    "google.protobuf.DoubleValue{value: 0.1}": 0.1,
+    "google.protobuf.FloatValue{value: 0.1} == 0.10000000149011612": True,
+    "google.protobuf.FloatValue{value: 1e300}": math.inf,
+    "google.protobuf.StringValue{?value: optional.none()}": "",
     "type(optional.none()) == optional_type": True,
     # logic, which absorbs errors
     "true && false": False,
@@ -405,6 +426,21 @@ FAILS: dict[str, str] = {
     "double(s.replace(s, '1__0'))": "type conversion error from 'string' to 'double'",
     "double(s.replace(s, '1_.5'))": "type conversion error from 'string' to 'double'",
     "bool(s)": "type conversion error from 'string' to 'bool'",
+    "google.protobuf.Int32Value{value: 2147483648}": (
+        "field type conversion error for google.protobuf.Int32Value.value value type: integer overflow"
+    ),
+    "google.protobuf.UInt32Value{value: 4294967296u}": (
+        "field type conversion error for google.protobuf.UInt32Value.value value type: "
+        "unsigned integer overflow"
+    ),
+    "google.protobuf.Duration{nanos: -2147483649}": (
+        "field type conversion error for google.protobuf.Duration.nanos value type: integer overflow"
+    ),
+    "google.protobuf.Timestamp{seconds: 253402300800}": "timestamp overflow",
+    "google.protobuf.StringValue{value: dyn(1)}": (
+        "field type conversion error for google.protobuf.StringValue.value value type: "
+        "unsupported type conversion from 'int' to string"
+    ),
     "duration(s)": "type conversion error from 'string' to 'google.protobuf.Duration'",
     "timestamp(s)": "type conversion error from 'string' to 'google.protobuf.Timestamp'",
     "string(b'\\xff' + y)": "invalid UTF-8 in bytes, cannot convert to string",

@@ -27,6 +27,7 @@ from tiphys.apimachinery.cel.ast import (
 from tiphys.apimachinery.cel.errors import Source
 from tiphys.apimachinery.cel.functions import FunctionTable, Overload
 from tiphys.apimachinery.cel.lexer import ESCAPED_RESERVED
+from tiphys.apimachinery.cel.messages import MESSAGES
 from tiphys.apimachinery.cel.types import (
     Bindings,
     Type,
@@ -40,6 +41,7 @@ from tiphys.apimachinery.dataclass import dataclass
 
 OPTIONAL_SELECT = "_?._"
 _LOGIC = frozenset(("_&&_", "_||_"))
+_MESSAGE_KINDS = frozenset(("object", "timestamp", "duration", "wrapper"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +300,7 @@ class Checker(Visitor[Type]):
         if named.kind != "type":
             return self._report(pos, f"'{runtime_name(named)}' is not a type")
         found = named.params[0] if named.params else named
-        if found.kind != "object":
+        if found.kind not in _MESSAGE_KINDS:
             return self._report(pos, f"'{runtime_name(found)}' is not a message type")
         return found
 
@@ -308,7 +310,9 @@ class Checker(Visitor[Type]):
         if made == t.ERROR:
             self._report(entry.pos, f"unexpected failed resolution of '{node.name}'")
             return
-        wanted = t.DYN if made.fields is None else made.fields.get(name)
+        known = MESSAGES.get(node.name)
+        fields = made.fields if known is None else known.fields
+        wanted = t.DYN if fields is None else fields.get(name)
         if wanted is None:
             self._report(entry.pos, f"undefined field '{name}'")
         elif not self._assign(wanted, given):

@@ -17,6 +17,7 @@ from tiphys.apimachinery.cel.evaluate import Compiler
 from tiphys.apimachinery.cel.frame import Budget, Frame, Run
 from tiphys.apimachinery.cel.functions import FunctionTable, Library
 from tiphys.apimachinery.cel.libraries import KUBERNETES
+from tiphys.apimachinery.cel.messages import MESSAGES
 from tiphys.apimachinery.cel.parser import Macros, parse
 from tiphys.apimachinery.cel.patience import PATIENCE
 from tiphys.apimachinery.cel.ranges import Range
@@ -27,7 +28,7 @@ _TYPE_NAMES: dict[str, Type] = {
     "bool": types.BOOL, "int": types.INT, "uint": types.UINT, "double": types.DOUBLE, "string": types.STRING,
     "bytes": types.BYTES, "null_type": types.NULL, "type": types.TYPE, "dyn": types.DYN,
     "list": types.list_of(types.DYN), "map": types.map_of(types.DYN, types.DYN),
-    "google.protobuf.Timestamp": types.TIMESTAMP, "google.protobuf.Duration": types.DURATION,
+    **{name: message.type for name, message in MESSAGES.items()},
 }  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from tiphys.apimachinery.cel.depth import on_new_stack
 from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.fold import Loop, bind, fold
 from tiphys.apimachinery.cel.frame import Frame, Run
+from tiphys.apimachinery.cel.messages import MESSAGES
 from tiphys.apimachinery.cel.prices import LIST, MAP, STRUCT
 from tiphys.apimachinery.cel.values import (
     NONE,
@@ -420,7 +421,8 @@ def _make_map(entries: list[tuple[Step, Step, bool]]) -> Run:
 
 
 def _struct(node: StructNode, entries: list[tuple[Step, Step, bool]]) -> Run:
-    make = node.type.make or partial(Struct, node.name)
+    known = MESSAGES.get(node.name)
+    make = known.make if known is not None else node.type.make or partial(Struct, node.name)
 
     def run(frame: Frame) -> Any:
         frame.cost += STRUCT

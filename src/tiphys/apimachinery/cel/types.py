@@ -59,7 +59,7 @@ class Type:
 
 def runtime_name(one: Type) -> str:
     """Return the name that ``type`` gives at run time."""
-    return _RUNTIME_NAMES.get(one.kind, one.name)
+    return one.params[0].name if one.kind == "wrapper" else _RUNTIME_NAMES.get(one.kind, one.name)
 
 
 _RUNTIME_NAMES = {
@@ -104,6 +104,11 @@ def param(name: str) -> Type:
     return Type("param", name)
 
 
+def wrapper_of(value: Type) -> Type:
+    """Return the type of a plain value that may be null."""
+    return Type("wrapper", "wrapper", (value,))
+
+
 def opaque(name: str) -> Type:
     """A type of a library (``net.IP``), which only its functions look into."""
     return Type("opaque", name)
@@ -119,7 +124,7 @@ A, B = param("A"), param("B")
 LIST_A = list_of(A)
 MAP_AB = map_of(A, B)
 
-_NULLABLE = frozenset(("null", "object", "opaque", "optional", "timestamp", "duration"))
+_NULLABLE = frozenset(("null", "object", "opaque", "optional", "timestamp", "duration", "wrapper"))
 _PLAIN = frozenset(("bool", "int", "uint", "double", "string", "bytes", "timestamp", "duration", "object"))
 
 Bindings = dict[Type, Type]
@@ -139,6 +144,8 @@ def is_assignable(bound: Bindings, wanted: Type, found: Type) -> bool:
         return found.kind in _NULLABLE
     if found.kind == "null":
         return wanted.kind in _NULLABLE
+    if "wrapper" in (wanted.kind, found.kind):
+        return _unwrapped(wanted) == _unwrapped(found)
     if wanted.kind == "type":
         return found.kind == "type"
     if wanted.kind in _PLAIN:
@@ -149,6 +156,10 @@ def is_assignable(bound: Bindings, wanted: Type, found: Type) -> bool:
         if not is_assignable(bound, one, other):
             return False
     return True
+
+
+def _unwrapped(one: Type) -> Type:
+    return one.params[0] if one.kind == "wrapper" else one
 
 
 def _substitutes(bound: Bindings, one: Type, variable: Type) -> tuple[bool, bool]:
