@@ -165,3 +165,25 @@ def test_shapes_beyond_the_bound_are_in_order_too() -> None:
         chosen = [key for place, key in enumerate(known[:10]) if index >> place & 1]
         found = in_go_order({"kind": "Pod", "apiVersion": "v1", "spec": dict.fromkeys(reversed(chosen), 1)})
         assert list(found["spec"]) == chosen
+
+
+def test_what_an_update_leaves_alone_is_not_looked_at() -> None:
+    labels, containers = {"b": "1", "a": "2"}, [{"image": "i", "name": "c"}]
+    known = {
+        "kind": "Pod",
+        "apiVersion": "v1",
+        "metadata": {"labels": labels},
+        "spec": {"containers": containers},
+    }
+    one, other = {"status": "True", "type": "A"}, {"status": "True", "type": "B"}
+    known["status"] = {"conditions": [one]}
+    changed = {
+        **known,
+        "spec": {"nodeName": "n", "containers": containers},
+        "status": {"conditions": [other, one]},
+    }
+    found = in_go_order(changed, known=known)
+    assert found["metadata"] is known["metadata"]
+    assert found["spec"]["containers"] is containers
+    assert list(found["spec"]) == ["containers", "nodeName"]
+    assert [list(each) for each in found["status"]["conditions"]] == [["type", "status"], ["status", "type"]]

@@ -124,6 +124,11 @@ class Entry:
         return found
 
     @property
+    def at_hand(self) -> Object | None:
+        """The object where it is decoded, else None."""
+        return self._object or self._written
+
+    @property
     def head(self) -> Object:
         """What is asked of hundreds of large objects at a time: their metadata. Not kept."""
         if self._object is None and len(self.value) > _LARGE_BYTES:

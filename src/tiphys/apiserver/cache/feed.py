@@ -54,11 +54,14 @@ class Hint(NamedTuple):
     """Decoding the value gives this very object."""
 
 
-def hint_of(resource: Resource, obj: Object, value: bytes | None = None) -> Hint:
-    """Encode an object that is to be written, where that has not been done (``value``)."""
+def hint_of(resource: Resource, obj: Object, value: bytes | None = None, known: Object | None = None) -> Hint:
+    """Encode an object that is to be written, where that has not been done (``value``).
+
+    ``known``: what it was, where that is at hand.
+    """
     if value is not None:
         return Hint(value, obj, not resource.has_fractions)
-    made = ordered(obj)
+    made = ordered(obj, known)
     value = dump(made)
     if not resource.has_fractions:
         return Hint(value, made, True)

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import orjson
 
-from tiphys.apimachinery.meta import Object
-from tiphys.apis.go_order import in_go_order
+from tiphys.apimachinery.meta import Object, gvk_of
+from tiphys.apis.go_order import order_of
 
 LEADING: Final = ("kind", "apiVersion", "metadata")
 _OF_MAPS: Final = ("apiVersion", "kind", "metadata")
@@ -31,11 +31,14 @@ _BEHIND_METADATA: Final = re.compile(rb'},"(?!(?:%b)")[a-zA-Z]+":' % _WITHIN.rep
 """The first member behind metadata; fields of managed ones have a colon in their names, or a dot."""
 
 
-def ordered(obj: Object) -> Object:
-    """Return the object as it is stored, whatever its resourceVersion is; values may be shared."""
+def ordered(obj: Object, known: Object | None = None) -> Object:
+    """Return the object as it is stored, whatever its resourceVersion is; values may be shared.
+
+    ``known``: what it was until now, as it was stored.
+    """
     roomy = {**obj, "metadata": {**obj["metadata"], "resourceVersion": ""}}
-    made = in_go_order(roomy)
-    return made if made is not roomy else _as_maps(roomy)
+    order = order_of(gvk_of(roomy))
+    return _as_maps(roomy) if order is None else order(roomy, known)
 
 
 def _as_maps(roomy: Object) -> Object:

@@ -396,9 +396,9 @@ class CachedStore:
         meta = obj["metadata"]
         name = meta["name"]
         key = _key(resource, meta.get("namespace", ""), name)
-        hint = hint_of(resource, obj, value)
-        value = hint.value
         entry = bucket.entries.get(key)
+        hint = hint_of(resource, obj, value, None if entry is None else entry.at_hand)
+        value = hint.value
         if (
             entry is not None
             and entry.revision == expect_revision
