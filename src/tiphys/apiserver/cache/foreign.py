@@ -16,11 +16,12 @@ from tiphys.apimachinery.protowire import ProtobufError
 from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.schema import strict_json
 from tiphys.apimachinery.schema.mismatch import DecodeError
+from tiphys.apimachinery.schema.shown import filled
 from tiphys.apimachinery.schema.type_meta import NO_KIND
 from tiphys.apimachinery.schema.walk import decode_check
 from tiphys.apis.conversion import convert
 from tiphys.apis.protobuf import codec
-from tiphys.apis.schemas import schema_for, sections
+from tiphys.apis.schemas import SHOWN_SPECS, schema_for, sections
 from tiphys.apis.strategies import strategy_for
 from tiphys.apiserver.cache.form import encode, is_roomy
 
@@ -89,4 +90,6 @@ class StoredForm:
         strategy_for(self._storage).default(obj)
         for name in sections(self._storage):
             obj.setdefault(name, {})
+        if (self._storage.group, self._storage.kind) in SHOWN_SPECS:
+            obj["spec"] = filled(obj["spec"], schema_for(self._storage).properties["spec"])
         return obj
