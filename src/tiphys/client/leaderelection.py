@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 
 from tiphys.apimachinery.clock import Clock, RealClock, rfc3339_micro
 from tiphys.apimachinery.dataclass import dataclass
+from tiphys.apimachinery.duration import go_duration
 from tiphys.apimachinery.errors import NotFound, StatusError, TiphysError
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.client.kinds import LEASES
@@ -49,6 +50,18 @@ class Election:
     name: str
     namespace: str = "kube-system"
     timings: Timings = Timings()
+
+    def settings(self, *, leads: bool) -> Object:
+        """Return what a component's configuration says of its election (``LeaderElectionConfiguration``)."""
+        return {
+            "leaderElect": leads,
+            "leaseDuration": go_duration(self.timings.lease_s),
+            "renewDeadline": go_duration(self.timings.renew_deadline_s),
+            "retryPeriod": go_duration(self.timings.retry_s),
+            "resourceLock": "leases",
+            "resourceName": self.name,
+            "resourceNamespace": self.namespace,
+        }
 
 
 class LeaderElector:

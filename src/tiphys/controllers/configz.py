@@ -91,16 +91,7 @@ def configuration(
 
 
 def _election(election: Election, *, leads: bool) -> dict[str, Any]:
-    times = election.timings
-    return {
-        "LeaderElect": leads,
-        "LeaseDuration": go_duration(times.lease_s),
-        "RenewDeadline": go_duration(times.renew_deadline_s),
-        "RetryPeriod": go_duration(times.retry_s),
-        "ResourceLock": "leases",
-        "ResourceName": election.name,
-        "ResourceNamespace": election.namespace,
-    }
+    return {key[0].upper() + key[1:]: value for key, value in election.settings(leads=leads).items()}
 
 
 def _signing(options: ControllerOptions, given: Mapping[str, Any]) -> dict[str, Any]:

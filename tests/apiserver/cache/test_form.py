@@ -6,16 +6,13 @@ from typing import Any
 
 import orjson
 import pytest
+from tests.apiserver.cache.test_memory import MAPS
 
 from tiphys.apimachinery.meta import GVK
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.cache.foreign import StoredForm
 from tiphys.apiserver.cache.form import at_revision, encode, item_at_revision
 
-MAPS = Resource(
-    "", "v1", "ConfigMap", "configmaps", "configmap", True, (), GVK("", "v1", "ConfigMap"),
-    "/registry/configmaps/",
-)  # fmt: skip
 FOOS = Resource(
     "example.org", "v1", "Foo", "foos", "foo", True, (), GVK("example.org", "v1", "Foo"),
     "/registry/example.org/foos/", custom=True,
