@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 
 import pytest
 
@@ -72,3 +73,13 @@ async def test_what_is_broken_off_is_forgotten() -> None:
     assert worker.done == ["b"]
     assert worker.pokes == 3
     assert not worker.actions.busy
+
+
+async def test_what_is_broken_off_before_its_first_step_was_never_begun() -> None:
+    worker = Worker()
+    work = worker.work("first")
+    async with asyncio.TaskGroup() as group:
+        worker.actions.begin(group, "a", work)
+        worker.actions.cancel("a")
+    assert inspect.getcoroutinestate(work) == inspect.CORO_CLOSED
+    assert worker.done == []

@@ -45,7 +45,7 @@ class PodActions:
             return
         task = group.create_task(self._guarded(work))
         self._tasks[thing] = task
-        task.add_done_callback(self._done(thing))
+        task.add_done_callback(self._done(thing, work))
 
     def cancel(self, thing: str) -> None:
         """Break off what is being done to a thing, if anything is."""
@@ -58,8 +58,9 @@ class PodActions:
             if key != thing:
                 task.cancel()
 
-    def _done(self, thing: str) -> Callable[[asyncio.Task[None]], None]:
+    def _done(self, thing: str, work: Coroutine[Any, Any, None]) -> Callable[[asyncio.Task[None]], None]:
         def forget(task: asyncio.Task[None]) -> None:
+            work.close()  # a task that was cancelled before its first step has not begun it
             if self._tasks.get(thing) is task:
                 del self._tasks[thing]
             self._poke()
