@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from tiphys.apimachinery.errors import InternalError
 from tiphys.apimachinery.meta import GVR, Object, get_condition
 from tiphys.client.kinds import (
     EVENTS,
+    LEASES,
     NODES,
     PERSISTENT_VOLUME_CLAIMS,
     PERSISTENT_VOLUMES,
@@ -26,6 +27,7 @@ from tiphys.client.kinds import (
 )
 from tiphys.client.rest import Client
 from tiphys.scheduler.binder import SELECTED_NODE, Assumed
+from tiphys.scheduler.config import Configuration
 from tiphys.scheduler.scheduler import Scheduler, SchedulerOptions
 from tiphys.testing.cluster import Cluster
 
@@ -320,22 +322,36 @@ async def test_leader_election_lets_one_work(cluster: Cluster) -> None:
     async with scheduling(cluster, leader_elect=True), scheduling(cluster, leader_elect=True):
         await add_pod(cluster, "web")
         await cluster.wait_for(PODS, "web", "default", bound("a"))
-        lease = await cluster.wait_for(
-            GVR("coordination.k8s.io", "v1", "leases"), "kube-scheduler", "kube-system"
-        )
+        lease = await cluster.wait_for(LEASES, "kube-scheduler", "kube-system")
         assert lease is not None
 
 
-async def test_health_tells_of_the_election(cluster: Cluster) -> None:
-    client = cluster.client_for("system:kube-scheduler")
-    scheduler = Scheduler(client, SchedulerOptions(leader_elect=True))
-    assert scheduler.checks("healthz") == {"ping": None}
-    running = asyncio.create_task(scheduler.run())
-    await asyncio.sleep(0)
-    checks = {kind: list(scheduler.checks(kind)) for kind in ("healthz", "livez", "readyz")}
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    assert checks == {"healthz": ["leaderElection"], "livez": ["ping"], "readyz": ["leaderElection"]}
+@pytest.mark.parametrize("delayed", [False, True])
+async def test_who_waits_to_lead_has_read_the_cluster(cluster: Cluster, delayed: bool) -> None:
+    read = asyncio.Event()
+    settings = Configuration(delay_cache_until_active=delayed)
+    await add_pod(cluster, "web", resources={"requests": {"cpu": "1"}})
+    async with scheduling(cluster, leader_elect=True):
+        await cluster.wait_for(LEASES, "kube-scheduler", "kube-system")
+        client = cluster.client_for("system:kube-scheduler")
+        options = SchedulerOptions(leader_elect=True, synced=read.set, configuration=settings)
+        second = Scheduler(client, options)
+        assert second.checks("healthz") == {"ping": None}
+        running = asyncio.create_task(second.run())
+        with pytest.raises(TimeoutError) if delayed else nullcontext():
+            await asyncio.wait_for(read.wait(), 0.3 if delayed else 30)
+        checks = {kind: second.checks(kind) for kind in ("healthz", "livez", "readyz")}
+        told = list(second.pod_resources())
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    unread = "handlers are not fully synchronized" if delayed else None
+    assert checks == {
+        "healthz": {"leaderElection": None},
+        "livez": {"ping": None},
+        "readyz": {"leaderElection": None, "shutdown": None, "sched-handler-sync": unread},
+    }
+    assert told == []
+    assert second.checks("readyz")["shutdown"] == "process is shutting down"
 
 
 async def add_priority(cluster: Cluster, name: str, value: int, **more: Any) -> None:

@@ -92,6 +92,8 @@ class Configuration:
     max_backoff_s: float = 10.0
     leader_election: dict[str, Any] = field(default_factory=dict)
     extenders: tuple[ExtenderSettings, ...] = ()
+    delay_cache_until_active: bool = False
+    """Whether the cluster's state is read by who leads only."""
 
 
 def read_configuration(document: Any, known: Iterable[str] = ()) -> Configuration:
@@ -131,6 +133,7 @@ def read_configuration(document: Any, known: Iterable[str] = ()) -> Configuratio
         float(most),
         dict(document.get("leaderElection") or {}),
         extenders,
+        bool(document.get("delayCacheUntilActive")),
     )
 
 

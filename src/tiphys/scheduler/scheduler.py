@@ -12,7 +12,8 @@ import asyncio
 import logging
 import socket
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import field
 from functools import partial
 
@@ -133,6 +134,7 @@ class Scheduler:
         self._times = {name: Times(name, self._clock) for name in self._profiles}
         self._jobs: asyncio.Queue[Job] = asyncio.Queue(maxsize=max(self._options.binders, 1))
         self._elector: LeaderElector | None = None
+        self._handlers_synced = self._deciding = self._ending = False
         self._turn = 0
         self._start = 0
         """Where the next search begins, for profiles that are content with a share of the nodes."""
@@ -146,28 +148,45 @@ class Scheduler:
         try:
             await self._run()
         finally:
+            self._ending = True
             await self._extenders.close()
 
     async def _run(self) -> None:
         if not self._options.leader_elect:
-            await self._lead()
+            await self._read_and_decide()
             return
         identity = f"{socket.gethostname()}_{uuid.uuid4()}"
         self._elector = LeaderElector.of(self._client, self._options.election, identity, clock=self._clock)
-        await self._elector.run(self._lead)
+        if self._options.settings().delay_cache_until_active:
+            await self._elector.run(self._read_and_decide)
+            return
+        async with self._reading():
+            await self._elector.run(self._decide)
 
     def checks(self, kind: str) -> dict[str, str | None]:
         """Return the checks of health with what is wrong; whether it lives does not hang on the election."""
-        if self._elector is None or kind == "livez":
-            return {PING: None}
-        return {CHECK: self._elector.fault()}
+        election = {} if self._elector is None or kind == "livez" else {CHECK: self._elector.fault()}
+        if kind != "readyz":
+            return election or {PING: None}
+        return {
+            **election,
+            "shutdown": "process is shutting down" if self._ending else None,
+            "sched-handler-sync": None if self._handlers_synced else "handlers are not fully synchronized",
+        }
 
     def pod_resources(self) -> Iterator[Metric]:
         """Yield what pods ask for and may use; nothing while another instance schedules."""
-        pods = self._informers.get(PODS, field_selector=_PODS_SELECTOR)
-        return families(pods.list()) if pods.synced else iter(())
+        if not self._deciding:
+            return iter(())
+        return families(self._informers.get(PODS, field_selector=_PODS_SELECTOR).list())
 
-    async def _lead(self) -> None:
+    async def _read_and_decide(self) -> None:
+        async with self._reading():
+            await self._decide()
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[None]:
+        """Keep the cluster's state in memory, once all of it has come: who leads next can start at once."""
         given = Surroundings(self._columns, self._intake.moved, self._binder.claims_changed)
         handlers: list[tuple[Informer, Handler]] = [
             (self._informers.get(NODES), self._intake.on_node),
@@ -178,13 +197,22 @@ class Scheduler:
         ]
         for informer, handler in handlers:
             informer.add_handler(handler)
-        async with asyncio.TaskGroup() as group:
-            if self._own_informers:
-                group.create_task(self._informers.run())
+        informing = asyncio.create_task(self._informers.run()) if self._own_informers else None
+        try:
             for informer, _ in handlers:
                 await informer.wait_synced()
+            self._handlers_synced = True
             if self._options.synced is not None:
                 self._options.synced()
+            yield
+        finally:
+            if informing is not None:
+                informing.cancel()
+                await asyncio.gather(informing, return_exceptions=True)
+
+    async def _decide(self) -> None:
+        self._deciding = True
+        async with asyncio.TaskGroup() as group:
             for _ in range(self._options.binders):
                 group.create_task(self._work_forever())
             group.create_task(self._flush_forever())
