@@ -49,6 +49,39 @@ print(len({ask("10.64.0.23", 80) for _ in range(10)}))
 print(ask("10.64.0.21", 80), ask("10.64.0.20", 81))
 """
 
+STANDING = """
+import socket, subprocess, sys
+def sh(*argv, data=None):
+    subprocess.run(argv, input=data, text=True, check=True)
+sh("ip", "link", "set", "lo", "up")
+sh("ip", "addr", "add", "172.29.99.2/32", "dev", "lo")
+listener = socket.create_server(("172.29.99.2", 8080))
+client = socket.create_connection(("172.29.99.2", 8080), timeout=5)
+server, _ = listener.accept()
+server.settimeout(5)
+sh("nft", "-f", "-", data=sys.stdin.read())
+client.sendall(b"ask")
+print(server.recv(9).decode())
+server.sendall(b"answer")
+print(client.recv(9).decode())
+"""
+
+
+def test_a_connection_of_the_node_with_itself_outlives_the_first_rules(
+    service: Any, endpoint_slice: Any
+) -> None:
+    """So are components beside an API server joined to it, and the server is an endpoint of a Service."""
+    table = ruleset([service()], [endpoint_slice("172.29.99.2")], NODE)
+    done = subprocess.run(
+        ["unshare", "--net", sys.executable, "-c", STANDING],
+        input="\n".join(transaction(None, table)) + "\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.split() == ["ask", "answer"], done.stderr
+
 
 def test_connections(service: Any, endpoint_slice: Any) -> None:
     ports = {"type": "NodePort", "ports": [{"name": "http", "port": 80, "nodePort": 30080}]}

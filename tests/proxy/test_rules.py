@@ -32,6 +32,8 @@ CASES: list[tuple[str, dict[str, Any], list[Any], str, tuple[str, int], str]] = 
     ("outside to cluster IP", {}, [REMOTE], OUTSIDE, (VIP, 80), "masq 10.128.2.5:8080"),
     ("node to cluster IP", {}, [REMOTE], SELF, (VIP, 80), "masq 10.128.2.5:8080"),
     ("pod reaches itself", {}, ["10.128.1.9@n1"], POD, (VIP, 80), "masq 10.128.1.9:8080"),
+    ("node reaches itself", {}, [f"{SELF}@n1"], SELF, (VIP, 80), f"masq {SELF}:8080"),
+    ("node reaches itself without a service", {}, [f"{SELF}@n1"], SELF, (SELF, 8080), f"{SELF}:8080"),
     ("no endpoints", {}, [], POD, (VIP, 80), "reject"),
     ("no endpoints, node", {}, [], SELF, (VIP, 80), "reject"),
     ("port that the service lacks", {}, [REMOTE], POD, (VIP, 81), "reject"),

@@ -27,6 +27,7 @@ class Trace:
     packet: Packet
     verdict: str = "accept"
     masqueraded: bool = False
+    translated: bool = False
     mark: int = 0
     chains: list[str] = field(default_factory=list)
 
@@ -97,6 +98,7 @@ class Tracer:
         packet = trace.packet
         for pattern, handle in (
             (r"ct state new ?", lambda m: None),
+            (r"ct status dnat ", lambda m: self.yes(trace.translated)),
             (r"(?:ip|ip6) saddr != (\{.*?\}|\S+) ", lambda m: self.no(self.within(packet.src, m[1]))),
             (r"(?:ip|ip6) saddr @(affinity-\S+) ", lambda m: self.yes(packet.src in self.affinity.get(m[1], ()))),
             (r"(?:ip|ip6) saddr \. (?:ip|ip6) daddr @hairpin-endpoints ", lambda m: self.yes(
@@ -165,6 +167,7 @@ class Tracer:
 
     def dnat(self, trace: Trace, address: str, port: int) -> str:
         trace.packet = replace(trace.packet, dst=address, port=port)
+        trace.translated = True
         return "stop"
 
     def masquerade(self, trace: Trace) -> str:

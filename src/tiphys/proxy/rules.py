@@ -335,7 +335,7 @@ def _base_chains(ip: str) -> dict[str, Chain]:
         "firewall-check": Chain((f"{to} vmap @firewall-ips",)),
         "masquerading": Chain(
             (
-                f"{ip} saddr . {ip} daddr @hairpin-endpoints masquerade fully-random",
+                f"ct status dnat {ip} saddr . {ip} daddr @hairpin-endpoints masquerade fully-random",
                 f"meta mark and {MASQUERADE_MARK} == 0 return",
                 f"meta mark set meta mark xor {MASQUERADE_MARK}",
                 "masquerade fully-random",
