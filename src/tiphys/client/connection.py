@@ -20,6 +20,7 @@ import httptools
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.wire.dial import Resolved, Tunnel, is_address, look_up
+from tiphys.wire.keepalive import OF_CLIENTS, keep_alive
 
 IDLE_S: Final = 60.0
 """A connection that was not used for so long is not used again: the server may be about to end it."""
@@ -180,6 +181,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        keep_alive(transport.get_extra_info("socket"), OF_CLIENTS)
         self.open = True
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -15,6 +15,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, Final, cast
 
+from tiphys.wire.keepalive import OF_STREAMS, keep_alive
 from tiphys.wire.tls import TlsTransport
 from tiphys.wire.tls_handshake import Handshake
 from tiphys.wire.upgrade import RawStream
@@ -49,7 +50,8 @@ async def dial(
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(timeout_s):
         if ssl_context is None and through is None:
-            _, protocol = await loop.create_connection(lambda: _Dialed(loop), host, port)
+            transport, protocol = await loop.create_connection(lambda: _Dialed(loop), host, port)
+            keep_alive(transport.get_extra_info("socket"), OF_STREAMS)
             return protocol.stream
         sock = await (_connect(loop, host, port, resolved) if through is None else through(host, port))
         if ssl_context is None:
@@ -101,6 +103,7 @@ async def _connect(
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            keep_alive(sock, OF_STREAMS)
             await loop.sock_connect(sock, address)
         except OSError as error:
             sock.close()

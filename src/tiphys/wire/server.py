@@ -19,6 +19,7 @@ from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.wire import http1, tls_listener
 from tiphys.wire.connection import Connection
+from tiphys.wire.keepalive import OF_SERVERS, keep_alive
 from tiphys.wire.message import AtOnce, Handler
 from tiphys.wire.peer import PeerChains
 from tiphys.wire.tls_listener import TlsListener
@@ -118,6 +119,8 @@ class Server:
                 backlog=backlog,
                 shares_port=self.limits.shares_port,
             )
+        for listening in (sock for one in added for sock in one.sockets):
+            keep_alive(listening, OF_SERVERS)  # of all that it accepts
         self._listeners += added
         if self._sweeper is None:
             self._sweep()
