@@ -67,6 +67,43 @@ print(client.recv(9).decode())
 """
 
 
+SIXTH = """
+import socket, subprocess, sys, threading
+def sh(*argv, data=None):
+    subprocess.run(argv, input=data, text=True, check=True)
+sh("ip", "link", "set", "lo", "up")
+for address in ("fd00:1::5/128", "fd00:29::2/128"):
+    sh("ip", "addr", "add", address, "dev", "lo", "nodad")
+sh("ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1")
+sh("ip", "link", "set", "v0", "up"); sh("ip", "link", "set", "v1", "up")
+sh("ip", "route", "add", "fd00:64::/112", "dev", "v0", "src", "fd00:29::2")
+sh("nft", "-f", "-", data=sys.stdin.read())
+listener = socket.create_server(("fd00:1::5", 8080), family=socket.AF_INET6)
+for where in (("fd00:64::20", 80), ("fd00:29::2", 30080), ("fd00:64::21", 80)):
+    try:
+        with socket.create_connection(where, timeout=5):
+            print(listener.accept()[0].getsockname()[0])
+    except ConnectionRefusedError:
+        print("refused")
+"""
+
+
+def test_connections_over_the_sixth_version(service: Any, endpoint_slice: Any) -> None:
+    ports = {"type": "NodePort", "ports": [{"name": "http", "port": 80, "nodePort": 30080}]}
+    services = [service(clusterIP="fd00:64::20", **ports), service("gone", clusterIP="fd00:64::21")]
+    node = NodeFacts("n1", ("172.29.99.2", "fd00:29::2"), "", ("10.128.0.0/16", "fd00:1::/64"))
+    table = ruleset(services, [endpoint_slice("fd00:1::5", family="IPv6")], node, "IPv6")
+    done = subprocess.run(
+        ["unshare", "--net", sys.executable, "-c", SIXTH],
+        input="\n".join(transaction(None, table)) + "\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.split() == ["fd00:1::5", "fd00:1::5", "refused"], done.stderr
+
+
 def test_a_connection_of_the_node_with_itself_outlives_the_first_rules(
     service: Any, endpoint_slice: Any
 ) -> None:

@@ -16,7 +16,7 @@ from tiphys.cmd.election_flags import go_bool
 from tiphys.cmd.gate_flags import gate_flags, read_gates
 from tiphys.cmd.reach import Reach
 from tiphys.proxy.enforcer import PolicyEnforcer
-from tiphys.proxy.nft import remove
+from tiphys.proxy.nft import families, remove
 from tiphys.proxy.proxy import Proxy, ProxyOptions
 
 log = logging.getLogger(__name__)
@@ -55,6 +55,7 @@ def proxy(kubeconfig: str, master: str, cluster_cidr: str, proxy_mode: str, **fl
         node_name=flags["node_name"] or socket.gethostname().lower(),
         cluster_cidr=ranges,
         nodeport_addresses=_parts(flags["nodeport_addresses"]),
+        families=families(),
         healthz_address=_bound(flags["healthz_bind_address"], 10256),
         metrics_address=_bound(flags["metrics_bind_address"], 10249),
         flags=shown_flags(),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.proxy.policies import TABLE_NAME as POLICY_TABLE
@@ -15,7 +16,13 @@ from tiphys.proxy.rules import TABLE_NAME
 from tiphys.proxy.ruleset import Table
 
 _TIMEOUT_S = 30.0
+_IF_INET6 = Path("/proc/net/if_inet6")
 _DELETED = re.compile(r"(\d+) flow entries have been deleted")
+
+
+def families() -> tuple[str, ...]:
+    """Return the address families that this machine's kernel has."""
+    return ("IPv4", "IPv6") if _IF_INET6.exists() else ("IPv4",)
 
 
 class NftError(TiphysError):
@@ -86,7 +93,8 @@ async def forget_flows(targets: Iterable[tuple[str, str, int]]) -> int:
     """
     forgotten = 0
     for original, endpoint, port in targets:
-        argv = ["conntrack", "-D", "-p", "udp"]
+        family = "ipv6" if ":" in original or ":" in endpoint else "ipv4"
+        argv = ["conntrack", "-D", "-f", family, "-p", "udp"]
         if original:
             argv += ["--orig-dst", original]
         if endpoint:
