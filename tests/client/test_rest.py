@@ -1,13 +1,17 @@
 """Paths, verbs and errors of the client, against the fake API in process."""
 
+import asyncio
+
 import orjson
 import pytest
 
 from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound, TooManyRequests
+from tiphys.client import rest
 from tiphys.client.fake_api import FakeApi
 from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.kinds import DEPLOYMENTS, NAMESPACES, NODES, PODS
 from tiphys.client.rest import Client, resource_path
+from tiphys.client.transport import HttpTransport, TransportError
 from tiphys.wire.message import Response
 
 
@@ -105,3 +109,24 @@ async def test_retry_after_is_waited_out_but_not_for_evictions():
     with pytest.raises(TooManyRequests) as caught:
         await client.post(PODS, "web", "default", "eviction", {})
     assert caught.value.retry_after_s == 10
+
+
+async def test_a_watch_is_left_where_bookmarks_stay_away(monkeypatch):
+    """Of a server that has stopped right behind the head of its answer, while its machine goes on."""
+    monkeypatch.setattr(rest, "_BOOKMARKED_SILENCE_S", 0.05)
+    left = asyncio.Event()
+
+    async def stopped(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await reader.read()
+        writer.close()
+        left.set()
+
+    async with asyncio.timeout(30), await asyncio.start_server(stopped, "127.0.0.1", 0) as server:
+        client = Client(HttpTransport(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
+        async with client.watch(PODS) as events:
+            with pytest.raises(TransportError):
+                await anext(events)
+        await left.wait()
+        await client.transport.close()
