@@ -80,7 +80,6 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
             self._raw.feed_eof()
         if self._streaming or not self._busy:
             self._runner.task.cancel()
-        self._parser = None  # it knows this connection, and nothing comes any more
 
     def eof_received(self) -> bool:
         if self._raw is not None:
@@ -132,7 +131,7 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
         elif self._mode == RAW and self._raw is not None:
             self._raw.feed(data)
         elif self._mode == HELD:
-            self._hold(data)
+            self._held.append(data)
             self._pump()
 
     # -- serving

@@ -27,18 +27,6 @@ REQUEST_LINE: Final = re.compile(rb"(GET|HEAD|DELETE|OPTIONS) (/[!-~]*) HTTP/1\.
 """A request line plain enough to be read without the parser."""
 WRITE_LINE: Final = re.compile(rb"(POST|PUT|PATCH|DELETE) (/[!-~]{0,500}) HTTP/1\.1")
 """The same of a request with a body."""
-CONTENT_LENGTH: Final = re.compile(rb"(?<=\r\n[Cc]ontent-[Ll]ength: )([0-9]+)(?=\r\n)")
-"""The length in a header block, as clients write it."""
-
-_PARSED_METHODS: Final = (
-    "ACL|BIND|CHECKOUT|CONNECT|COPY|DELETE|GET|HEAD|LINK|LOCK|M-SEARCH|MERGE|MKACTIVITY|MKCALENDAR|MKCOL|MOVE|"
-    "NOTIFY|OPTIONS|PATCH|POST|PROPFIND|PROPPATCH|PURGE|PUT|REBIND|REPORT|SEARCH|SOURCE|SUBSCRIBE|TRACE|UNBIND|"
-    "UNLINK|UNLOCK|UNSUBSCRIBE"
-)
-OTHER_METHOD: Final = re.compile(rb"(?!(?:%b) )([!#-'*+.0-9A-Z^-z|~-]+) [!-~]" % _PARSED_METHODS.encode())
-"""The beginning of a request whose method the parser does not know."""
-STAND_IN: Final = b"REPORT"
-"""What the parser is given instead of it."""
 _BAD_ESCAPE: Final = re.compile(rb"[^?%]*+(?:%[0-9A-Fa-f]{2}[^?%]*+)*+%")
 
 _STATUS_LINES: Final = {
@@ -47,15 +35,6 @@ _STATUS_LINES: Final = {
     413: "HTTP/1.1 413 Request Entity Too Large\r\n",
     422: "HTTP/1.1 422 Unprocessable Entity\r\n",
 }
-_HEADER_NAMES: dict[bytes, str] = {
-    name: name.decode().lower()
-    for name in (
-        b"Host", b"User-Agent", b"Accept", b"Accept-Encoding", b"Authorization", b"Content-Type",
-        b"Content-Length", b"Connection", b"Upgrade", b"Expect", b"Transfer-Encoding", b"Cookie",
-        b"host", b"user-agent", b"accept", b"accept-encoding", b"authorization", b"content-type",
-        b"content-length", b"connection",
-    )
-}  # fmt: skip
 
 
 class _SentNames(dict[str, str]):
@@ -72,11 +51,6 @@ class _SentNames(dict[str, str]):
 
 SENT_NAMES: Final = _SentNames()
 """The name of a header as it is written, by any spelling of it."""
-
-
-def header_name(raw: bytes) -> str:
-    """Return the lower-case name of a header as sent."""
-    return _HEADER_NAMES.get(raw) or raw.decode("latin-1").lower()
 
 
 def split_target(target: bytes) -> tuple[str, str, str]:

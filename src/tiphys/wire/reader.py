@@ -1,7 +1,8 @@
 """Reading requests from bytes: the half of a connection that faces the client.
 
-Feeds httptools, keeps limits, recognises repeated header blocks, and queues whole requests (or refusals) in
-order. Serves nothing: ``wire.connection`` takes what ``_pending`` holds.
+Keeps limits, recognises repeated header blocks, and queues whole requests (or refusals) in order. How they
+are written is what ``request_head`` and ``chunks`` know. Serves nothing: ``wire.connection`` takes what
+``_pending`` holds.
 """
 
 from __future__ import annotations
@@ -11,16 +12,22 @@ import re
 from collections import deque
 from typing import Any, Final, Protocol
 
-import httptools
-
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.wire import http1
-from tiphys.wire.message import AtOnce, Handler, RepeatedHeaders, Request, RequestLine, Response, with_value
+from tiphys.wire.chunks import ChunkReader
+from tiphys.wire.message import AtOnce, Handler, Request, RequestLine, Response, with_value
 from tiphys.wire.peer import PeerChains
+from tiphys.wire.request_head import CHUNKED, HeadFault, RequestHead, check_line, end_of, read
 
 MAX_HELD_BYTES: Final = 64 * 1024
 _LENGTH_DIGITS: Final = 10
 """As many bytes after the last header's name are searched for the end of a body's length."""
+
+_BLANKS: Final = 4
+"""As many bytes of line breaks may stand between a POST and the next request."""
+
+_OF_ONE_MESSAGE: Final = ("upgrade", "expect", "connection")
+"""Headers that say something of their message alone."""
 
 HTTP, HELD, RAW, DISCARD = range(4)
 """What arriving bytes are: requests, kept for an upgrade that may come, raw, or nothing any more."""
@@ -61,10 +68,6 @@ class Job:
     linger: bool = False
 
 
-class _RefusedError(Exception):
-    """Raised out of a parser callback after the refusal has been queued."""
-
-
 class RequestReader:
     """Turns bytes into ``_pending`` jobs. ``Connection`` completes it with a transport and a handler."""
 
@@ -76,22 +79,23 @@ class RequestReader:
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self._mode = HTTP
-        self._parser = self._new_parser()
         self._pending: deque[Job] = deque()
         self._busy = False
         self._last = False  # no request is taken after the one marked so
         self._active_tick = owner.tick
         # Parsing of the message that is arriving.
-        self._target = b""
-        self._other_method = ""
-        self._headers: dict[str, str] = {}
+        self._partial = bytearray()  # a head that is not all there
+        self._line_seen = False  # and its request line has been looked at
+        self._blanks = 0  # so many bytes of line breaks may come before the next
+        self._arriving: RequestHead | None = None
+        self._chunks: ChunkReader | None = None
         self._body: list[bytes] = []
         self._body_bytes = 0
-        self._head_bytes = 0
-        self._in_head = False
         self._in_message = False
+        # Of the message that was read last.
         self._completed = 0
-        self._doubtful = False  # others may take the message's end to be elsewhere
+        self._plain = False
+        self._headers: dict[str, str] = {}
         # The header block of the last plain request, and what it parsed to: clients repeat themselves.
         self._block: bytes | None = None
         self._block_headers: dict[str, str] = {}
@@ -103,13 +107,6 @@ class RequestReader:
         self._body_memo: dict[Any, Any] = {}
         # Upgrades.
         self._held: list[bytes] = []
-        self._upgrade_body_left = 0
-
-    def _new_parser(self) -> Any:
-        """Make a parser that leaves what is said of a body's framing to ``_settle_framing``."""
-        parser = httptools.HttpRequestParser(self)
-        parser.set_dangerous_leniencies(lenient_chunked_length=True, lenient_transfer_encoding=True)
-        return parser
 
     def _known_line(self, data: bytes) -> RequestLine | None:
         """Read the line of a request whose header block is, byte for byte, the one before it; or None."""
@@ -155,6 +152,7 @@ class RequestReader:
             self._body_digits = digits
             self._body_headers = with_value(self._body_headers, "content-length", digits.decode())
         method, path, raw_path, query = line
+        self._blanks = _BLANKS if method == "POST" else 0
         return Request(
             method, path, query, self._body_headers, body, self._peer, self._certificates, raw_path,
             memo=self._body_memo, peer_port=self._peer_port,
@@ -168,40 +166,112 @@ class RequestReader:
         )  # fmt: skip
 
     def _feed(self, data: bytes) -> None:
-        """Give bytes to the parser; what is malformed is answered and ends the connection."""
-        if self._last:
-            return
-        fresh = not self._in_message
-        if fresh and (other := http1.OTHER_METHOD.match(data)):
-            self._other_method = other[1].decode()
-            data = http1.STAND_IN + data[other.end(1) :]
-        in_head = self._in_head
-        self._completed = 0
+        """Read requests; what is malformed is answered and ends the connection."""
+        fresh, self._completed = not self._in_message, 0
+        rest = data
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._upgrade_parsed(data[upgrade.args[0] :])
-            return
-        except httptools.HttpParserCallbackError as error:
-            if not isinstance(error.__context__, _RefusedError):
-                raise
-            return
-        except httptools.HttpParserError:
-            if not self._last:
-                self._refuse(http1.plain_response(400, "400 Bad Request"))
-            return
-        if in_head and self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > self._owner.max_header_bytes:
-                self._refuse(http1.plain_response(431, "431 Request Header Fields Too Large"))
-        elif fresh and self._completed == 1 and not self._in_message:
+            while rest and not self._last:
+                if self._mode != HTTP:
+                    self._held.append(rest)
+                    break
+                rest = self._take_body(rest) if self._arriving is not None else self._take_head(rest)
+        except HeadFault as fault:
+            self._refuse(
+                Response(417) if fault.status == 417 else http1.plain_response(fault.status, fault.text)
+            )
+        if fresh and self._completed == 1 and not self._in_message and self._mode == HTTP:
             self._remember(data)
+
+    def _take_head(self, data: bytes) -> bytes:
+        """Read a head if all of it is there; return what is behind it. Raises HeadFault."""
+        partial = self._partial
+        if partial:
+            searched = max(len(partial) - 2, 0)
+            partial += data
+            found = read(bytes(partial)) if end_of(partial, searched) >= 0 else None
+        else:
+            data = self._past_blanks(data)
+            found = read(data)
+        if (found[1] if found else len(partial or data)) > self._owner.max_header_bytes:
+            raise HeadFault(431, "431 Request Header Fields Too Large")
+        if found is None:
+            self._keep_partial(data)
+            return b""
+        head, end = found
+        if partial:
+            data = bytes(partial)
+            self._partial = bytearray()
+            self._line_seen = False
+        whole = end + head.length
+        if 0 < head.length <= self._owner.max_body_bytes and whole <= len(data):
+            self._complete(head, data[end:whole])  # as most bodies come
+            return data[whole:]
+        self._begin(head)
+        return data[end:]
+
+    def _keep_partial(self, data: bytes) -> None:
+        """Keep what there is of a head; its first line is looked at once it is there. Raises HeadFault."""
+        if not self._partial:
+            self._in_message = bool(data)
+            self._partial = bytearray(data)
+        if not self._line_seen and b"\n" in self._partial:
+            self._line_seen = True
+            check_line(bytes(self._partial))
+
+    def _past_blanks(self, data: bytes) -> bytes:
+        """Skip the few line breaks that old clients send behind what they POST."""
+        if self._blanks:
+            rest = data.lstrip(b"\r\n")
+            skipped = min(len(data) - len(rest), self._blanks)
+            self._blanks = 0 if rest else self._blanks - skipped
+            return data[skipped:]
+        return data
+
+    def _begin(self, head: RequestHead) -> None:
+        """Take a message whose head is there. Raises HeadFault."""
+        self._in_message = True
+        if head.length > self._owner.max_body_bytes:
+            self._refuse(http1.too_large(self._owner.max_body_bytes))
+            return
+        self._arriving, self._body, self._body_bytes = head, [], 0
+        if head.length == 0:
+            self._complete(head, b"")
+            return
+        self._chunks = ChunkReader() if head.length == CHUNKED else None
+        if head.continues and not (self._busy or self._pending):
+            self._transport.write(http1.CONTINUE)
+
+    def _take_body(self, data: bytes) -> bytes:
+        """Read more of a body; return what is behind it. Raises HeadFault."""
+        head = self._arriving
+        assert head is not None
+        rest: bytes | None = b""
+        if self._chunks is not None:
+            pieces, rest = self._chunks.feed(data)
+            self._body += pieces
+            self._body_bytes += sum(map(len, pieces))
+            if self._body_bytes > self._owner.max_body_bytes:
+                self._refuse(http1.too_large(self._owner.max_body_bytes))
+                return b""
+            if rest is None:
+                return b""
+        else:
+            left = head.length - self._body_bytes
+            if len(data) > left:
+                data, rest = data[:left], data[left:]
+            self._body.append(data)
+            self._body_bytes += len(data)
+            if self._body_bytes < head.length:
+                return b""
+        body, self._body = self._body, []
+        self._complete(head, body[0] if len(body) == 1 else b"".join(body))
+        return rest or b""
 
     def _remember(self, data: bytes) -> None:
         """Keep the header block of a plain request, to know it again byte for byte."""
         line, _, rest = data.partition(b"\r\n")
         headers = self._headers
-        if headers.keys() & {"transfer-encoding", "upgrade", "expect", "connection"}:
+        if not (self._plain and headers.keys().isdisjoint(_OF_ONE_MESSAGE)):
             return
         if "content-length" in headers:
             self._remember_write(line, rest)
@@ -210,116 +280,32 @@ class RequestReader:
 
     def _remember_write(self, line: bytes, rest: bytes) -> None:
         head, _, body = rest.partition(b"\r\n\r\n")
-        parts = http1.CONTENT_LENGTH.split(b"\r\n%b\r\n\r\n" % head)
-        if len(parts) != 3 or parts[1] != b"%d" % len(body) or not http1.WRITE_LINE.fullmatch(line):
+        length = b"%d" % len(body)
+        if self._headers["content-length"].encode() != length or not http1.WRITE_LINE.fullmatch(line):
             return
-        self._body_block, self._body_digits = (parts[0], parts[2]), parts[1]
+        block = b"\r\n%b\r\n\r\n" % head
+        for name in (b"\r\nContent-Length: ", b"\r\ncontent-length: "):
+            before, found, after = block.partition(b"%b%b\r\n" % (name, length))
+            if found:
+                break
+        else:
+            return
+        self._body_block, self._body_digits = (before + name, b"\r\n" + after), length
         self._body_headers, self._body_memo = self._headers, {}
 
-    def on_message_begin(self) -> None:
-        self._target = b""
-        self._headers = {}
-        self._body = []
-        self._body_bytes = 0
-        self._head_bytes = 0
-        self._in_head = self._in_message = True
-
-    def on_url(self, url: bytes) -> None:
-        self._target += url
-
-    def on_header(self, name: bytes, value: bytes | None) -> None:
-        key = http1.header_name(name)
-        text = value.decode("latin-1").rstrip(" \t") if value else ""
-        headers = self._headers
-        if not self._in_head:
-            pass  # a trailer: whoever looked at the head has not seen it
-        elif key not in headers:
-            headers[key] = text
-        elif key == "host":
-            self._refuse(http1.plain_response(400, "400 Bad Request: too many Host headers"))
-            raise _RefusedError
-        elif isinstance(headers, RepeatedHeaders):
-            headers.repeat(key, text)
-        else:
-            self._headers = again = RepeatedHeaders(headers)
-            again.repeat(key, text)
-        self._head_bytes += len(name) + len(text) + 4
-        if self._head_bytes > self._owner.max_header_bytes:
-            self._refuse(http1.plain_response(431, "431 Request Header Fields Too Large"))
-            raise _RefusedError
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        headers = self._headers
-        if "transfer-encoding" in headers:
-            self._settle_framing(headers)
-        if self._headers.get("expect", "100-continue").lower() != "100-continue":
-            self._refuse(Response(417))
-            raise _RefusedError
-        refused = self._head_fault()
-        if refused:
-            self._refuse(http1.plain_response(int(refused[:3]), refused))
-            raise _RefusedError
-        length = headers.get("content-length", "")
-        if length.isdigit() and int(length) > self._owner.max_body_bytes:
-            self._refuse(http1.too_large(self._owner.max_body_bytes))
-            raise _RefusedError
-        if (
-            headers.get("expect", "").lower() == "100-continue"
-            and not (self._busy or self._pending)
-            and self._parser.get_http_version() == "1.1"
-        ):
-            self._transport.write(http1.CONTINUE)
-
-    def _settle_framing(self, headers: dict[str, str]) -> None:
-        """Take a body in chunks, whatever its length is said to be, and in no other encoding: as Go does.
-
-        Where another might see the message end elsewhere, what follows it is not taken for a request.
-        """
-        if headers["transfer-encoding"].lower() != "chunked":
-            self._refuse(http1.plain_response(501, "Unsupported transfer encoding"))
-            raise _RefusedError
-        said = headers.pop("content-length", None)
-        self._doubtful = said is not None or self._parser.get_http_version() != "1.1"
-
-    def _head_fault(self) -> str:
-        """Return what is wrong with a head that is there; empty: nothing."""
-        version = self._parser.get_http_version()
-        if len(self._target) > self._owner.max_header_bytes:
-            return "431 Request Header Fields Too Large"
-        if http1.is_malformed(self._target):
-            return "400 Bad Request"
-        if version[0] != "1":
-            return "505 HTTP Version Not Supported: unsupported protocol version"
-        if "host" not in self._headers and version == "1.1":
-            return "400 Bad Request: missing required Host header"
-        return ""
-
-    def on_body(self, data: bytes) -> None:
-        self._body_bytes += len(data)
-        if self._body_bytes > self._owner.max_body_bytes:
-            self._refuse(http1.too_large(self._owner.max_body_bytes))
-            raise _RefusedError
-        self._body.append(data)
-
-    def on_message_complete(self) -> None:
-        self._in_message = False
-        self._completed += 1
-        if self._parser.should_upgrade():
-            return  # _upgrade_parsed goes on
-        body = self._body
-        self._complete(b"" if not body else body[0] if len(body) == 1 else b"".join(body))
-
-    def _complete(self, body: bytes, *, upgradable: bool = False) -> None:
+    def _complete(self, head: RequestHead, body: bytes) -> None:
         """Queue the message that has just been read whole."""
-        method = self._other_method or self._parser.get_method().decode()
-        self._other_method = ""
-        keep_alive = upgradable or (self._parser.should_keep_alive() and not self._doubtful)
-        request = self._make_request(method, self._target, self._headers, body)
-        http10 = self._parser.get_http_version() == "1.0"
-        general = Response(200, {}) if method == "OPTIONS" and self._target == b"*" else None
-        self._pending.append(Job(request, keep_alive, http10, answer=general, upgradable=upgradable))
-        if not keep_alive:
+        self._in_message, self._arriving, self._chunks = False, None, None
+        self._blanks = _BLANKS if head.method == "POST" else 0
+        self._plain, self._headers = head.plain, head.headers
+        self._completed += 1
+        keep_alive = head.keep_alive or head.upgrade
+        request = self._make_request(head.method, head.target, head.headers, body)
+        general = Response(200, {}) if head.method == "OPTIONS" and head.target == b"*" else None
+        self._pending.append(Job(request, keep_alive, head.http10, answer=general, upgradable=head.upgrade))
+        if head.upgrade:
+            self._mode = HELD
+        elif not keep_alive:
             self._last = True
 
     def _make_request(self, method: str, target: bytes, headers: dict[str, str], body: bytes) -> Request:
@@ -334,35 +320,11 @@ class RequestReader:
         self._last = True
         self._pending.append(Job(Request("GET", "/"), keep_alive=False, answer=response, linger=True))
 
-    # -- upgrades: until the handler has answered nobody knows what the bytes after the head are
-
-    def _upgrade_parsed(self, rest: bytes) -> None:
-        self._mode = HELD
-        length = self._headers.get("content-length", "0")
-        if "transfer-encoding" in self._headers:
-            self._refuse(http1.plain_response(400, "400 Bad Request"))
-            return
-        self._upgrade_body_left = int(length) if length.isdigit() else 0
-        if self._upgrade_body_left == 0:
-            self._complete(b"", upgradable=True)
-        self._hold(rest)
-
-    def _hold(self, data: bytes) -> None:
-        left = self._upgrade_body_left
-        if left:
-            self._body.append(data[:left])
-            self._upgrade_body_left = left - len(data[:left])
-            data = data[left:]
-            if self._upgrade_body_left == 0:
-                self._complete(b"".join(self._body), upgradable=True)
-        if data:
-            self._held.append(data)
+    # -- upgrades: until the handler has answered nobody knows what the bytes after the request are
 
     def _release_held(self) -> None:
         """No upgrade came of it: what was held are requests."""
         self._mode = HTTP
         held, self._held = b"".join(self._held), []
-        self._parser = self._new_parser()
-        self._in_message = self._in_head = False
         if held:
             self._feed(held)
