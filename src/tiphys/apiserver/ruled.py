@@ -13,6 +13,7 @@ class Ruled:
     def __init__(self, handler: Handler, gates: FeatureGates, *, privileged: bool) -> None:
         self._handler, self._gates, self._privileged = handler, gates, privileged
         self.at_once = getattr(handler, "at_once", None)
+        self.asks_for_bodies = getattr(handler, "asks_for_bodies", False)
 
     async def __call__(self, request: Request) -> Response:
         with using(self._gates), capabilities.privileged(allowed=self._privileged):

@@ -12,9 +12,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, Final, cast
 
-from tiphys.apimachinery.errors import StatusError
+from tiphys.apimachinery.errors import BadRequest, StatusError
 from tiphys.wire import http1
 from tiphys.wire.measured import Measured
 from tiphys.wire.message import Request, RequestLine, Response
@@ -78,6 +79,7 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
                 waiter.set_exception(ConnectionResetError("the peer has gone"))
         if self._raw is not None:
             self._raw.feed_eof()
+        self._fail_arrival(BadRequest("unexpected EOF"))
         if self._streaming or not self._busy:
             self._runner.task.cancel()
 
@@ -85,7 +87,7 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
         if self._raw is not None:
             self._raw.feed_eof()
             return not self._tls
-        self._last = True
+        self._fail_arrival(BadRequest("unexpected EOF"))
         # A half-closed client still waits for its answer.
         return not (self._tls or self._streaming) and (self._busy or bool(self._pending))
 
@@ -218,6 +220,8 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
 
     def _head(self, response: Response, job: Job, length: int | None, *, chunked: bool = False) -> bytes:
         headers = response.headers
+        if job.arrival is not None and not job.arrival.is_taken:
+            job.keep_alive, job.linger, self._last = False, True, True
         if headers.get("connection") == "close":
             headers = {name: value for name, value in headers.items() if name != "connection"}
             job.keep_alive = False
@@ -248,8 +252,17 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
     def _linger(self) -> None:
         """Let a client that is still sending read its refusal before the connection goes."""
         if self._transport.can_write_eof():
-            self._transport.write_eof()
+            with suppress(OSError):  # it has gone meanwhile
+                self._transport.write_eof()
         self._loop.call_later(LINGER_S, self._transport.close)
+
+    def _ask(self) -> None:
+        self._active_tick = self._owner.tick
+        if not (self._lost or self._transport.is_closing()):
+            self._transport.write(http1.CONTINUE)
+            if self._reading_paused:
+                self._reading_paused = False
+                self._transport.resume_reading()
 
     # -- the driver: everything that waits
 
@@ -436,6 +449,9 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
         """Close what has been silent for too long."""
         if self._paused:
             self._sweep_stalled(now, stall_s)
+        elif self._arrival is not None and self._arrival.asked:
+            if now - self._active_tick > read_s:
+                self._transport.close()
         elif self._busy or self._mode == RAW:
             return
         elif now - self._active_tick > (read_s if self._in_message else idle_s):

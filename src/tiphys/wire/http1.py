@@ -22,6 +22,7 @@ from tiphys.apimachinery.errors import (
 from tiphys.wire.message import RequestLine, Response
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+TOO_LARGE: Final = "Request entity too large: limit is {}"
 LAST_CHUNK: Final = b"0\r\n\r\n"
 REQUEST_LINE: Final = re.compile(rb"(GET|HEAD|DELETE|OPTIONS) (/[!-~]*) HTTP/1\.1")
 """A request line plain enough to be read without the parser."""
@@ -143,7 +144,7 @@ def error_response(error: StatusError) -> Response:
 
 def too_large(limit_bytes: int) -> Response:
     """Refuse a body, in upstream's words."""
-    return error_response(RequestEntityTooLarge(f"Request entity too large: limit is {limit_bytes}"))
+    return error_response(RequestEntityTooLarge(TOO_LARGE.format(limit_bytes)))
 
 
 def internal_error() -> Response:

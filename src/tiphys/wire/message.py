@@ -110,6 +110,14 @@ class Request:
     protocol: str = "HTTP/1.1"
     peer_port: int = 0
     """The port at ``peer_address``; 0: not known."""
+    receive: Callable[[], Awaitable[bytes]] | None = None
+    """Set while ``body`` is not there yet: a handler sees that only where it ``asks_for_bodies``."""
+
+    async def arrive(self) -> None:
+        """See that ``body`` is there, asking the client where it waits for that. Raises StatusError."""
+        if self.receive is not None:
+            self.body = await self.receive()
+            self.receive = None
 
     @property
     def query(self) -> dict[str, list[str]]:
@@ -147,6 +155,8 @@ class Response:
 
 
 Handler = Callable[[Request], Awaitable[Response]]
+"""One that has a true ``asks_for_bodies`` is given requests whose bodies are still to come: where the client
+waits to be asked for one, or would send too much. It calls ``Request.arrive`` where it wants the body."""
 
 RequestLine = tuple[str, str, str, str]
 """Method, decoded path, path as sent, query as sent."""

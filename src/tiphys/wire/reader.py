@@ -13,7 +13,9 @@ from collections import deque
 from typing import Any, Final, Protocol
 
 from tiphys.apimachinery.dataclass import dataclass
+from tiphys.apimachinery.errors import BadRequest, RequestEntityTooLarge, StatusError
 from tiphys.wire import http1
+from tiphys.wire.arrival import Arrival
 from tiphys.wire.chunks import ChunkReader
 from tiphys.wire.message import AtOnce, Handler, Request, RequestLine, Response, with_value
 from tiphys.wire.peer import PeerChains
@@ -26,7 +28,7 @@ _LENGTH_DIGITS: Final = 10
 _BLANKS: Final = 4
 """As many bytes of line breaks may stand between a POST and the next request."""
 
-_OF_ONE_MESSAGE: Final = ("upgrade", "expect", "connection")
+_OF_ONE_MESSAGE: Final = ("upgrade", "connection")
 """Headers that say something of their message alone."""
 
 HTTP, HELD, RAW, DISCARD = range(4)
@@ -38,6 +40,7 @@ class Owner(Protocol):
 
     handler: Handler
     at_once: AtOnce | None
+    asks_for_bodies: bool
     max_body_bytes: int
     max_header_bytes: int
     tick: float
@@ -66,6 +69,7 @@ class Job:
     answer: Response | None = None
     upgradable: bool = False
     linger: bool = False
+    arrival: Arrival | None = None
 
 
 class RequestReader:
@@ -89,6 +93,7 @@ class RequestReader:
         self._blanks = 0  # so many bytes of line breaks may come before the next
         self._arriving: RequestHead | None = None
         self._chunks: ChunkReader | None = None
+        self._arrival: Arrival | None = None  # of a message that has been queued without its body
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._in_message = False
@@ -176,9 +181,12 @@ class RequestReader:
                     break
                 rest = self._take_body(rest) if self._arriving is not None else self._take_head(rest)
         except HeadFault as fault:
-            self._refuse(
-                Response(417) if fault.status == 417 else http1.plain_response(fault.status, fault.text)
-            )
+            if self._arrival is not None:
+                self._fail_arrival(BadRequest(fault.text))
+            elif fault.text:
+                self._refuse(http1.plain_response(fault.status, fault.text))
+            else:
+                self._refuse(Response(fault.status))
         if fresh and self._completed == 1 and not self._in_message and self._mode == HTTP:
             self._remember(data)
 
@@ -203,7 +211,7 @@ class RequestReader:
             self._partial = bytearray()
             self._line_seen = False
         whole = end + head.length
-        if 0 < head.length <= self._owner.max_body_bytes and whole <= len(data):
+        if 0 < head.length <= self._owner.max_body_bytes and whole <= len(data) and not head.continues:
             self._complete(head, data[end:whole])  # as most bodies come
             return data[whole:]
         self._begin(head)
@@ -231,15 +239,41 @@ class RequestReader:
         """Take a message whose head is there. Raises HeadFault."""
         self._in_message = True
         if head.length > self._owner.max_body_bytes:
-            self._refuse(http1.too_large(self._owner.max_body_bytes))
+            if self._owner.asks_for_bodies and not head.upgrade:
+                self._await_body(
+                    head, RequestEntityTooLarge(http1.TOO_LARGE.format(self._owner.max_body_bytes))
+                )
+                self._last = True
+            else:
+                self._refuse(http1.too_large(self._owner.max_body_bytes))
             return
         self._arriving, self._body, self._body_bytes = head, [], 0
         if head.length == 0:
             self._complete(head, b"")
             return
         self._chunks = ChunkReader() if head.length == CHUNKED else None
-        if head.continues and not (self._busy or self._pending):
-            self._transport.write(http1.CONTINUE)
+        if head.continues:
+            if self._owner.asks_for_bodies and not head.upgrade:
+                self._await_body(head)
+            elif not (self._busy or self._pending):
+                self._transport.write(http1.CONTINUE)
+
+    def _await_body(self, head: RequestHead, fault: StatusError | None = None) -> None:
+        """Queue a message whose handler may answer before it has come whole."""
+        arrival = self._arrival = Arrival(self._ask, fault)
+        request = self._make_request(head.method, head.target, head.headers, b"")
+        request.receive = arrival.take
+        self._pending.append(Job(request, head.keep_alive, head.http10, arrival=arrival))
+
+    def _ask(self) -> None:
+        """Tell the client to send the body that it waits to be asked for."""
+
+    def _fail_arrival(self, fault: StatusError) -> None:
+        """Tell whoever waits for the body that it will not come whole; nothing behind it is taken."""
+        arrival, self._arrival = self._arrival, None
+        self._last = True
+        if arrival is not None:
+            arrival.fail(fault)
 
     def _take_body(self, data: bytes) -> bytes:
         """Read more of a body; return what is behind it. Raises HeadFault."""
@@ -251,7 +285,7 @@ class RequestReader:
             self._body += pieces
             self._body_bytes += sum(map(len, pieces))
             if self._body_bytes > self._owner.max_body_bytes:
-                self._refuse(http1.too_large(self._owner.max_body_bytes))
+                self._refuse_body()
                 return b""
             if rest is None:
                 return b""
@@ -293,6 +327,13 @@ class RequestReader:
         self._body_block, self._body_digits = (before + name, b"\r\n" + after), length
         self._body_headers, self._body_memo = self._headers, {}
 
+    def _refuse_body(self) -> None:
+        """Refuse one that turns out too long."""
+        if self._arrival is None:
+            self._refuse(http1.too_large(self._owner.max_body_bytes))
+        else:
+            self._fail_arrival(RequestEntityTooLarge(http1.TOO_LARGE.format(self._owner.max_body_bytes)))
+
     def _complete(self, head: RequestHead, body: bytes) -> None:
         """Queue the message that has just been read whole."""
         self._in_message, self._arriving, self._chunks = False, None, None
@@ -300,6 +341,11 @@ class RequestReader:
         self._plain, self._headers = head.plain, head.headers
         self._completed += 1
         keep_alive = head.keep_alive or head.upgrade
+        if self._arrival is not None:
+            self._arrival.end(body)
+            self._arrival = None
+            self._last = not keep_alive
+            return
         request = self._make_request(head.method, head.target, head.headers, body)
         general = Response(200, {}) if head.method == "OPTIONS" and head.target == b"*" else None
         self._pending.append(Job(request, keep_alive, head.http10, answer=general, upgradable=head.upgrade))

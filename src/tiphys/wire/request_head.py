@@ -79,7 +79,7 @@ class RequestHead:
     upgrade: bool = False
     """The client would speak another protocol from here on."""
     plain: bool = True
-    """Each line ends in both bytes and is a field of its own, and there is one length at most."""
+    """Each line ends in both bytes and is a field of its own that is in the headers."""
 
 
 def end_of(data: bytes | bytearray, start: int = 0) -> int:
@@ -272,6 +272,8 @@ def _settle_connection(head: RequestHead) -> None:
 def _settle_expectation(head: RequestHead) -> None:
     if "100-continue" in _tokens(head.headers["expect"]):
         head.continues = head.length != 0 and not head.http10
+        head.plain = False
+        del head.headers["expect"]  # it is between the two of us
     elif head.headers["expect"]:
         raise HeadFault(417, "")
 

@@ -40,7 +40,8 @@ class ServerLimits:
     """How much and how long a client may take."""
 
     max_body_bytes: int = MAX_BODY_BYTES
-    max_header_bytes: int = 64 * 1024
+    max_header_bytes: int = 1024 * 1024
+    """Of one request, as Go's servers take them: long selectors are in them, and tokens of many groups."""
     idle_s: float = 120.0
     """Between two requests of a connection. Go's clients end theirs after 90 s and should be first:
     a request that may not be repeated must not meet a connection that is being closed."""
@@ -66,6 +67,7 @@ class Server:
     ) -> None:
         self.handler = handler
         self.at_once: AtOnce | None = getattr(handler, "at_once", None)
+        self.asks_for_bodies = bool(getattr(handler, "asks_for_bodies", False))
         self.limits = limits or ServerLimits()
         self.max_body_bytes = self.limits.max_body_bytes
         self.max_header_bytes = self.limits.max_header_bytes
@@ -160,6 +162,7 @@ class Server:
         """Have another handler answer what comes from now on."""
         self.handler = handler
         self.at_once = getattr(handler, "at_once", None)
+        self.asks_for_bodies = bool(getattr(handler, "asks_for_bodies", False))
 
     def close(self) -> None:
         """Accept no more connections, and end each once its request is answered. What lasts goes on."""

@@ -96,7 +96,7 @@ CONNECTION: Final[list[Case]] = [
     ("10.5 a block without an end",
      frame(HEADERS, 0, 1, BLOCK) + frame(CONTINUATION, 0, 1, b"") * 100, CALM),
     ("10.5 a block much too long",
-     frame(HEADERS, 0, 1, BLOCK) + frame(CONTINUATION, 0, 1, b"\x82" * (1 << 14)) * 9, CALM),
+     frame(HEADERS, 0, 1, BLOCK) + frame(CONTINUATION, 0, 1, b"\x82" * (1 << 17)) * 17, CALM),
     ("10.5 data without end and without data", head(1, end=False) + frame(DATA, 0, 1) * 1001, CALM),
 ]  # fmt: skip
 
@@ -251,7 +251,7 @@ async def test_the_server_greets_with_upstreams_settings() -> None:
     assert (kind, flags) == (SETTINGS, 0)
     assert dict(frames.settings_of(payload)) == {
         frames.MAX_FRAME_SIZE: 262144, frames.MAX_CONCURRENT_STREAMS: 100,
-        frames.MAX_HEADER_LIST_SIZE: 65536, frames.INITIAL_WINDOW_SIZE: 262144,
+        frames.MAX_HEADER_LIST_SIZE: 1048576, frames.INITIAL_WINDOW_SIZE: 262144,
     }  # fmt: skip
     assert peer.windows() == {0: 100 * 262144 - 65535}
     peer.send(frames.PREFACE, frames.settings([]))

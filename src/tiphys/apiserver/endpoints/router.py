@@ -34,6 +34,8 @@ _PLAIN_SUBRESOURCE = {"get": get.handle, "update": update.handle, "patch": patch
 _READING = ("GET", "HEAD")
 _WRITES = ("create", "update", "patch", "delete")
 _ON_OBJECT = ("get", "update", "patch", "delete")
+_STREAMS = ("attach", "exec", "portforward", "proxy")
+"""What makes nothing of a body, or sends it on itself."""
 _READS_ALL = ("list", "watch")
 
 
@@ -167,6 +169,8 @@ async def serve(call: Call, handler: CallHandler | None = None) -> Response:
             await admit_connect(call)
         elif info.verb in _WRITES:
             call_format(call)  # what cannot be answered is not done either
+        if call.request.receive is not None and method not in _READING and info.subresource not in _STREAMS:
+            await call.request.arrive()
         return await handler(call)
     except Exception:
         call.request.scope["warnings"] = call.warnings

@@ -34,6 +34,7 @@ class Browsers:
     ) -> None:
         """``origins`` are regular expressions. Raises re.error."""
         self._handler = handler
+        self.asks_for_bodies = getattr(handler, "asks_for_bodies", False)
         self._origins = [re.compile(origin) for origin in origins]
         self._always = {"strict-transport-security": "; ".join(strict_transport)} if strict_transport else {}
 

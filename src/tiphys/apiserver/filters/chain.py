@@ -58,6 +58,8 @@ class Traffic:
 class Chain:
     """Turns requests into answers; never raises but for cancellation."""
 
+    asks_for_bodies: Final = True
+
     def __init__(
         self, backend: Backend, nonresource: NonResource, metrics: Metrics, aggregation: Aggregation,
         traffic: Traffic, *, auditor: Auditor | None = None, attempts: Attempts | None = None,

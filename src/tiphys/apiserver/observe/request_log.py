@@ -29,6 +29,7 @@ class RequestLog:
 
     def __init__(self, handler: Handler, flow: FlowControl | None, clock: Clock) -> None:
         self._handler = handler
+        self.asks_for_bodies = getattr(handler, "asks_for_bodies", False)
         self._flow = flow
         self._clock = clock
 

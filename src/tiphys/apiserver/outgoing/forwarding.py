@@ -62,7 +62,9 @@ async def send_on(
 
     Raises:
         Unreached: nobody answered, or not in time.
+        StatusError: the request's body does not come, or is too long.
     """
+    await request.arrive()
     path = quote(request.path, safe=_PLAIN_IN_PATHS)
     query = encoded_query(request.raw_query)
     url = f"{path}?{query}" if query else path

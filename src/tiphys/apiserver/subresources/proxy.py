@@ -183,6 +183,7 @@ async def handle(call: Call) -> Response:
     target = await find_target(call)
     headers = forwarded_headers(request.headers, call.backend.options.request_header, upgrade=upgrade)
     headers["X-Forwarded-Uri"] = prefix + rest
+    await request.arrive()
     try:
         answer = await client.send(
             target.host,

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from functools import lru_cache
 from typing import Any, Final, cast
 
+from tiphys.apimachinery.errors import BadRequest
 from tiphys.wire import http1
 from tiphys.wire.connection import BODILESS, close_stream, failure
 from tiphys.wire.http2 import answers, frames
@@ -180,6 +181,8 @@ class Http2Connection(Receiver, asyncio.BufferedProtocol):
         self._active_tick = self.tick
         self.streams.pop(stream.id, None)
         self._let_go_of(stream)
+        if stream.arrival is not None:
+            stream.arrival.fail(BadRequest("unexpected EOF"))
         self._sender.drop(stream)
         self._close_if_done()
 
@@ -229,10 +232,12 @@ class Http2Connection(Receiver, asyncio.BufferedProtocol):
 
     def _request(self, stream: Stream) -> Request:
         method, path, raw_path, query = stream.head.line
-        headers = stream.head.headers
+        headers, arrival = stream.head.headers, stream.arrival
+        body = self._let_go_of(stream) if arrival is None else b""
         return Request(
-            method, path, query, headers.fields, self._let_go_of(stream), self._peer, self._certificates,
-            raw_path, memo=headers.memo, protocol="HTTP/2.0", peer_port=self._peer_port,
+            method, path, query, headers.fields, body, self._peer, self._certificates, raw_path,
+            memo=headers.memo, protocol="HTTP/2.0", peer_port=self._peer_port,
+            receive=None if arrival is None else arrival.take,
         )  # fmt: skip
 
     def _step(self, stream: Stream) -> None:
@@ -452,7 +457,7 @@ class Http2Connection(Receiver, asyncio.BufferedProtocol):
         for stream in self._sender.waiting:
             if now - stream.progress_tick > stall_s:
                 self._reset(stream.id, ErrorCode.CANCEL)
-        for stream in [one for one in self.streams.values() if not one.received and one.room > 0]:
+        for stream in [one for one in self.streams.values() if one.room > 0 and one.is_arriving]:
             if now - stream.progress_tick > read_s:
                 self._reset(stream.id, ErrorCode.CANCEL)
         if not self.streams and now - self._active_tick > (idle_s if self._settled else read_s):

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
+from functools import partial
 from typing import Any, Final
 
 from tiphys.apimachinery.dataclass import dataclass
+from tiphys.apimachinery.errors import RequestEntityTooLarge, StatusError
 from tiphys.wire import http1
+from tiphys.wire.arrival import Arrival
 from tiphys.wire.http2 import frames, hpack
 from tiphys.wire.http2.errors import ConnectionFault, ErrorCode, StreamFault
 from tiphys.wire.http2.heads import Head, HeadReader
@@ -192,9 +195,29 @@ class Receiver(ABC):
         elif ended:
             self._whole(stream)
         elif head.length > self._owner.max_body_bytes:
-            self._refuse(stream, http1.too_large(self._owner.max_body_bytes))
+            if self._owner.asks_for_bodies:
+                self._await_body(stream, self._too_large())
+            else:
+                self._refuse(stream, http1.too_large(self._owner.max_body_bytes))
         elif head.headers.continues:
+            if self._owner.asks_for_bodies:
+                self._await_body(stream)
+            else:
+                self._ask(stream)
+
+    def _await_body(self, stream: Stream, fault: StatusError | None = None) -> None:
+        """Have a request looked at before its body has come."""
+        stream.arrival = Arrival(partial(self._ask, stream), fault)
+        self._serve(stream)
+
+    def _ask(self, stream: Stream) -> None:
+        """Tell a client to send the body that it waits to be asked for."""
+        if not (stream.closed or stream.ends):
+            stream.progress_tick = self._owner.tick
             self._sender.head(stream, self._notice() + _CONTINUE, end=False)
+
+    def _too_large(self) -> StatusError:
+        return RequestEntityTooLarge(http1.TOO_LARGE.format(self._owner.max_body_bytes))
 
     def _open(self, stream_id: int, head: Head) -> Stream:
         stream = self.streams[stream_id] = Stream(
@@ -270,7 +293,10 @@ class Receiver(ABC):
             raise StreamFault(stream.id, ErrorCode.PROTOCOL_ERROR, "more data than was declared")
         if len(stream.body) > self._owner.max_body_bytes:
             self._let_go_of(stream)
-            self._refuse(stream, http1.too_large(self._owner.max_body_bytes))
+            if stream.arrival is not None:
+                stream.arrival.fail(self._too_large())
+            else:
+                self._refuse(stream, http1.too_large(self._owner.max_body_bytes))
 
     def _let_go_of(self, stream: Stream) -> bytes:
         """Keep a body no more; return it. Others may be given room."""
@@ -303,7 +329,10 @@ class Receiver(ABC):
             return  # it was answered before
         if stream.head.length not in (-1, len(stream.body)):
             raise StreamFault(stream.id, ErrorCode.PROTOCOL_ERROR, "less data than was declared")
-        self._serve(stream)
+        if stream.arrival is not None:
+            stream.arrival.end(self._let_go_of(stream))
+        else:
+            self._serve(stream)
 
     # -- the other kinds
 

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from typing import Any
 
+from tiphys.wire.arrival import Arrival
 from tiphys.wire.http2.heads import Head
 
 Bytes = bytes | memoryview
@@ -15,7 +16,7 @@ class Stream:
     """``received`` and ``sent`` say which half is at its end; ``closed``: nothing more goes either way."""
 
     __slots__ = (
-        "body", "closed", "ending", "ends", "head", "id", "owed", "progress_tick", "queue",
+        "arrival", "body", "closed", "ending", "ends", "head", "id", "owed", "progress_tick", "queue",
         "queued_bytes", "received", "room", "runner", "sent", "streaming", "waiter", "window",
     )  # fmt: skip
 
@@ -25,6 +26,7 @@ class Stream:
         # What comes.
         self.received = False
         self.body: bytes | bytearray = b""
+        self.arrival: Arrival | None = None  # of a body that its handler does not wait for
         self.room = room  # so much may the client send before it is given more
         self.owed = 0  # so much of what it sent has not been given back
         # What goes.
@@ -39,6 +41,11 @@ class Stream:
         self.ending = False  # what is streamed has been told to end
         self.runner: Any = None
         self.closed = False
+
+    @property
+    def is_arriving(self) -> bool:
+        """Whether more is to come without anything that the client waits for."""
+        return not self.received and (self.arrival is None or self.arrival.asked)
 
     def wake(self) -> None:
         """Let who waits for the queue go on."""
