@@ -9,29 +9,71 @@ from typing import Any, cast
 import pytest
 
 from tiphys.apiserver.endpoints import compression
-from tiphys.apiserver.endpoints.compression import THRESHOLD_BYTES, Compression, compressed, takes_gzip
-from tiphys.wire.message import Request, Response
+from tiphys.apiserver.endpoints.compression import (
+    THRESHOLD_BYTES,
+    Compression,
+    compressed,
+    compresses,
+    prefers_gzip,
+    takes_gzip,
+)
+from tiphys.wire.message import RepeatedHeaders, Request, Response
 
 LARGE = b"x" * (THRESHOLD_BYTES + 1)
 CMS = "/api/v1/namespaces/default/configmaps"
 
 
 @pytest.mark.parametrize(
-    ("header", "wanted"),
+    ("header", "of_objects", "of_documents"),
     [
-        ("gzip", True), ("deflate, GZIP", True), ("gzip;q=0.5", True), ("gzip;q=0", False), ("", False),
-        ("identity", False), ("xgzip", False),
+        ("gzip", True, True), (" deflate,\tgzip , br", True, True), ("deflate, , gzip,", True, True),
+        ("GZIP", False, True), ("gzip;q=", False, True),
+        ("gzip;q=0.5", False, True), ("gzip;q=1", False, True),
+        ("gzip; q=0", False, False), ("gzip;q=0.000", False, False), ("gzip;q=0, gzip", True, False),
+        ("", False, False), ("*", False, False), ("identity", False, False), ("xgzip", False, False),
+        ("x-gzip", False, False), ("gzip deflate", False, False),
     ],
 )  # fmt: skip
-def test_who_takes_gzip(header: str, wanted: bool) -> None:
-    assert takes_gzip(header) is wanted
+def test_who_takes_gzip(header: str, of_objects: bool, of_documents: bool) -> None:
+    headers = {"accept-encoding": header}
+    assert (takes_gzip(headers), prefers_gzip(headers)) == (of_objects, of_documents)
+
+
+def test_who_says_nothing_takes_none() -> None:
+    assert not takes_gzip({})
+    assert not prefers_gzip({})
+
+
+def test_the_first_header_counts() -> None:
+    headers = RepeatedHeaders({"accept-encoding": "identity"})
+    headers.repeat("accept-encoding", "gzip")
+    assert not takes_gzip(headers)
+    assert not prefers_gzip(headers)
+
+
+@pytest.mark.parametrize(
+    ("path", "least"),
+    [
+        (CMS, THRESHOLD_BYTES + 1), ("/api", THRESHOLD_BYTES + 1), ("/apis", THRESHOLD_BYTES + 1),
+        ("/apis/apps/v1/deployments", THRESHOLD_BYTES + 1), ("/openapi/v2", 1400), ("/metrics", 1),
+        ("/openapi/v3/api/v1", None), ("/openapi/v3", None), ("/version", None), ("/logs/x", None),
+        ("/debug/pprof/heap", None), ("/apiary", None),
+    ],
+)  # fmt: skip
+def test_what_is_compressed(path: str, least: int | None) -> None:
+    request = asking(path)
+    large = Response(200, {}, b"x" * 10_000_000)
+    assert compresses(request, large) is (least is not None)
+    if least is not None:
+        assert compresses(request, Response(200, {}, b"x" * least))
+        assert not compresses(request, Response(200, {}, b"x" * (least - 1)))
 
 
 def test_pieces_and_a_whole_are_the_same() -> None:
     assert gzip.decompress(compressed([b"ab", b"", b"c"])) == gzip.decompress(compressed(b"abc")) == b"abc"
 
 
-def asking(path: str = "/x", encoding: str = "gzip") -> Request:
+def asking(path: str = CMS, encoding: str = "gzip") -> Request:
     return Request("GET", path, headers={"accept-encoding": encoding})
 
 

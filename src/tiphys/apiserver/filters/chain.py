@@ -85,7 +85,7 @@ class Chain:
         self._peers = peers
         self._sends_strangers_away = gates.enabled("UnauthenticatedHTTP2DOSMitigation")
         self._compresses = gates.enabled("APIResponseCompression")
-        self._compression = Compression()
+        self._compression = Compression(objects=self._compresses)
         # Random once, then counted: as unique as a UUID for each request, and four times as fast.
         self._id_prefix = str(uuid.uuid4())[:24]
         self._id_count = secrets.randbits(40)
@@ -141,7 +141,7 @@ class Chain:
                 self._flights.end(flight)
         if self._auditor is not None:
             await self._auditor.finish(request, response)
-        if self._compresses and "accept-encoding" in request.headers:
+        if "accept-encoding" in request.headers:
             try:
                 await self._compression.apply(request, response)
             except asyncio.CancelledError:
