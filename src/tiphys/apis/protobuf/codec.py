@@ -25,6 +25,7 @@ from tiphys.apimachinery.protowire import (
     ProtobufError,
     delimited,
     tag,
+    varint,
 )
 from tiphys.apis.protobuf.plan import Plans, delimited_fields, raw_fields
 from tiphys.apis.protobuf.special import ABSENT, RAW, Fields
@@ -180,6 +181,25 @@ def wrap(message: bytes, gvk: GVK) -> bytes:
     """Put an encoded message into its envelope."""
     type_meta = delimited(_ONE, gvk.api_version.encode()) + delimited(_TWO, gvk.kind.encode())
     return MAGIC + delimited(_TYPE_META, type_meta) + delimited(_RAW, message) + _TAIL
+
+
+def items_of(value: Object) -> bytes:
+    """Return the items of a list as they stand in its message. Raises ProtobufError."""
+    gvk = gvk_of(value)
+    bare = {**value, "metadata": {}}
+    return encode_message(bare, gvk)[len(encode_message({**bare, "items": []}, gvk)) :]
+
+
+def around_items(empty: Object, size: int) -> tuple[bytes, bytes]:
+    """Return what stands before and behind so many bytes of items, of a list that is given without them.
+
+    Raises ProtobufError.
+    """
+    gvk = gvk_of(empty)
+    head = encode_message(empty, gvk)
+    type_meta = delimited(_ONE, gvk.api_version.encode()) + delimited(_TWO, gvk.kind.encode())
+    length = varint(len(head) + size)
+    return MAGIC + delimited(_TYPE_META, type_meta) + _RAW + length + head, _TAIL
 
 
 def decode(data: bytes, default: GVK | None = None) -> Object:

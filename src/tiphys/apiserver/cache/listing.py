@@ -50,10 +50,10 @@ def page_of(bucket: Bucket, root: str, start: str, limit: int, *, revision: int,
     """Return a page of what is there now, narrowed by nothing. ``begun``: when its list began."""
     found = bucket.page(root, start, limit)
     if not found.more:
-        return Page(found.entries, revision, joined=found.joined)
+        return Page(found.entries, revision, joined=found.joined, shared=found.shared)
     following = versions.encode_token(revision, found.entries[-1].key[len(root) :] + "\0", begun)
     remaining = bucket.count(root, start) - limit
-    return Page(found.entries, revision, following, remaining, joined=found.joined)
+    return Page(found.entries, revision, following, remaining, joined=found.joined, shared=found.shared)
 
 
 def refuse_closed(bucket: Bucket, resource: Resource, selection: Selection, start: str, limit: int) -> None:

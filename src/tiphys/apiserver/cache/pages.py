@@ -1,15 +1,16 @@
 """Pages of lists that nobody narrows, kept while their kind does not change.
 
 Clients list the same thing again and again: a page is found once and joined once for all of them. A kind's
-pages go with its next change. Joined bytes are kept from the second time they are asked for, within a bound,
-and go when nobody has asked for a while.
+pages go with its next change. Joined bytes are kept from the second time they are asked for, those of other
+forms (which take longer to make) from the first, within a bound, and go when nobody has asked for a while.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from typing import Final
+from collections.abc import Callable, Hashable
+from typing import Final, Protocol
 
 from tiphys.apiserver.cache.entry import Entry
 
@@ -19,15 +20,41 @@ PAGES: Final = 128
 """Of one kind; pages themselves are lists of what is there anyway."""
 
 
+FORMS: Final = 16
+"""Of one page."""
+
+
+class Owner(Protocol):
+    """Who has bytes that count."""
+
+    def forget(self) -> None:
+        """Let them go."""
+        ...
+
+
+class _Form:
+    """A page's items in one form, while its stamp is the same."""
+
+    __slots__ = ("data", "stamp")
+
+    def __init__(self) -> None:
+        self.data: bytes | None = None
+        self.stamp: object = None
+
+    def forget(self) -> None:
+        self.data = self.stamp = None
+
+
 class PageItems:
     """Live entries of one page in key order. Read-only; shared by everyone who asks for the page."""
 
-    __slots__ = ("_asked", "_joined", "_kept", "entries", "more")
+    __slots__ = ("_asked", "_forms", "_joined", "_kept", "entries", "more")
 
     def __init__(self, kept: KeptBytes, entries: list[Entry], *, more: bool) -> None:
         self._kept = kept
         self._joined: bytes | None = None
         self._asked = False
+        self._forms: dict[Hashable, _Form] = {}
         self.entries = entries
         self.more = more
         """Whether other entries follow."""
@@ -44,6 +71,32 @@ class PageItems:
         self._asked = True
         return joined
 
+    def shared(self, form: Hashable, stamp: object, make: Callable[[], bytes]) -> bytes:
+        """Return the entries in some form: as made for somebody under the same stamp, or made now."""
+        known = self._forms.get(form)
+        if known is not None and known.data is not None and known.stamp == stamp:
+            self._kept.used(known)
+            return known.data
+        data = make()
+        if known is None:
+            if len(self._forms) >= FORMS:
+                self._drop_forms()
+            known = self._forms[form] = _Form()
+        self._kept.drop(known)
+        if self._kept.keep(known, len(data)):
+            known.data, known.stamp = data, stamp
+        return data
+
+    def drop(self) -> None:
+        """Let go all that is kept of it."""
+        self._kept.drop(self)
+        self._drop_forms()
+
+    def _drop_forms(self) -> None:
+        for form in self._forms.values():
+            self._kept.drop(form)
+        self._forms.clear()
+
     def forget(self) -> None:
         """Let the joined bytes go."""
         self._joined = None
@@ -56,12 +109,12 @@ class KeptBytes:
     def __init__(self, limit_bytes: int = KEPT_BYTES, idle_s: float = IDLE_S) -> None:
         self._limit = limit_bytes
         self._idle_s = idle_s
-        self._sizes: OrderedDict[PageItems, int] = OrderedDict()
+        self._sizes: OrderedDict[Owner, int] = OrderedDict()
         self.total_bytes = 0
-        self._used: set[PageItems] = set()
+        self._used: set[Owner] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def keep(self, page: PageItems, size: int) -> bool:
+    def keep(self, page: Owner, size: int) -> bool:
         """Take a page's bytes in; False where they are too many."""
         if size > self._limit:
             return False
@@ -75,12 +128,12 @@ class KeptBytes:
             self._timer = asyncio.get_running_loop().call_later(self._idle_s, self._sweep)
         return True
 
-    def used(self, page: PageItems) -> None:
+    def used(self, page: Owner) -> None:
         """Note that a kept page was asked for."""
         self._used.add(page)
         self._sizes.move_to_end(page)
 
-    def drop(self, page: PageItems) -> None:
+    def drop(self, page: Owner) -> None:
         """Let a page's bytes go, if they are kept."""
         size = self._sizes.pop(page, None)
         if size is not None:  # an empty page has no bytes, and is kept like others
@@ -127,5 +180,5 @@ class Pages:
         """The kind has changed."""
         if self._pages:
             for page in self._pages.values():
-                self._kept.drop(page)
+                page.drop()
             self._pages.clear()

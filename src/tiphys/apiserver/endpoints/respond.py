@@ -7,7 +7,7 @@ by the filter chain for failures.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, Final
 
 import orjson
@@ -16,6 +16,7 @@ from tiphys.apimachinery import field_errors, go_json, go_yaml
 from tiphys.apimachinery.errors import BadRequest, NotAcceptable, StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
+from tiphys.apiserver.endpoints import list_parts
 from tiphys.apiserver.endpoints.call import Call
 from tiphys.apiserver.endpoints.negotiation import JSON, PRETTY_AGENTS, PROTOBUF, YAML, Format, accept_format
 from tiphys.apiserver.observe import latencies
@@ -261,15 +262,47 @@ def respond_page(call: Call, page: Page) -> Response:
         parts = (head, items, tail)
         return Response(200, headers_of(call.warnings, JSON), parts)
     check_form(call, form, is_list=True)
-    with latencies.spending(latencies.TRANSFORM):
-        if _whole(call, form):
-            objects = [at_version(item, resource) for item in page.items]
-        else:
-            objects = [item.head for item in page.items]
-        value = list_value(call, form, objects, list_meta(page))
+    if page.shared is not None and page.items and list_parts.divides(form):
+        return Response(200, headers_of(call.warnings, form.media_type), _divided(call, page, form))
+    value = _listed(call, page, form, list_meta(page))
     maps = resource.custom and not form.transform
     body, content_type = encode(value, form, fractions=resource.has_fractions, maps=maps)
     return Response(200, headers_of(call.warnings, content_type), body)
+
+
+def _listed(call: Call, page: Page, form: Format, meta: Object) -> Object:
+    """Return a page as a list in the asked form."""
+    with latencies.spending(latencies.TRANSFORM):
+        if _whole(call, form):
+            objects = [at_version(item, call.resource) for item in page.items]
+        else:
+            objects = [item.head for item in page.items]
+        return list_value(call, form, objects, meta)
+
+
+def _divided(call: Call, page: Page, form: Format) -> tuple[bytes, bytes, bytes]:
+    """Return a list whose items are encoded for all who ask for them in this form."""
+    resource = call.resource
+    maps = resource.custom and not form.transform
+
+    def written(value: Any) -> bytes:
+        return _encoded(value, Format(), fractions=resource.has_fractions, maps=maps)[0]
+
+    def make() -> bytes:
+        value = _listed(call, page, form, {})
+        with latencies.spending(latencies.SERIALIZE):
+            return list_parts.items_part(form, value, written)
+
+    key: Hashable = (form, resource.gvk, "")
+    stamp: object = (resource, None)
+    if form.transform == "Table":  # rows tell ages, in seconds
+        key = (form, resource.gvk, call.param("includeObject"))
+        stamp = (resource, call.backend.clock.now().replace(microsecond=0))
+    assert page.shared is not None
+    items = page.shared(key, stamp, make)
+    empty = list_value(call, form, (), list_meta(page))
+    with latencies.spending(latencies.SERIALIZE):
+        return list_parts.around(form, empty, items, written)
 
 
 def _around(empty: Object) -> tuple[bytes, bytes]:

@@ -236,9 +236,28 @@ def encode_protobuf(value: Object) -> bytes:
     try:
         return codec.encode(value)
     except ProtobufError as error:
-        raise NotAcceptable(
-            "only the following media types are accepted: application/json, application/yaml"
-        ) from error
+        raise _not_as_protobuf() from error
+
+
+def encode_protobuf_items(value: Object) -> bytes:
+    """Return the items of a list as they stand in its message. Raises NotAcceptable."""
+    from tiphys.apis.protobuf import codec
+
+    try:
+        return codec.items_of(value)
+    except ProtobufError as error:
+        raise _not_as_protobuf() from error
+
+
+def encode_protobuf_around(empty: Object, size: int) -> tuple[bytes, bytes]:
+    """Return what stands around so many bytes of items of a list that is given without them."""
+    from tiphys.apis.protobuf import codec
+
+    return codec.around_items(empty, size)
+
+
+def _not_as_protobuf() -> NotAcceptable:
+    return NotAcceptable("only the following media types are accepted: application/json, application/yaml")
 
 
 def frame_protobuf(type_: str, obj: Object) -> bytes:

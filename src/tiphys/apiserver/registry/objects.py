@@ -90,6 +90,8 @@ class Page:
     remaining: int | None = None
     joined: Callable[[], bytes] | None = None
     """Returns the items as lists show them (``listed``), joined by commas, where that is at hand."""
+    shared: Callable[[Hashable, object, Callable[[], bytes]], bytes] | None = None
+    """Returns what somebody made of the items in some form under a stamp, or makes and keeps it."""
     shard: str = ""
     """By which expression it was narrowed to a part of the collection."""
     stored: bool = False
