@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from typing import Any
 
@@ -74,6 +75,10 @@ def foo(name: str = "a", api_version: str = "v1", **spec: Any) -> dict[str, Any]
     }
 
 
+PATIENCE_S = 30
+"""What does not happen in so many seconds does not happen."""
+
+
 class Crds:
     """What the tests of this folder do with an ``Api``."""
 
@@ -88,22 +93,24 @@ class Crds:
     async def wait(self, name: str, type_: str, status: str = "True") -> Any:
         """Watch a definition until a condition has a status; return the definition."""
         response = await self.api.send("GET", f"{CRDS}?watch=true&fieldSelector=metadata.name={name}")
-        async for chunk in response.stream:
-            for line in chunk.splitlines():
-                crd = orjson.loads(line)["object"]
-                for condition in (crd.get("status") or {}).get("conditions") or ():
-                    if (condition.get("type"), condition.get("status")) == (type_, status):
-                        await response.stream.aclose()
-                        return crd
+        async with asyncio.timeout(PATIENCE_S):
+            async for chunk in response.stream:
+                for line in chunk.splitlines():
+                    crd = orjson.loads(line)["object"]
+                    for condition in (crd.get("status") or {}).get("conditions") or ():
+                        if (condition.get("type"), condition.get("status")) == (type_, status):
+                            await response.stream.aclose()
+                            return crd
         raise AssertionError("the watch ended")
 
     async def gone(self, name: str) -> None:
         """Watch until a definition is deleted."""
         response = await self.api.send("GET", f"{CRDS}?watch=true&fieldSelector=metadata.name={name}")
-        async for chunk in response.stream:
-            if any(orjson.loads(line)["type"] == "DELETED" for line in chunk.splitlines()):
-                await response.stream.aclose()
-                return
+        async with asyncio.timeout(PATIENCE_S):
+            async for chunk in response.stream:
+                if any(orjson.loads(line)["type"] == "DELETED" for line in chunk.splitlines()):
+                    await response.stream.aclose()
+                    return
 
     async def make(self, *versions: dict[str, Any], **spec: Any) -> Any:
         """Create a definition and wait until it is served."""

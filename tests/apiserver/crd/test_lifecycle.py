@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from tests.apiserver.crd.conftest import Crds
+from tests.apiserver.crd.conftest import PATIENCE_S, Crds
 
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apimachinery.errors import InternalError
@@ -17,6 +17,7 @@ from tiphys.client.metrics import CLIENTS
 from tiphys.wire import pki
 
 SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
+pytestmark = pytest.mark.timeout(60)  # what turns and turns fails as well
 CA = base64.b64encode(pki.make_ca("webhook-ca", RealClock().now()).certificate).decode()
 
 
@@ -147,13 +148,14 @@ async def told_of_deletion(crds: Any, reason: str) -> str:
     """Watch a definition until its deletion is told with a reason; return the message."""
     path = f"{crds.path}?watch=true&fieldSelector=metadata.name=foos.example.com"
     response = await crds.api.send("GET", path)
-    async for chunk in response.stream:
-        for line in chunk.splitlines():
-            for one in orjson.loads(line)["object"]["status"]["conditions"]:
-                if (one["type"], one.get("reason")) == ("Terminating", reason):
-                    assert one["status"] == "True"
-                    await response.stream.aclose()
-                    return one["message"]
+    async with asyncio.timeout(PATIENCE_S):
+        async for chunk in response.stream:
+            for line in chunk.splitlines():
+                for one in orjson.loads(line)["object"]["status"]["conditions"]:
+                    if (one["type"], one.get("reason")) == ("Terminating", reason):
+                        assert one["status"] == "True"
+                        await response.stream.aclose()
+                        return str(one["message"])
     raise AssertionError("the watch ended")
 
 
@@ -233,9 +235,10 @@ async def test_a_change_of_the_definition_brings_the_next_try_on(
     since = api.server.backend.store.revision
     watch = await api.send("GET", f"{crds.path}?watch=true&resourceVersion={since}")
     await crds.change({"spec": {"conversion": {"strategy": "None", "webhook": None}}})
-    async for chunk in watch.stream:
-        if b'"DELETED"' in chunk:
-            break
+    async with asyncio.timeout(PATIENCE_S):
+        async for chunk in watch.stream:
+            if b'"DELETED"' in chunk:
+                break
     await watch.stream.aclose()
 
 
