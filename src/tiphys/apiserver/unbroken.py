@@ -10,9 +10,14 @@ Owns: the tasks of such work. Called by the handlers of Services and by the ledg
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
+log = logging.getLogger(__name__)
+GRACE_S: Final = 10.0
+"""What is under way takes a few writes: longer than this it waits for a store that is gone."""
+_BREAKING_S: Final = 1.0
 _T = TypeVar("_T")
 
 
@@ -29,7 +34,14 @@ class Unbroken:
         task.add_done_callback(self._working.discard)
         return await asyncio.shield(task)
 
-    async def close(self) -> None:
-        """Wait for all that is under way. Idempotent."""
-        while self._working:
-            await asyncio.wait(self._working)
+    async def close(self, grace_s: float = GRACE_S) -> None:
+        """Wait for all that is under way; what takes longer than ``grace_s`` is broken off. Idempotent."""
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + grace_s
+        while self._working and (left_s := ends - loop.time()) > 0:
+            await asyncio.wait(self._working, timeout=left_s)
+        if self._working:
+            log.warning("work broken off tasks=%d after_s=%g", len(self._working), grace_s)
+            for task in self._working:
+                task.cancel()
+            await asyncio.wait(self._working, timeout=_BREAKING_S)

@@ -118,3 +118,23 @@ async def test_what_comes_of_work_is_returned_or_raised() -> None:
     with pytest.raises(LookupError):
         await unbroken.do(work(fails=True))
     await unbroken.close()
+
+
+async def test_the_end_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+    unbroken, broken = Unbroken(), asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            broken.set()
+
+    waiting = asyncio.ensure_future(unbroken.do(work()))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        await unbroken.close(grace_s=0.01)
+    assert broken.is_set()
+    assert "work broken off tasks=1" in caplog.text
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await unbroken.close()
