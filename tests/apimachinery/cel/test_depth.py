@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -222,3 +223,28 @@ def test_a_new_stack_is_as_the_old_one() -> None:
     with pytest.raises(KeyError, match="why"):
         on_new_stack(VALUES.__getitem__, "why")
     variable.reset(token)
+
+
+def test_a_stack_is_kept_for_the_next_call_and_no_more_than_one() -> None:
+    def stacks() -> list[threading.Thread]:
+        return [one for one in threading.enumerate() if one.name == "deep-expression"]
+
+    def within(levels: int) -> list[str]:
+        deeper = on_new_stack(within, levels - 1) if levels else []
+        return [threading.current_thread().name, *deeper]
+
+    assert on_new_stack(within, 3) == ["deep-expression"] * 4
+    used = {on_new_stack(threading.get_ident) for _ in range(5)}
+    assert len(used) == 1
+    for one in stacks():
+        if one.ident not in used:
+            one.join(10)
+    assert [one.ident for one in stacks()] == list(used)
+
+
+def test_a_forked_process_has_stacks_of_its_own() -> None:
+    on_new_stack(threading.get_ident)
+    child = os.fork()
+    if child == 0:
+        os._exit(on_new_stack(lambda: 7))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
