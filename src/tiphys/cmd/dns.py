@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from tiphys.client.rest import Client
+from tiphys.cmd.flag_lists import words
 from tiphys.cmd.loop import run
 from tiphys.dns.server import DnsOptions, DnsServer
 from tiphys.dns.upstream import nameservers
@@ -41,7 +42,7 @@ def dns(
         cluster_dns=cluster_dns,
         node_name=node_name,
         upstreams=_upstreams(upstream),
-        stub_addresses=_words(stub_addresses),
+        stub_addresses=words(stub_addresses),
         health_address=health_address,
     )
     run(_run(kubeconfig, options))
@@ -51,14 +52,10 @@ def _upstreams(text: str) -> tuple[str, ...]:
     if text == "none":
         return ()
     if text:
-        return _words(text)
+        return words(text)
     with contextlib.suppress(OSError):
         return tuple(nameservers(Path("/etc/resolv.conf").read_text()))
     return ()
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 async def _run(kubeconfig: str, options: DnsOptions) -> None:

@@ -24,6 +24,7 @@ from tiphys.cmd import kubelet_config
 from tiphys.cmd.component import Component, shown_flags
 from tiphys.cmd.duration import DURATION
 from tiphys.cmd.election_flags import go_bool
+from tiphys.cmd.flag_lists import words
 from tiphys.cmd.gate_flags import gate_flags, read_gates, read_tls, tls_flags
 from tiphys.kubelet.certificate.client import Credentials, Rotation
 from tiphys.kubelet.eviction.plan import DEFAULT_HARD, Threshold, parse_thresholds
@@ -165,8 +166,8 @@ def make_options(flags: dict[str, Any]) -> KubeletOptions:
         runtime_endpoint=flags["container_runtime_endpoint"],
         root_dir=root,
         logs_dir=Path(flags["log_root"]),
-        node_ips=_parts(flags["node_ip"]) or _own_addresses(),
-        cluster_dns=_parts(flags["cluster_dns"]),
+        node_ips=words(flags["node_ip"]) or _own_addresses(),
+        cluster_dns=words(flags["cluster_dns"]),
         cluster_domain=flags["cluster_domain"],
         resolv_conf=flags["resolv_conf"],
         cgroup_root=_cgroup_root(flags["cgroup_root"]) or f"/tiphys/{name}-{own}",
@@ -174,7 +175,7 @@ def make_options(flags: dict[str, Any]) -> KubeletOptions:
         status_report_s=flags["node_status_report_frequency"],
         lease_duration_s=flags["node_lease_duration_seconds"],
         labels=_pairs(flags["node_labels"], "--node-labels"),
-        taints=tuple(_taint(text) for text in _parts(flags["register_with_taints"])),
+        taints=tuple(_taint(text) for text in words(flags["register_with_taints"])),
         capacity=_pairs(flags["capacity"], "--capacity"),
         max_pods=flags["max_pods"],
         reserved=(
@@ -191,7 +192,7 @@ def make_options(flags: dict[str, Any]) -> KubeletOptions:
         tracing=_tracing(flags["tracing"]),
         restart_pace=_pace(flags["crash_loop_back_off_max"], gates),
         register_node=flags["register_node"],
-        allowed_unsafe_sysctls=_parts(flags["allowed_unsafe_sysctls"]),
+        allowed_unsafe_sysctls=words(flags["allowed_unsafe_sysctls"]),
         static_pod_dir=Path(manifests) if manifests else None,
         server=ServerOptions(
             address=flags["address"],
@@ -310,13 +311,9 @@ def _path(text: str) -> Path | None:
     return Path(text) if text else None
 
 
-def _parts(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
 def _pairs(text: str, flag: str) -> dict[str, str]:
     pairs = {}
-    for part in _parts(text):
+    for part in words(text):
         key, equals, value = part.partition("=")
         if not equals:
             raise click.BadParameter(f"{part!r} is not name=value", param_hint=flag)

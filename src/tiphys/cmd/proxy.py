@@ -13,6 +13,7 @@ import click
 from tiphys.cmd import proxy_config
 from tiphys.cmd.component import Component, shown_flags
 from tiphys.cmd.election_flags import go_bool
+from tiphys.cmd.flag_lists import words
 from tiphys.cmd.gate_flags import gate_flags, read_gates
 from tiphys.cmd.reach import Reach
 from tiphys.proxy.enforcer import PolicyEnforcer
@@ -45,7 +46,7 @@ log = logging.getLogger(__name__)
 def proxy(kubeconfig: str, master: str, cluster_cidr: str, proxy_mode: str, **flags: Any) -> None:
     if proxy_mode not in ("nftables", ""):
         log.warning("proxy mode %s is not built, nftables does its work", proxy_mode)
-    ranges = _parts(cluster_cidr)
+    ranges = words(cluster_cidr)
     for text in ranges:
         try:
             ipaddress.ip_network(text)
@@ -54,7 +55,7 @@ def proxy(kubeconfig: str, master: str, cluster_cidr: str, proxy_mode: str, **fl
     options = ProxyOptions(
         node_name=flags["node_name"] or socket.gethostname().lower(),
         cluster_cidr=ranges,
-        nodeport_addresses=_parts(flags["nodeport_addresses"]),
+        nodeport_addresses=words(flags["nodeport_addresses"]),
         families=families(),
         healthz_address=_bound(flags["healthz_bind_address"], 10256),
         metrics_address=_bound(flags["metrics_bind_address"], 10249),
@@ -76,10 +77,6 @@ def _bound(text: str, port: int) -> str:
     except ValueError:
         return text
     return f"[{text}]:{port}" if ":" in text else f"{text}:{port}"
-
-
-def _parts(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 async def _run(reach: Reach, options: ProxyOptions, *, policies: bool) -> None:
