@@ -25,6 +25,7 @@ from tiphys.scheduler.extenders import Extenders
 from tiphys.scheduler.metrics import VOLUMES_FAILED, making_claim
 from tiphys.scheduler.plugins.dynamic import DeviceChoice, is_reserved_for, readiness
 from tiphys.scheduler.plugins.volumes import SELECTED_NODE, VolumeChoice, is_bound
+from tiphys.scheduler.pod_status import write_status
 from tiphys.scheduler.podinfo import PodInfo
 from tiphys.scheduler.queue import Queued
 from tiphys.scheduler.volumes import Volumes
@@ -179,14 +180,9 @@ class Binder:
     async def _announce(self, assumed: Assumed) -> None:
         """Tell others (autoscalers, say, and the next scheduler) where the pod is about to go."""
         try:
-            await self._write_status(assumed.info, {"nominatedNodeName": assumed.node})
+            await write_status(self._client, assumed.info, {"nominatedNodeName": assumed.node})
         except (StatusError, TransportError) as error:
             log.info("expected node not written pod=%s error=%s", assumed.info.key, error)
-
-    async def _write_status(self, info: PodInfo, status: dict[str, Any]) -> None:
-        patch = {"metadata": {"uid": info.uid}, "status": status}
-        name = info.pod["metadata"]["name"]
-        await self._client.patch(PODS, name, info.namespace, patch, type="strategic", subresource="status")
 
     async def _make_claim(self, extended: ExtendedClaim) -> str:
         """Make the claim for a pod's extended resources; return its key."""
@@ -203,7 +199,7 @@ class Binder:
         if extended.awaited:
             await self._wait_ready(assumed, (key,))
         said = {"requestMappings": list(extended.mappings), "resourceClaimName": split_key(key)[1]}
-        await self._write_status(info, {"extendedResourceClaimStatus": said})
+        await write_status(self._client, info, {"extendedResourceClaimStatus": said})
 
     async def delete_claim(self, key: str) -> None:
         """Delete a claim that was made for extended resources of a pod that is not bound, devices and all."""

@@ -18,6 +18,7 @@ from tiphys.client.events import EventRecorder
 from tiphys.client.kinds import PODS, RESOURCE_CLAIMS
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
+from tiphys.scheduler.pod_status import write_status
 from tiphys.scheduler.podinfo import PodInfo
 from tiphys.scheduler.preemption import VICTIM_REASON, Preemption
 
@@ -98,7 +99,7 @@ class Reporter:
         condition = self._condition(victim.pod, "DisruptionTarget", "True", message, None)
         condition["reason"] = VICTIM_REASON
         try:
-            await self._write_status(victim, {"conditions": [condition]})
+            await write_status(self._client, victim, {"conditions": [condition]})
             await self._client.delete(PODS, name, victim.namespace, uid=victim.uid)
         except (StatusError, TransportError) as error:
             if isinstance(error, StatusError) and error.target_gone:
@@ -128,13 +129,8 @@ class Reporter:
 
     async def _patch_status(self, info: PodInfo, status: dict[str, Any]) -> None:
         try:
-            await self._write_status(info, status)
+            await write_status(self._client, info, status)
         except (StatusError, TransportError) as error:
             if isinstance(error, StatusError) and error.target_gone:
                 return
             log.warning("pod status not written pod=%s error=%s", info.key, error)
-
-    async def _write_status(self, info: PodInfo, status: dict[str, Any]) -> None:
-        patch = {"metadata": {"uid": info.uid}, "status": status}
-        name = info.pod["metadata"]["name"]
-        await self._client.patch(PODS, name, info.namespace, patch, type="strategic", subresource="status")
