@@ -31,7 +31,7 @@ from tiphys.client.healthchecks import PING, HealthCounts, report
 from tiphys.client.kinds import CONFIG_MAPS
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
-from tiphys.client.zpages import ZPages
+from tiphys.client.zpages import ZPages, text_answer
 from tiphys.wire import pki, serving_files
 from tiphys.wire.message import Request, Response
 from tiphys.wire.server import ServerLimits, serve
@@ -207,7 +207,7 @@ class ComponentEndpoint:
                 raise NotFound("404 page not found")
             return page
         except NotFound as error:
-            return _text(f"{error.message}\n", 404)
+            return text_answer(f"{error.message}\n", 404)
         except StatusError as error:
             headers = {"content-type": "application/json"}
             return Response(error.status_code, headers, orjson.dumps(error.to_status()))
@@ -224,12 +224,14 @@ class ComponentEndpoint:
                 self._asked.note(check, kind, good=faults[check] is None)
         if name:
             fault = faults[name]
-            return _text("ok") if fault is None else _text(f"internal server error: {fault}\n", 500)
+            return (
+                text_answer("ok") if fault is None else text_answer(f"internal server error: {fault}\n", 500)
+            )
         good, lines = report(faults, excluded)
         if good and "verbose" not in query:
-            return _text("ok")
+            return text_answer("ok")
         said = f"{kind} check {'passed' if good else 'failed'}"
-        return _text("\n".join([*lines, said, ""]), 200 if good else 500)
+        return text_answer("\n".join([*lines, said, ""]), 200 if good else 500)
 
 
 async def with_endpoint(endpoint: ComponentEndpoint, work: Coroutine[Any, Any, None]) -> None:
@@ -248,8 +250,3 @@ async def _listen(endpoint: ComponentEndpoint) -> None:
         await endpoint.run()
     except OSError as error:
         log.error("no endpoint error=%s", error)
-
-
-def _text(body: str, status: int = 200) -> Response:
-    headers = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}
-    return Response(status, headers, body.encode())

@@ -51,9 +51,11 @@ class ZPages:
             return None
         wanted = _wanted(request.headers.get("accept", ""), _KINDS[path])
         if wanted is None:
-            return _text(f"the accepted media types are text/plain and {_json_type(_KINDS[path])}\n", 406)
+            return text_answer(
+                f"the accepted media types are text/plain and {_json_type(_KINDS[path])}\n", 406
+            )
         if not wanted:
-            return _text(self._flags() if path == "/flagz" else self._status(now))
+            return text_answer(self._flags() if path == "/flagz" else self._status(now))
         document = {
             "kind": _KINDS[path], "apiVersion": f"{_GROUP}/{wanted}", "metadata": {"name": self.component},
             **(self._flagz() if path == "/flagz" else self._statusz(now)),
@@ -121,6 +123,7 @@ def _up(started: datetime, now: datetime) -> str:
     return f"{seconds // 3600} hr {seconds // 60 % 60:02} min {seconds % 60:02} sec"
 
 
-def _text(body: str, status: int = 200) -> Response:
+def text_answer(body: str, status: int = 200) -> Response:
+    """Answer in plain text, which no browser is to take for anything else."""
     headers = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}
     return Response(status, headers, body.encode())
