@@ -22,6 +22,7 @@ from tiphys.wire.message import Request, RequestLine, Response
 from tiphys.wire.outlet import Outlet
 from tiphys.wire.pieces import pieces
 from tiphys.wire.reader import DISCARD, HELD, HTTP, MAX_HELD_BYTES, RAW, Job, Owner, RequestReader
+from tiphys.wire.stalled import Stalling
 from tiphys.wire.stepping import Runner, awaited, resume
 from tiphys.wire.tls import RECORD_BYTES
 from tiphys.wire.upgrade import RawStream
@@ -33,7 +34,7 @@ LINGER_S: Final = 1.0
 BODILESS: Final = frozenset({204, 304})
 
 
-class Connection(RequestReader, asyncio.BufferedProtocol):
+class Connection(RequestReader, Stalling, asyncio.BufferedProtocol):
     """An HTTP/1.1 server connection.
 
     Bytes arrive in the server's one buffer and are copied out at once: plain protocols are handed a new
@@ -456,14 +457,6 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
             return
         elif now - self._active_tick > (read_s if self._in_message else idle_s):
             self._transport.close()
-
-    def _sweep_stalled(self, now: float, stall_s: float) -> None:
-        """Drop a client that takes nothing; a slow one that takes something may go on."""
-        unsent = self._transport.get_write_buffer_size()
-        if unsent != self._unsent:
-            self._unsent, self._paused_tick = unsent, now
-        elif now - self._paused_tick > stall_s:
-            self._transport.abort()
 
 
 def failure(error: BaseException, request: Request) -> Response:

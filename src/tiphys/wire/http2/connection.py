@@ -29,6 +29,7 @@ from tiphys.wire.http2.sender import Sender, whole
 from tiphys.wire.http2.stream import Stream
 from tiphys.wire.measured import Measured
 from tiphys.wire.message import Request, Response
+from tiphys.wire.stalled import Stalling
 from tiphys.wire.stepping import Runner, resume
 
 log = logging.getLogger(__name__)
@@ -40,13 +41,12 @@ BATCH_BYTES: Final = 64 * 1024
 _NO_UPGRADE: Final = "unable to upgrade: missing upgrade headers in request"
 
 
-class Http2Connection(Receiver, asyncio.BufferedProtocol):
+class Http2Connection(Receiver, Stalling, asyncio.BufferedProtocol):
     """A server connection of HTTP/2."""
 
     def __init__(self, owner: Any, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(owner, Sender(self))
         self._loop = loop
-        self._transport: asyncio.Transport
         self._lost = False
         self._ending = False
         self._batch: list[bytes] | None = None
@@ -462,14 +462,6 @@ class Http2Connection(Receiver, asyncio.BufferedProtocol):
                 self._reset(stream.id, ErrorCode.CANCEL)
         if not self.streams and now - self._active_tick > (idle_s if self._settled else read_s):
             self.retire()
-
-    def _sweep_stalled(self, now: float, stall_s: float) -> None:
-        """Drop a client that takes nothing; a slow one that takes something may go on."""
-        unsent = self._transport.get_write_buffer_size()
-        if unsent != self._unsent:
-            self._unsent, self._paused_tick = unsent, now
-        elif now - self._paused_tick > stall_s:
-            self._transport.abort()
 
 
 class _Endless:
