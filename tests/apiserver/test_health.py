@@ -49,6 +49,23 @@ def test_texts(path: str, query: str, status: int, body: str) -> None:
     assert answer.headers["content-type"] == TEXT
 
 
+@pytest.mark.parametrize(
+    ("query", "body"),
+    [
+        ("exclude=etcd&verbose", "[+]etcd excluded: ok\n[+]etcd-override-0 excluded with etcd: ok\n"),
+        ("exclude=etcd-override-0&verbose", "[+]etcd ok\n[+]etcd-override-0 excluded: ok\n"),
+        ("verbose", "[+]etcd ok\n[-]etcd-override-0 failed: reason withheld\n"),
+    ],
+)
+def test_some_are_left_out_with_others(query: str, body: str) -> None:
+    checks: dict[str, Check] = {"etcd": lambda: None, "etcd-override-0": lambda: "gone"}
+    answer = Health(checks, checks, checks, {"etcd-override-0": "etcd"}).handle(
+        Request("GET", "/livez", query), "/livez"
+    )
+    assert answer is not None
+    assert answer.body == f"{body}livez check {'passed' if answer.status == 200 else 'failed'}\n".encode()
+
+
 @pytest.mark.parametrize("path", ["/livez/shutdown", "/livez/none"])
 def test_no_such_check(path: str) -> None:
     assert health().handle(Request("GET", path), path) is None
@@ -104,7 +121,7 @@ class FarStore(Store):
 
 async def test_a_store_far_away_is_measured_when_it_is_looked_at() -> None:
     store = FarStore()
-    source = stored_bytes(store)
+    source = stored_bytes([store])
     assert list(source()) == []
     await StoreProbe(store).look()  # type: ignore[arg-type]
     (family,) = source()
@@ -137,7 +154,7 @@ class SlowStore(Store):
 async def test_each_check_of_the_store_has_its_own_patience(serving: Any, patient: str) -> None:
     patience_s = {"store_check_s": 0.0, "store_ready_check_s": 0.0, patient: 1e9}
     async with serving(**patience_s) as api:
-        probe = api.server._probe
+        probe = api.server.stores.probes[0]
         probe._store = SlowStore()
         looking = asyncio.create_task(probe.look())
         for _ in range(9):

@@ -6,7 +6,8 @@ from typing import Any
 import click
 import pytest
 
-from tiphys.cmd.apiserver import open_store, tune_interpreter
+from tiphys.cmd.apiserver import tune_interpreter
+from tiphys.cmd.store_flags import open_store
 from tiphys.storage.etcd import EtcdStore
 from tiphys.storage.memory import MemoryStore
 from tiphys.storage.retention import Retention

@@ -16,6 +16,7 @@ _OVERRIDES = (
     "--etcd-servers-overrides invalid, must be of format: group/resource#servers, where servers are URLs, "
     "semicolon separated"
 )
+_ETCD = "--etcd-servers=http://127.0.0.1:2379"
 V1 = "flowcontrol.apiserver.k8s.io/v1"
 PORTS = "--service-node-port-range"
 RANGE = "--service-cluster-ip-range"
@@ -109,9 +110,17 @@ def of_ports(text: str, why: str) -> str:
             ["--storage-backend=etcd2"],
             "--storage-backend invalid, allowed values: etcd3. If not specified, it will default to 'etcd3'",
         ),
-        (["--etcd-servers-overrides=/events/http://127.0.0.1:4002"], _OVERRIDES),
-        (["--etcd-servers-overrides=events#http://127.0.0.1:4002"], _OVERRIDES),
-        (["--etcd-servers-overrides=/events#http://a,b#c", "--etcd-servers-overrides=d"], _OVERRIDES),
+        ([_ETCD, "--etcd-servers-overrides=/events/http://127.0.0.1:4002"], _OVERRIDES),
+        ([_ETCD, "--etcd-servers-overrides=events#http://127.0.0.1:4002"], _OVERRIDES),
+        ([_ETCD, "--etcd-servers-overrides=/events#http://a,b#c", "--etcd-servers-overrides=d"], _OVERRIDES),
+        (
+            [
+                "--store=sqlite:/nowhere/store.db",
+                "--etcd-servers-overrides=/events#http://a",
+                "--secure-port=0",
+            ],
+            f"[--etcd-servers must be specified, --secure-port 0 {_PORT}]",
+        ),
         (
             ["--encryption-provider-config-automatic-reload"],
             "--encryption-provider-config-automatic-reload must be set with --encryption-provider-config",
@@ -173,7 +182,8 @@ def test_refused(line: list[str], message: str) -> None:
         (["--advertise-address=", "--bind-address=127.0.0.1,::1"], "advertise_address", "127.0.0.1"),
         (["--cors-allowed-origins="], "cors_allowed_origins", ()),
         (["--storage-backend=etcd3", "--storage-media-type=application/yaml"], "secure_port", 6443),
-        (["--etcd-servers-overrides=/events#http://a:1;http://b:2,apps/sets#http://c"], "secure_port", 6443),
+        ([_ETCD, "--etcd-servers-overrides=/events#http://a:1;http://b:2,a/b#http://c"], "secure_port", 6443),
+        (["--store=etcd:http://a", "--etcd-servers-overrides=/events#http://b"], "secure_port", 6443),
         (["--emulation-forward-compatible", "--emulated-version=1.35"], "secure_port", 6443),
         (["--shutdown-send-retry-after"], "shutdown_send_retry_after", True),
         (["--shutdown-delay-duration=3s"], "shutdown_delay_s", 3.0),

@@ -111,6 +111,14 @@ class ResourceTable:
             )
         return found
 
+    def kinds_by_prefix(self) -> dict[str, tuple[str, str]]:
+        """Return (group, plural) by storage prefix; events are the core group's, as upstream has it."""
+        found: dict[str, tuple[str, str]] = {}
+        for row in self:
+            if row.storage_prefix and not (row.plural == "events" and row.group):
+                found.setdefault(row.storage_prefix, (row.group, row.plural))
+        return found
+
     def groups(self) -> list[str]:
         """Return the groups, core first, in the order that discovery shows them."""
         if not self._hidden:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from tiphys.client.healthchecks import HealthCounts, report
+from tiphys.client.healthchecks import NO_GROUPS, HealthCounts, report
 from tiphys.wire.message import Request, Response
 
 Check = Callable[[], str | None]
@@ -26,7 +26,11 @@ _HEADERS = {
 class Health:
     """The checks of one server, in the order in which they are shown, for each of the paths."""
 
-    def __init__(self, healthz: Checks, livez: Checks, readyz: Checks) -> None:
+    def __init__(
+        self, healthz: Checks, livez: Checks, readyz: Checks, groups: Mapping[str, str] = NO_GROUPS
+    ) -> None:
+        """``groups``: with which other check some are left out."""
+        self._groups = groups
         self._paths: dict[str, Checks] = dict(zip(PATHS, (healthz, livez, readyz), strict=True))
         self.counts = HealthCounts()
 
@@ -54,9 +58,11 @@ class Health:
         query = request.query
         excluded = query.get("exclude", [])
         faults = {
-            name: None if name in excluded else self._ask(kind, name, check) for name, check in checks.items()
-        }
-        good, lines = report(faults, excluded)
+            name: None if name in excluded or self._groups.get(name) in excluded
+            else self._ask(kind, name, check)
+            for name, check in checks.items()
+        }  # fmt: skip
+        good, lines = report(faults, excluded, self._groups)
         if good and "verbose" not in query:
             return Response(200, dict(_HEADERS), b"ok")
         lines.append(f"{kind} check {'passed' if good else 'failed'}")

@@ -11,6 +11,7 @@ import logging
 import socket
 from collections.abc import Callable
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tiphys.apimachinery import verbosity
@@ -56,7 +57,7 @@ from tiphys.apiserver.health import Check, Health
 from tiphys.apiserver.observe.certificate_counts import CertificateCounts
 from tiphys.apiserver.observe.metrics import Metrics
 from tiphys.apiserver.observe.metrics import Source as MetricSource
-from tiphys.apiserver.observe.stored_objects import stored_bytes, stored_objects
+from tiphys.apiserver.observe.stored_objects import stored_objects
 from tiphys.apiserver.observe.unmoved import unmoved
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.peers.addresses import Addresses, Presence
@@ -70,7 +71,7 @@ from tiphys.apiserver.services.allocator import ServiceRanges
 from tiphys.apiserver.services.repair import ServiceRepair
 from tiphys.apiserver.shortcuts.molds import Molds
 from tiphys.apiserver.startup import AGGREGATING, BOOTSTRAPPED, PRIMED, Steps, patiently
-from tiphys.apiserver.store_probe import StoreProbe
+from tiphys.apiserver.stores import Elsewhere, Stores
 from tiphys.apiserver.usage.api import UsageApi
 from tiphys.apiserver.usage.scraper import Scraper, Source
 from tiphys.client.healthchecks import log_fault
@@ -96,16 +97,20 @@ class ApiServer:
         *,
         objects: ObjectStore | None = None,
         usage: Source | None = None,
+        elsewhere: Elsewhere = MappingProxyType({}),
     ) -> None:
+        """``elsewhere``: the stores of kinds that are not in ``store``."""
         self.options = options or ApiServerOptions()
         self._clock = clock or RealClock()
         self._encrypted = _encrypted(store, self.options, self._clock)
         self._store: Store = store if self._encrypted is None else self._encrypted
+        seal = self._encrypted.beside if self._encrypted is not None else _unsealed
+        self.stores = Stores(store, self._store, self.options, elsewhere, seal)
         self.table = TABLE.copy()
         gates = self.options.feature_gates
         off = younger(self.table, gates.effective.emulated) | gated(self.table, gates)
         self.table.hide(hidden(self.table, self.options.runtime_config) | off)
-        self.objects: Any = objects if objects is not None else _cached_store(self._store, self._clock)
+        self.objects: Any = objects if objects is not None else self.stores.cached(self._clock)
         self.keys = authentication.token_keys(self.options, self._clock)
         self.rbac, self._graph, self._graph_times = Rbac(), NodeGraph(), GraphTimes(self._clock)
         certificates = CertificateCounts()
@@ -121,7 +126,7 @@ class ApiServer:
         health = self._health()
         self.scraper = Scraper(self.backend, usage)
         self.aggregation = Aggregation(self.backend, [UsageApi(self.backend, self.scraper)])
-        metrics.sources += [*self._sources(), stored_bytes(store), health.counts.collect]
+        metrics.sources += [*self._sources(), self.stores.collect, health.counts.collect]
         self.peers, self._presence = self._beside()
         nonresource = NonResource(
             self.table, self.options, self.keys, metrics, health, custom=self.custom.source_of,
@@ -135,9 +140,8 @@ class ApiServer:
             auditor=self.auditor, attempts=self.attempts, peers=self.peers,
         )  # fmt: skip
         self._handler = self._around(self._chain)
-        self.backend.store_fault = self._store_fault
+        self.backend.store_faults = self.stores.faults
         self._ready = self._ending = False
-        self._probe = StoreProbe(store, self.options.store_check_s, self.options.store_ready_check_s)
         self._kubernetes_service = KubernetesService(self.backend)
         self._background: asyncio.Task[None] | None = None
 
@@ -236,9 +240,6 @@ class ApiServer:
         privileged = self.options.allow_privileged
         return Ruled(handler, gates, privileged=privileged) if changed(gates) or not privileged else handler
 
-    def _store_fault(self) -> str | None:
-        return self._probe.fault
-
     async def trust(self, client_ca: bytes, proxies_ca: bytes) -> None:
         """Believe other authorities of users and of front proxies from now on, and tell extension servers."""
         header = self.options.request_header
@@ -265,20 +266,22 @@ class ApiServer:
         await GracefulShutdown(told, self.traffic.traffic.flights, signal).run(listener, self._handler, hooks)
 
     def _health(self) -> Health:
-        first: dict[str, Check] = {"ping": lambda: None, "log": log_fault, "etcd": self._store_fault}
+        first: dict[str, Check] = {"ping": lambda: None, "log": log_fault}
+        stored = self.stores.checks()
         sealed: dict[str, Check] = {}
         reloads = self.options.encryption_provider_config_automatic_reload
         if self._encrypted is not None and (reloads or self._encrypted.asks_plugins):
             sealed["kms-providers"] = self._encrypted.fault
         steps = self.steps.checks()
         ready: dict[str, Check] = {
-            **first, "etcd-readiness": lambda: self._probe.readiness_fault, **sealed,
+            **first, **self.stores.ready_checks(), **sealed,
             "informer-sync": lambda: None if self._ready else "not all indexes are filled",
             **steps, "shutdown": lambda: "process is shutting down" if self._ending else None,
         }  # fmt: skip
         patient = {name: self._patient(check) for name, check in steps.items()}
         # Starting anew mends no plugin: it says nothing about being alive.
-        return Health({**first, **sealed, **steps}, {**first, **patient}, ready)
+        alive = {**first, **stored}
+        return Health({**alive, **sealed, **steps}, {**alive, **patient}, ready, self.stores.groups())
 
     def _patient(self, check: Check) -> Check:
         """Return a check that finds nothing wrong while a start may still be under way."""
@@ -293,11 +296,11 @@ class ApiServer:
         """
         await self.keys.begin()
         authentication.check_lifetime(self.options, self.keys)
-        await self._store.open()
+        await self.stores.open()
         opener = getattr(self.objects, "start", None) or getattr(self.objects, "open", None)
         if opener is not None:
             await opener()
-        self._probe.opened()
+        self.stores.opened()
         feeds = self._feeds()
         ends = asyncio.get_running_loop().time() + self.options.storage_initialization_s
         for feed in feeds:
@@ -347,7 +350,7 @@ class ApiServer:
             group.create_task(self.aggregation.run())
             group.create_task(self.traffic.run())
             group.create_task(self.scraper.run())
-            group.create_task(self._probe.run())
+            group.create_task(self.stores.run())
             group.create_task(self.keys.run())
             if self._identity is not None:
                 group.create_task(self._identity.run())
@@ -403,7 +406,7 @@ class ApiServer:
         closer = getattr(self.objects, "stop", None) or getattr(self.objects, "close", None)
         if closer is not None:
             await closer()
-        await self._store.close()
+        await self.stores.close()
         if self.auditor is not None:
             await self.auditor.close()
 
@@ -445,7 +448,5 @@ def _encrypted(store: Store, options: ApiServerOptions, clock: Clock) -> Encrypt
     return EncryptedStore(store, rules, path, plugins, clock)
 
 
-def _cached_store(store: Store, clock: Clock) -> ObjectStore:
-    from tiphys.apiserver.cache import CachedStore
-
-    return CachedStore(store, clock=clock)
+def _unsealed(store: Store) -> Store:
+    return store

@@ -16,6 +16,7 @@ from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily,
 
 PING: Final = "ping"
 """The check that whoever answers passes."""
+NO_GROUPS: Final[Mapping[str, str]] = {}
 
 
 class HealthCounts:
@@ -50,15 +51,20 @@ class HealthCounts:
         return text_of(self.collect())
 
 
-def report(faults: Mapping[str, str | None], excluded: Collection[str]) -> tuple[bool, list[str]]:
+def report(
+    faults: Mapping[str, str | None], excluded: Collection[str], groups: Mapping[str, str] = NO_GROUPS
+) -> tuple[bool, list[str]]:
     """Return whether all checks that are not left out are well, and a line for each.
 
-    ``faults`` has every check, with what is wrong or None. What is left out and is no check is told of.
+    ``faults`` has every check, with what is wrong or None; ``groups`` with which other one some are left out.
+    What is left out and is no check is told of.
     """
     lines, good = [], True
     for name, fault in faults.items():
         if name in excluded:
             lines.append(f"[+]{name} excluded: ok")
+        elif groups.get(name) in excluded:
+            lines.append(f"[+]{name} excluded with {groups[name]}: ok")
         elif fault is None:
             lines.append(f"[+]{name} ok")
         else:

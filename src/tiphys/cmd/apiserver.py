@@ -9,7 +9,7 @@ import os
 import signal
 import ssl
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,12 +43,9 @@ from tiphys.cmd.loop import run as run_loop
 from tiphys.cmd.malloc import return_large_blocks
 from tiphys.cmd.metrics_flags import apply_metrics, metrics_flags
 from tiphys.cmd.peer_flags import peer_flags, peer_options
-from tiphys.cmd.store_flags import store_flags, store_options
+from tiphys.cmd.store_flags import open_elsewhere, open_store, store_flags, store_options
 from tiphys.cmd.switch_flags import switch_flags, switch_options
-from tiphys.storage.base import Store
-from tiphys.storage.keyspace import KEYS_ROOT
 from tiphys.wire import pki
-from tiphys.wire.dial import Tunnel
 from tiphys.wire.server import Server, serve
 from tiphys.wire.serving_files import Files, Held, ServingFiles, make_context, named_pair, read
 
@@ -57,59 +54,12 @@ _SWITCH_S = 0.0005
 """The store's writer asks for the interpreter after each statement: the usual 5 ms would hold up every commit
 beside a busy loop."""
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-HISTORY_S, HISTORY_MIB, ETCD_COMPACTION_S = 3600.0, 512, 300.0
 
 
 def tune_interpreter() -> None:
     """Set the collector and the switching of threads for a server that has started."""
     collect_seldom()
     sys.setswitchinterval(_SWITCH_S)
-
-
-def open_store(text: str, flags: Mapping[str, Any] | None = None, through: Tunnel | None = None) -> Store:
-    """Return the store that ``memory``, ``sqlite:PATH`` or ``etcd:URL[,URL]`` names, not yet opened.
-
-    ``flags`` are those of etcd and of history; ``etcd_servers`` goes before ``text``. ``through`` leads
-    to etcd.
-
-    Raises:
-        click.BadParameter: no such kind of store.
-    """
-    kind, _, rest = text.partition(":")
-    flags = flags or {}
-    if flags.get("etcd_servers"):
-        kind, rest = "etcd", flags["etcd_servers"]
-    if kind == "memory":
-        from tiphys.storage.memory import MemoryStore
-
-        return MemoryStore()
-    if kind == "sqlite" and rest:
-        from tiphys.storage.retention import Retention
-        from tiphys.storage.sqlite import SqliteStore
-
-        age_s, size_mib = flags.get("history_age", HISTORY_S), flags.get("history_size", HISTORY_MIB)
-        return SqliteStore(Path(rest), retention=Retention(age_s, size_mib * 1024 * 1024))
-    if kind == "etcd" and rest:
-        from tiphys.storage.etcd import EtcdStore
-        from tiphys.storage.etcd_client import EtcdOptions
-
-        options = EtcdOptions(
-            flags.get("etcd_cafile"), flags.get("etcd_certfile"), flags.get("etcd_keyfile"), through=through
-        )
-        root = "/" + (flags.get("etcd_prefix") or KEYS_ROOT).strip("/")
-        every_s = flags.get("etcd_compaction_interval", ETCD_COMPACTION_S)
-        try:
-            return EtcdStore(
-                rest.split(","),
-                root=root,
-                base=KEYS_ROOT,
-                options=options,
-                compact_every_s=every_s,
-                staged=flags.get("etcd_staged_snapshot"),
-            )
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--etcd-servers") from error
-    raise click.BadParameter("expected memory, sqlite:PATH or etcd:URL[,URL]", param_hint="--store")
 
 
 def options_from(flags: dict[str, Any]) -> ApiServerOptions:
@@ -248,8 +198,9 @@ async def run(flags: dict[str, Any]) -> None:
     options = options_from(flags)
     tls, limits = read_tls(flags), read_limits(flags)
     store = open_store(flags["store"], flags, options.egress.etcd)
+    elsewhere = open_elsewhere(flags, options.egress.etcd)
     try:
-        server = ApiServer(store, options)
+        server = ApiServer(store, options, elsewhere=elsewhere)
     except RuntimeConfigError as error:
         raise FlagError(str(error)) from error
     except BadConfiguration as error:
@@ -281,7 +232,7 @@ async def run(flags: dict[str, Any]) -> None:
             addresses=[(address, port) for address in others],
             grace_s=options.request_timeout_s,
         ) as listening:
-            checker = ConsistencyChecker(server.objects, store, partial(stored_rows, server.table))
+            checker = ConsistencyChecker(server.objects, server.stores, partial(stored_rows, server.table))
             server.backend.metrics.sources += [partial(_handshakes, listening), checker.collect]
 
             async def take_over(held: Held, context: ssl.SSLContext) -> None:
@@ -305,38 +256,7 @@ async def run(flags: dict[str, Any]) -> None:
 
 
 @click.command("apiserver", cls=Component, upstream="kube-apiserver")
-@click.option("--store", default="memory", show_default=True, help="memory, sqlite:PATH or etcd:URL[,URL]")
-@click.option("--etcd-servers", default="", help="URLs of an etcd cluster; same as --store etcd:...")
-@click.option("--etcd-cafile", type=_FILE)
-@click.option("--etcd-certfile", type=_FILE)
-@click.option("--etcd-keyfile", type=_FILE)
-@click.option("--etcd-prefix", default=KEYS_ROOT, show_default=True, help="what keys in etcd begin with")
-@click.option(
-    "--etcd-compaction-interval",
-    type=DURATION,
-    default="5m",
-    show_default=True,
-    help="how often etcd's history is compacted; 0: never",
-)
-@click.option(
-    "--etcd-staged-snapshot",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="a snapshot that is put back before serving, and removed then; there need not be one",
-)
-@click.option(
-    "--history-age",
-    type=DURATION,
-    default="1h",
-    show_default=True,
-    help="for how long SQLite keeps old versions, which watches go on from",
-)
-@click.option(
-    "--history-size",
-    type=click.IntRange(1),
-    default=HISTORY_MIB,
-    show_default=True,
-    help="MiB of old versions at most; the limit that is reached first holds",
-)
+@store_flags
 @click.option(
     "--bind-address", default="0.0.0.0", show_default=True, help="one address, or several by commas"
 )
@@ -390,7 +310,6 @@ async def run(flags: dict[str, Any]) -> None:
 @http_flags
 @peer_flags
 @switch_flags
-@store_flags
 @click.option("--min-request-timeout", type=int, default=1800, show_default=True)
 @click.option("--kubelet-client-certificate", type=_FILE)
 @click.option("--kubelet-client-key", type=_FILE)

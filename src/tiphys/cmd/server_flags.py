@@ -17,6 +17,7 @@ from tiphys.cmd.gate_flags import is_emulating
 from tiphys.cmd.http2_flags import goaway_faults
 from tiphys.cmd.http_flags import http_faults
 from tiphys.cmd.metrics_flags import metric_faults
+from tiphys.cmd.store_flags import is_etcd, overrides
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _DEFAULT_RANGE: Final = "10.0.0.0/24"
@@ -89,13 +90,16 @@ def _emulation_faults(flags: Mapping[str, Any], given: Mapping[str, str]) -> Ite
 
 def _store_faults(flags: Mapping[str, Any], given: Mapping[str, str]) -> Iterator[str]:
     """Say what is wrong with flags of the store, those that mean nothing here too."""
+    elsewhere = list(overrides(flags["etcd_servers_overrides"]))
+    if elsewhere and not is_etcd(flags):
+        yield "--etcd-servers must be specified"
     if given.get("storage-backend", "") not in ("", _ETCD):
         yield (
             f"--storage-backend invalid, allowed values: {_ETCD}. If not specified, it will default to "
             f"'{_ETCD}'"
         )
-    for one in filter(None, given.get("etcd-servers-overrides", "").split(",")):
-        if one.count("#") != 1 or one.partition("#")[0].count("/") != 1:
+    for override in elsewhere:
+        if override is None:
             yield (
                 "--etcd-servers-overrides invalid, must be of format: group/resource#servers, where servers "
                 "are URLs, semicolon separated"

@@ -300,7 +300,6 @@ _IDLE: Final[Mapping[str, str]] = {
     "the store is asked all the time": "etcd-count-metric-poll-period etcd-db-metric-poll-interval",
     "--store says which": "storage-backend",
     "objects are stored as JSON": "storage-media-type",
-    "there is one store for all": "etcd-servers-overrides",
     "what is emulated are fields and gates": (
         "emulation-forward-compatible runtime-config-emulation-forward-compatible"
     ),

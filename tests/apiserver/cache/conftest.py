@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,8 +11,9 @@ from tiphys.apimachinery.clock import FakeClock
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.cache import CachedStore
+from tiphys.apiserver.cache.split import SplitStore
 from tiphys.apiserver.registry.objects import Change, Selection
-from tiphys.storage.base import Store
+from tiphys.storage.base import Put, Store
 from tiphys.storage.memory import MemoryStore
 from tiphys.storage.sqlite import SqliteStore
 from tiphys.testing.etcd import ClockedEtcdStore, EtcdProcess
@@ -47,7 +49,7 @@ def clock() -> FakeClock:
 ETCD = pytest.param("etcd", marks=[pytest.mark.etcd, pytest.mark.slow])
 
 
-@pytest.fixture(params=["memory", "sqlite", "followed", ETCD])
+@pytest.fixture(params=["memory", "sqlite", "followed", "split", ETCD])
 async def below(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> AsyncIterator[Store]:
     store: Store
     etcd = None
@@ -68,9 +70,28 @@ async def below(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock
             await etcd.end()
 
 
+class Split(SplitStore):
+    """All kinds of these tests are beside a first store that has revisions of its own."""
+
+    def __init__(self, first: MemoryStore, other: Store, clock: FakeClock) -> None:
+        cached = CachedStore(other, clock=clock)
+        prefixes = (PODS.storage_prefix, NODES.storage_prefix, DEPLOYMENTS.storage_prefix)
+        super().__init__(CachedStore(first, clock=clock), dict.fromkeys(prefixes, cached))
+        self._feed, self._store = cached._feed, other
+
+    @property
+    def revision(self) -> int:
+        return self.revision_of(PODS)
+
+
 @pytest.fixture
-async def store(below: Store, clock: FakeClock) -> AsyncIterator[CachedStore]:
-    cached = CachedStore(below, clock=clock)
+async def store(below: Store, clock: FakeClock, request: pytest.FixtureRequest) -> AsyncIterator[CachedStore]:
+    cached: Any = CachedStore(below, clock=clock)
+    if request.node.callspec.params.get("below") == "split":
+        first = MemoryStore(clock=clock)
+        for number in range(40):
+            await first.commit([Put(f"/registry/else/{number}", b"{}")])
+        cached = Split(first, below, clock)
     await cached.open()
     async with asyncio.timeout(10):
         yield cached

@@ -61,7 +61,7 @@ async def test_what_does_not_listen(serving: Any, context: Any) -> None:
 
 async def test_a_store_at_fault(serving: Any) -> None:
     async with serving(component_ports=()) as api:
-        api.server._probe.found("no members")
+        api.server.stores.probes[0].found("no members")
         (condition,) = (await api.get(f"{PATH}/etcd-0"))["conditions"]
         assert condition["error"] == "no members"
 

@@ -19,14 +19,19 @@ _MOST_KEYS: Final = 1000
 _COUNTS: Final = (10.0, 50.0, 100.0, 500.0, 1000.0, 2500.0, 5000.0, float("inf"))
 
 
+def object_counts() -> Durations:
+    """Return what leases of several stores can count their objects in."""
+    return Durations(_COUNTS)
+
+
 class SharedLeases:
     """``of`` gives a lease that ends no sooner than ``ttl_s`` from now, and little later."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, objects: Durations | None = None) -> None:
+        """``objects`` counts how many leases had that are given to no more, where others count there too."""
         self._store, self._clock = store, clock
         self._known: dict[int, tuple[int, float, int]] = {}
-        self._objects = Durations(_COUNTS)
-        """How many objects leases had that are given to no more."""
+        self._objects = objects or object_counts()
 
     async def of(self, ttl_s: int) -> int:
         """Raises ServiceUnavailable."""

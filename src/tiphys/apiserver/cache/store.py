@@ -34,6 +34,7 @@ from tiphys.apiserver.cache.lanes import Outbox, Watcher
 from tiphys.apiserver.cache.leases import SharedLeases
 from tiphys.apiserver.cache.listing import index_of, page_of, portions, readable, refuse_closed, select
 from tiphys.apiserver.cache.watchers import BucketEvent, Ticker, told_of
+from tiphys.apiserver.observe.durations import Durations
 from tiphys.apiserver.registry.objects import Cached, Change, EventOutlet, Page, Selection
 from tiphys.storage.base import (
     Compacted,
@@ -63,13 +64,15 @@ class CachedStore:
         read_fields: ReadFields = field_values,
         clock: Clock | None = None,
         bookmark_s: float = _BOOKMARK_S,
+        leased: Durations | None = None,
     ) -> None:
+        """``leased``: where caches over several stores count the objects of leases together."""
         self._store = store
         self._clock = clock or RealClock()
         self._outbox = Outbox()
         self._feed = Feed(store, read_fields, self._clock, self._outbox)
         self._bookmark_s = bookmark_s
-        self._leases = SharedLeases(store, self._clock)
+        self._leases = SharedLeases(store, self._clock, leased)
         self.collect = self._leases.collect
         """Yields what is counted that is of no kind."""
 
@@ -95,6 +98,10 @@ class CachedStore:
     @property
     def revision(self) -> int:
         """The newest revision that reads from here show."""
+        return self._feed.revision
+
+    def revision_of(self, resource: Resource) -> int:
+        """Return the newest revision that reads of a kind show."""
         return self._feed.revision
 
     # -- reading

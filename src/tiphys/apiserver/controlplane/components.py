@@ -19,7 +19,8 @@ from tiphys.wire import client
 from tiphys.wire.message import Response
 
 _PATIENCE_S = 3.0
-_STORE = "etcd-0"
+_STORE = "etcd-"
+"""What the names of stores begin with, which are counted from 0."""
 
 
 async def handle(call: Call) -> Response:
@@ -30,14 +31,19 @@ async def handle(call: Call) -> Response:
     if call.info.verb not in ("get", "list"):
         raise MethodNotAllowed("the server does not allow this method on the requested resource")
     ports = dict(call.backend.options.component_ports)
+    stores = {f"{_STORE}{place}": fault for place, fault in enumerate(call.backend.store_faults())}
+
+    async def status(name: str) -> Object:
+        return _stored(name, stores[name]) if name in stores else _asked(name, await ask(ports[name]))
+
     if call.info.verb == "get":
-        if call.name != _STORE and call.name not in ports:
+        if call.name not in stores and call.name not in ports:
             raise NotFound.of("", "componentstatuses", call.name)
-        return respond.respond_object(call, await _status(call, call.name, ports.get(call.name, 0)))
+        return respond.respond_object(call, await status(call.name))
     options = list_options(call)
     wanted = labels.parse_selector(options.label_selector)
-    names = [name for name in (*sorted(ports), _STORE) if not call.info.name or call.info.name == name]
-    found = await asyncio.gather(*(_status(call, name, ports.get(name, 0)) for name in names))
+    names = [name for name in (*sorted(ports), *stores) if not call.info.name or call.info.name == name]
+    found = await asyncio.gather(*map(status, names))
     items = [item for item in found if wanted.matches({})]
     form = respond.call_format(call)
     meta = {"resourceVersion": str(call.backend.store.revision)}
@@ -45,15 +51,20 @@ async def handle(call: Call) -> Response:
     return Response(200, respond.headers_of(call.warnings, content_type), body)
 
 
-async def _status(call: Call, name: str, port: int) -> Object:
-    fault = call.backend.store_fault() if name == _STORE else await ask(port)
+def _asked(name: str, fault: str | None) -> Object:
     condition: Object = {"type": "Healthy", "status": "False" if fault else "True", "message": fault or "ok"}
-    if fault and name == _STORE:
-        condition["error"] = fault  # of the others a failed request is the message, not an error
     return {
         "kind": "ComponentStatus", "apiVersion": "v1", "metadata": {"name": name},
         "conditions": [condition],
     }  # fmt: skip
+
+
+def _stored(name: str, fault: str | None) -> Object:
+    """Return the status of a store; of the others a failed request is the message, not an error."""
+    status = _asked(name, fault)
+    if fault:
+        status["conditions"][0]["error"] = fault
+    return status
 
 
 async def ask(port: int) -> str:

@@ -109,6 +109,9 @@ class CustomStore:
     def revision(self) -> int:
         return self._objects.revision
 
+    def revision_of(self, resource: Resource) -> int:
+        return self._objects.revision_of(resource)
+
     async def _views(self, found: Sequence[Cached], row: Resource) -> builtins.list[Cached]:
         """Return objects in the row's version, pruned, with the defaults of the version they are stored in.
 

@@ -44,17 +44,6 @@ _POLL_S: Final = 60.0
 _POLL_ILL_S: Final = 10.0
 
 
-def _known_prefixes() -> dict[str, tuple[str, str]]:
-    """Return (group, plural) by storage prefix; events are the core group's, as upstream has it."""
-    found: dict[str, tuple[str, str]] = {}
-    for group in TABLE.groups():
-        for version in TABLE.versions(group):
-            for row in TABLE.resources(group, version):
-                if row.storage_prefix and not (row.plural == "events" and row.group):
-                    found.setdefault(row.storage_prefix, (row.group, row.plural))
-    return found
-
-
 class EncryptedStore:
     """Seals by the rules of a configuration, which may be replaced while serving."""
 
@@ -76,7 +65,7 @@ class EncryptedStore:
         self._read = path.read_bytes() if path is not None else b""
         self._reloads = Reloads("encryption", clock or RealClock())
         self._reloads.began(self._read)
-        self._prefixes = _known_prefixes()
+        self._prefixes = TABLE.kinds_by_prefix()
         self._by_prefix: dict[str, tuple[Providers, str]] = {}
         """What seals the values under a prefix, and of which resource they are."""
         self._transformations = Transformations()
@@ -85,10 +74,18 @@ class EncryptedStore:
         """Sealed -> plain, while a commit is under way."""
         self._sealed_by: dict[str, object] = {}
         """By key: the mark of what the live value is sealed with. Only of resources that rules cover."""
-        if hasattr(store, "subscribe"):
+        self._show()
+
+    def _show(self) -> None:
+        """Have what the store below has besides the protocol."""
+        if hasattr(self._store, "subscribe"):
             self.subscribe = self._subscribe
-        if hasattr(store, "history"):
+        if hasattr(self._store, "history"):
             self.history = self._history
+
+    def beside(self, store: Store) -> Store:
+        """Return what seals another store by these very rules, also once others hold."""
+        return _Beside(self, store)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -329,6 +326,26 @@ class EncryptedStore:
     async def grant_lease(self, ttl_s: int) -> int:
         """Return a lease of the store below."""
         return await self._store.grant_lease(ttl_s)
+
+
+class _Beside(EncryptedStore):
+    """Seals a further store by the rules of a first one, to which file and plugins belong."""
+
+    def __init__(self, first: EncryptedStore, store: Store) -> None:
+        self._store = store
+        self._rule = first._rule  # type: ignore[method-assign]
+        self._transformations, self._monotonic = first._transformations, first._monotonic
+        self._sent = {}
+        self._sealed_by = {}
+        self._show()
+
+    async def open(self) -> None:
+        """Open the store below. Raises StoreUnavailable."""
+        await self._store.open()
+
+    async def close(self) -> None:
+        """Close the store below. Idempotent."""
+        await self._store.close()
 
 
 def _custom(prefix: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ Owns: the two values that every handler takes. Refuses: behaviour.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
@@ -59,8 +59,8 @@ class Backend:
     metrics: Metrics
     field_gates: FieldGates
     """What of objects is behind gates that are off."""
-    store_fault: Callable[[], str | None] = field(default=lambda: None)
-    """What is wrong with the store, as health checks see it."""
+    store_faults: Callable[[], Sequence[str | None]] = field(default=lambda: (None,))
+    """What is wrong with each store, as health checks see it."""
     custom: Backend | None = None
     """The same for custom resources: its store converts between their versions."""
     streams: StreamCounts = field(default_factory=StreamCounts)

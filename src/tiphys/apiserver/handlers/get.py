@@ -17,9 +17,9 @@ async def handle(call: Call) -> Response:
     try:
         cached = await store.get(resource, info.namespace if resource.namespaced else "", info.name)
     except NotFound:
-        if wanted > store.revision:  # it may be there by then
-            raise versions.too_large(wanted, store.revision) from None
+        if wanted > (newest := store.revision_of(resource)):  # it may be there by then
+            raise versions.too_large(wanted, newest) from None
         raise
-    if wanted > store.revision:
-        raise versions.too_large(wanted, store.revision)
+    if wanted and wanted > (newest := store.revision_of(resource)):
+        raise versions.too_large(wanted, newest)
     return respond.respond_cached(call, cached)

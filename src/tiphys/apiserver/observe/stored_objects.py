@@ -5,7 +5,7 @@ Counted when somebody scrapes, from the cache's own counts: nothing on the path 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol, runtime_checkable
 
 from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -42,6 +42,7 @@ def stored_objects(store: ObjectStore, table: Any) -> Callable[[], Iterator[Metr
         newer = _gauge("apiserver_resource_objects", "Objects by resource.")
         sizes = _gauge("apiserver_resource_size_estimate_bytes", "About how much a resource's objects take.")
         counted: list[tuple[tuple[str, str], KindCounts]] = []
+        newest: dict[tuple[str, str], int] = {}
         for row in stored_rows(table):
             key, count = (row.group, row.plural), store.count(row)
             older.add_metric([f"{row.plural}.{row.group}" if row.group else row.plural], count)
@@ -50,9 +51,10 @@ def stored_objects(store: ObjectStore, table: Any) -> Callable[[], Iterator[Metr
             counts = store.counts(row)
             if counts is not None:
                 counted.append((key, counts))
+                newest[key] = store.revision_of(row)
         yield from (older, newer, sizes)
         yield from _asked(counted)
-        yield from _heard(counted, store.revision)
+        yield from _heard(counted, newest)
         yield from list_families(counted, alone=store.alone)
 
     return collect
@@ -90,7 +92,7 @@ def _asked(counted: Counted) -> Iterator[Metric]:
     yield from (seconds, requests, errors)
 
 
-def _heard(counted: Counted, revision: int) -> Iterator[Metric]:
+def _heard(counted: Counted, newest: Mapping[tuple[str, str], int]) -> Iterator[Metric]:
     """Yield what the cache heard from the store and passed on."""
     kinds: tuple[tuple[str, str, Callable[[KindCounts], int]], ...] = (
         ("storage_events_received", "Events from the store.", lambda one: one.received),
@@ -116,23 +118,24 @@ def _heard(counted: Counted, revision: int) -> Iterator[Metric]:
     room = _gauge("watch_cache_capacity", "How many events are kept at most.")
     for key, counts in counted:
         if counts.loads:
-            version.add_metric(key, revision % _LAST_DIGITS)
+            version.add_metric(key, newest[key] % _LAST_DIGITS)
             room.add_metric(key, RING_EVENTS)
     yield from (version, room)
 
 
-def stored_bytes(store: object) -> Callable[[], Iterator[Metric]]:
-    """Return a source of how large the store's file is; of a store without one it says nothing."""
+def stored_bytes(stores: Sequence[object]) -> Callable[[], Iterator[Metric]]:
+    """Return a source of how large the stores' files are; of a store without one it says nothing."""
 
     def collect() -> Iterator[Metric]:
-        if isinstance(store, Measured):
-            family = GaugeMetricFamily(
-                "apiserver_storage_size_bytes", "[STABLE] Bytes of the store's file.",
-                labels=["storage_cluster_id"],
-            )  # fmt: skip
-            size = store.size_bytes()
+        family = GaugeMetricFamily(
+            "apiserver_storage_size_bytes", "[STABLE] Bytes of the store's file.",
+            labels=["storage_cluster_id"],
+        )  # fmt: skip
+        for place, store in enumerate(stores):
+            size = store.size_bytes() if isinstance(store, Measured) else 0
             if size:
-                family.add_metric(["etcd-0"], size)
-                yield family
+                family.add_metric([f"etcd-{place}"], size)
+        if family.samples:
+            yield family
 
     return collect

@@ -20,7 +20,6 @@ from typing import Final, Protocol
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.apimachinery.families import CounterMetricFamily, Metric
 from tiphys.apimachinery.resource import Resource
-from tiphys.storage.base import Store
 
 log = logging.getLogger(__name__)
 PERIOD_S: Final = 300.0
@@ -33,12 +32,17 @@ _ENDS_PROCESS: Final = "KUBE_WATCHCACHE_CONSISTENCY_CHECKER"
 class Cache(Protocol):
     """What is checked."""
 
-    @property
-    def revision(self) -> int: ...
+    def revision_of(self, resource: Resource) -> int: ...
 
     def revisions(self, resource: Resource) -> list[tuple[str, int]] | None: ...
 
     def distrust(self, resource: Resource, revision: int) -> None: ...
+
+
+class Keys(Protocol):
+    """What it is checked against."""
+
+    async def revisions(self, prefix: str, revision: int) -> list[tuple[str, int]]: ...
 
 
 class Inconsistent(RuntimeError):
@@ -48,7 +52,7 @@ class Inconsistent(RuntimeError):
 class ConsistencyChecker:
     """The checks of one server. ``run`` looks again and again."""
 
-    def __init__(self, cache: Cache, store: Store, rows: Callable[[], Iterable[Resource]]) -> None:
+    def __init__(self, cache: Cache, store: Keys, rows: Callable[[], Iterable[Resource]]) -> None:
         self._cache, self._store, self._rows = cache, store, rows
         self._results: Counter[tuple[str, str, str]] = Counter()
 
@@ -61,7 +65,7 @@ class ConsistencyChecker:
 
     async def check(self, row: Resource) -> None:
         """Check one kind, unless nobody has read it yet. Raises Inconsistent."""
-        cached, revision = self._cache.revisions(row), self._cache.revision
+        cached, revision = self._cache.revisions(row), self._cache.revision_of(row)
         if cached is None:
             return
         about = (row.group, row.plural)

@@ -46,6 +46,7 @@ class Cached(Protocol):
 
     @property
     def revision(self) -> int: ...
+
     @property
     def labels(self) -> Mapping[str, str]: ...
     @property
@@ -148,7 +149,13 @@ class ObjectStore(Protocol):
     """CRUD and watch by resource row. Errors are ``StatusError``s in upstream's wording."""
 
     @property
-    def revision(self) -> int: ...
+    def revision(self) -> int:
+        """The newest revision that reads show; of the first store, where some kinds are in others."""
+        ...
+
+    def revision_of(self, resource: Resource) -> int:
+        """Return the newest revision that reads of a kind show."""
+        ...
 
     def count(self, resource: Resource, namespace: str = "") -> int:
         """Return how many live objects of a kind are in memory; 0 for one that nobody has read yet."""
