@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import orjson
 import pytest
+from tests.apiserver.conftest import OPTIONS
 
 from tiphys.apimachinery.errors import ServiceUnavailable
 from tiphys.apiserver import server, startup
 from tiphys.apiserver.endpoints.call import Backend
 from tiphys.storage.base import StoreUnavailable
+from tiphys.storage.memory import MemoryStore
+from tiphys.wire.message import Request
 
 SLOW = [ServiceUnavailable("etcd's events lag behind"), StoreUnavailable("etcd does not answer")]
 
@@ -46,18 +52,57 @@ async def test_not_for_ever(fault: Exception, monkeypatch: pytest.MonkeyPatch) -
         await startup.patiently(Step(fault, fault))
 
 
-async def test_indexes_are_filled_in_the_time_that_there_is(
+async def test_indexes_that_take_too_long_keep_a_server_unready_but_not_its_storage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    filled = asyncio.Event()
+
+    def slow(_self: object) -> list[Any]:
+        return [SimpleNamespace(prime=filled.wait, run=Step())]
+
+    monkeypatch.setattr(server.ApiServer, "_feeds", slow)
+    one = server.ApiServer(MemoryStore(), replace(OPTIONS, storage_initialization_s=0.0))
+    handler = startup.Initializing(one.handler)
+    starting = asyncio.create_task(one.start())
+    try:
+        async with asyncio.timeout(10):
+            while (await get(handler, "/readyz/poststarthook/storage-readiness"))[0] != 200:  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0)
+        assert (await get(handler, "/readyz/informer-sync"))[0] == 500
+        assert (await get(handler, "/readyz"))[0] == 500
+        status, body = await get(handler, "/api/v1/namespaces")
+        assert (status, orjson.loads(body)) == (
+            429,
+            {
+                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                "message": "storage is (re)initializing", "reason": "TooManyRequests",
+                "details": {"retryAfterSeconds": 1}, "code": 429,
+            },
+        )  # fmt: skip
+        filled.set()
+        await starting
+        assert (await get(one.handler, "/readyz"))[0] == 200
+        assert (await get(one.handler, "/api/v1/namespaces"))[0] == 200
+    finally:
+        starting.cancel()
+        await one.stop()
+
+
+async def test_indexes_are_tried_again_as_long_as_it_takes(
     serving: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing_once(_self: object) -> list[Any]:
-        return [SimpleNamespace(prime=Step(StoreUnavailable("etcd does not answer")), run=Step())]
-
-    monkeypatch.setattr(server.ApiServer, "_feeds", failing_once)
-    with pytest.raises(StoreUnavailable):
-        async with serving(storage_initialization_s=0.0):
-            pass
+    monkeypatch.setattr(startup, "PATIENCE_S", 0.0)
+    step = Step(*SLOW, *SLOW)
+    monkeypatch.setattr(server.ApiServer, "_feeds", lambda _self: [SimpleNamespace(prime=step, run=Step())])
     async with serving(storage_initialization_s=60.0) as api:
         assert (await api("GET", "/readyz/poststarthook/storage-readiness")).raw == b"ok"
+    assert not step.faults
+
+
+async def get(handler: Any, path: str) -> tuple[int, bytes]:
+    headers = {"authorization": "Bearer admin", "accept": "application/json"}
+    answer = await handler(Request("GET", path, "", headers, b""))
+    return answer.status, answer.body if isinstance(answer.body, bytes) else b"".join(answer.body)
 
 
 async def test_what_is_wrong_otherwise_is_said_at_once() -> None:

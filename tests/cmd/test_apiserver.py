@@ -1,4 +1,6 @@
+import asyncio
 import gc
+import ssl
 import sys
 from pathlib import Path
 from typing import Any
@@ -6,12 +8,16 @@ from typing import Any
 import click
 import pytest
 
-from tiphys.cmd.apiserver import tune_interpreter
+from tiphys.apiserver.server import ApiServer
+from tiphys.client.transport import Call, HttpTransport, TransportError
+from tiphys.cmd import apiserver as command
+from tiphys.cmd.apiserver import apiserver, tune_interpreter
 from tiphys.cmd.store_flags import open_store
 from tiphys.storage.etcd import EtcdStore
 from tiphys.storage.memory import MemoryStore
 from tiphys.storage.retention import Retention
 from tiphys.storage.sqlite import SqliteStore
+from tiphys.testing.etcd import free_ports
 
 
 @pytest.mark.parametrize(
@@ -71,3 +77,50 @@ def test_keys_in_etcd_begin_with_the_prefix(flags: dict[str, Any], key: bytes) -
     assert isinstance(store, EtcdStore)
     assert store._keys.encode("/registry/minions/a") == key
     assert key.startswith(store._keys.encode(""))
+
+
+async def test_a_server_whose_store_is_slow_listens_in_the_end(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    filled, stop = asyncio.Event(), asyncio.Event()
+    start = ApiServer.start
+
+    async def slow(server: ApiServer) -> None:
+        await filled.wait()
+        await start(server)
+
+    monkeypatch.setattr(ApiServer, "start", slow)
+    monkeypatch.setattr(command, "_told_to_stop", lambda: stop)
+    monkeypatch.setattr(command, "tune_interpreter", lambda: None)
+    (port,) = free_ports(1)
+    line = [
+        "--bind-address=127.0.0.1", f"--secure-port={port}", f"--cert-dir={tmp_path}",
+        "--storage-initialization-timeout=0s", "--endpoint-reconciler-type=none",
+    ]  # fmt: skip
+    with apiserver.make_context("apiserver", line) as context, context.scope():
+        running = asyncio.create_task(command.run(dict(context.params)))
+        await asyncio.sleep(0)  # it reads its flags at once
+    tls = ssl.create_default_context()
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    client = HttpTransport(f"https://127.0.0.1:{port}", ssl_context=tls)
+
+    async def answered(path: str, status: int) -> None:
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    if (await client.send(Call("GET", path))).status == status:
+                        return
+                except TransportError:
+                    assert not running.done()
+                await asyncio.sleep(0.01)
+
+    try:
+        await answered("/readyz", 500)
+        await answered("/api/v1/pods", 429)
+        filled.set()
+        await answered("/readyz", 200)
+        await answered("/api/v1/pods", 403)
+    finally:
+        await client.close()
+        stop.set()
+        await running

@@ -1,7 +1,7 @@
 """What an API server does before it is healthy: its steps, by the names of upstream's hooks, in their order.
 
-Owns: the names and which options have which steps, and for how long a slow store is waited for. What a step
-does is whoever's ``done`` says so.
+Owns: the names and which options have which steps, for how long a slow store is waited for, and what is
+answered while it is waited for longer. What a step does is whoever's ``done`` says so.
 """
 
 from __future__ import annotations
@@ -11,14 +11,19 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
-from tiphys.apimachinery.errors import ServiceUnavailable
+from tiphys.apimachinery.errors import ServiceUnavailable, TooManyRequests
+from tiphys.apiserver.endpoints import respond
+from tiphys.apiserver.health import PATHS
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.storage.base import StoreUnavailable
+from tiphys.wire.message import Handler, Request, Response
 
 log = logging.getLogger(__name__)
 PATIENCE_S: Final = 30.0
 """A store that keeps no step waiting for longer may be slow: as upstream's hooks, which try for so long."""
 _PAUSE_S: Final = 0.25
+_CHECKED: Final = tuple(f"/{path}" for path in PATHS)
+_INITIALIZING: Final = "storage is (re)initializing"
 Has = Callable[[ApiServerOptions], bool]
 IDENTITY: Final = (
     "start-kube-apiserver-identity-lease-controller",
@@ -27,6 +32,7 @@ IDENTITY: Final = (
 PEERS: Final = ("local-discovery-cache-sync", "peer-discovery-cache-sync", "mixed-version-proxy-handler")
 COMPLETION: Final = "autoregister-completion"
 """The one check of these that is no hook's."""
+STORAGE_READINESS: Final = "storage-readiness"
 _AUTOREGISTRATION: Final = "kube-apiserver-autoregistration"
 
 
@@ -68,7 +74,7 @@ BOOTSTRAPPED: Final[dict[str, Has]] = {
     **dict.fromkeys(PEERS, lambda options: bool(options.peer_ca) and _peers(options)),
     "start-cluster-authentication-info-controller": _always,
     **dict.fromkeys(IDENTITY, _gate("APIServerIdentity")),
-    "storage-readiness": _gate("WatchCacheInitializationPostStartHook"),
+    STORAGE_READINESS: _gate("WatchCacheInitializationPostStartHook"),
     "start-legacy-token-tracking-controller": _always,
     "start-service-ip-repair-controllers": _always,
     "rbac/bootstrap-roles": _always,
@@ -78,6 +84,8 @@ BOOTSTRAPPED: Final[dict[str, Has]] = {
     "start-kubernetes-service-cidr-controller": _always,
 }
 """Done once what every cluster has is written."""
+GIVEN_UP: Final[dict[str, Has]] = {STORAGE_READINESS: BOOTSTRAPPED[STORAGE_READINESS]}
+"""Done, too, once a server has waited for its indexes for so long as it was told."""
 AGGREGATING: Final[dict[str, Has]] = {
     "aggregator-reload-proxy-client-cert": lambda options: options.proxy_client_certificate is not None,
     "start-kube-aggregator-informers": _always,
@@ -108,6 +116,18 @@ async def patiently(step: Callable[[], Awaitable[object]], ends: float | None = 
                 raise
             log.warning("store is slow at the start; trying again error=%s", error)
         await asyncio.sleep(_PAUSE_S)
+
+
+class Initializing:
+    """What answers while indexes are not filled: health is told, all else is to come again."""
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+
+    async def __call__(self, request: Request) -> Response:
+        if request.path.startswith(_CHECKED):
+            return await self._handler(request)
+        return respond.failure(TooManyRequests(_INITIALIZING), request)
 
 
 class Steps:

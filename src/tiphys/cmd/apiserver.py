@@ -28,6 +28,7 @@ from tiphys.apiserver.observe.stored_objects import stored_rows
 from tiphys.apiserver.options import ADDRESS_TYPES, ApiServerOptions
 from tiphys.apiserver.registry.consistency import ConsistencyChecker
 from tiphys.apiserver.server import ApiServer
+from tiphys.apiserver.startup import Initializing
 from tiphys.client.kubeconfig import ConfigError
 from tiphys.cmd import server_flags
 from tiphys.cmd.admission_flags import switched
@@ -193,14 +194,12 @@ def _told_to_stop() -> asyncio.Event:
     return stop
 
 
-async def run(flags: dict[str, Any]) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    options = options_from(flags)
-    tls, limits = read_tls(flags), read_limits(flags)
+def _assemble(flags: dict[str, Any], options: ApiServerOptions) -> ApiServer:
+    """Return the server, not yet started. Raises click.ClickException."""
     store = open_store(flags["store"], flags, options.egress.etcd)
     elsewhere = open_elsewhere(flags, options.egress.etcd)
     try:
-        server = ApiServer(store, options, elsewhere=elsewhere)
+        return ApiServer(store, options, elsewhere=elsewhere)
     except RuntimeConfigError as error:
         raise FlagError(str(error)) from error
     except BadConfiguration as error:
@@ -211,20 +210,36 @@ async def run(flags: dict[str, Any]) -> None:
         raise FlagError(str(error)) from error
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
+
+
+async def _begin(server: ApiServer) -> asyncio.Task[None]:
+    """Start the server, until it has, or the store is too slow. Raises ClickException, StoreUnavailable."""
+    starting = asyncio.create_task(server.start())  # parent: run
+    await asyncio.wait([starting], timeout=server.options.storage_initialization_s)
+    if starting.done():
+        try:
+            await starting
+        except SignerFailed as error:
+            await server.stop()
+            raise click.ClickException(str(error)) from error
+    return starting
+
+
+async def run(flags: dict[str, Any]) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    options = options_from(flags)
+    tls, limits = read_tls(flags), read_limits(flags)
+    server = _assemble(flags, options)
     files, own = serving_files(flags), serving_pair(flags, options)
     held = read(files, Held(own))
     context = make_context(held, tls)
     stop = _told_to_stop()
-    try:
-        await server.start()
-    except SignerFailed as error:
-        await server.stop()
-        raise click.ClickException(str(error)) from error
+    starting = await _begin(server)
     first, *others = server_flags.bound_addresses(flags["bind_address"])
     port = options.secure_port
     try:
         async with serve(
-            server.handler,
+            server.handler if starting.done() else Initializing(server.handler),
             host=first,
             port=port,
             ssl_context=context,
@@ -239,11 +254,18 @@ async def run(flags: dict[str, Any]) -> None:
                 listening.replace_context(context)
                 await server.trust(held.client_ca, held.proxies_ca)
 
+            async def finish() -> None:
+                await starting
+                if not stop.is_set():
+                    listening.replace_handler(server.handler)
+
             return_large_blocks()
             tune_interpreter()
             log.info("serving address=%s port=%s", flags["bind_address"], port)
             async with asyncio.TaskGroup() as group:
                 looking = [group.create_task(ServingFiles(files, held, tls, take_over).run())]
+                if not starting.done():
+                    looking.append(group.create_task(finish()))
                 if options.feature_gates.enabled("DetectCacheInconsistency"):
                     looking.append(group.create_task(checker.run()))
                 await stop.wait()
@@ -252,6 +274,7 @@ async def run(flags: dict[str, Any]) -> None:
                 for task in looking:
                     task.cancel()
     finally:
+        starting.cancel()
         await server.stop()
 
 

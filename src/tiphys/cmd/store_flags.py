@@ -69,7 +69,7 @@ _OPTIONS = (
         type=SIGNED_DURATION,
         default="1m",
         show_default=True,
-        help="a start whose indexes a slow store has not filled after so long fails",
+        help="for how long a slow store may fill indexes before the server listens without them",
     ),
     click.option(
         "--etcd-healthcheck-timeout",
