@@ -250,6 +250,107 @@ async def test_nor_a_custom_one(api: Any, webhook: Any, webhooks: Any, case: str
     assert answer.message.startswith(message)
 
 
+SECRET = replaced("kind", "Secret")
+AFTER: dict[str, tuple[dict[str, Any] | None, int, str]] = {
+    "the next one changes nothing": (
+        None, 500, "converting (v1.Secret) to (core.ConfigMap): unknown conversion",
+    ),
+    "the next one makes it what it was": (replaced("kind", "ConfigMap"), 201, ""),
+    "the next one makes it yet another": (
+        replaced("kind", "Pod"), 500, "converting (v1.Pod) to (core.ConfigMap): unknown conversion",
+    ),
+    "the next one makes it nothing known": (
+        replaced("kind", "Boat"),
+        500,
+        'Internal error occurred: no kind "Boat" is registered for version "v1" in scheme '
+        '"pkg/api/legacyscheme/scheme.go:30"',
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", AFTER)
+async def test_another_kind_is_refused_after_the_last_webhook(
+    api: Any, webhook: Any, webhooks: Any, case: str
+) -> None:
+    patch, code, message = AFTER[case]
+    webhook.answers["/1"] = webhooks.patch(
+        SECRET, {"op": "add", "path": "/metadata/labels", "value": {"a": "b"}}
+    )
+    webhook.answers["/2"] = webhooks.patch(*([patch] if patch else []))
+    selector = {"matchLabels": {"a": "b"}}
+    await configure(
+        api, "mutating", hook(webhook.url("/1")),
+        hook(webhook.url("/2"), name="two.example.com", objectSelector=selector),
+    )  # fmt: skip
+    answer = await api("POST", MAPS, config_map("m", key="a3M="))
+    assert (answer.status, answer.json.get("message", "")) == (code, message)
+    first, second = (asked["object"] for asked in webhook.asked)
+    assert (first["kind"], second["kind"]) == ("ConfigMap", "Secret")
+    assert (second["data"], second["type"], second["metadata"]["labels"]) == (
+        {"key": "a3M="}, "Opaque", {"a": "b"},
+    )  # fmt: skip
+    if code == 201:
+        assert answer.json["data"] == {"key": "a3M="}
+        assert answer.json["metadata"]["labels"] == {"a": "b"}
+
+
+async def test_who_denies_after_another_kind_is_heard(api: Any, webhook: Any, webhooks: Any) -> None:
+    webhook.answers["/1"] = webhooks.patch(SECRET)
+    webhook.answers["/2"] = refuse
+    second = hook(webhook.url("/2"), name="two.example.com")
+    await configure(api, "mutating", hook(webhook.url("/1")), second)
+    answer = await api("POST", MAPS, config_map())
+    assert answer.message == DENIED.replace("one.example.com", "two.example.com")
+
+
+async def test_a_webhook_of_another_version_cannot_be_shown_another_kind(
+    api: Any, webhook: Any, webhooks: Any
+) -> None:
+    groups = rule("horizontalpodautoscalers", "autoscaling")
+    older = {**groups, "apiVersions": ["v1"]}
+    first = hook(webhook.url("/1"), {**groups, "apiVersions": ["v2"]})
+    await configure(api, "mutating", first, hook(webhook.url("/2"), older, name="two.example.com"))
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}
+    body = {"metadata": {"name": "h"}, "spec": {"scaleTargetRef": target, "maxReplicas": 3}}
+    webhook.answers["/1"] = webhooks.patch(replaced("kind", "Deployment"), replaced("apiVersion", "apps/v1"))
+    answer = await api("POST", "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers", body)
+    said = "Internal error occurred: Internal error occurred: "
+    assert answer.message == (
+        f"{said}converting (v1.Deployment) to (autoscaling.HorizontalPodAutoscaler): unknown conversion"
+    )
+    assert len(webhook.asked) == 1
+
+
+async def test_the_next_webhook_sees_another_version_as_it_was_made(
+    api: Any, webhook: Any, webhooks: Any
+) -> None:
+    webhook.answers["/1"] = webhooks.patch(replaced("apiVersion", "autoscaling/v1"))
+    webhook.answers["/2"] = webhooks.patch(
+        {"op": "add", "path": "/spec/targetCPUUtilizationPercentage", "value": 7}
+    )
+    groups = rule("horizontalpodautoscalers", "autoscaling")
+    second = hook(webhook.url("/2"), groups, name="two.example.com")
+    await configure(api, "mutating", hook(webhook.url("/1"), groups), second)
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}
+    body = {"metadata": {"name": "h"}, "spec": {"scaleTargetRef": target, "maxReplicas": 3}}
+    made = await api.create("/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers", body)
+    assert [asked["object"]["apiVersion"] for asked in webhook.asked] == ["autoscaling/v2", "autoscaling/v1"]
+    assert made["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"] == 7
+
+
+async def test_custom_objects_of_another_kind_are_refused_after_the_last_webhook(
+    api: Any, webhook: Any, webhooks: Any
+) -> None:
+    webhook.answers["/1"] = webhooks.patch(replaced("kind", "Bar"))
+    webhook.answers["/2"] = webhooks.patch(replaced("kind", "Foo"))
+    await define(api)
+    foos = rule("foos", "example.com")
+    second = hook(webhook.url("/2"), foos, name="two.example.com")
+    await configure(api, "mutating", hook(webhook.url("/1"), foos), second)
+    assert (await api.create(FOOS, foo(a=1)))["kind"] == "Foo"
+    assert [asked["object"]["kind"] for asked in webhook.asked] == ["Foo", "Bar"]
+
+
 async def test_numbers_of_custom_objects_are_shown_as_go_writes_them(
     api: Any, webhook: Any, webhooks: Any
 ) -> None:

@@ -26,10 +26,10 @@ class NotConvertible(StatusError):
 
 
 def typed_kind(changed: Object, own: GVK, table: ResourceTable) -> GVK:
-    """Return the kind that a patched object is read as: its own, or another version of it.
+    """Return the kind that a patched object is read as.
 
     Raises:
-        InternalError: nobody knows the kind, or it is no text. NotConvertible: it is another one.
+        InternalError: nobody knows the kind, or it is no text.
     """
     kind, version = changed.get("kind"), changed.get("apiVersion")
     if (kind, version) == (own.kind, own.api_version):
@@ -39,12 +39,17 @@ def typed_kind(changed: Object, own: GVK, table: ResourceTable) -> GVK:
     found = _found(changed, kind or own.kind, version or "", own)
     if found == own:
         return own
-    row, written = table.by_kind(found), table.by_kind(own)
+    row = table.by_kind(found)
     if row is None or row.custom:
         raise InternalError.of(not_registered(found))
-    if written is None or row.storage != written.storage:
-        raise NotConvertible(unknown_conversion(found, own))
     return found
+
+
+def check_typed_kind(found: GVK, own: GVK, table: ResourceTable) -> None:
+    """Refuse what is not of the written object's kind, in any version. Raises NotConvertible."""
+    row, written = table.by_kind(found), table.by_kind(own)
+    if found != own and (row is None or written is None or row.storage != written.storage):
+        raise NotConvertible(unknown_conversion(found, own))
 
 
 def _found(changed: Object, kind: str, said: str, own: GVK) -> GVK:
@@ -59,6 +64,17 @@ def _found(changed: Object, kind: str, said: str, own: GVK) -> GVK:
     return GVK(group, version, kind)
 
 
+def is_custom_kind(changed: Object, row: Resource) -> bool:
+    """Tell whether a patched custom object still is what its row says. Raises InternalError: of no kind."""
+    if (changed.get("kind"), changed.get("apiVersion")) == (row.kind, row.api_version):
+        return True
+    if fault := no_text(changed):
+        raise InternalError.of(f"couldn't get version/kind; json parse error: {fault}")
+    if not changed.get("kind"):
+        raise InternalError.of(f"Object 'Kind' is missing in '{orjson.dumps(changed).decode()}'")
+    return False
+
+
 def check_custom_kind(changed: Object, row: Resource, name: str, table: ResourceTable) -> None:
     """Refuse a patched custom object that is not of its kind any more.
 
@@ -66,14 +82,9 @@ def check_custom_kind(changed: Object, row: Resource, name: str, table: Resource
         InternalError: it has no kind. NotConvertible: its version is none of its definition's. Invalid: it is
             of another kind.
     """
-    kind, version = changed.get("kind"), changed.get("apiVersion")
-    if (kind, version) == (row.kind, row.api_version):
+    if is_custom_kind(changed, row):
         return
-    if fault := no_text(changed):
-        raise InternalError.of(f"couldn't get version/kind; json parse error: {fault}")
-    if not kind:
-        raise InternalError.of(f"Object 'Kind' is missing in '{orjson.dumps(changed).decode()}'")
-    version = version or ""
+    kind, version = changed["kind"], changed.get("apiVersion") or ""
     if version.rpartition("/")[0] != row.group:
         raise NotConvertible(
             f"{version or '/'}, Kind={kind} is unstructured and is not suitable for converting to "

@@ -53,15 +53,23 @@ class Match:
             return attributes.call.resource
         return matched_row(self.rules, attributes, () if self.exact else others)
 
-    def selects(self, attributes: Attributes, others: Sequence[Resource], labels: NamespaceLabels) -> bool:
+    def selects(
+        self,
+        attributes: Attributes,
+        others: Sequence[Resource],
+        labels: NamespaceLabels,
+        obj: Object | None = None,
+    ) -> bool:
         """Tell whether the selectors let it through and no exclusion holds.
+
+        ``obj``: what the object is by now, where that is not what is written.
 
         Raises:
             NotFound: all would hang on the labels of a namespace that is not there.
         """
         if isinstance(labels, dict) and not self.namespaces.matches(labels):
             return False
-        if not self.every_object and not self._selects_object(attributes):
+        if not self.every_object and not self._selects_object(attributes, obj):
             return False
         if self.excluded and matched_row(self.excluded, attributes, () if self.exact else others) is not None:
             return False
@@ -69,13 +77,13 @@ class Match:
             raise labels
         return True
 
-    def _selects_object(self, attributes: Attributes) -> bool:
+    def _selects_object(self, attributes: Attributes, now: Object | None) -> bool:
         """Tell whether the object as it is, or was, is selected; a Scale has no labels, options never are."""
         if attributes.scales:
             return self.objects.matches({})
         return any(
             obj is not None and "metadata" in obj and self.objects.matches(_labels(obj))
-            for obj in (attributes.obj, attributes.old)
+            for obj in (now or attributes.obj, attributes.old)
         )
 
 

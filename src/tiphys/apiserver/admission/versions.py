@@ -7,13 +7,18 @@ webhooks and policies change. Source: the "Dynamic Admission Control" page, "mat
 from __future__ import annotations
 
 from tiphys.apimachinery.dataclass import dataclass
-from tiphys.apimachinery.errors import BadRequest
+from tiphys.apimachinery.errors import BadRequest, InternalError, StatusError
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.schema.structural import settle_numbers
 from tiphys.apis.scale import apply_scale, scale_of
 from tiphys.apiserver.admission.attributes import Attributes
-from tiphys.apiserver.admission.changed_kind import check_custom_kind, typed_kind
+from tiphys.apiserver.admission.changed_kind import (
+    check_custom_kind,
+    check_typed_kind,
+    is_custom_kind,
+    typed_kind,
+)
 from tiphys.apiserver.registry import machinery
 from tiphys.apiserver.registry.ownership import SCALE
 
@@ -34,13 +39,28 @@ class Versions:
         self._attributes = attributes
         self._shown: dict[GVK, Shown] = {}
         self._old: dict[GVK, Object | None] = {}
+        self._later: Shown | None = None
+        """What a patch made another kind or version of it, and is not yet what is written."""
+
+    @property
+    def obj(self) -> Object | None:
+        """What the object is now, whatever kind that is."""
+        return self._later.obj if self._later is not None else self._attributes.obj
 
     async def at(self, row: Resource) -> Shown:
         """Return the objects in the version of a row.
 
         Raises:
-            InternalError: a definition's webhook does not convert them.
+            InternalError: a definition's webhook does not convert them, or a patch made the object of another
+                kind, and of that there is no such version.
         """
+        if self._later is not None:
+            if self._later.row.gvk == row.gvk:
+                return self._later
+            try:
+                await self.settle()
+            except StatusError as error:
+                raise InternalError.of(InternalError.of(error.message).message) from error
         found = self._shown.get(row.gvk)
         if found is None:
             if row.gvk not in self._old:
@@ -59,6 +79,34 @@ class Versions:
             return machinery.shown_as(obj, own)
         return seen_as(obj, row)
 
+    async def settle(self) -> None:
+        """Make what a patch made of another kind or version what is written. Raises as ``take``."""
+        if self._later is not None and self._later.obj is not None:
+            await self.take(self._later.obj, self._later.row)
+
+    async def take_later(self, changed: Object, row: Resource) -> bool:
+        """As ``take``; but an object of another kind or version stays that until ``settle``.
+
+        Raises:
+            BadRequest, InternalError: as ``take``.
+        """
+        was, own = self._later, shown_kind(self._attributes, row)
+        if row.custom and own == row.gvk:
+            fits = is_custom_kind(changed, row)
+        else:
+            table = self._attributes.call.backend.table
+            found = typed_kind(changed, own, table)
+            changed |= {"kind": found.kind, "apiVersion": found.api_version}
+            fits = found == own
+            if not fits and (foreign := table.by_kind(found)) is not None:
+                machinery.decode_in_place(changed, found, foreign)
+                machinery.strategy_for(foreign).default(changed)
+        if fits:
+            return await self.take(changed, row) or was is not None
+        before = await self.at(row)
+        self._later = Shown(row, changed, before.old)
+        return changed != before.obj
+
     async def take(self, changed: Object, row: Resource, *, strict: bool = False) -> bool:
         """Make the object what ``changed`` says, in the version of ``row``. Tells whether it differs.
 
@@ -71,12 +119,14 @@ class Versions:
         """
         obj, resource = self._attributes.obj, self._attributes.call.resource
         assert obj is not None
+        self._later = None
         table, own = self._attributes.call.backend.table, shown_kind(self._attributes, row)
         if row.custom and own == row.gvk:
             check_custom_kind(changed, row, self._attributes.name, table)
             found, changed = own, await _custom(self._attributes, changed, row)
         else:
             found = typed_kind(changed, own, table)
+            check_typed_kind(found, own, table)
             changed |= {"kind": found.kind, "apiVersion": found.api_version}
         if self._attributes.scales:
             return self._take_scale(obj, changed)

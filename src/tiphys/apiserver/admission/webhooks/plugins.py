@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any, Self
 import orjson
 
 from tiphys.apimachinery.dataclass import dataclass
-from tiphys.apimachinery.errors import Forbidden, InternalError, Invalid, StatusError, Timeout
+from tiphys.apimachinery.errors import Forbidden, InternalError, StatusError, Timeout
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.patch import json_patch
 from tiphys.apiserver.admission import configuration, matching
 from tiphys.apiserver.admission.attributes import Attributes
-from tiphys.apiserver.admission.changed_kind import NotConvertible
 from tiphys.apiserver.admission.policies.conditions import ConditionsFailed
 from tiphys.apiserver.admission.policies.inputs import Rights, inputs_of
 from tiphys.apiserver.admission.versions import Shown, Versions
@@ -110,7 +109,7 @@ class _Configurations:
                 continue
             if not read:
                 labels, read = await matching.namespace_labels(attributes), True
-            if not one.match.selects(attributes, others, labels):
+            if not one.match.selects(attributes, others, labels, versions.obj):
                 continue
             shown = await versions.at(row)
             if await _holds(one, attributes, shown, rights, self.KIND):
@@ -228,6 +227,7 @@ class MutatingAdmissionWebhook(_Configurations):
                 called.again()
             if hook.reinvocable:
                 called.before.add(hook.key)
+        await versions.settle()
         called.left = copy_object(attributes.obj)
 
     async def _ask(
@@ -307,8 +307,8 @@ async def _apply(hook: Hook, shown: Shown, versions: Versions, operations: list[
     except StatusError as error:
         raise InternalError.of(str(error.__cause__ or error.message)) from error
     try:
-        changed = await versions.take(patched, shown.row)
-    except (InternalError, Invalid, NotConvertible):
+        changed = await versions.take_later(patched, shown.row)
+    except InternalError:
         raise
     except StatusError as error:
         raise InternalError.of(str(error.__cause__ or error.message)) from error
