@@ -24,6 +24,7 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FORMATS: Final = ("legacy", "json")
 _VERSION: Final = "audit.k8s.io/v1"
 _USUAL: Final = {"log": (BLOCKING, LOG_BATCHES), "webhook": (BATCH, BatchOptions())}
+_MAX_BATCH_BYTES: Final = 10 * 1024 * 1024
 _Flag = Callable[[Callable[..., None]], Callable[..., None]]
 
 
@@ -65,7 +66,10 @@ def _sink_flags(kind: str) -> Iterator[_Flag]:
     yield option(f"{batch}-throttle-burst", batches.burst)
     yield go_bool(f"--audit-{kind}-truncate-enabled", default=False, help="Cut events that are too large.")
     yield option(f"--audit-{kind}-truncate-max-event-size", cut.max_event_bytes)
-    yield option(f"--audit-{kind}-truncate-max-batch-size", cut.max_batch_bytes)
+    yield option(
+        f"--audit-{kind}-truncate-max-batch-size", _MAX_BATCH_BYTES,
+        help="must be no less than the size of an event; batches are made of events that were cut",
+    )  # fmt: skip
 
 
 def audit_from(flags: dict[str, Any]) -> AuditOptions:
@@ -112,9 +116,7 @@ def _batches(flags: dict[str, Any], kind: str) -> BatchOptions:
 def _truncation(flags: dict[str, Any], kind: str) -> TruncateOptions | None:
     if not flags[f"audit_{kind}_truncate_enabled"]:
         return None
-    return TruncateOptions(
-        flags[f"audit_{kind}_truncate_max_event_size"], flags[f"audit_{kind}_truncate_max_batch_size"]
-    )
+    return TruncateOptions(flags[f"audit_{kind}_truncate_max_event_size"])
 
 
 def _faults(flags: dict[str, Any], kind: str) -> Iterator[str]:

@@ -177,7 +177,7 @@ def test_values() -> None:
     assert found.webhook_retries == RetryOptions(backoff_s=2.0)
     assert found.log is not None
     assert found.log.compress
-    assert found.truncate_log == TruncateOptions(5, 10485760)
+    assert found.truncate_log == TruncateOptions(5)
 
 
 LOG, HOOK = "--audit-log-path=-", "--audit-webhook-config-file=/dev/null"

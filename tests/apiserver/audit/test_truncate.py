@@ -1,4 +1,4 @@
-"""Events that are too large: what is left of them, what is dropped, how batches are cut."""
+"""Events that are too large: what is left of them, what is dropped, and batches of them."""
 
 from __future__ import annotations
 
@@ -86,13 +86,14 @@ class Kept:
         return
 
 
-async def test_batches_are_cut_by_their_size() -> None:
+async def test_batches_are_made_of_events_that_were_cut_whatever_they_come_to() -> None:
     kept = Kept()
-    sink = Batched(kept, BatchOptions(max_bytes=100, max_size=3), FakeClock())
-    for number, size in enumerate((10, 10, 200, 10, 10, 10, 10)):
+    batched = Batched(kept, BatchOptions(max_size=3), FakeClock())
+    sink = Truncating(batched, TruncateOptions(max_event_bytes=100))
+    for number, size in enumerate((10, 10, 200, 60, 60, 60, 60)):
         sink.put({"auditID": str(number), "x": "x" * size})
     await sink.close()
-    assert kept.batches == [["0", "1"], ["2"], ["3", "4", "5"], ["6"]]
+    assert kept.batches == [["0", "1", "3"], ["4", "5", "6"]]
 
 
 def test_what_is_set_aside_is_compressed(tmp_path: Path) -> None:

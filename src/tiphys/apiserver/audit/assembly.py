@@ -89,12 +89,10 @@ def _log(options: AuditOptions, clock: Clock) -> list[Sink]:
 
 
 def _webhook(options: AuditOptions, clock: Clock, sender: Sender) -> list[Sink]:
-    batches, cut = options.webhook_batches, options.truncate_webhook
-    if cut is not None:
-        batches = replace(batches, max_bytes=cut.max_batch_bytes)
     hook = Webhook(sender, options.webhook_retries, strict=options.webhook_mode == STRICT)
-    sink: Sink = Batched(hook, batches, clock) if options.webhook_mode == BATCH else hook
-    return [_cut(sink, cut)]
+    batched = options.webhook_mode == BATCH
+    sink: Sink = Batched(hook, options.webhook_batches, clock) if batched else hook
+    return [_cut(sink, options.truncate_webhook)]
 
 
 def _cut(sink: Sink, options: TruncateOptions | None) -> Sink:

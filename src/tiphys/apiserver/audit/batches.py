@@ -16,7 +16,6 @@ from typing import Final
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
-from tiphys.apiserver.audit.event import encoded
 from tiphys.apiserver.audit.sinks import Backend
 
 log = logging.getLogger(__name__)
@@ -36,8 +35,6 @@ class BatchOptions:
     burst: int = 15
     together: bool = True
     """A batch does not wait for the one before it; of a file it would only wait for the file."""
-    max_bytes: int = 0
-    """Of one batch's events; 0: any number. One event that is larger goes alone."""
 
 
 LOG_BATCHES: Final = replace(BatchOptions(), max_size=1, throttle=False, together=False)
@@ -125,17 +122,7 @@ class Batched:
 
     def _batch(self) -> list[Object]:
         """Take the next events to hand on at once."""
-        batch = [self._events.popleft()]
-        size = self._size_of(batch[0])
-        while self._events and len(batch) < self._options.max_size:
-            size += self._size_of(self._events[0])
-            if self._options.max_bytes and size > self._options.max_bytes:
-                break
-            batch.append(self._events.popleft())
-        return batch
-
-    def _size_of(self, event: Object) -> int:
-        return len(encoded(event)) if self._options.max_bytes else 0
+        return [self._events.popleft() for _ in range(min(len(self._events), self._options.max_size))]
 
     async def close(self) -> None:
         """Hand on what is left."""

@@ -1,7 +1,8 @@
 """Makes audit events small enough for whoever takes them: without their objects, or not at all.
 
-Owns: ``--audit-log-truncate-*`` and ``--audit-webhook-truncate-*`` for single events; batches are cut by the
-sink that sends them. An event that is too large even without objects is dropped, and counted.
+Owns: ``--audit-log-truncate-*`` and ``--audit-webhook-truncate-*``. An event that is too large even without
+objects is dropped, and counted. Batches are made behind this, where upstream does not measure them any more:
+``--audit-*-truncate-max-batch-size`` bounds what comes here at once, which is one event.
 """
 
 from __future__ import annotations
@@ -22,10 +23,9 @@ _WITH_OBJECTS: Final = ("Request", "RequestResponse")
 
 @dataclass(frozen=True, slots=True)
 class TruncateOptions:
-    """Bytes of one event, and of what is sent at once."""
+    """Bytes of one event."""
 
     max_event_bytes: int = 100 * 1024
-    max_batch_bytes: int = 10 * 1024 * 1024
 
 
 def truncated(event: Object, max_bytes: int) -> Object | None:
