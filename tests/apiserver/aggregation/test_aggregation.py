@@ -298,6 +298,7 @@ async def test_openapi_v2_has_remote_paths(api: Any, extension: Extension) -> No
     assert (await api("GET", "/openapi/v2")).headers["etag"] == before.headers["etag"]
 
 
+ALL = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 
 
@@ -404,6 +405,51 @@ async def test_what_became_local_is_there(api: Any) -> None:
     await api.patch(f"{SERVICES}/{NAME}", {"spec": {"service": None}})
     found = await condition(api, "True")
     assert (found["reason"], found["message"]) == ("Local", "Local APIServices are always available")
+
+
+async def test_groups_are_named_from_their_api_service_on(api: Any) -> None:
+    """Whether their kinds are served or not: of this one no object can be converted yet."""
+    version = {"served": True, "schema": {"openAPIV3Schema": {"type": "object"}}}
+    webhook = {
+        "clientConfig": {"url": "https://127.0.0.1:1", "caBundle": "Q2c9PQo="},
+        "conversionReviewVersions": ["v1"],
+    }
+    definition = {
+        "metadata": {"name": "tests.example.com"},
+        "spec": {
+            "group": "example.com", "scope": "Namespaced",
+            "names": {"plural": "tests", "singular": "test", "kind": "Test", "listKind": "TestList"},
+            "versions": [
+                {"name": "v1beta1", "storage": False, **version}, {"name": "v1", "storage": True, **version}
+            ],
+            "conversion": {"strategy": "Webhook", "webhook": webhook},
+        },
+    }  # fmt: skip
+    row = api.server.table.by_path("apiregistration.k8s.io", "v1", "apiservices")
+    services = api.server.objects.watch(row, Selection(name="v1beta1.example.com"))
+    await api.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
+    async with asyncio.timeout(WAIT_S):
+        await anext(services)
+    await api.settle()
+    group = {
+        "name": "example.com",
+        "versions": [
+            {"groupVersion": f"example.com/{one}", "version": one} for one in ("v1", "v1beta1")
+        ],
+        "preferredVersion": {"groupVersion": "example.com/v1", "version": "v1"},
+    }  # fmt: skip
+    assert (await api.get("/apis"))["groups"][-2] == group, "before metrics, which count less"
+    assert await api.get("/apis/example.com") == {"kind": "APIGroup", "apiVersion": "v1", **group}
+    assert (await api("GET", "/apis/example.com/v1")).status == 404
+    whole = (await api.get("/apis", accept=ALL))["items"]
+    assert "example.com" not in [one["metadata"]["name"] for one in whole], "that tells what is served"
+    await api.patch(f"{SERVICES}/v1.apps", {"spec": {"groupPriorityMinimum": 1}})
+    await api("DELETE", f"{SERVICES}/v1.batch")
+    await api.settle()
+    names = [one["name"] for one in (await api.get("/apis"))["groups"]]
+    assert (names[0], names[-1]) == ("apiregistration.k8s.io", "apps")
+    assert "batch" not in names
+    assert (await api.get("/apis/batch"))["preferredVersion"]["version"] == "v1", "served all the same"
 
 
 async def test_local_services_are_kept_as_far_as_they_are_managed(api: Any) -> None:

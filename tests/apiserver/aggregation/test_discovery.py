@@ -7,12 +7,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 
 from tiphys.apimachinery.families import Metric
 from tiphys.apis.table import TABLE
 from tiphys.apiserver.aggregation.counts import Counts
-from tiphys.apiserver.aggregation.discovery import Documents, Remote, _aggregated, _entries, _groups
+from tiphys.apiserver.aggregation.discovery import (
+    Documents,
+    Remote,
+    Services,
+    _aggregated,
+    _by_group,
+    _entries,
+    _groups,
+)
+from tiphys.apiserver.aggregation.objects import local_services
 from tiphys.wire.message import Request
 
 
@@ -23,6 +33,19 @@ def remote(name: str, group_priority: int, priority: int = 1, *, fresh: bool = T
         "versionPriority": priority,
     }  # fmt: skip
     return Remote(spec, [{"name": "things", "kind": "Thing", "verbs": ["get"]}], fresh)
+
+
+def services(remotes: list[Remote]) -> Services:
+    """What APIServices say where some are of remote APIs."""
+    return _by_group([one["spec"] for one in local_services(TABLE)] + [one.spec for one in remotes])
+
+
+def legacy_groups(remotes: list[Remote]) -> list[Any]:
+    specs = [one["spec"] for one in local_services(TABLE)] + [one.spec for one in remotes]
+    documents = Documents(TABLE, lambda: remotes, lambda: specs)
+    answer = documents.answer(Request("GET", "/apis", "", {"accept": "application/json"}), [])
+    assert answer is not None
+    return orjson.loads(bytes(answer.body))["groups"]  # type: ignore[arg-type, no-any-return]
 
 
 ORDERS: dict[str, tuple[list[Remote], dict[str, list[str]]]] = {
@@ -50,9 +73,9 @@ ORDERS: dict[str, tuple[list[Remote], dict[str, list[str]]]] = {
 @pytest.mark.parametrize("name", ORDERS)
 def test_orders(name: str) -> None:
     remotes, want = ORDERS[name]
-    legacy = _groups(TABLE, remotes)
+    legacy = legacy_groups(remotes)
     assert all(one["preferredVersion"] == one["versions"][0] for one in legacy)
-    whole = _aggregated(TABLE, remotes, "v2")["items"]
+    whole = _aggregated(TABLE, services(remotes), remotes, "v2")["items"]
     for found in (
         {one["name"]: [version["version"] for version in one["versions"]] for one in legacy},
         {one["metadata"]["name"]: [version["version"] for version in one["versions"]] for one in whole},
@@ -64,9 +87,21 @@ def test_orders(name: str) -> None:
 def test_groups_that_count_the_same() -> None:
     """The one list goes by the names of APIServices, which begin with the version, the other by groups."""
     remotes = [remote("v1.zoo", 5), remote("v1alpha1.ant", 5), remote("v1.bee", 5)]
-    legacy = [one["name"] for one in _groups(TABLE, remotes)]
-    whole = [one["metadata"]["name"] for one in _aggregated(TABLE, remotes, "v2")["items"]]
+    legacy = [one["name"] for one in legacy_groups(remotes)]
+    whole = [one["metadata"]["name"] for one in _aggregated(TABLE, {}, remotes, "v2")["items"]]
     assert (legacy[-3:], whole[-3:]) == (["bee", "zoo", "ant"], ["ant", "bee", "zoo"])
+
+
+def test_an_apiservice_says_how_much_a_local_group_counts() -> None:
+    """Somebody may have changed it, or taken it away."""
+    known = services([])
+    known["apps"]["v1"] = {**known["apps"]["v1"], "groupPriorityMinimum": 1}
+    del known["batch"]
+    legacy = [one["name"] for one in _groups(known)]
+    whole = [one["metadata"]["name"] for one in _aggregated(TABLE, known, [], "v2")["items"]]
+    assert legacy[-1] == whole[-1] == "apps"
+    assert "batch" not in legacy
+    assert "batch" in whole, "it is served"
 
 
 NONE = {"group": "", "version": "", "kind": ""}
@@ -113,7 +148,7 @@ def test_entries(name: str) -> None:
 
 def test_what_was_never_reached_is_stale_and_has_nothing() -> None:
     lost = remote("v1.lost", 5)
-    items = _aggregated(TABLE, [Remote(lost.spec, [], fresh=False)], "v2")["items"]
+    items = _aggregated(TABLE, {}, [Remote(lost.spec, [], fresh=False)], "v2")["items"]
     assert items[-1]["versions"] == [{"version": "v1", "freshness": "Stale"}]
 
 
@@ -130,7 +165,7 @@ def numbers(metrics: Any) -> dict[str, float]:
 
 
 def test_what_is_counted_of_discovery() -> None:
-    documents = Documents(TABLE, list)
+    documents = Documents(TABLE, list, list)
     documents.peers = dict
 
     def ask(accept: str) -> None:

@@ -99,7 +99,7 @@ def test_kinds_that_are_left_out_are_told_empty() -> None:
     }  # fmt: skip
     spec = {"group": "weird.example.com", "version": "v1", "groupPriorityMinimum": 1, "versionPriority": 1}
     remote = Remote(spec, [{"name": "not", "verbs": []}], fresh=True, entry=entry)
-    (version,) = _aggregated(TABLE, [remote], "v2")["items"][-1]["versions"]
+    (version,) = _aggregated(TABLE, {}, [remote], "v2")["items"][-1]["versions"]
     none, empty, said = version["resources"]
     assert none["responseKind"] == empty["responseKind"] == NONE
     assert (

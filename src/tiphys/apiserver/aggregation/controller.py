@@ -91,9 +91,9 @@ class Aggregation:
         self._at_start: frozenset[str] | None = None
         self._unchecked: set[str] = set()
         """Local APIServices that were written since their condition was looked at."""
-        self._documents = discovery.Documents(backend.table, self._remotes)
+        self._documents = discovery.Documents(backend.table, self._remotes, self._list_specs)
         self._done: set[str] = set()
-        """Local APIServices that were in order since the start."""
+        """APIServices that were in order since the start, or gone as they should be."""
         self.changes = 0
         """Of APIServices."""
         self._changed = asyncio.Event()
@@ -277,6 +277,9 @@ class Aggregation:
     async def _pass(self, service: Object, request: Request, user: User) -> Response:
         return await proxying.pass_through(self._backend, service, self.front_proxy, request, user)
 
+    def _list_specs(self) -> list[Object]:
+        return [service["spec"] for service in self._known.values()]
+
     def _remotes(self) -> list[discovery.Remote]:
         """Return what discovery shows beside the table: remote APIs, and local ones that none replaced."""
         return [
@@ -320,8 +323,7 @@ class Aggregation:
         step = objects.next_step(current, wanted, at_start=name in (self._at_start or ()), done=done)
         with self._registering.working(name):
             await self._take_step(step, name, wanted, current)
-        if wanted is not None:
-            self._done.add(name)
+        self._done.add(name)
 
     async def _take_step(self, step: str, name: str, wanted: Object | None, current: Object | None) -> None:
         if step == "create" and wanted is not None:

@@ -1,12 +1,16 @@
-"""``/apis`` and ``/apis/<group>`` where some groups are served elsewhere: local and remote ones together.
+"""``/apis`` and ``/apis/<group>``: local groups and those that are served elsewhere together.
+
+Groups are named by the APIServices that there are, whether their kinds are served yet or not; what aggregated
+discovery has of them is what is served.
 
 Owns: the documents and their encoding. Refuses: ``/apis/<group>/<version>`` of remote APIs, which is passed
-on to them.
+on to them; groups of which there is no APIService.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
@@ -19,7 +23,10 @@ from tiphys.apiserver.endpoints.negotiation import NO_PEERS, Format
 from tiphys.apiserver.peers.merging import Groups, merged
 from tiphys.wire.message import Request, Response
 
-Make = Callable[["Remote"], Object]
+Services = dict[str, dict[str, Object]]
+"""The specs of APIServices, by group and version."""
+_OWN_GROUP: Final = "apiregistration.k8s.io"
+"""Of which there need be no APIService; it comes first."""
 PeerGroups = Callable[[], Mapping[str, Groups]]
 
 
@@ -45,8 +52,13 @@ class Remote:
 class Documents:
     """Answers of a server with remote APIs, each encoded once until something of it changes."""
 
-    def __init__(self, table: ResourceTable, remotes: Callable[[], list[Remote]]) -> None:
+    def __init__(
+        self, table: ResourceTable, remotes: Callable[[], list[Remote]], specs: Callable[[], list[Object]]
+    ) -> None:
+        """``specs``: those of all APIServices."""
         self._table = table
+        self._list_specs = specs
+        self._services: Services = {}
         self.counts = Counts()
         self.peers: PeerGroups | None = None
         """What of other servers is shown; None: they are not known."""
@@ -60,13 +72,14 @@ class Documents:
         self._revision = -1
 
     def answer(self, request: Request, rest: list[str]) -> Response | None:
-        """Answer ``/apis`` (``rest`` empty) or ``/apis/<group>``; None where no remote API is concerned."""
+        """Answer ``/apis`` (``rest`` empty) or ``/apis/<group>``; None where there is no APIService of it."""
         if self._revision != self._table.revision:
             self._encoded.clear()
             self._remotes = self._find()
+            self._services = _by_group(self._list_specs())
             self._revision = self._table.revision
         name = rest[0] if rest else ""
-        if name and all(remote.group != name for remote in self._remotes):
+        if name and name not in self._services:
             return None
         form = format_of(request, aggregated=not name)
         found = self._encoded.get((name, form))
@@ -88,19 +101,31 @@ class Documents:
         counts.aggregated += made
 
     def _document(self, name: str, form: Format) -> Object:
-        document = _document(self._table, self._remotes, name, form)
+        document = _document(self._table, self._services, self._remotes, name, form)
         if self.peers is not None and form.transform and self._shows_peers(form):
             document["items"] = merged(document["items"], self.peers())
         return document
 
 
-def _document(table: ResourceTable, remotes: list[Remote], name: str, form: Format) -> Object:
+def _by_group(specs: Iterable[Object]) -> Services:
+    """Return the specs of APIServices by group and version, but of those that have no group of their own."""
+    found: Services = {}
+    for spec in specs:
+        if spec.get("group") and spec["group"] != _OWN_GROUP:
+            found.setdefault(spec["group"], {})[spec["version"]] = spec
+    return found
+
+
+def _document(
+    table: ResourceTable, services: Services, remotes: list[Remote], name: str, form: Format
+) -> Object:
     if name:
-        group = next(item for item in _groups(table, remotes) if item["name"] == name)
+        (group,) = _groups({name: services[name]})
         return {"kind": "APIGroup", "apiVersion": "v1", **group}
     if form.transform:
-        return _aggregated(table, remotes, form.transform_version)
-    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": _groups(table, remotes)}
+        return _aggregated(table, services, remotes, form.transform_version)
+    own = [group for group in discovery_docs.group_list(table)["groups"] if group["name"] == _OWN_GROUP]
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": own + _groups(services)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,45 +158,41 @@ def _in_order(
     ]
 
 
-def _joined(
-    table: ResourceTable, remotes: list[Remote], local: dict[str, list[tuple[str, Object]]], make: Make
-) -> dict[str, dict[str, _Version]]:
-    """Return the versions of each group, local ones but where a remote one took their place."""
-    groups: dict[str, dict[str, _Version]] = {}
-    for group, versions in local.items():
-        for version, entry in versions:
-            own = local_priority(table, group, version)
-            groups.setdefault(group, {})[version] = _Version(version, entry, *own)
-    for remote in remotes:
-        least, priority = int(remote.spec["groupPriorityMinimum"]), int(remote.spec["versionPriority"])
-        made = _Version(remote.version, make(remote), least, priority)
-        groups.setdefault(remote.group, {})[remote.version] = made
-    return groups
+def _priorities(spec: Object) -> tuple[int, int]:
+    return int(spec.get("groupPriorityMinimum") or 0), int(spec.get("versionPriority") or 0)
 
 
-def _groups(table: ResourceTable, remotes: list[Remote]) -> list[Object]:
-    local = {
-        group["name"]: [(one["version"], one) for one in group["versions"]]
-        for group in discovery_docs.group_list(table)["groups"]
+def _groups(services: Services) -> list[Object]:
+    """Return the groups that APIServices name, as ``/apis`` shows them."""
+    groups = {
+        name: {
+            version: _Version(
+                version, {"groupVersion": f"{name}/{version}", "version": version}, *_priorities(spec)
+            )
+            for version, spec in versions.items()
+        }
+        for name, versions in services.items()
     }
-
-    def make(remote: Remote) -> Object:
-        return {"groupVersion": f"{remote.group}/{remote.version}", "version": remote.version}
-
     found = []
-    for name, versions in _in_order(_joined(table, remotes, local, make), by_service=True):
+    for name, versions in _in_order(groups, by_service=True):
         entries = [one.entry for one in versions]
         found.append({"name": name, "versions": entries, "preferredVersion": entries[0]})
     return found
 
 
-def _aggregated(table: ResourceTable, remotes: list[Remote], version: str) -> Object:
+def _aggregated(table: ResourceTable, services: Services, remotes: list[Remote], version: str) -> Object:
+    """Return what is served, local versions but where a remote one took their place."""
     document = discovery_docs.aggregated(table, core=False, version=version)
-    local = {
-        item["metadata"]["name"]: [(one["version"], one) for one in item["versions"]]
-        for item in document["items"]
-    }
-    groups = _joined(table, remotes, local, _version_entry)
+    groups: dict[str, dict[str, _Version]] = {}
+    for item in document["items"]:
+        name = item["metadata"]["name"]
+        for one in item["versions"]:
+            spec = services.get(name, {}).get(one["version"])
+            own = _priorities(spec) if spec is not None else local_priority(table, name, one["version"])
+            groups.setdefault(name, {})[one["version"]] = _Version(one["version"], one, *own)
+    for remote in remotes:
+        made = _Version(remote.version, _version_entry(remote), *_priorities(remote.spec))
+        groups.setdefault(remote.group, {})[remote.version] = made
     document["items"] = [
         {"metadata": {"name": name}, "versions": [one.entry for one in versions]}
         for name, versions in _in_order(groups, by_service=False)
