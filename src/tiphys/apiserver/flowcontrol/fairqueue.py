@@ -20,6 +20,8 @@ from tiphys.apiserver.flowcontrol.work import ONE, Width
 
 GUESS_S = 0.003
 """How long a request is thought to take when it starts."""
+_PARTS = 10**8
+"""Of a seat-second, as upstream counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,8 @@ class Queue:
     waiting_seats: int = 0
     waiting_first: int = 0
     """Seats that those who wait will take at first; ``waiting_seats`` are the most they will take."""
-    waiting_work: float = 0.0
-    """Seat-seconds that those who wait are thought to cost."""
+    waiting_work: int = 0
+    """What those who wait are thought to cost: whole parts of a seat-second, so that equals stay equals."""
     running: int = 0
     seats: int = 0
     """Taken, by those who run and for the while after."""
@@ -162,7 +164,7 @@ class FairQueues:
         queue.waiting.append(turn)
         queue.waiting_seats += turn.seats
         queue.waiting_first += width.seats
-        queue.waiting_work += turn.work
+        queue.waiting_work += round(turn.work * _PARTS)
         queue.bound()
         self._backlog[queue.index] = queue
         self.waiting += 1
@@ -270,7 +272,7 @@ class FairQueues:
         queue.waiting.remove(turn)
         queue.waiting_seats -= turn.seats
         queue.waiting_first -= turn.width.seats
-        queue.waiting_work = queue.waiting_work - turn.work if queue.waiting else 0.0
+        queue.waiting_work -= round(turn.work * _PARTS)
         if not queue.waiting:
             del self._backlog[queue.index]
         self.waiting -= 1
@@ -323,5 +325,5 @@ class FairQueues:
         self.held.note(now, (self.in_use, self.waiting_seats, self.executing, self.waiting))
 
 
-def _work(queue: Queue) -> float:
+def _work(queue: Queue) -> int:
     return queue.waiting_work
