@@ -62,6 +62,35 @@ async def test_what_an_object_tells_of_itself(audited: tuple[Any, Events]) -> No
     assert events()[-1]["objectRef"] == reference
 
 
+async def test_fields_are_in_the_order_of_gos_types(audited: tuple[Any, Events]) -> None:
+    api, events = audited
+    made = await api.create(MAPS, {"metadata": {"name": "m"}})
+    await api.put(
+        f"{MAPS}/m",
+        {**made, "data": {"a": "b"}},
+        impersonate_user="bob",
+        impersonate_group="system:masters",
+        x_real_ip="127.0.0.1",
+    )
+    await api("PUT", f"{MAPS}/m", {**made, "data": {"a": "c"}})
+    told, refused = (one for one in events()[2:] if one["stage"] == "ResponseComplete")
+    assert list(told) == [
+        "kind", "apiVersion", "level", "auditID", "stage", "requestURI", "verb", "user", "impersonatedUser",
+        "sourceIPs", "userAgent", "objectRef", "responseStatus", "requestObject", "responseObject",
+        "requestReceivedTimestamp", "stageTimestamp", "annotations",
+    ]  # fmt: skip
+    assert list(told["objectRef"]) == [
+        "resource",
+        "namespace",
+        "name",
+        "uid",
+        "apiVersion",
+        "resourceVersion",
+    ]
+    assert list(told["annotations"]) == sorted(told["annotations"])
+    assert list(refused["responseStatus"]) == ["metadata", "status", "message", "reason", "details", "code"]
+
+
 def _on_their_way_out(event: dict[str, Any]) -> dict[str, str]:
     return {key: text for key, text in event["annotations"].items() if key.startswith("k8s.io/")}
 

@@ -223,6 +223,7 @@ class Auditor:
         )
         if record.annotations:
             event["annotations"] = dict(record.annotations)
+        event = events.in_order(event)
         answers = [(sink, sink.put(event)) for sink in self._sinks]
         return [(sink, kept) for sink, kept in answers if kept is not True]
 

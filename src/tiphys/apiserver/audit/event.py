@@ -29,6 +29,14 @@ _STATUS = re.compile(
     rb'\s*\{\s*"kind":\s*"Status"|k8s\0.{0,16}Status|(apiVersion: v1\n)?kind: Status\n', re.DOTALL
 )
 _AGENT_LENGTH = 1024
+_FIELDS = (
+    "kind", "apiVersion", "level", "auditID", "stage", "requestURI", "verb", "user", "impersonatedUser",
+    "authenticationMetadata", "sourceIPs", "userAgent", "objectRef", "responseStatus", "requestObject",
+    "responseObject", "requestReceivedTimestamp", "stageTimestamp", "annotations",
+)  # fmt: skip
+_REFERENCE = (
+    "resource", "namespace", "name", "uid", "apiGroup", "apiVersion", "resourceVersion", "subresource",
+)  # fmt: skip
 _CUT = "...TRUNCATED"
 
 
@@ -58,6 +66,16 @@ def _sender(request: Request) -> tuple[tuple[str, Any], ...]:
         ("sourceIPs", source_ips(request)),
         ("userAgent", _agent(request.headers.get("user-agent", ""))),
     )
+
+
+def in_order(event: Object) -> Object:
+    """Return an event with its fields, and those of what it is about, in the order of Go's types."""
+    found = {key: event[key] for key in _FIELDS if key in event}
+    if "objectRef" in found:
+        found["objectRef"] = {key: event["objectRef"][key] for key in _REFERENCE if key in event["objectRef"]}
+    if "annotations" in found:
+        found["annotations"] = dict(sorted(event["annotations"].items()))
+    return found
 
 
 def encoded(value: Object) -> bytes:
@@ -144,9 +162,6 @@ def without_managed_fields(value: Any) -> Any:
 
 def status_of(code: int, body: Any) -> Object:
     """Return the status of an answer: what a failure says, or just its code."""
-    status: Object = {"metadata": {}, "code": code}
-    if isinstance(body, dict) and body.get("kind") == "Status":
-        for key in ("status", "message", "reason", "details"):
-            if body.get(key):
-                status[key] = body[key]
-    return status
+    said = body if isinstance(body, dict) and body.get("kind") == "Status" else {}
+    told = {key: said[key] for key in ("status", "message", "reason", "details") if said.get(key)}
+    return {"metadata": {}, **told, "code": code}
