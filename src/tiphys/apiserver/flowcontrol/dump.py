@@ -7,7 +7,8 @@ from datetime import timedelta
 
 from tiphys.apimachinery.clock import rfc3339_micro
 from tiphys.apiserver.flowcontrol.controller import FlowControl
-from tiphys.apiserver.flowcontrol.levels import Free, Seats, Waiting
+from tiphys.apiserver.flowcontrol.fairqueue import PARTS
+from tiphys.apiserver.flowcontrol.levels import Free, Level, Seats, Waiting
 from tiphys.apiserver.flowcontrol.work import Width
 from tiphys.wire.message import Request, Response
 
@@ -31,13 +32,17 @@ def handle(flow: FlowControl, request: Request) -> Response | None:
     return Response(200, {"content-type": "text/plain; charset=utf-8"}, _table(rows).encode())
 
 
+def _by_name(flow: FlowControl) -> list[Level]:
+    return [flow.levels[name] for name in sorted(flow.levels)]
+
+
 def _levels(flow: FlowControl) -> list[Sequence[object]]:
     rows: list[Sequence[object]] = [
         ("PriorityLevelName", "ActiveQueues", "IsIdle", "IsQuiescing", "WaitingRequests",
          "ExecutingRequests", "DispatchedRequests", "RejectedRequests", "TimedoutRequests",
          "CancelledRequests")
     ]  # fmt: skip
-    for level in flow.levels.values():
+    for level in _by_name(flow):
         counts = [one for (_, name), one in flow.counts.items() if name == level.name]
         sent = sum(one.dispatched + one.passed for one in counts)
         refused = sum(count for one in counts for count in one.rejected.values())
@@ -56,11 +61,11 @@ def _queues(flow: FlowControl) -> list[Sequence[object]]:
         ("PriorityLevelName", "Index", "PendingRequests", "ExecutingRequests", "SeatsInUse",
          "NextDispatchR", "InitialSeatsSum", "MaxSeatsSum", "TotalWorkSum")
     ]  # fmt: skip
-    for level in flow.levels.values():
+    for level in _by_name(flow):
         rows += [
             (level.name, queue.index, len(queue.waiting), queue.running, queue.seats,
              f"{queue.next_r:.8f}ss", queue.waiting_first, queue.waiting_seats,
-             f"{queue.waiting_work:.8f}ss")
+             f"{queue.waiting_work / PARTS:.8f}ss")
             for queue in (level.queues.queues if level.queues is not None else ())
         ]  # fmt: skip
     return rows
@@ -74,7 +79,7 @@ def _requests(flow: FlowControl, *, details: bool) -> list[Sequence[object]]:
         header += ["UserName", "Verb", "APIPath", "Namespace", "Name", "APIVersion", "Resource",
                    "SubResource"]  # fmt: skip
     rows: list[Sequence[object]] = [header]
-    for level in flow.levels.values():
+    for level in _by_name(flow):
         for queue in level.queues.queues if level.queues is not None else ():
             for place, turn in enumerate(queue.waiting):
                 if isinstance(note := turn.note, Waiting):
@@ -101,7 +106,8 @@ def _request(
     """Return the row of a request that waits or runs (then its place in the queue is -1)."""
     now, present = flow.clock.now(), flow.clock.monotonic()
     came, began = (
-        _NEVER if at is None else rfc3339_micro(now - timedelta(seconds=present - at)) for at in times
+        _NEVER if at is None else _shortest(rfc3339_micro(now - timedelta(seconds=present - at)))
+        for at in times
     )
     row = [one.flow.level.name, one.flow.schema.name, *place, one.flow.name, came, width.seats, width.final,
            _go_time(width.extra_s), began]  # fmt: skip
@@ -111,6 +117,11 @@ def _request(
         row += [one.user, info.verb, info.path, info.namespace, info.name, version, info.resource,
                 info.subresource]  # fmt: skip
     return row
+
+
+def _shortest(text: str) -> str:
+    """Return a time without zeros behind its fraction, as Go's RFC3339Nano has it."""
+    return text.removesuffix("Z").rstrip("0").rstrip(".") + "Z"
 
 
 def _go_time(seconds: float) -> str:

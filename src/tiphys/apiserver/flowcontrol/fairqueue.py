@@ -20,7 +20,7 @@ from tiphys.apiserver.flowcontrol.work import ONE, Width
 
 GUESS_S = 0.003
 """How long a request is thought to take when it starts."""
-_PARTS = 10**8
+PARTS = 10**8
 """Of a seat-second, as upstream counts."""
 
 
@@ -164,7 +164,7 @@ class FairQueues:
         queue.waiting.append(turn)
         queue.waiting_seats += turn.seats
         queue.waiting_first += width.seats
-        queue.waiting_work += round(turn.work * _PARTS)
+        queue.waiting_work += round(turn.work * PARTS)
         queue.bound()
         self._backlog[queue.index] = queue
         self.waiting += 1
@@ -272,7 +272,7 @@ class FairQueues:
         queue.waiting.remove(turn)
         queue.waiting_seats -= turn.seats
         queue.waiting_first -= turn.width.seats
-        queue.waiting_work -= round(turn.work * _PARTS)
+        queue.waiting_work -= round(turn.work * PARTS)
         if not queue.waiting:
             del self._backlog[queue.index]
         self.waiting -= 1
