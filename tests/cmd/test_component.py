@@ -227,13 +227,18 @@ def test_every_idle_flag_of_the_api_server_says_why() -> None:
 @click.command("thing", cls=Component, upstream="kube-apiserver")
 @click.option("--token", default="")
 @click.option("--authentication-token-webhook-version", default="v1beta1")
+@click.option("--authorization-mode", default="")
+@click.option("--goaway-chance", default=0.0)
+@click.option("--audit-webhook-batch-throttle-qps", default=2.5)
 def shown(**_flags: str) -> dict[str, str]:
     return shown_flags()
 
 
 def test_flags_that_are_shown() -> None:
     words = ["--v=2", "--vmodule=httplog=3,trace=2", "--token=hush", "--log-flush-frequency=7s"]
+    words += ["--authorization-mode=Node,RBAC"]
     assert shown.main(words, standalone_mode=False) == {
+        "audit-webhook-batch-throttle-qps": "2.5", "authorization-mode": "[Node,RBAC]", "goaway-chance": "0",
         "authentication-token-webhook-version": "v1beta1", "log-flush-frequency": "7s",
         "logging-format": "text", "token": "<redacted>", "v": "2", "vmodule": "httplog=3,trace=2",
     }  # fmt: skip

@@ -220,9 +220,14 @@ def shown_flags() -> dict[str, str]:
         return {}
     times = {param.name for param in ctx.command.params if isinstance(param.type, duration.Duration)}
     line: _Line | None = ctx.meta.get(_META)
+    lists = {
+        name.replace("-", "_") for name, kind in getattr(ctx.command, "flags", {}).items() if kind == "list"
+    }
     own = {
         name.replace("_", "-"): go_duration(value)
         if name in times and value is not None
+        else f"[{value}]"
+        if name in lists and isinstance(value, str)
         else _shown(name, value)
         for name, value in ctx.params.items()
     }
@@ -236,6 +241,8 @@ def _shown(name: str, value: Any) -> str:
         return f"[{','.join(_shown(name, one) for one in value)}]"
     if isinstance(value, dict):
         return ",".join(f"{key}={one}" for key, one in value.items())
+    if isinstance(value, float):
+        return f"{value:g}"
     return str(value).lower() if isinstance(value, bool) else str("" if value is None else value)
 
 

@@ -6,6 +6,7 @@ Source: upstream's tests of its audit options and of its audit filter.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import yaml
 
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apiserver.audit.assembly import BATCH, BLOCKING, STRICT, AuditOptions, assemble
-from tiphys.apiserver.audit.batches import Batched, BatchOptions
+from tiphys.apiserver.audit.batches import LOG_BATCHES, Batched, BatchOptions
 from tiphys.apiserver.audit.sinks import LogFile, LogOptions
 from tiphys.apiserver.audit.truncate import TruncateOptions, Truncating
 from tiphys.apiserver.audit.webhook import RetryOptions, Webhook
@@ -145,7 +146,8 @@ def options(*line: str) -> AuditOptions:
 def test_the_usual_values() -> None:
     found = options()
     assert (found.log_mode, found.webhook_mode) == (BLOCKING, BATCH)
-    assert found.log_batches == BatchOptions(max_size=1, max_wait_s=0, throttle=False, together=False)
+    assert found.log_batches == replace(LOG_BATCHES, max_wait_s=0)
+    assert (LOG_BATCHES.throttle, LOG_BATCHES.qps, LOG_BATCHES.burst) == (False, 0, 0)
     assert found.webhook_batches == BatchOptions()
     assert (found.truncate_log, found.truncate_webhook) == (None, None)
 
@@ -193,6 +195,8 @@ REFUSED: list[tuple[list[str], str]] = [
      "[--audit-log-maxage -1 can't be a negative number, --audit-log-maxsize -2 can't be a negative number]"),
     ([HOOK, "--audit-webhook-mode=foo"],
      'invalid audit webhook mode foo, allowed modes are "batch,blocking,blocking-strict"'),
+    ([LOG, "--audit-log-mode=batch", "--audit-log-batch-throttle-enable"],
+     "invalid audit batch log throttle QPS 0, must be a positive number"),
     ([HOOK, "--audit-webhook-batch-throttle-qps=-1"],
      "invalid audit batch webhook throttle QPS -1, must be a positive number"),
     ([HOOK, "--audit-webhook-batch-max-size=0"],

@@ -37,7 +37,8 @@ class BatchOptions:
     """A batch does not wait for the one before it; of a file it would only wait for the file."""
 
 
-LOG_BATCHES: Final = replace(BatchOptions(), max_size=1, throttle=False, together=False)
+LOG_BATCHES: Final = replace(BatchOptions(), max_size=1, throttle=False, qps=0.0, burst=0, together=False)
+"""The values that logs have: who has them throttled says by how much."""
 
 
 class Throttle:
