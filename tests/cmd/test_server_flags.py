@@ -49,6 +49,11 @@ def of_ports(text: str, why: str) -> str:
             f"[--max-requests-inflight {_NEGATIVE}, --min-request-timeout {_NEGATIVE}, "
             f"--secure-port 0 {_PORT}]",
         ),
+        (
+            ["--max-requests-inflight=0", "--max-mutating-requests-inflight=0"],
+            "invalid configuration: MaxRequestsInFlight=0 and MaxMutatingRequestsInFlight=0; they must add "
+            "up to something positive",
+        ),
         (["--secure-port=70000"], f"--secure-port 70000 {_PORT}"),
         (
             ["--kubernetes-service-node-port=70000"],
@@ -185,6 +190,11 @@ def test_refused(line: list[str], message: str) -> None:
         ([_ETCD, "--etcd-servers-overrides=/events#http://a:1;http://b:2,a/b#http://c"], "secure_port", 6443),
         (["--store=etcd:http://a", "--etcd-servers-overrides=/events#http://b"], "secure_port", 6443),
         (["--emulation-forward-compatible", "--emulated-version=1.35"], "secure_port", 6443),
+        (
+            ["--max-requests-inflight=0", "--max-mutating-requests-inflight=0",
+             "--enable-priority-and-fairness=false"],
+            "max_requests_inflight", 0,
+        ),
         (["--shutdown-send-retry-after"], "shutdown_send_retry_after", True),
         (["--shutdown-delay-duration=3s"], "shutdown_delay_s", 3.0),
         (["--shutdown-watch-termination-grace-period=4s"], "shutdown_watch_grace_s", 4.0),

@@ -73,7 +73,7 @@ def options_from(flags: dict[str, Any]) -> ApiServerOptions:
     apply_metrics(flags)
     enabled, disabled = switched(flags["enable_admission_plugins"], flags["disable_admission_plugins"])
     gates = read_gates(flags)
-    return ApiServerOptions(
+    options = ApiServerOptions(
         **auth_options(flags),
         **http_options(flags),
         **switch_options(flags),
@@ -115,6 +115,8 @@ def options_from(flags: dict[str, Any]) -> ApiServerOptions:
         admission_config=flags["admission_control_config_file"],
         egress=egress_from(flags["egress_selector_config_file"]),
     )
+    server_flags.check_seats(flags)
+    return options
 
 
 def _component_ports(text: str) -> tuple[tuple[str, int], ...]:

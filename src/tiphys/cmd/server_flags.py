@@ -120,6 +120,16 @@ def _flow_faults(flags: Mapping[str, Any]) -> Iterator[str]:
         yield f"--runtime-config={named}=false conflicts with --enable-priority-and-fairness=true"
 
 
+def check_seats(flags: Mapping[str, Any]) -> None:
+    """Refuse priorities among no seats at all; asked once everything else is right. Raises FlagError."""
+    reads, writes = flags["max_requests_inflight"], flags["max_mutating_requests_inflight"]
+    if flags["enable_priority_and_fairness"] and reads + writes <= 0:
+        raise FlagError(
+            f"invalid configuration: MaxRequestsInFlight={reads} and MaxMutatingRequestsInFlight={writes}; "
+            "they must add up to something positive"
+        )
+
+
 def _port_faults(port: int) -> Iterator[str]:
     if not 1 <= port <= _LAST_PORT:
         yield f"--secure-port {port} must be between 1 and 65535, inclusive. It cannot be turned off with 0"
