@@ -277,6 +277,7 @@ async def run(flags: dict[str, Any]) -> None:
                     task.cancel()
     finally:
         starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
         await server.stop()
 
 
