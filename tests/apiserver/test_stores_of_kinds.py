@@ -175,6 +175,10 @@ async def test_what_is_elsewhere_is_sealed_by_the_same_rules(
         record = await second.get("/registry/events/default/later")
         assert record is not None
         assert record.value.startswith(b"k8s:enc:aescbc:v1:two:")
+        await call(server, "PUT", f"{EVENTS}/e", made)
+        record = await second.get("/registry/events/default/e")
+        assert record is not None
+        assert record.value.startswith(b"k8s:enc:aescbc:v1:two:"), "what is written again is sealed anew"
 
 
 @pytest.mark.parametrize(

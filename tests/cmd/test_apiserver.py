@@ -13,6 +13,7 @@ from tiphys.client.transport import Call, HttpTransport, TransportError
 from tiphys.cmd import apiserver as command
 from tiphys.cmd.apiserver import apiserver, tune_interpreter
 from tiphys.cmd.store_flags import open_store
+from tiphys.storage.base import StoreUnavailable
 from tiphys.storage.etcd import EtcdStore
 from tiphys.storage.memory import MemoryStore
 from tiphys.storage.retention import Retention
@@ -126,3 +127,18 @@ async def test_a_server_whose_store_is_slow_listens_in_the_end(
         await client.close()
         stop.set()
         await running
+
+
+async def test_a_store_that_is_away_at_the_start_is_said_of_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(_server: ApiServer) -> None:
+        raise StoreUnavailable("etcd does not answer")
+
+    monkeypatch.setattr(ApiServer, "start", fail)
+    monkeypatch.setattr(command, "_told_to_stop", asyncio.Event)
+    line = ["--bind-address=127.0.0.1", "--endpoint-reconciler-type=none"]
+    with (
+        apiserver.make_context("apiserver", line) as context,
+        context.scope(),
+        pytest.raises(click.ClickException, match="etcd does not answer"),
+    ):
+        await command.run(dict(context.params))

@@ -46,6 +46,7 @@ from tiphys.cmd.metrics_flags import apply_metrics, metrics_flags
 from tiphys.cmd.peer_flags import peer_flags, peer_options
 from tiphys.cmd.store_flags import open_elsewhere, open_store, store_flags, store_options
 from tiphys.cmd.switch_flags import switch_flags, switch_options
+from tiphys.storage.base import StoreUnavailable
 from tiphys.wire import pki
 from tiphys.wire.server import Server, serve
 from tiphys.wire.serving_files import Files, Held, ServingFiles, make_context, named_pair, read
@@ -215,13 +216,13 @@ def _assemble(flags: dict[str, Any], options: ApiServerOptions) -> ApiServer:
 
 
 async def _begin(server: ApiServer) -> asyncio.Task[None]:
-    """Start the server, until it has, or the store is too slow. Raises ClickException, StoreUnavailable."""
+    """Start the server, until it has, or the store is too slow. Raises click.ClickException."""
     starting = asyncio.create_task(server.start())  # parent: run
     await asyncio.wait([starting], timeout=server.options.storage_initialization_s)
     if starting.done():
         try:
             await starting
-        except SignerFailed as error:
+        except (SignerFailed, StoreUnavailable) as error:
             await server.stop()
             raise click.ClickException(str(error)) from error
     return starting
