@@ -138,6 +138,31 @@ async def test_a_wrong_key(serving: Any, tmp_path: Path) -> None:
             await api("DELETE", f"{SECRETS}/b")
 
 
+async def test_what_the_server_itself_has_written_with_another_key(
+    serving: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It serves all the same, and mends what it has to tell once that can be read."""
+    store, path = Kept(), tmp_path / "c"
+    own = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
+    async with serving(store, encryption_provider_config=write(path, aes("k1"), resources=("configmaps",))):
+        pass
+    write(path, aes("k2"), resources=("configmaps",))
+    async with serving(store, encryption_provider_config=path) as api:
+        assert "extension servers were not told whom to believe" in caplog.text
+        answer = await api("GET", own)
+        text = "Internal error occurred: no matching key was found for the provided AES transformer"
+        assert (answer.status, answer.message) == (500, text)
+        assert (await api("GET", "/readyz")).status == 200
+        write(path, aes("k2", "k1"), resources=("configmaps",))
+        sealed: Any = api.server._store
+        assert sealed.reload()
+        found = await api.get(own)
+        found["data"].pop("requestheader-allowed-names")
+        await api.put(own, found)
+        await api.server.aggregation.keep_published()
+        assert "requestheader-allowed-names" in (await api.get(own))["data"]
+
+
 async def test_one_damaged_value_among_others(serving: Any, tmp_path: Path) -> None:
     store = Kept()
     async with serving(store, encryption_provider_config=write(tmp_path / "c", aes("k1"))) as api:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from tiphys.apimachinery.clock import rfc3339
-from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound, StatusError
+from tiphys.apimachinery.errors import AlreadyExists, Conflict, InternalError, NotFound, StatusError
 from tiphys.apimachinery.families import Metric
 from tiphys.apimachinery.meta import GVK, Object, copy_object, new_uid
 from tiphys.apimachinery.resource import Resource
@@ -57,6 +57,7 @@ class LocalApi(Protocol):
 
 _OWN_DOCUMENTS = frozenset({"api/v1", *(page.document for page in server_pages())})
 """Of OpenAPI v3, beside those of the groups in the table."""
+_NOT_TOLD = "extension servers were not told whom to believe error=%s"
 _TICK_S = 1.0
 """How often remote APIs are looked at, and until what failed is tried again."""
 _RECHECK_S = 30.0
@@ -177,9 +178,15 @@ class Aggregation:
         self._changed.set()
 
     async def prime(self) -> None:
-        """Write the local APIServices and the front-proxy configuration."""
+        """Write the local APIServices and the front-proxy configuration.
+
+        Where what is stored of the latter cannot be read, the server serves all the same.
+        """
         await self._sync_local()
-        await self._publish()
+        try:
+            await self._publish()
+        except InternalError as error:
+            log.warning(_NOT_TOLD, error)
 
     async def run(self) -> None:
         """Follow the resource table, the APIServices and the health of remote APIs for ever.
@@ -428,7 +435,7 @@ class Aggregation:
         try:
             await self._publish()
         except (StatusError, StoreError) as error:
-            log.warning("extension servers were not told whom to believe error=%s", error)
+            log.warning(_NOT_TOLD, error)
 
     async def _publish(self) -> None:
         """Tell extension servers, through the ConfigMap that they read, which certificate to believe."""
