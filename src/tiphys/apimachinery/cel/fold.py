@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.frame import Frame, Run
 from tiphys.apimachinery.cel.values import ListView, MapView, find, from_map_key, type_name
 from tiphys.apimachinery.dataclass import dataclass
+
+_GO_TYPES: Final = {
+    "bool": "types.Bool", "int": "types.Int", "uint": "types.Uint", "double": "types.Double",
+    "string": "types.String", "bytes": "types.Bytes", "null_type": "types.Null",
+    "google.protobuf.Timestamp": "types.Timestamp", "google.protobuf.Duration": "types.Duration",
+    "type": "*types.Type", "optional_type": "*types.Optional",
+}  # fmt: skip
+"""What Go calls the values of a type; its message shows that instead of the type's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +39,8 @@ def _keys(value: Any) -> Iterator[Any]:
         return map(from_map_key, value)
     if isinstance(value, MapView):
         return iter(value)
-    raise EvaluationError(f"got '{type_name(value)}', expected iterable type")
+    name = type_name(value)
+    raise EvaluationError(f"got '{_GO_TYPES.get(name, name)}', expected iterable type")
 
 
 def _pairs(value: Any) -> Iterator[tuple[Any, Any]]:
