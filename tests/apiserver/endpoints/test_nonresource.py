@@ -95,6 +95,27 @@ async def test_token_keys(api: Any) -> None:
     assert (await api.get("/openid/v1/jwks"))["keys"][0]["crv"] == "P-256"
 
 
+@pytest.mark.parametrize(
+    ("issuer", "fault"),
+    [
+        ("my-issuer", "issuer URL must use https scheme, got: my-issuer"),
+        ("http://127.0.0.1", "issuer URL must use https scheme, got: http://127.0.0.1"),
+        ("https://127.0.0.1?a=b", "issuer URL may not include a query, got: https://127.0.0.1?a=b"),
+        ("https://127.0.0.1#a", "issuer URL may not include a fragment, got: https://127.0.0.1#a"),
+    ],
+)
+async def test_keys_of_an_issuer_that_nobody_could_ask(
+    serving: Any, caplog: pytest.LogCaptureFixture, issuer: str, fault: str
+) -> None:
+    """Its tokens are good here, and what others would verify them by is not served."""
+    async with serving(service_account_issuer=issuer) as api:
+        assert fault in caplog.text
+        for path in ("/.well-known/openid-configuration", "/openid/v1/jwks"):
+            assert (await api("GET", path)).status == 404
+            assert (await api("POST", path, {})).status == 404
+            assert path not in (await api.get("/"))["paths"]
+
+
 async def test_bootstrap_objects(api: Any) -> None:
     found = await api.get("/api/v1/namespaces")
     assert [item["metadata"]["name"] for item in found["items"]] == [

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import jwt
 from cryptography import x509
@@ -290,6 +291,20 @@ class TokenKeys:
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": sorted({algorithm(k) for k in self._shown().values()}),
         }
+
+
+def discovery_fault(issuer: str) -> str:
+    """Say why an issuer's keys cannot be found through it; empty where they can.
+
+    Source: OpenID Connect Discovery 1.0, section 3.
+    """
+    parts = urlsplit(issuer)
+    if parts.scheme != "https":
+        return f"issuer URL must use https scheme, got: {issuer}"
+    for name, value in (("query", parts.query), ("fragment", parts.fragment)):
+        if value:
+            return f"issuer URL may not include a {name}, got: {issuer}"
+    return ""
 
 
 def _is_signed(token: str, key: PublicKeyTypes) -> bool:

@@ -5,6 +5,7 @@ Owns: the list of such paths. Called by the server's chain once the user is allo
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,7 +20,7 @@ from tiphys.apimachinery.release import PLATFORM, RELEASE
 from tiphys.apis.openapi.definitions import CustomSchemas, no_custom_schemas
 from tiphys.apis.openapi.documents import OpenApi, Remotes, no_remotes
 from tiphys.apis.openapi.pages import server_pages
-from tiphys.apiserver.authn.serviceaccount import TokenKeys
+from tiphys.apiserver.authn.serviceaccount import TokenKeys, discovery_fault
 from tiphys.apiserver.endpoints.discovery import Discovery
 from tiphys.apiserver.endpoints.openapi_docs import OpenApiDocs
 from tiphys.apiserver.health import PATHS, Health
@@ -28,10 +29,11 @@ from tiphys.apiserver.options import ApiServerOptions
 from tiphys.client.zpages import ZPages
 from tiphys.wire.message import Request, Response
 
+log = logging.getLogger(__name__)
 _EXACT = ("openapi", "metrics", "flagz", "statusz")
 """Where a path with a slash at its end is another one, and health checks besides."""
-_ROUTES = ("/version", "/.well-known/openid-configuration", "/openid/v1/jwks")
-"""Paths besides discovery whose other methods are told apart from what is not there."""
+_TOKENS = ("/.well-known/openid-configuration", "/openid/v1/jwks")
+"""What others verify service accounts' tokens by."""
 
 
 class NonResource:
@@ -64,10 +66,19 @@ class NonResource:
         self._health = health
         self._options = options
         self._debug = debug
+        self._routes = ("/version", *(() if self._untold_keys() else _TOKENS))
+        """Paths besides discovery whose other methods are told apart from what is not there."""
         self._clock = clock or RealClock()
         self._pages = ZPages(
             "kube-apiserver", self._clock.now(), options.flags, self._paths(), options.feature_gates
         )
+
+    def _untold_keys(self) -> bool:
+        """Whether nobody is told by what to verify tokens: their issuer is none that others could ask."""
+        fault = discovery_fault(self._keys.issuer)
+        if fault:
+            log.error("keys of service accounts' tokens are not served error=%s", fault)
+        return bool(fault)
 
     async def answer(self, request: Request) -> Response | None:
         """Answer one request; only reads are served. Raises MethodNotAllowed."""
@@ -79,7 +90,7 @@ class NonResource:
             return None
         if request.method not in ("GET", "HEAD"):
             if (
-                path in _ROUTES
+                path in self._routes
                 or self._shows_logs(first)
                 or (first in ("api", "apis") and self._discovery.handle(request))
             ):
@@ -111,6 +122,8 @@ class NonResource:
             return self._health.handle(request, path)
         if first == "debug":
             return self._debug(request)
+        if path in _TOKENS and path not in self._routes:
+            return None
         match path:
             case "/":
                 return _json({"paths": self._paths()})
@@ -141,8 +154,8 @@ class NonResource:
 
     def _paths(self) -> list[str]:
         own = [
-            "/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/metrics", "/metrics/slis",
-            "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/version",
+            *self._routes, "/api", "/api/v1", "/apis", "/metrics", "/metrics/slis", "/openapi/v2",
+            "/openapi/v3",
         ]  # fmt: skip
         own += [
             f"/{name.removeprefix('Component').lower()}"
