@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from tiphys.apiserver.outgoing.foreign_answers import explain, is_passing
+from tiphys.apiserver.outgoing.foreign_answers import explain, is_passing, refusal
 
 TEXT, JSON = {"content-type": "text/plain; charset=utf-8"}, {"content-type": "application/json"}
 
@@ -33,6 +33,31 @@ TEXT, JSON = {"content-type": "text/plain; charset=utf-8"}, {"content-type": "ap
 )  # fmt: skip
 def test_texts(status: int, headers: dict[str, str], body: bytes, want: str) -> None:
     assert explain(status, headers, body) == want
+
+
+STATUS = b'{"kind":"Status","apiVersion":"v1","status":"Failure","message":"not today","code":403}'
+TEA = "the server responded with the status code 418 but did not return more information"
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "want"),
+    [
+        (JSON, STATUS, "not today"),
+        (TEXT, STATUS, "not today"),
+        (JSON, b'{"status":"Failure","message":"not today"}', "not today"),
+        (JSON, b'{"status":"Failure"}', ""),
+        (JSON, STATUS.replace(b"Failure", b"Success"), TEA),
+        (JSON, STATUS.replace(b"Status", b"Pod"), TEA),
+        (JSON, STATUS.replace(b"v1", b"v2"), TEA),
+        (JSON, STATUS.replace(b'"not today"', b"7"), TEA),
+        (JSON, b"[]", TEA),
+        (JSON, b"{}", TEA),
+        (JSON, b"", TEA),
+    ],
+)  # fmt: skip
+def test_own_words(headers: dict[str, str], body: bytes, want: str) -> None:
+    """Who fails as an API server does is believed, whatever the type of the body is said to be."""
+    assert refusal(418, headers, body) == want
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ admission, conversion, authentication and authorization.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
+
+import orjson
 
 from tiphys.apimachinery.go_text import syntax
 
@@ -35,6 +37,26 @@ _REASONS: Final = {
     406: "NotAcceptable", 409: "Conflict", 415: "UnsupportedMediaType", 422: "Invalid",
     429: "TooManyRequests", 503: "ServiceUnavailable", 504: "Timeout",
 }  # fmt: skip
+
+
+def refusal(status: int, headers: Mapping[str, str], body: bytes) -> str:
+    """Say why a service refuses: in its own words where it fails as an API server does."""
+    told = _own_words(body)
+    return explain(status, headers, body) if told is None else told
+
+
+def _own_words(body: bytes) -> str | None:
+    """Return the message of a ``Status``, None where a body is none. Its kind need not be told."""
+    try:
+        found: Any = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(found, dict) or found.get("status") != "Failure":
+        return None
+    if (found.get("apiVersion") or "v1", found.get("kind") or "Status") != ("v1", "Status"):
+        return None
+    message = found.get("message") or ""
+    return message if isinstance(message, str) else None
 
 
 def explain(status: int, headers: Mapping[str, str], body: bytes) -> str:

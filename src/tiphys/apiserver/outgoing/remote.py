@@ -19,7 +19,7 @@ from tiphys.apimachinery.errors import TiphysError
 from tiphys.apimachinery.meta import Object, gvk_of
 from tiphys.apimachinery.schema.node import Schema
 from tiphys.apiserver.observe.certificate_counts import WEBHOOKS, CertificateCounts, audit_notes
-from tiphys.apiserver.outgoing.foreign_answers import explain, is_passing
+from tiphys.apiserver.outgoing.foreign_answers import is_passing, refusal
 from tiphys.apiserver.outgoing.typed_answers import Undecodable, read
 from tiphys.client import kubeconfig
 from tiphys.client.transport import Call, Transport, TransportError
@@ -42,14 +42,18 @@ def check_version(what: str, version: str) -> None:
 
 def not_posted(url: str, query: str, cause: BaseException) -> str:
     """Say in Go's words why nothing could be posted, or no answer came."""
-    reason = certificate_reason(cause) or str(cause)
+    return f'Post "{url}?{query}": {go_reason(url, cause)}'
+
+
+def go_reason(url: str, cause: BaseException) -> str:
+    """Say in Go's words what was in the way of an answer."""
     if isinstance(cause, ConnectionRefusedError):
         where = urlsplit(url)
         port = where.port or (443 if where.scheme == "https" else 80)
-        reason = f"dial tcp {where.hostname}:{port}: connect: connection refused"
-    elif isinstance(cause, TimeoutError):
-        reason = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
-    return f'Post "{url}?{query}": {reason}'
+        return f"dial tcp {where.hostname}:{port}: connect: connection refused"
+    if isinstance(cause, TimeoutError):
+        return "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+    return certificate_reason(cause) or str(cause)
 
 
 class RemoteFailed(TiphysError):
@@ -155,7 +159,7 @@ class Remote:
             self._note(self.certificates.shown(WEBHOOKS, answer.certificate), notes)
         if not 200 <= answer.status < 300:
             passing = is_passing(answer.status, answer.headers)
-            text = explain(answer.status, answer.headers, answer.body)
+            text = refusal(answer.status, answer.headers, answer.body)
             raise _Passing(text) if passing else RemoteFailed(text)
         return answer.body
 

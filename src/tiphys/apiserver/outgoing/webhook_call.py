@@ -22,7 +22,7 @@ from tiphys.apimachinery.release import RELEASE
 from tiphys.apiserver.endpoints.call import Backend
 from tiphys.apiserver.observe.certificate_counts import WEBHOOKS, audit_notes
 from tiphys.apiserver.outgoing.client_span import answered, asking
-from tiphys.apiserver.outgoing.foreign_answers import explain
+from tiphys.apiserver.outgoing.foreign_answers import refusal
 from tiphys.apiserver.outgoing.service_link import Endpoint, NoEndpoint, bundle_of, resolve, tls_context
 from tiphys.client.call_counts import calls_to, resolved
 from tiphys.wire import client
@@ -209,4 +209,4 @@ async def _read(answer: client.Answer, call: _Outcome) -> bytes:
     if 200 <= answer.status < 300:
         return body
     told = {"content-type": answer.header("content-type")}
-    raise NoAnswer(explain(answer.status, told, body), answer.status)
+    raise NoAnswer(refusal(answer.status, told, body), answer.status)
