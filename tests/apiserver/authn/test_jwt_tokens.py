@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tiphys.apimachinery.clock import FakeClock, RealClock
 from tiphys.apiserver.authn.expressions import ExpressionError
-from tiphys.apiserver.authn.jwks import IssuerKeys, IssuerUnavailable
+from tiphys.apiserver.authn.issuer_calls import IssuerUnavailable
+from tiphys.apiserver.authn.jwks import IssuerKeys
 from tiphys.apiserver.authn.jwt_config import ClaimMapping, JwtConfig, Rule
 from tiphys.apiserver.authn.jwt_tokens import JwtTokens, map_claims
 from tiphys.apiserver.authn.jwt_verifier import issuer_of
@@ -133,6 +134,10 @@ REFUSALS: dict[str, tuple[JwtConfig, dict[str, Any], str]] = {
     "a rule that fails, after one that does not hold": (
         replace(BASE, claim_rules=(Rule(expression=Fake(lambda c: False)), Rule(expression=Fake(lambda c: c["x"])))), {},
         "oidc: error evaluating claim validation expression: no such key: x",
+    ),
+    "neither groups nor a uid": (
+        replace(BASE, groups=ClaimMapping("n"), uid=ClaimMapping("x")), {},
+        'oidc: parse groups claim "n": json: cannot unmarshal number into Go value of type string',
     ),
     "a user rule": (replace(BASE, user_rules=(Rule(expression=Fake(lambda u: u["username"] == "x"), message="no"),)), {},
                     "oidc: error evaluating user info validation rule: validation expression 'the text' failed: no"),
@@ -269,13 +274,21 @@ class Provider:
         self.asked: list[str] = []
         self.status = 200
         """Of the answer with the keys."""
+        self.document: Response | None = None
+        """What is answered instead of where the keys lie."""
+        self.served: Response | None = None
+        """What is answered instead of the keys."""
 
     async def __call__(self, request: Request) -> Response:
         self.asked.append(request.path)
+        if request.path.startswith("/.well-known") and self.document is not None:
+            return self.document
+        if request.path == "/keys" and self.served is not None:
+            return self.served
         if not request.path.endswith("openid-configuration") and self.status != 200:
-            return Response(self.status, {}, b"")
+            return Response(self.status, {}, b"away")
         if request.path.endswith("openid-configuration"):
-            body = {"issuer": self.claimed or self.url, "jwks_uri": f"{self.url}/keys"}
+            body: Any = {"issuer": self.claimed or self.url, "jwks_uri": f"{self.url}/keys"}
         else:
             body = {"keys": self.keys}
         return Response(200, {"content-type": "application/json"}, orjson.dumps(body))
@@ -342,9 +355,54 @@ async def test_keys_that_cannot_be_had_now(provider: tuple[Provider, str]) -> No
             await issuer.authenticate_token(token(iss=server.url), ())
         assert str(caught.value) == (
             "oidc: verify token: failed to verify signature: fetching keys oidc: get keys failed: "
-            f'Get "{server.url}/keys": status 503'
+            "503 Service Unavailable away"
         )
     assert server.asked == ["/.well-known/openid-configuration", "/keys"]
+
+
+DISCOVERIES: dict[str, tuple[Response, str]] = {
+    "not there": (Response(404, {}, b"what"), "404 Not Found: what"),
+    "no JSON": (
+        Response(200, {"content-type": "text/html"}, b"<p>"),
+        'oidc: failed to decode provider discovery object: expected Content-Type = application/json, got "text/html": '
+        "invalid character '<' looking for beginning of value",
+    ),
+    "of another": (
+        Response(200, {}, b'{"issuer":"https://x"}'),
+        'oidc: issuer did not match the issuer returned by provider, expected "URL" got "https://x"',
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("answer", "why"), DISCOVERIES.values(), ids=DISCOVERIES)
+async def test_documents_of_no_use(provider: tuple[Provider, str], answer: Response, why: str) -> None:
+    server, ca = provider
+    server.document = answer
+    with pytest.raises(IssuerUnavailable) as caught:
+        await IssuerKeys(server.url, FakeClock(NOW), certificate_authority=ca).ready()
+    assert str(caught.value) == why.replace("URL", server.url)
+
+
+async def test_an_issuer_that_has_moved(provider: tuple[Provider, str]) -> None:
+    """Go's client goes on where an answer leads; keys and their document are found there."""
+    server, ca = provider
+    server.document = Response(302, {"location": "/moved/openid-configuration"}, b"")
+    keys = IssuerKeys(server.url, FakeClock(NOW), certificate_authority=ca)
+    await keys.ready()
+    assert [key.key_id for key in await keys.newer("k")] == ["k"]
+    assert server.asked == ["/.well-known/openid-configuration", "/moved/openid-configuration", "/keys"]
+
+
+async def test_keys_that_are_no_json(provider: tuple[Provider, str]) -> None:
+    server, ca = provider
+    server.served = Response(200, {"content-type": "application/json"}, b"[")
+    issuer = JwtTokens(replace(BASE, url=server.url, certificate_authority=ca), FakeClock(NOW))
+    with pytest.raises(Refused) as caught:
+        await issuer.authenticate_token(token(iss=server.url), ())
+    assert str(caught.value) == (
+        "oidc: verify token: failed to verify signature: fetching keys oidc: failed to decode keys: "
+        "got Content-Type = application/json, but could not unmarshal as JSON: unexpected end of JSON input ["
+    )
 
 
 async def test_keys_that_sign_nothing_for_others(provider: tuple[Provider, str]) -> None:

@@ -19,7 +19,7 @@ from tiphys.apiserver.authn.authenticator import Authenticator
 from tiphys.apiserver.authn.bootstraptoken import BootstrapTokens
 from tiphys.apiserver.authn.expressions import compile_expression
 from tiphys.apiserver.authn.external_keys import ExternalTokenKeys
-from tiphys.apiserver.authn.jwks import IssuerUnavailable
+from tiphys.apiserver.authn.issuer_calls import IssuerUnavailable
 from tiphys.apiserver.authn.jwt_config import AuthenticationConfig, JwtConfig
 from tiphys.apiserver.authn.jwt_counts import KeyFetches
 from tiphys.apiserver.authn.jwt_tokens import JwtTokens

@@ -13,18 +13,14 @@ from datetime import datetime
 from typing import Any, Final
 
 from tiphys.apimachinery.clock import Clock
-from tiphys.apiserver.authn.jwks import IssuerKeys, IssuerUnavailable, fetch
+from tiphys.apimachinery.schema.mismatch import json_kind
+from tiphys.apiserver.authn.issuer_calls import IssuerUnavailable, fetch, shown, status_line
+from tiphys.apiserver.authn.jwks import IssuerKeys
 from tiphys.apiserver.authn.jwt_config import JwtConfig
-from tiphys.apiserver.authn.jwt_verifier import NotVerified, Verifier, issuer_of, json_kind
-from tiphys.client.transport import TransportError
+from tiphys.apiserver.authn.jwt_verifier import NotVerified, Verifier, issuer_of
 from tiphys.wire.dial import Tunnel
 
 _MAX_ISSUERS: Final = 64
-_STATUS: Final = {
-    400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
-    429: "Too Many Requests", 500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Unavailable",
-    504: "Gateway Timeout",
-}  # fmt: skip
 
 
 class NotExpanded(Exception):
@@ -62,12 +58,11 @@ class DistributedClaims:
         headers = {"Authorization": f"Bearer {access_token}"} if access_token else {}
         try:
             answer = await fetch(url, self._config.certificate_authority, headers, self._through)
-        except (IssuerUnavailable, TransportError) as error:
-            raise NotExpanded(f'Get "{url}": {error}') from error
+        except IssuerUnavailable as error:
+            raise NotExpanded(str(error)) from error
         if not 200 <= answer.status <= 226:
-            status = f"{answer.status} {_STATUS.get(answer.status, '')}".strip()
-            raise NotExpanded(f"error while getting distributed claim JWT: {status}")
-        return answer.body.decode("utf-8", "replace")
+            raise NotExpanded(f"error while getting distributed claim JWT: {status_line(answer)}")
+        return shown(answer)
 
     async def _verified(self, token: str, url: str, now: datetime) -> dict[str, Any]:
         issuer = issuer_of(token)

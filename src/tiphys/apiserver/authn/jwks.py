@@ -7,31 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import jwt
-import orjson
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.errors import TiphysError
+from tiphys.apiserver.authn.issuer_calls import IssuerUnavailable, fetch, read_object, shown, status_line
 from tiphys.apiserver.authn.jwt_counts import KeyFetches
-from tiphys.client.transport import Answer, Call, HttpTransport, TransportError
+from tiphys.client.transport import Answer
 from tiphys.wire.dial import Tunnel
 
 log = logging.getLogger(__name__)
 _WELL_KNOWN = "/.well-known/openid-configuration"
-_TIMEOUT_S = 30.0
 _DISCOVERED_AGAIN_S = 10.0
 _FETCHED_AGAIN_S = 1.0
 """An issuer is asked for keys no more often than this, whatever tokens come."""
-_MAX_BYTES = 1 << 20
-
-
-class IssuerUnavailable(TiphysError):
-    """An issuer's discovery document cannot be had."""
 
 
 class KeysUnavailable(TiphysError):
@@ -88,38 +80,51 @@ class IssuerKeys:
 
     async def _discover(self) -> None:
         try:
-            body = await self._get(self._discovery_url)
-            document = _object(body, "oidc: failed to decode provider discovery object: ")
-            if document.get("issuer") != self._issuer:
-                raise IssuerUnavailable(
-                    "oidc: issuer did not match the issuer returned by provider, "
-                    f'expected "{self._issuer}" got "{document.get("issuer")}"'
-                )
+            document = await self._discovered()
         except IssuerUnavailable as error:
             log.error("oidc authenticator: initializing plugin issuer=%s why=%s", self._issuer, error)
             raise
         self._keys_url = str(document.get("jwks_uri") or "")
 
+    async def _discovered(self) -> dict[str, Any]:
+        answer = await self._get(self._discovery_url)
+        if answer.status != 200:
+            raise IssuerUnavailable(f"{status_line(answer)}: {shown(answer)}")
+        try:
+            document = read_object(answer, "oidc.providerJSON")
+        except ValueError as error:
+            text = f"oidc: failed to decode provider discovery object: {error}"
+            raise IssuerUnavailable(text) from error
+        if document.get("issuer") != self._issuer:
+            raise IssuerUnavailable(
+                "oidc: issuer did not match the issuer returned by provider, "
+                f'expected "{self._issuer}" got "{document.get("issuer")}"'
+            )
+        return document
+
     async def _fetch_keys(self) -> None:
         try:
-            body = await self._get(self._keys_url)
-            document = _object(body, "oidc: failed to decode keys: ")
+            answer = await self._served_keys()
+            document = _key_set(answer)
         except IssuerUnavailable as error:
             self._fetches.failed()
             log.error("oidc keys not fetched issuer=%s why=%s", self._issuer, error)
-            raise KeysUnavailable(f"fetching keys oidc: get keys failed: {error}") from error
-        self._fetches.succeeded(body)
+            raise KeysUnavailable(f"fetching keys {error}") from error
+        self._fetches.succeeded(answer.body)
         self._keys = [key for one in document.get("keys") or () if (key := _key(one)) is not None]
         log.info("oidc keys fetched issuer=%s count=%d", self._issuer, len(self._keys))
 
-    async def _get(self, url: str) -> bytes:
+    async def _served_keys(self) -> Answer:
         try:
-            answer = await fetch(url, self._authority, {"Accept": "application/json"}, self._through)
-        except TransportError as error:
-            raise IssuerUnavailable(f'Get "{url}": {error}') from error
+            answer = await self._get(self._keys_url)
+        except IssuerUnavailable as error:
+            raise IssuerUnavailable(f"oidc: get keys failed {error}") from error
         if answer.status != 200:
-            raise IssuerUnavailable(f'Get "{url}": status {answer.status}')
-        return answer.body[:_MAX_BYTES]
+            raise IssuerUnavailable(f"oidc: get keys failed: {status_line(answer)} {shown(answer)}")
+        return answer
+
+    async def _get(self, url: str) -> Answer:
+        return await fetch(url, self._authority, {"Accept": "application/json"}, self._through)
 
 
 class Attempts:
@@ -150,37 +155,11 @@ class Attempts:
         self._ended = self._clock.monotonic()
 
 
-def _object(body: bytes, fault: str) -> dict[str, Any]:
+def _key_set(answer: Answer) -> dict[str, Any]:
     try:
-        found = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise IssuerUnavailable(f"{fault}{error}") from error
-    if not isinstance(found, dict):
-        raise IssuerUnavailable(f"{fault}no JSON object")
-    return found
-
-
-async def fetch(
-    url: str, authority: str, headers: Mapping[str, str], through: Tunnel | None = None
-) -> Answer:
-    """Get what an issuer serves; ``authority`` (PEM) replaces those that the machine trusts.
-
-    Raises:
-        IssuerUnavailable: it is no https URL. TransportError.
-    """
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.netloc:
-        raise IssuerUnavailable(f'"{url}" is no https URL')
-    context = ssl.create_default_context(cadata=authority or None)
-    context.hostname_checks_common_name = False
-    transport = HttpTransport(
-        f"{parts.scheme}://{parts.netloc}", ssl_context=context, through=through, counted=False
-    )
-    try:
-        call = Call("GET", parts.path or "/", parts.query, dict(headers), timeout_s=_TIMEOUT_S)
-        return await transport.send(call)
-    finally:
-        await transport.close()
+        return read_object(answer, "jose.JSONWebKeySet")
+    except ValueError as error:
+        raise IssuerUnavailable(f"oidc: failed to decode keys: {error} {shown(answer)}") from error
 
 
 def _key(document: Any) -> jwt.PyJWK | None:

@@ -11,12 +11,14 @@ from datetime import datetime
 from typing import Any
 
 from tiphys.apimachinery.clock import Clock
+from tiphys.apimachinery.schema.mismatch import json_kind
 from tiphys.apiserver.authn.distributed_claims import DistributedClaims, NotExpanded
 from tiphys.apiserver.authn.expressions import ExpressionError
-from tiphys.apiserver.authn.jwks import IssuerKeys, IssuerUnavailable
+from tiphys.apiserver.authn.issuer_calls import IssuerUnavailable
+from tiphys.apiserver.authn.jwks import IssuerKeys
 from tiphys.apiserver.authn.jwt_config import ClaimMapping, JwtConfig, Rule
 from tiphys.apiserver.authn.jwt_counts import FAILURE, SUCCESS, KeyFetches
-from tiphys.apiserver.authn.jwt_verifier import NotVerified, Verifier, issuer_of, json_kind
+from tiphys.apiserver.authn.jwt_verifier import NotVerified, Verifier, issuer_of
 from tiphys.apiserver.authn.token_cache import TokenCache, TokenCacheCounts
 from tiphys.apiserver.authn.tokens import Authenticated, Refused
 from tiphys.apiserver.authn.user import User
@@ -104,7 +106,8 @@ class JwtTokens:
 def map_claims(config: JwtConfig, claims: Mapping[str, Any]) -> User:
     """Return the user that claims stand for. Raises Refused where a mapping or a rule says no. Pure."""
     name = _username(config.username, claims)
-    user = User(name, _uid(config.uid, claims), _groups(config.groups, claims), _extra(config, claims))
+    groups = _groups(config.groups, claims)  # their faults are told first
+    user = User(name, _uid(config.uid, claims), groups, _extra(config, claims))
     for rule in config.claim_rules:
         if rule.claim:
             _check_required(rule, claims)

@@ -13,6 +13,7 @@ import jwt
 import orjson
 
 from tiphys.apimachinery.go_text import quoted_list
+from tiphys.apimachinery.schema.mismatch import json_kind
 from tiphys.apiserver.authn.jwks import KeysUnavailable
 
 _GOOGLE: Final = "accounts.google.com"
@@ -197,9 +198,3 @@ def _check_sources(claims: Mapping[str, Any]) -> None:
 def _unread(value: Any, field: str, wanted: str) -> str:
     kind = json_kind(value)
     return f"{_UNREAD}: json: cannot unmarshal {kind} into Go struct field idToken.{field} of type {wanted}"
-
-
-def json_kind(value: Any) -> str:
-    """Return what Go calls a JSON value."""
-    names = {bool: "bool", str: "string", int: "number", float: "number", list: "array", dict: "object"}
-    return names.get(type(value), "null")
