@@ -389,8 +389,8 @@ def test_texts_that_are_no_rules(rule: dict[str, str], text: str) -> None:
         ({"oidc_issuer_url": "https://i", "oidc_client_id": "c", "oidc_username_claim": "email"},
          JwtConfig("https://i", ("c",), ClaimMapping("email"), algorithms=("RS256",))),
         ({"oidc_issuer_url": "https://i", "oidc_client_id": "c", "oidc_username_prefix": "-",
-          "oidc_groups_claim": "g", "oidc_groups_prefix": "x:", "oidc_required_claim": ("a=b",), "oidc_signing_algs": ("ES256",)},
-         JwtConfig("https://i", ("c",), ClaimMapping("sub"), groups=ClaimMapping("g", "x:"), claim_rules=(Rule("a", "b"),), algorithms=("ES256",))),
+          "oidc_groups_claim": "g", "oidc_groups_prefix": "x:", "oidc_required_claim": ("a = b=c ", "d="), "oidc_signing_algs": ("ES256",)},
+         JwtConfig("https://i", ("c",), ClaimMapping("sub"), groups=ClaimMapping("g", "x:"), claim_rules=(Rule("a", "b=c"), Rule("d")), algorithms=("ES256",))),
     ],
     ids=["none", "default prefix", "email has none", "everything"],
 )  # fmt: skip
@@ -408,6 +408,8 @@ def test_flags(flags: dict[str, Any], want: JwtConfig | None) -> None:
         ({"oidc_issuer_url": "https://i", "oidc_client_id": "c", "oidc_ca": "x"}, "data does not contain any valid"),
         ({"oidc_issuer_url": "https://i", "oidc_client_id": "c", "oidc_signing_algs": ("HS256",)},
          'oidc: unsupported signing alg: "HS256"'),
+        ({"oidc_issuer_url": "https://i", "oidc_client_id": "c", "oidc_required_claim": ("a",)},
+         '^invalid argument "a" for "--oidc-required-claim" flag: malformed pair, expect string=string$'),
     ],
 )  # fmt: skip
 def test_bad_flags(flags: dict[str, Any], text: str) -> None:

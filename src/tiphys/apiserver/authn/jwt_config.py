@@ -139,12 +139,20 @@ def _entry_of(flags: Mapping[str, Any], url: str, client: str) -> dict[str, Any]
             "claim": flags["oidc_groups_claim"],
             "prefix": flags.get("oidc_groups_prefix") or "",
         }
-    required = dict(one.partition("=")[::2] for one in flags.get("oidc_required_claim") or ())
+    required = dict(map(_pair, flags.get("oidc_required_claim") or ()))
     return {
         "issuer": {"url": url, "audiences": [client], "certificateAuthority": flags.get("oidc_ca") or ""},
         "claimMappings": mappings,
         "claimValidationRules": [{"claim": name, "requiredValue": value} for name, value in required.items()],
     }
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        why = "malformed pair, expect string=string"
+        raise BadConfiguration(f'invalid argument "{text}" for "--oidc-required-claim" flag: {why}')
+    return name.strip(), value.strip()
 
 
 def _no_expressions(text: str, variable: str, *, boolean: bool = False) -> Expression:
