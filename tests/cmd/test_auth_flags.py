@@ -151,6 +151,11 @@ def test_one_authority_for_clients_and_proxies(tmp_path: Path, allowed: str) -> 
         ),
         (["--token-auth-file=F"], "must have at least 3 columns (token, user name, user uid), found 1"),
         (["--requestheader-client-ca-file=F"], "requestheader-username-headers must be specified"),
+        (["--client-ca-file=F"], "unable to load client CA provider: error loading CA bundle for"),
+        (
+            ["--requestheader-client-ca-file=F", "--requestheader-username-headers=X-U"],
+            "unable to create request header authentication config: error loading CA bundle for",
+        ),
         (["--authentication-token-webhook-cache-ttl=soon"], 'invalid duration "soon"'),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -153,9 +154,39 @@ async def test_what_was_written_anew_is_taken_over(files: Files, caplog: pytest.
     new = pki.make_ca("new", NOW).certificate
     files.client_ca.write_bytes(new)
     assert await looking.look()
-    files.client_ca.write_bytes(b"nonsense")
-    assert not await looking.look()
     assert taken.held == [Held(OTHER, CA.certificate), Held(OTHER, new)]
+
+
+@pytest.mark.parametrize("which", ["client_ca", "proxies_ca"])
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"nonsense", 'error loading CA bundle for "PURPOSE::PATH": data does not contain any valid RSA'),
+        (OWN.key, 'error loading CA bundle for "PURPOSE::PATH": data does not contain any valid RSA'),
+        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "x509: malformed certificate"),
+        (b"", 'missing content for CA bundle "PURPOSE::PATH"'),
+        (b"\n", 'missing content for CA bundle "PURPOSE::PATH"'),
+    ],
+    ids=["nonsense", "a key", "cut off", "empty", "blank"],
+)
+async def test_a_bundle_of_no_use(
+    tmp_path: Path, files: Files, caplog: pytest.LogCaptureFixture, which: str, content: bytes, why: str
+) -> None:
+    """The other one's certificates do not make up for it: nothing is taken over until it is mended."""
+    other = tmp_path / "proxies.crt"
+    other.write_bytes(pki.make_ca("proxies", NOW).certificate)
+    files = replace(files, proxies_ca=other)
+    held, taken = read(files, Held(OWN)), Taken()
+    looking, path = ServingFiles(files, held, TLS, taken), getattr(files, which)
+    path.write_bytes(content)
+    assert not await looking.look()
+    purpose = "client-ca-bundle" if which == "client_ca" else "request-header"
+    assert why.replace("PURPOSE", purpose).replace("PATH", str(path)) in caplog.text.replace("\\", "")
+    with pytest.raises(ValueError, match="CA bundle"):
+        read(files, Held(OWN))
+    path.write_bytes(CA.certificate + b"# and some words\n")
+    assert await looking.look()
+    assert len(taken.held) == 1
 
 
 async def test_without_files_nothing_is_looked_at() -> None:

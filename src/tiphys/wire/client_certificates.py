@@ -13,6 +13,7 @@ import re
 from collections import OrderedDict
 from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 
 from cryptography import x509
@@ -30,6 +31,7 @@ from cryptography.x509.verification import (
 
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.dataclass import dataclass
+from tiphys.apimachinery.go_text import quoted
 
 CREDENTIAL_ID: Final = "authentication.kubernetes.io/credential-id"
 """Among a user's extra: which credential was shown."""
@@ -37,6 +39,12 @@ _UID: Final = ObjectIdentifier("1.3.6.1.4.1.57683.2")
 _MIN_RSA_BITS: Final = 1024
 _MAX_REMEMBERED: Final = 4096
 _BROKEN_HASHES: Final = ("md5", "sha1")
+_BEGINS: Final = b"-----BEGIN CERTIFICATE-----"
+_MALFORMED: Final = "x509: malformed certificate"
+_NONE: Final = "data does not contain any valid RSA or ECDSA certificates"
+USERS: Final = "client-ca-bundle"
+PROXIES: Final = "request-header"
+"""What bundles are for, in the texts of their faults."""
 _UNKNOWN: Final = "x509: certificate signed by unknown authority"
 _WRAPPED: Final = re.compile(r" \(encountered processing .*\)$")
 _GOOD_USAGES: Final = (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
@@ -98,7 +106,7 @@ class ClientAuthorities:
 
     def __init__(self, bundle: bytes = b"") -> None:
         self.bundle = bundle
-        self._authorities = x509.load_pem_x509_certificates(bundle) if bundle.strip() else []
+        self._authorities = _certificates(bundle) if bundle.strip() else []
         self._store = Store(self._authorities) if self._authorities else None
         self._until: OrderedDict[Shown, datetime] = OrderedDict()
 
@@ -152,6 +160,25 @@ class ClientAuthorities:
                     raise NotVerified(_out_of_time(at, begins, ends))
                 return ends
         raise NotVerified(_UNKNOWN)
+
+
+def read_bundle(purpose: str, path: Path) -> bytes:
+    """Return a file's authorities (PEM). Raises OSError; ValueError, in Go's words, where it has none."""
+    bundle, name = path.read_bytes(), quoted(f"{purpose}::{path}")
+    if not bundle.strip():
+        raise ValueError(f"missing content for CA bundle {name}")
+    try:
+        _certificates(bundle)
+    except ValueError as error:
+        raise ValueError(f"error loading CA bundle for {name}: {error}") from error
+    return bundle
+
+
+def _certificates(bundle: bytes) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(bundle)
+    except ValueError as error:
+        raise ValueError(_MALFORMED if _BEGINS in bundle else _NONE) from error
 
 
 def _why(text: str, leaf: x509.Certificate, at: datetime) -> str:

@@ -21,6 +21,7 @@ from cryptography.x509.oid import NameOID
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.wire import pki
+from tiphys.wire.client_certificates import PROXIES, USERS, read_bundle
 from tiphys.wire.file_signs import signs_of
 from tiphys.wire.tls_options import TlsOptions
 
@@ -88,8 +89,8 @@ def read(files: Files, own: Held) -> Held:
         named.append((one.names or _names_of(pair), pair))
     return Held(
         pki.KeyPair.read(*files.pair) if files.pair is not None else own.pair,
-        files.client_ca.read_bytes() if files.client_ca is not None else own.client_ca,
-        files.proxies_ca.read_bytes() if files.proxies_ca is not None else own.proxies_ca,
+        read_bundle(USERS, files.client_ca) if files.client_ca is not None else own.client_ca,
+        read_bundle(PROXIES, files.proxies_ca) if files.proxies_ca is not None else own.proxies_ca,
         tuple(named),
     )
 
