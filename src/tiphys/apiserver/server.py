@@ -337,7 +337,7 @@ class ApiServer:
         feeds = rbac_feeds(self.objects, self.table, self.rbac)
         feeds += self.backend.services.feeds()
         feeds += self._repair.feeds()
-        feeds.append(Feed(self.objects, self.custom.row, self.custom.observe))
+        feeds.append(Feed(self.objects, self.custom.row, self.custom.observe, needs_all=False))
         feeds += self.backend.admission.feeds(self.objects, self.table)
         feeds += self.aggregation.feeds()
         feeds += self.traffic.feeds()

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
+import pytest
+from tests.apiserver.encryption.test_store import SECRETS, Kept, aes, secret, write
+
+from tiphys.apimachinery.errors import InternalError
 from tiphys.apiserver.registry.feed import Feed
+from tiphys.storage.base import Delete, Put
 
 CMS = "/api/v1/namespaces/default/configmaps"
 
@@ -44,3 +50,105 @@ async def test_priming_again_reports_what_has_gone(api: Any) -> None:
     await api("DELETE", CMS + "/a")
     await feed.prime()
     assert gone == ["a"]
+
+
+class Followed:
+    """What a feed of Secrets tells, those of the default namespace."""
+
+    def __init__(self, api: Any, *, needs_all: bool = False) -> None:
+        self.seen: list[tuple[str, str]] = []
+        table = api.server.table
+        self.feed = Feed(
+            api.server.objects, table.by_path("", "v1", "secrets"), self._note, needs_all=needs_all
+        )
+
+    def _note(self, old: Any, new: Any) -> None:
+        kind = "added" if old is None else "deleted" if new is None else "changed"
+        if (new or old).namespace == "default":
+            self.seen.append((kind, f"{(new or old).name}:{(new or old).object['type']}"))
+
+
+@pytest.mark.parametrize("needs_all", [True, False])
+async def test_what_cannot_be_read_at_the_start(serving: Any, tmp_path: Path, needs_all: bool) -> None:
+    store, path = Kept(), write(tmp_path / "c", aes("k1"))
+    async with serving(store, encryption_provider_config=path) as api:
+        await api.create(SECRETS, secret("a"))
+    write(path, aes("k2"))
+    async with serving(store, encryption_provider_config=path) as api:
+        await api.create(SECRETS, secret("b"))
+        followed = Followed(api, needs_all=needs_all)
+        if needs_all:
+            with pytest.raises(InternalError, match="unable to transform key"):
+                await followed.feed.prime()
+            return
+        await followed.feed.prime()
+        assert followed.seen == [("added", "b:Opaque")]
+        write(path, aes("k2", "k1"))
+        assert api.server._store.reload()
+        followed.feed.look_again()
+        followed.feed.look_again()
+        assert followed.seen == [("added", "b:Opaque"), ("added", "a:Opaque")]
+
+
+async def test_what_cannot_be_read_when_it_comes(
+    serving: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was known of it stays; it is told of once, and goes like others."""
+    store = Kept()
+    async with serving(store, encryption_provider_config=write(tmp_path / "c", aes("k1"))) as api:
+        await api.create(SECRETS, secret("a"))
+        followed = Followed(api)
+        await followed.feed.prime()
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(followed.feed.run())
+            await api.settle()
+            await store.commit([Put("/registry/secrets/default/a", b"k8s:enc:aesgcm:v1:k9:x")])
+            await api.create(SECRETS, secret("b"))
+            await api.settle()
+            followed.feed.look_again()
+            assert caplog.text.count("object is not followed") == 1
+            await store.commit([Delete("/registry/secrets/default/a")])
+            await api.settle()
+            task.cancel()
+        told = [one for one in followed.seen if one[0] != "changed"]  # those that stay are told of once more
+        assert told == [("added", "a:Opaque"), ("added", "b:Opaque"), ("deleted", "a:Opaque")]
+
+
+async def test_one_that_needs_all_keeps_what_it_knows(
+    serving: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Until all can be read again, it says so and tells nothing."""
+    store = Kept()
+    async with serving(store, encryption_provider_config=write(tmp_path / "c", aes("k1"))) as api:
+        await api.create(SECRETS, secret("a"))
+        followed = Followed(api, needs_all=True)
+        await followed.feed.prime()
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(followed.feed.run())
+            await api.settle()
+            await store.commit([Put("/registry/secrets/default/a", b"k8s:enc:aesgcm:v1:k9:x")])
+            await api.settle()
+            assert "objects are not followed" in caplog.text
+            assert followed.seen == [("added", "a:Opaque")]
+            task.cancel()
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ("pods", "/api/v1/namespaces/default/pods"),
+        ("minions", "/api/v1/nodes"),
+        ("roles", "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles"),
+        ("rolebindings", "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings"),
+    ],
+)
+async def test_a_server_starts_and_serves_the_rest(serving: Any, kind: str, path: str) -> None:
+    store = Kept()
+    async with serving(store):
+        pass
+    key = f"/registry/{kind}/broken" if kind == "minions" else f"/registry/{kind}/default/broken"
+    await store.commit([Put(key, b"garbage")])
+    async with serving(store) as api:
+        assert (await api("GET", "/readyz")).status == 200
+        assert (await api("GET", path)).status == 500
+        assert (await api("GET", CMS)).status == 200

@@ -96,6 +96,9 @@ class Entry:
             return self.raw
         return item_at_revision(self.value, self.revision)
 
+    def check(self) -> None:
+        """Raises CorruptObject while it cannot be read."""
+
     @property
     def size(self) -> int:
         return len(self.value)
@@ -205,6 +208,9 @@ class ClosedEntry(Entry):
         """What a list shows of it. Raises CorruptObject while it cannot be read."""
         self._open()
         return super().listed
+
+    def check(self) -> None:
+        self._open()
 
     def _open(self) -> None:
         if not hasattr(self, "_opened"):

@@ -200,7 +200,7 @@ class CachedStore:
         entries: Iterable[Entry]
         total: int | None = None
         on_disk = revision < bucket.floor and revision < self.revision
-        if bucket.sealed and not on_disk:
+        if bucket.sealed and not on_disk and selection.whole:
             refuse_closed(bucket, resource, selection, start, limit)
         if on_disk:
             past, total = await self._past_on_disk(bucket, selection, start, revision, token)

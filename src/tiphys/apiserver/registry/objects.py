@@ -29,6 +29,10 @@ class Cached(Protocol):
     def namespace(self) -> str: ...
     @property
     def name(self) -> str: ...
+    def check(self) -> None:
+        """Raises StatusError while it cannot be read, as all that looks into it does then."""
+        ...
+
     @property
     def raw(self) -> bytes:
         """The object's JSON in its storage version, with resourceVersion."""
@@ -79,6 +83,8 @@ class Selection:
     matches: Predicate | None = None
     field_equals: tuple[str, str] | None = None
     """A field=value requirement that an index can answer (spec.nodeName=x for pods)."""
+    whole: bool = True
+    """Tell nothing where something cannot be read; else it is among the rest: ``Cached.check`` says so."""
 
 
 @dataclass(frozen=True, slots=True)
