@@ -47,6 +47,8 @@ def test_a_value_is_bound_to_its_storage_key() -> None:
 CASES: list[tuple[str, bytes, list[Provider], str]] = [
     ("no key of that name", GCM.seal(KEY, b"{}"), [AesGcm("k2", ONE)],
      "no matching key was found for the provided AES transformer"),
+    ("no box of that name", BOX.seal(KEY, b"{}"), [Secretbox("k2", ONE)],
+     "no matching key was found for the provided Secretbox transformer"),
     ("another secret", GCM.seal(KEY, b"{}"), [AesGcm("k1", TWO)], "cipher: message authentication failed"),
     ("another cipher", GCM.seal(KEY, b"{}"), [CBC], "no matching prefix found"),
     ("plain without identity", b"{}", [GCM], "no matching prefix found"),
@@ -55,9 +57,10 @@ CASES: list[tuple[str, bytes, list[Provider], str]] = [
     ("cbc cut off", b"k8s:enc:aescbc:v1:k1:abc", [CBC], "the stored data was shorter than the required size"),
     ("cbc no blocks", b"k8s:enc:aescbc:v1:k1:" + b"a" * 17, [CBC],
      "the stored data is not a multiple of the block size"),
-    ("box cut off", b"k8s:enc:secretbox:v1:k1:abc", [BOX],
+    ("box cut off", b"k8s:enc:secretbox:v1:k1:" + b"a" * 39, [BOX],
      "the stored data was shorter than the required size"),
-    ("box of another secret", BOX.seal(KEY, b"{}"), [Secretbox("k1", TWO)], "decryption failed"),
+    ("box of another secret", BOX.seal(KEY, b"{}"), [Secretbox("k1", TWO)],
+     "output array was not large enough for encryption"),
     ("cbc padding", b"k8s:enc:aescbc:v1:k1:" + b"a" * 32, [CBC], "invalid padding on input"),
 ]  # fmt: skip
 

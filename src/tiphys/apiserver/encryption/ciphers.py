@@ -117,12 +117,12 @@ class Secretbox:
 
     def open(self, key: str, sealed: bytes) -> bytes:
         body = sealed[len(self.prefix) :]
-        if len(body) < SecretBox.NONCE_SIZE:
+        if len(body) < SecretBox.NONCE_SIZE + SecretBox.MACBYTES:
             raise Unreadable("the stored data was shorter than the required size")
         try:
             return bytes(SecretBox(self.secret).decrypt(body))
         except CryptoError:
-            raise Unreadable("decryption failed") from None
+            raise Unreadable("output array was not large enough for encryption") from None
 
     def mark(self, sealed: bytes | None = None) -> object:
         return self

@@ -16,6 +16,7 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apiserver import config_files
 
 ENCRYPTED: Final = b"k8s:enc:"
+_NO_KEY: Final = "no matching key was found for the provided"
 SEALED: Final = "TransformToStorage succeeded"
 SEALING_FAILED: Final = "TransformToStorage failed"
 """What the span of a write is told."""
@@ -97,7 +98,7 @@ class Providers:
             if not sealed.startswith(provider.family):
                 continue
             if not sealed.startswith(provider.prefix):
-                failures.append("no matching key was found for the provided AES transformer")
+                failures.append(f"{_NO_KEY} {_called(provider.family)} transformer")
                 continue
             try:
                 return provider.open(key, sealed), provider
@@ -105,8 +106,13 @@ class Providers:
                 if provider.family:  # what the identity cannot read is left to those that come after it
                     failures.append(str(error))
         # A provider with several keys fails as one: another key's real failure says more than "no key".
-        real = [text for text in failures if not text.startswith("no matching key")] or failures
+        real = [text for text in failures if not text.startswith(_NO_KEY)] or failures
         texts = list(dict.fromkeys(real))
         if not texts:
             raise Unreadable("no matching prefix found")
         raise Unreadable(texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
+
+
+def _called(family: bytes) -> str:
+    """Return what texts call the cipher of a stored form."""
+    return "Secretbox" if family.startswith(b"k8s:enc:secretbox:") else "AES"
