@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from tiphys.apiserver.encryption.ciphers import AesCbc, AesGcm, Secretbox
 from tiphys.apiserver.encryption.providers import Identity, Provider, Providers, Unreadable
@@ -44,6 +45,13 @@ def test_a_value_is_bound_to_its_storage_key() -> None:
         GCM.open("/registry/secrets/default/b", sealed)
 
 
+def padded(plain: bytes) -> bytes:
+    """Return a stored form of ``CBC`` whose padding is whatever the text ends with."""
+    vector = bytes(16)
+    encryptor = Cipher(algorithms.AES(CBC.secret), modes.CBC(vector)).encryptor()
+    return CBC.prefix + vector + encryptor.update(plain) + encryptor.finalize()
+
+
 CASES: list[tuple[str, bytes, list[Provider], str]] = [
     ("no key of that name", GCM.seal(KEY, b"{}"), [AesGcm("k2", ONE)],
      "no matching key was found for the provided AES transformer"),
@@ -61,7 +69,11 @@ CASES: list[tuple[str, bytes, list[Provider], str]] = [
      "the stored data was shorter than the required size"),
     ("box of another secret", BOX.seal(KEY, b"{}"), [Secretbox("k1", TWO)],
      "output array was not large enough for encryption"),
-    ("cbc padding", b"k8s:enc:aescbc:v1:k1:" + b"a" * 32, [CBC], "invalid padding on input"),
+    ("cbc padding", padded(b"a" * 15 + b"\x02"), [CBC], "invalid padding on input"),
+    ("cbc padding of many", padded(b"\x11" * 32), [CBC], "invalid padding on input"),
+    ("cbc not padded", padded(b"a" * 15 + b"\x00"), [CBC], "invalid PKCS7 data (empty or not padded)"),
+    ("cbc padded beyond", padded(b"a" * 16), [CBC], "invalid PKCS7 data (empty or not padded)"),
+    ("cbc of nothing", padded(b""), [CBC], "invalid PKCS7 data (empty or not padded)"),
 ]  # fmt: skip
 
 

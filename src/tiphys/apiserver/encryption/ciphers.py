@@ -89,7 +89,9 @@ class AesCbc:
         decryptor = Cipher(algorithms.AES(self.secret), modes.CBC(body[:_BLOCK_BYTES])).decryptor()
         plain = decryptor.update(body[_BLOCK_BYTES:]) + decryptor.finalize()
         padding = plain[-1] if plain else 0
-        if not 0 < padding <= _BLOCK_BYTES or not plain.endswith(bytes([padding]) * padding):
+        if not 0 < padding <= len(plain):
+            raise Unreadable("invalid PKCS7 data (empty or not padded)")
+        if padding > _BLOCK_BYTES or not plain.endswith(bytes([padding]) * padding):
             raise Unreadable("invalid padding on input")
         return plain[:-padding]
 
