@@ -121,6 +121,15 @@ async def test_what_is_taken_and_what_is_left() -> None:
         await ports.take(service(node(30003)), None, dry_run=False)
 
 
+@pytest.mark.parametrize("kind", ["ClusterIP", "ExternalName"])
+async def test_an_external_name_lets_go_of_nothing_that_is_anothers(kind: str) -> None:
+    ports = PortAllocator(MemoryStore(), 30000, 30010)
+    await ports.take(service(node(30001)), None, dry_run=False)
+    named = service(node(30001, kind="ExternalName"))
+    assert await ports.take(named, None, dry_run=False) == ([], [])
+    assert await ports.take(service(node(0, kind=kind)), named, dry_run=False) == ([], [])
+
+
 class Rival(MemoryStore):
     """Another server writes the record just before each of our first writes."""
 

@@ -155,6 +155,19 @@ def apply_ports(spec: Object, chosen: Ports) -> None:
         spec["healthCheckNodePort"] = chosen.health
 
 
+def _left(spec: Object, before: Object) -> list[int]:
+    """Return what an update lets go of.
+
+    An external name may show node ports that were never its own, so between two types without any none goes.
+    """
+    if not (has_node_ports(spec) or has_node_ports(before)):
+        return []
+    kept = set(node_ports(spec)) if has_node_ports(spec) else set()
+    if not has_health_port(spec):
+        kept.discard(int(before.get("healthCheckNodePort") or 0))
+    return [port for port in node_ports(before) if port not in kept]
+
+
 class PortAllocator:
     """The ports of one cluster. Changes of one server go one after the other."""
 
@@ -195,10 +208,7 @@ class PortAllocator:
         if not dry_run:
             self._taken.update(counts.STATIC if port in asked else counts.DYNAMIC for port in taken)
         apply_ports(spec, chosen[0])
-        kept = set(node_ports(spec)) if has_node_ports(spec) else set()
-        if not has_health_port(spec):
-            kept.discard(int(before.get("healthCheckNodePort") or 0))
-        return taken, [port for port in node_ports(before) if port not in kept]
+        return taken, _left(spec, before)
 
     def _note_failure(self, scope: str, *, dry_run: bool) -> None:
         if not dry_run:
