@@ -279,6 +279,15 @@ async def test_objects_say_what_they_are(api: Any, crds: Any, name: str) -> None
     assert (answer.status, answer.message) == (status, message)
 
 
+@pytest.mark.parametrize("changes", [{"kind": "Bar"}, {"apiVersion": "example.com/v2"}])
+async def test_what_is_applied_says_what_it_is(api: Any, crds: Any, changes: dict[str, str]) -> None:
+    await crds.make()
+    body = {**crds.foo(), **changes}
+    answer = await api.patch(f"{crds.foos}/a?fieldManager=m", body, "apply")
+    said = f"invalid object type: {body['apiVersion']}, Kind={body['kind']}"
+    assert (answer.status, answer.message) == (400, said)
+
+
 async def test_an_update_names_its_version(api: Any, crds: Any) -> None:
     await crds.make()
     await api.create(crds.foos, crds.foo())

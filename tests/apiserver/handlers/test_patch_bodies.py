@@ -172,3 +172,49 @@ async def test_numbers_of_32_bits_do_not_wrap_around(api: Any, kind: str, status
     said = f"cannot unmarshal number {number} into Go struct field DeploymentSpec.spec.replicas of type int32"
     assert (refused.status, said in refused.message) == (status, True), refused.raw
     assert await api.get(f"{DEPLOYMENTS}/a") == made
+
+
+NO_OBJECT = "error decoding YAML: error unmarshaling JSON: while decoding JSON: " + GO_MAP
+APPLIED: dict[str, tuple[str, Any, str]] = {
+    "another kind": (CMS, DEPLOYMENT, "invalid object type: apps/v1, Kind=Deployment"),
+    "another kind of the version": (
+        CMS,
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"managedFields": []}},
+        "invalid object type: /v1, Kind=Secret",
+    ),
+    "another version": (
+        CMS, {"apiVersion": "v2", "kind": "ConfigMap"}, "invalid object type: /v2, Kind=ConfigMap",
+    ),
+    "another group": (
+        CMS, {"apiVersion": "apps/v1", "kind": "ConfigMap"}, "invalid object type: apps/v1, Kind=ConfigMap",
+    ),
+    "no kind": (CMS, {"apiVersion": "v1"}, "invalid object type: /v1, Kind="),
+    "no version": (CMS, {"kind": "ConfigMap"}, "invalid object type: /, Kind=ConfigMap"),
+    "no text": (CMS, {"apiVersion": 1, "kind": [2]}, "invalid object type: /, Kind="),
+    "no version that can be read": (
+        CMS, {"apiVersion": "a/b/c", "kind": "ConfigMap"}, "invalid object type: /, Kind=",
+    ),
+    "nothing": (CMS, b"", "invalid object type: /, Kind="),
+    "a list": (CMS, [], NO_OBJECT.format("array")),
+    "a text": (CMS, b"text", NO_OBJECT.format("string")),
+    "to a status": (
+        DEPLOYMENTS, {"apiVersion": "v1", "kind": "Pod"}, "invalid object type: /v1, Kind=Pod",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", APPLIED)
+async def test_what_is_applied_says_what_it_is(api: Any, name: str) -> None:
+    path, body, message = APPLIED[name]
+    part = ""
+    if path == DEPLOYMENTS:
+        await api.create(DEPLOYMENTS, DEPLOYMENT)
+        part = "/status"
+    refused = await api.patch(f"{path}/a{part}?fieldManager=m", body, "apply")
+    assert (refused.status, refused.json["reason"], refused.message) == (400, "BadRequest", message)
+
+
+async def test_what_is_applied_to_a_scale_is_one(api: Any) -> None:
+    await api.create(DEPLOYMENTS, DEPLOYMENT)
+    refused = await api.patch(f"{DEPLOYMENTS}/a/scale?fieldManager=m", DEPLOYMENT, "apply")
+    assert (refused.status, refused.message) == (400, "invalid object type: apps/v1, Kind=Deployment")

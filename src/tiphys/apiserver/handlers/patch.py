@@ -18,7 +18,7 @@ from tiphys.apimachinery.errors import (
     StatusError,
     UnsupportedMediaType,
 )
-from tiphys.apimachinery.meta import GVK, Object, copy_object
+from tiphys.apimachinery.meta import GVK, Object, copy_object, split_api_version
 from tiphys.apimachinery.patch import json_patch, merge, shown, strategic
 from tiphys.apimachinery.schema import strict_json
 from tiphys.apimachinery.schema.mismatch import DecodeError, json_kind
@@ -280,9 +280,7 @@ def decode_applied(call: Call, gvk: GVK, options: WriteOptions) -> ownership.App
     except BadRequest as error:
         text = f"error decoding YAML: error converting YAML to JSON: {error.message}"
         raise BadRequest(text) from error
-    if not isinstance(applied, dict) or not applied.get("kind") or not applied.get("apiVersion"):
-        raise BadRequest("error decoding YAML: Object 'Kind' is missing")
-    bodies.check_kind(applied, gvk, call)
+    _check_applied_kind(applied, gvk)
     metadata = applied.get("metadata")
     if isinstance(metadata, dict) and metadata.get("managedFields"):
         raise BadRequest("metadata.managedFields must be nil")
@@ -297,6 +295,20 @@ def decode_applied(call: Call, gvk: GVK, options: WriteOptions) -> ownership.App
     if (call.resource.custom and gvk == call.resource.gvk) or not _put_zeros_back(applied, written):
         return ownership.Applied(applied, fields)
     return ownership.Applied(applied, fields, lambda result: machinery.decode_in_place(result, gvk))
+
+
+def _check_applied_kind(applied: Any, gvk: GVK) -> None:
+    """Raises BadRequest for what says to be anything but the kind that it is applied as, or says nothing."""
+    if not isinstance(applied, dict | None):
+        wrong = f"json: cannot unmarshal {json_kind(applied)} into Go value of type {_GO_MAP}"
+        raise BadRequest(f"error decoding YAML: error unmarshaling JSON: while decoding JSON: {wrong}")
+    version, kind = ((applied or {}).get(key) for key in ("apiVersion", "kind"))
+    said = GVK("", "", "")
+    if not isinstance(version, str) or version.count("/") < 2:
+        group, version = split_api_version(version if isinstance(version, str) else "")
+        said = GVK(group, version, kind if isinstance(kind, str) else "")
+    if said != gvk:
+        raise BadRequest(f"invalid object type: {said.group}/{said.version}, Kind={said.kind}")
 
 
 def _put_zeros_back(decoded: Any, written: Any) -> bool:
