@@ -86,6 +86,19 @@ async def test_patching_a_scale_takes_the_replicas(api: Any) -> None:
     assert owners(await api.get(f"{DEPLOYMENTS}/d")) == [("cli2", "Update", "apps/v1", "scale")]
 
 
+async def test_it_is_not_told_since_when_a_scale_has_its_replicas(api: Any) -> None:
+    """So they come before those whose time is known, whatever their names."""
+    await api.create(f"{DEPLOYMENTS}?fieldManager=a", deployment(replicas=1))
+    for replicas, manager in ((2, "z"), (3, "y"), (4, "y")):
+        wanted = {"spec": {"replicas": replicas}}
+        await api.patch(f"{DEPLOYMENTS}/d/scale?fieldManager={manager}", wanted)
+        found = (await api.get(f"{DEPLOYMENTS}/d"))["metadata"]["managedFields"]
+        assert [(entry["manager"], "time" in entry) for entry in found] == [(manager, False), ("a", True)]
+    await applied(api, f"{DEPLOYMENTS}/d/scale", scale(5), "hpa", force=True)
+    found = (await api.get(f"{DEPLOYMENTS}/d"))["metadata"]["managedFields"]
+    assert [(entry["manager"], "time" in entry) for entry in found] == [("hpa", False), ("a", True)]
+
+
 async def test_refusals_of_an_applied_scale(api: Any) -> None:
     await applied(api, f"{DEPLOYMENTS}/d", deployment(), "me")
     bad = await api.patch(f"{DEPLOYMENTS}/d/scale", scale(1), "apply")

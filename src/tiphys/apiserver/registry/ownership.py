@@ -303,7 +303,10 @@ def scale_managers(obj: Object, resource: Resource) -> list[Object]:
 
 
 def object_managers(obj: Object, scale: Object, resource: Resource) -> list[Object]:
-    """Return an object's ``managedFields`` after its Scale was written: who took the replicas owns them."""
+    """Return an object's ``managedFields`` after its Scale was written: who took the replicas owns them.
+
+    Since when is not told of those who took them by the Scale, as upstream has it.
+    """
     theirs = entries.read(entries.given(scale), trusted=True)
     managed: Managed = {}
     for manager, entry in entries.read(entries.given(obj), trusted=True).items():
@@ -321,5 +324,5 @@ def object_managers(obj: Object, scale: Object, resource: Resource) -> list[Obje
     own = _replicas(resource, resource.api_version)
     for manager, entry in theirs.items():
         if own and fieldset.intersection(entry.fields, _SCALE_REPLICAS):
-            managed[_at(manager, resource.api_version)] = Entry(own, resource.api_version, entry.time)
+            managed[_at(manager, resource.api_version)] = Entry(own, resource.api_version, None)
     return entries.write(managed)
