@@ -28,9 +28,19 @@ async def test_both_ways(api: Any) -> None:
     assert [item["metadata"]["name"] for item in listed["items"]] == ["a"]
 
 
-async def test_failures_come_in_protobuf_too(api: Any) -> None:
-    answer = await api("GET", CMS + "/none", accept=PROTOBUF)
+@pytest.mark.parametrize("accept", [PROTOBUF, f"application/json;q=0.5,{PROTOBUF}"])
+async def test_failures_come_in_protobuf_too(api: Any, accept: str) -> None:
+    answer = await api("GET", CMS + "/none", accept=accept)
     assert codec.decode(answer.raw)["reason"] == "NotFound"
+
+
+@pytest.mark.parametrize(
+    "accept", ["text/html", f"{PROTOBUF};as=Table;v=v1;g=meta.k8s.io", "application/cbor"]
+)
+async def test_failures_that_have_no_form_are_json_for_people(api: Any, accept: str) -> None:
+    answer = await api("GET", CMS, accept=accept)
+    assert (answer.status, answer.json["reason"]) == (406, "NotAcceptable")
+    assert answer.raw == orjson.dumps(answer.json, option=orjson.OPT_INDENT_2)
 
 
 async def test_delete_options(api: Any) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
+from tiphys.apimachinery.meta import GVK
+from tiphys.apis.protobuf import codec
 from tiphys.apiserver.crd import kind
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -457,3 +459,41 @@ async def test_numbers_in_columns(api: Any, crds: Any, sent: str) -> None:
     await api("POST", crds.foos, orjson.dumps(crds.foo(free={"a": "?"})).replace(b'"?"', sent.encode()))
     answer = await api("GET", crds.foos, accept="application/json;as=Table;v=v1;g=meta.k8s.io")
     assert b'"cells":["a",%b]' % CELLS[sent] in answer.raw
+
+
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+NO_MESSAGE = (
+    " cannot be handled as a Foo: object *unstructured.Unstructured does not implement the protobuf "
+    "marshalling interface and cannot be encoded to a protobuf message"
+)
+PACKED: dict[str, tuple[bytes, str]] = {
+    "its kind": (codec.wrap(b"", GVK("example.com", "v1", "Foo")), 'Foo in version "v1"' + NO_MESSAGE),
+    "no kind": (codec.wrap(b"", GVK("", "", "")), 'Foo in version "v1"' + NO_MESSAGE),
+    "another kind": (codec.wrap(b"", GVK("", "v1", "Pod")), 'Pod in version "v1"' + NO_MESSAGE),
+    "nothing": (b"", "the object provided is unrecognized (must be of type Foo): empty data (<empty>)"),
+}
+
+
+@pytest.mark.parametrize(("body", "said"), PACKED.values(), ids=PACKED)
+async def test_there_is_no_protobuf_of_them(api: Any, crds: Any, body: bytes, said: str) -> None:
+    await crds.make()
+    answer = await api("POST", crds.foos, body, content_type=PROTOBUF)
+    assert (answer.status, answer.message) == (400, said)
+
+
+async def test_forms_that_they_are_not_served_in(api: Any, crds: Any) -> None:
+    """What is accepted is told as of all kinds: their metadata has the other form."""
+    await crds.make()
+    await api.create(crds.foos, crds.foo())
+    for path, accept in (("/a", PROTOBUF), ("", PROTOBUF), ("?watch=1", PROTOBUF), ("/a", "text/html")):
+        answer = await api("GET", crds.foos + path, accept=accept)
+        assert answer.status == 406
+        told = answer.json or codec.decode(answer.raw)
+        assert told["message"] == (
+            "only the following media types are accepted: "
+            "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+        )
+    answer = await api("GET", crds.foos + "?watch=1", accept="application/yaml,application/json")
+    assert b"application/vnd.kubernetes.protobuf;stream=watch" in answer.raw
+    answer = await api("POST", crds.foos, b"x", content_type="application/cbor")
+    assert (answer.status, answer.message.rpartition(", ")[2]) == (415, PROTOBUF)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tiphys.apimachinery.errors import NotAcceptable, UnsupportedMediaType
@@ -13,6 +15,7 @@ from tiphys.apiserver.endpoints.negotiation import (
     Format,
     accept_format,
     body_media_type,
+    failure_format,
 )
 
 KUBECTL = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"
@@ -29,6 +32,18 @@ KUBECTL = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Tabl
         (KUBECTL, Format(JSON, "Table")),
         ("application/json;as=Bogus;v=v1;g=meta.k8s.io,application/json", Format()),
         ("application/json;q=0.1,application/yaml", Format(YAML)),
+        ("*/*,application/yaml", Format(YAML)),
+        ("application/*,application/yaml", Format(YAML)),
+        ("*/*,application/*,application/vnd.kubernetes.protobuf;q=0.1", Format(PROTOBUF)),
+        ("application/yaml;q=0.1,*/*", Format()),
+        ("application/json;q=x,application/yaml;q=-1", Format()),
+        ("application/json;as=,application/yaml", Format()),
+        (
+            "application/json;as=Table;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
+            Format(JSON, "PartialObjectMetadata"),
+        ),
+        ("text/html,,json,application/yaml/,", Format(YAML)),
+        ("*;pretty=1", Format(pretty=True)),
         (
             "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
             Format(JSON, "PartialObjectMetadata"),
@@ -62,6 +77,11 @@ def test_not_acceptable() -> None:
     [
         "application/json;g=meta.k8s.io;v=v1",
         "application/json;as=;g=meta.k8s.io;v=v1",
+        "Application/JSON",
+        'application/json;as="Table";g=meta.k8s.io;v=v1',
+        "application/json;as==Table;g=meta.k8s.io;v=v1",
+        " ",
+        "*/json",
         "application/json;v=v1",
         "application/json;as=Service;g=;v=v1",
         "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1alpha1",
@@ -101,8 +121,62 @@ def test_pretty_for_people() -> None:
     assert accept_format("", "1", "x").pretty
 
 
-def test_body() -> None:
-    assert body_media_type("") == JSON
-    assert body_media_type("application/yaml; charset=utf-8") == YAML
-    with pytest.raises(UnsupportedMediaType, match="accepted media types include: application/json, "):
-        body_media_type("text/plain")
+@pytest.mark.parametrize(
+    ("accept", "want"),
+    [
+        ("", Format()),
+        ("application/json;q=0.1,application/vnd.kubernetes.protobuf", Format(PROTOBUF)),
+        (KUBECTL, Format()),
+        (f"{PROTOBUF};as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json", Format()),
+        (KUBECTL.removesuffix(",application/json"), None),
+        ("application/json;sv=v1", None),
+        ("application/json;stream=watch", Format()),
+        ("text/html", None),
+    ],
+)
+def test_failures_have_no_other_form(accept: str, want: Format | None) -> None:
+    assert failure_format(accept, "", "") == want
+    assert failure_format(accept, "1", "") == (want and replace(want, pretty=True))
+
+
+@pytest.mark.parametrize("pretty", ["0", "yes", "tRue"])
+def test_pretty_is_a_truth_as_go_reads_it(pretty: str) -> None:
+    assert not accept_format("", pretty, "curl/8").pretty
+
+
+BODIES = {
+    "": JSON,
+    "application/yaml; charset=utf-8": YAML,
+    " Application/JSON ;": JSON,
+    'application/json; charset="utf-8"; a=b ': JSON,
+    "application/json; a=b; A=b": JSON,
+}
+
+
+@pytest.mark.parametrize(("said", "want"), BODIES.items())
+def test_body(said: str, want: str) -> None:
+    assert body_media_type(said) == want
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "text/plain",
+        "application/cbor",
+        "application/json,application/yaml",
+        "application/json; charset",
+        "application/json; charset=",
+        "application/json; a=b; a=c",
+        'application/json; a="b',
+        "application/json;; a=b",
+        ";",
+        "json",
+    ],
+)
+def test_bodies_of_other_types(said: str) -> None:
+    with pytest.raises(UnsupportedMediaType) as caught:
+        body_media_type(said)
+    assert caught.value.message == (
+        "the body of the request was in an unknown format - accepted media types include: "
+        "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+    )

@@ -217,6 +217,11 @@ def decode(data: bytes, default: GVK | None = None) -> Object:
     return {"kind": gvk.kind, "apiVersion": gvk.api_version, **found}
 
 
+def kind_in(data: bytes, default: GVK) -> GVK:
+    """Return the kind that bytes with their envelope name, known or not. Raises EnvelopeError."""
+    return _opened(data, default)[0]
+
+
 def _opened(data: bytes, default: GVK) -> tuple[GVK, bytes]:
     """Return the kind and the message in an envelope. Raises EnvelopeError."""
     if not data:

@@ -20,7 +20,7 @@ from tiphys.apimachinery.schema.type_meta import NO_KIND, no_object, no_text
 from tiphys.apimachinery.schema.walk import cannot_be_handled, not_registered, unknown_conversion
 from tiphys.apiserver.endpoints import nesting
 from tiphys.apiserver.endpoints.call import Call
-from tiphys.apiserver.endpoints.negotiation import JSON, MEDIA_TYPES, PROTOBUF, YAML, body_media_type
+from tiphys.apiserver.endpoints.negotiation import JSON, PROTOBUF, YAML, body_media_type
 from tiphys.apiserver.evaluating import aside
 from tiphys.apiserver.registry import machinery
 
@@ -62,11 +62,13 @@ def _parse_json(body: bytes) -> tuple[Any, list[str]]:
     return value, duplicates
 
 
-def _parse_as(gvk: GVK, body: bytes, media_type: str, *, typed: bool = True) -> tuple[Object, list[str]]:
+def _parse_as(
+    gvk: GVK, body: bytes, media_type: str, *, typed: bool = True, custom: bool = False
+) -> tuple[Object, list[str]]:
     """Return the object in a body. Raises BadRequest that shows the beginning of what is none."""
     kind = gvk.kind
     if media_type == PROTOBUF:
-        return _parse_protobuf(gvk, body), []
+        return _parse_protobuf(gvk, body, custom=custom), []
     try:
         value, duplicates = parse_object(body, media_type)
     except BadRequest as error:
@@ -91,8 +93,10 @@ def _parse_as(gvk: GVK, body: bytes, media_type: str, *, typed: bool = True) -> 
     return value, duplicates
 
 
-def _parse_protobuf(gvk: GVK, body: bytes) -> Object:
+def _parse_protobuf(gvk: GVK, body: bytes, *, custom: bool) -> Object:
     try:
+        if custom:
+            raise machinery.no_protobuf_of(body, gvk)
         return cast(Object, machinery.decode_protobuf(body, gvk))
     except BadRequest as error:
         if " cannot be handled as a " in error.message:
@@ -129,10 +133,10 @@ def decode(call: Call, gvk: GVK, validation: str) -> Object:
         UnsupportedMediaType: the media type is not served.
         BadRequest: it does not parse, is of another kind, or has strict faults under ``Strict``.
     """
-    accepted = (JSON, YAML) if call.resource.custom else MEDIA_TYPES
-    media_type = body_media_type(call.request.headers.get("content-type", ""), accepted)
-    body, typed = call.request.body, media_type == JSON and not call.resource.custom
-    obj, duplicates = _parse_as(gvk, body, media_type, typed=typed)
+    media_type = body_media_type(call.request.headers.get("content-type", ""))
+    body, custom = call.request.body, call.resource.custom
+    typed = media_type == JSON and not custom
+    obj, duplicates = _parse_as(gvk, body, media_type, typed=typed, custom=custom)
     if duplicates and typed:
         obj = machinery.merged(body, machinery.schema_for(gvk))
     check_kind(obj, gvk, call)

@@ -5,24 +5,30 @@ Pure. Source: the "API concepts" page: alternate representations, Table, ``as=..
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import NotAcceptable, UnsupportedMediaType
+from tiphys.apiserver.endpoints.accept import Clause, clauses
 
 JSON = "application/json"
 YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 MEDIA_TYPES = (JSON, YAML, PROTOBUF)
 _TRANSFORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
-_ALL_GROUPS = "APIGroupDiscoveryList"
-_DISCOVERY_VERSION = "v2"
+_AGGREGATED = ("APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2")
 NO_PEERS = "nopeer"
 _META_VERSIONS = ("v1", "v1beta1")
+_UNKNOWN_FORMAT = "the body of the request was in an unknown format - accepted media types include: "
+_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_QUOTED = r'"(?:\\[()<>@,;:\\"/\[\]?=]|[^"\\\r\n]|\\(?![()<>@,;:\\"/\[\]?=]))*"'
+_PARAMETER = re.compile(rf";\s*({_TOKEN})\s*=\s*({_TOKEN}|{_QUOTED})\s*")
+_CONTENT_TYPE = re.compile(rf"[^;]*(?:{_PARAMETER.pattern})*;?\s*")
 _TRANSFORMING = ("as", "g", "v")
-PRETTY_AGENTS = ("curl", "Wget", "Mozilla/5.0")
+_PRETTY_AGENTS = ("curl", "Wget", "Mozilla/5.0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,57 +46,6 @@ class Format:
     def plain_json(self) -> bool:
         """True when stored bytes can go out as they are."""
         return self.media_type == JSON and not self.transform and not self.pretty
-
-
-@dataclass(frozen=True, slots=True)
-class _Clause:
-    media_type: str
-    parameters: tuple[tuple[str, str], ...]
-    quality: float
-
-    def get(self, name: str) -> str:
-        for key, value in self.parameters:
-            if key == name:
-                return value
-        return ""
-
-    @property
-    def transforms(self) -> bool:
-        """Whether another kind is asked for, be it in part."""
-        return any(key in _TRANSFORMING for key, _ in self.parameters)
-
-
-def _parse_media_type(text: str) -> tuple[str, list[tuple[str, str]]]:
-    media_type, *rest = text.split(";")
-    parameters = []
-    for part in rest:
-        key, _, value = part.partition("=")
-        parameters.append((key.strip().lower(), value.strip().strip('"')))
-    return media_type.strip().lower(), parameters
-
-
-@lru_cache(maxsize=256)
-def _clauses(accept: str) -> tuple[_Clause, ...]:
-    clauses = []
-    for text in accept.split(","):
-        if not text.strip():
-            continue
-        media_type, parameters = _parse_media_type(text)
-        quality = 1.0
-        for key, value in parameters:
-            if key == "q":
-                try:
-                    quality = float(value)
-                except ValueError:
-                    quality = 0.0
-        clauses.append(_Clause(media_type, tuple(p for p in parameters if p[0] != "q"), quality))
-    return tuple(sorted(clauses, key=lambda clause: -clause.quality))
-
-
-def _matches(offered: str, wanted: str) -> bool:
-    if wanted in ("*/*", offered):
-        return True
-    return wanted.endswith("/*") and offered.startswith(wanted[:-1])
 
 
 @lru_cache(maxsize=1024)
@@ -114,23 +69,37 @@ def accept_format(
         NotAcceptable: nothing that the client accepts is served.
     """
     is_pretty = _is_pretty(pretty, user_agent) and not watch
-    offered = MEDIA_TYPES if protobuf else (JSON, YAML)
-    if not accept.strip():
+    if not accept:
         return Format(JSON, "", "v1", is_pretty)
+    offered = MEDIA_TYPES if protobuf else (JSON, YAML)
     known = _TRANSFORMS if transforms and tables else _TRANSFORMS[1:] if transforms else ()
-    found = next((one for clause in _clauses(accept) for one in _formats(clause, offered, known)), None)
+    found = next((one for clause in clauses(accept) for one in _formats(clause, offered, known)), None)
     if found is None:
-        raise NotAcceptable(f"only the following media types are accepted: {', '.join(offered)}")
+        raise _refused(MEDIA_TYPES)
     if watch and found.media_type == YAML:  # there is no stream of it, and nothing else is tried
-        streams = ", ".join(f"{one};stream=watch" for one in offered if one != YAML)
-        raise NotAcceptable(f"only the following media types are accepted: {streams}")
+        raise _refused(tuple(f"{one};stream=watch" for one in MEDIA_TYPES if one != YAML))
     return replace(found, pretty=is_pretty or (found.pretty and not watch))
 
 
-def _formats(clause: _Clause, offered: tuple[str, ...], known: tuple[str, ...]) -> Iterator[Format]:
+@lru_cache(maxsize=256)
+def failure_format(accept: str, pretty: str, user_agent: str) -> Format | None:
+    """Choose the form of a Status that tells of a failure; None: none that is served is accepted."""
+    is_pretty = _is_pretty(pretty, user_agent)
+    if not accept:
+        return Format(pretty=is_pretty)
+    plain = (clause for clause in clauses(accept) if not clause.get("sv"))
+    found = next((one for clause in plain for one in _formats(clause, MEDIA_TYPES, ())), None)
+    return None if found is None else replace(found, pretty=is_pretty or found.pretty)
+
+
+def _refused(media_types: tuple[str, ...]) -> NotAcceptable:
+    return NotAcceptable(f"only the following media types are accepted: {', '.join(media_types)}")
+
+
+def _formats(clause: Clause, offered: tuple[str, ...], known: tuple[str, ...]) -> Iterator[Format]:
     """Yield the forms that a clause takes of those offered, and of the transforms that are known."""
     transform, version = clause.get("as"), clause.get("v")
-    if clause.transforms and not (
+    if not clause.parameters.keys().isdisjoint(_TRANSFORMING) and not (
         transform in known and clause.get("g") == "meta.k8s.io" and version in _META_VERSIONS
     ):
         return
@@ -139,7 +108,7 @@ def _formats(clause: _Clause, offered: tuple[str, ...], known: tuple[str, ...]) 
     for media_type in MEDIA_TYPES if transform else offered:
         if media_type == (PROTOBUF if transform == "Table" else YAML if clause.get("stream") else ""):
             continue
-        if _matches(media_type, clause.media_type):
+        if clause.takes(media_type):
             yield Format(media_type, transform, version or "v1", clause.get("pretty") == "1")
 
 
@@ -151,40 +120,54 @@ def discovery_format(accept: str, pretty: str, user_agent: str, *, aggregated: b
         NotAcceptable: nothing that the client accepts is served.
     """
     is_pretty = _is_pretty(pretty, user_agent)
-    if not accept.strip():
-        return Format(JSON, pretty=is_pretty)
-    for clause in _clauses(accept):
-        transform, version = clause.get("as"), clause.get("v")
-        if transform and not (
-            aggregated
-            and (transform, clause.get("g")) == (_ALL_GROUPS, "apidiscovery.k8s.io")
-            and version == _DISCOVERY_VERSION
-        ):
+    whole = _aggregated(accept) if aggregated else None
+    if whole is not None:
+        return replace(whole, pretty=is_pretty or whole.pretty)
+    found = failure_format(accept, pretty, user_agent)
+    if found is None:
+        raise _refused(MEDIA_TYPES)
+    return found
+
+
+def _aggregated(accept: str) -> Format | None:
+    """Return the form of the one document of all groups, if a clause asks for it: then no other is heeded."""
+    for clause in clauses(accept):
+        asked = (clause.get("as"), clause.get("g"), clause.get("v"))
+        if asked != _AGGREGATED or clause.get("sv") or clause.get("stream") not in ("", "watch"):
             continue
         for media_type in MEDIA_TYPES:
-            if _matches(media_type, clause.media_type):
-                profile = NO_PEERS if transform and clause.get("profile") == NO_PEERS else ""
-                return Format(media_type, transform, version or "v1", is_pretty, profile)
-    raise NotAcceptable(f"only the following media types are accepted: {', '.join(MEDIA_TYPES)}")
+            if clause.takes(media_type) and not (media_type == YAML and clause.get("stream")):
+                profile = NO_PEERS if clause.get("profile") == NO_PEERS else ""
+                return Format(
+                    media_type, asked[0], asked[2], pretty=clause.get("pretty") == "1", profile=profile
+                )
+    return None
 
 
 def _is_pretty(pretty: str, user_agent: str) -> bool:
     if pretty:
-        return pretty.lower() in ("1", "true", "t")
-    return user_agent.startswith(PRETTY_AGENTS)
+        return pretty in ("1", "t", "T", "true", "True", "TRUE")
+    return user_agent.startswith(_PRETTY_AGENTS)
 
 
 @lru_cache(maxsize=256)
-def body_media_type(content_type: str, accepted: tuple[str, ...] = MEDIA_TYPES) -> str:
+def body_media_type(content_type: str) -> str:
     """Return the media type of a body; JSON when the client names none.
 
     Raises:
-        UnsupportedMediaType: it is none of ``accepted``.
+        UnsupportedMediaType: it is none that is read, or what is said of it cannot be read.
     """
-    media_type = content_type.split(";", 1)[0].strip().lower() or JSON
-    if media_type not in accepted:
-        raise UnsupportedMediaType(
-            "the body of the request was in an unknown format - accepted media types include: "
-            + ", ".join(accepted)
-        )
+    if not content_type:
+        return JSON
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type not in MEDIA_TYPES or not _sound(content_type):
+        raise UnsupportedMediaType(_UNKNOWN_FORMAT + ", ".join(MEDIA_TYPES))
     return media_type
+
+
+def _sound(content_type: str) -> bool:
+    """Tell whether the parameters of a media type are whole, and no name comes with two values."""
+    if not _CONTENT_TYPE.fullmatch(content_type):
+        return False
+    given = {(name.lower(), value) for name, value in _PARAMETER.findall(content_type)}
+    return len(given) == len({name for name, _ in given})

@@ -18,7 +18,14 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.endpoints import list_parts
 from tiphys.apiserver.endpoints.call import Call
-from tiphys.apiserver.endpoints.negotiation import JSON, PRETTY_AGENTS, PROTOBUF, YAML, Format, accept_format
+from tiphys.apiserver.endpoints.negotiation import (
+    JSON,
+    PROTOBUF,
+    YAML,
+    Format,
+    accept_format,
+    failure_format,
+)
 from tiphys.apiserver.observe import latencies
 from tiphys.apiserver.registry import machinery
 from tiphys.apiserver.registry.objects import Cached, Page
@@ -27,6 +34,7 @@ from tiphys.wire.message import Request, Response
 _PRETTY = orjson.OPT_INDENT_2
 _COMPACT = orjson.OPT_APPEND_NEWLINE
 """As upstream's encoder: a line break ends every JSON answer that is not laid out for people."""
+_LAID_OUT: Final = Format(pretty=True)
 END = b"\n"
 NO_STORE = "no-cache, private"
 _WARNINGS, _CUT_WARNING = 4096, 256
@@ -42,7 +50,7 @@ def plain_text(status: int, text: str) -> Response:
 def call_format(call: Call, *, watch: bool = False, transforms: bool = True, tables: bool = True) -> Format:
     """Return the form that a call asks for. Raises NotAcceptable."""
     if "pretty" in call.query:
-        pretty = call.query["pretty"][0] or "true"
+        pretty = call.query["pretty"][0]
         return _format(call, pretty, watch=watch, transforms=transforms, tables=tables)
     key = (call_format, watch, transforms, tables, call.resource.custom)
     form: Format | None = call.request.memo.get(key)
@@ -360,14 +368,11 @@ def success(group: str, resource: str, name: str, uid: str) -> Object:
 
 
 def failure(error: StatusError, request: Request, warnings: Sequence[str] = ()) -> Response:
-    """Answer with a failure, in protobuf for clients that ask for it first."""
-    status = error.to_status()
-    accept = request.headers.get("accept", "").split(",", 1)[0]
-    people = request.headers.get("user-agent", "").startswith(PRETTY_AGENTS)
-    form = Format(PROTOBUF) if accept.startswith(PROTOBUF) else Format(pretty=people)
-    if accept.startswith(YAML):
-        form = Format(YAML)
-    body, content_type = encode(status, form)
+    """Answer with a failure in the form that is asked for; in JSON where that has none."""
+    status, given = error.to_status(), request.headers
+    pretty = (request.query.get("pretty") or [""])[0] if "pretty" in request.raw_query else ""
+    form = failure_format(given.get("accept", ""), pretty, given.get("user-agent", ""))
+    body, content_type = encode(status, form or _LAID_OUT)
     headers = headers_of(warnings, content_type)
     if error.details and error.details.get("retryAfterSeconds"):
         headers["retry-after"] = str(error.details["retryAfterSeconds"])

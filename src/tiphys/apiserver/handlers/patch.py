@@ -49,7 +49,7 @@ _OPERATIONS = Schema("array", items=Schema("object", properties=_OPERATION))
 
 def patch_type(call: Call) -> str:
     """Return the patch's media type. Raises UnsupportedMediaType for one that this resource does not take."""
-    media_type = call.request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
+    media_type = call.request.headers.get("content-type", "").split(";", 1)[0]
     accepted = [JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH]
     if call.resource.custom:
         accepted.remove(STRATEGIC_PATCH)

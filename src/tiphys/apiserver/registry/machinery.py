@@ -29,6 +29,10 @@ from tiphys.apis.scale import BUILT_IN, ScalePaths
 from tiphys.apis.strategy import Strategy
 from tiphys.apiserver.evaluating import aside, evaluate
 
+_NO_MESSAGE = (
+    "object *unstructured.Unstructured does not implement the protobuf marshalling interface and cannot be "
+    "encoded to a protobuf message"
+)
 if TYPE_CHECKING:
     from tiphys.apiserver.endpoints.call import Call
 
@@ -227,6 +231,17 @@ def decode_protobuf(body: bytes, default: GVK | None = None) -> Any:
         raise cannot_be_handled(error.gvk, text, shown.kind) from error
     except ProtobufError as error:
         raise BadRequest(str(error)) from error
+
+
+def no_protobuf_of(body: bytes, gvk: GVK) -> BadRequest:
+    """Return the fault of a protobuf body for a custom kind, which has no such form. Raises BadRequest."""
+    from tiphys.apis.protobuf import codec
+
+    try:
+        found = codec.kind_in(body, gvk)
+    except codec.EnvelopeError as error:
+        raise BadRequest(str(error)) from error
+    return cannot_be_handled(found, _NO_MESSAGE, gvk.kind)
 
 
 def encode_protobuf(value: Object) -> bytes:
