@@ -61,7 +61,10 @@ def default_cron_job(cron: Object) -> None:
 
 
 def prepare_job(job: Object) -> None:
-    """A new Job selects its own pods by its UID (which must be set), unless told to select by hand."""
+    """A new Job selects its own pods by its UID (which must be set), unless told to select by hand.
+
+    One without labels has those of its pods, and these as well: what is stored is read with defaults.
+    """
     job["status"] = {}
     spec = section(job, "spec")
     if spec.get("manualSelector"):
@@ -76,6 +79,7 @@ def prepare_job(job: Object) -> None:
         (OLD_NAME_LABEL, name),
     ):
         labels.setdefault(key, value)
+    fill(meta, "labels", dict(labels))
     section(section(spec, "selector"), "matchLabels").setdefault(UID_LABEL, uid)
 
 
