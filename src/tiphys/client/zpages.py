@@ -17,6 +17,7 @@ from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.compatibility import shown
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
+from tiphys.wire.accept import clauses
 from tiphys.wire.message import Request, Response
 
 VERSION: Final = "1.36.0"
@@ -98,15 +99,12 @@ def _wanted(accept: str, kind: str) -> str | None:
     """
     if not accept:
         return ""
-    for clause in accept.split(","):
-        media_type, *parts = (part.strip() for part in clause.split(";"))
-        pairs = (part.partition("=") for part in parts)
-        parameters = {name: value for name, _, value in pairs}
-        if media_type.lower() in ("text/plain", "text/*", "*/*"):
+    for clause in clauses(accept):
+        if clause.takes("text/plain"):
             return ""
-        named = parameters.get("g") == _GROUP and parameters.get("as") == kind
-        if media_type.lower() == "application/json" and named and parameters.get("v") in _VERSIONS:
-            return parameters["v"]
+        named = (clause.get("g"), clause.get("as")) == (_GROUP, kind)
+        if clause.takes("application/json") and named and clause.get("v") in _VERSIONS:
+            return clause.get("v")
     return None
 
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import NotAcceptable, UnsupportedMediaType
-from tiphys.apiserver.endpoints.accept import Clause, clauses
+from tiphys.wire.accept import Clause, clauses
 
 JSON = "application/json"
 YAML = "application/yaml"

@@ -14,6 +14,7 @@ from typing import Final
 from tiphys.apimachinery.clock import Clock
 from tiphys.apis.openapi.documents import OpenApi
 from tiphys.apis.openapi.v3 import url_of
+from tiphys.wire.accept import clauses
 from tiphys.wire.message import Request, Response
 
 JSON: Final = "application/json"
@@ -112,21 +113,6 @@ def _not_acceptable() -> Response:
 
 
 def _preferred(accept: str, offered: tuple[str, ...]) -> str:
-    """Return the first of ``offered`` that the client takes, by its order of quality; empty for none."""
-    clauses = []
-    for text in (accept or "*/*").split(","):
-        media_type, *parameters = (part.strip() for part in text.split(";"))
-        quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
-        clauses.append((-_number(quality), media_type.lower()))
-    for _, wanted in sorted(clauses, key=lambda clause: clause[0]):
-        for media_type in offered:
-            if wanted in ("*/*", media_type) or (wanted == "application/*"):
-                return media_type
-    return ""
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return 0.0
+    """Return the first of ``offered`` that the client takes, by the order of its clauses; empty for none."""
+    asked = clauses(accept or "*/*")
+    return next((one for clause in asked for one in offered if clause.takes(one)), "")

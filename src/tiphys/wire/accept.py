@@ -1,7 +1,8 @@
 """What an ``Accept`` header asks for, clause by clause, in the order in which upstream tries them.
 
-Owns: reading the header. Refuses: choosing among what is served (``negotiation``). Pure: what is written
-otherwise than upstream's reader wants is passed over as it passes it over, no fault of the request.
+Owns: reading the header. Refuses: choosing among what is served. Pure: what is written otherwise than
+upstream's reader wants is passed over as it passes it over, no fault of the request. Called by the API
+server's negotiation and by what components tell of themselves.
 """
 
 from __future__ import annotations
