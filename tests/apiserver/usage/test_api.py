@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tiphys.apis.protobuf import codec
 from tiphys.apiserver.usage.api import duration
 
 ROOT = "/apis/metrics.k8s.io/v1beta1"
@@ -124,6 +125,16 @@ async def test_other_forms(api: Any) -> None:
     for path, form in (("nodes", "PartialObjectMetadata"), ("nodes/n1", "PartialObjectMetadataList")):
         answer = await api("GET", f"{ROOT}/{path}", accept=accept.format(form))
         assert (answer.status, answer.message[:13]) == (406, "you requested")
+
+
+@pytest.mark.parametrize("path", ["nodes", "nodes/n1", "pods", "namespaces/default/pods/pod-n2"])
+async def test_protobuf(api: Any, path: str) -> None:
+    """What upstream's controllers ask for first."""
+    await settle(api)
+    accept = "application/vnd.kubernetes.protobuf"
+    plain, packed = await api.get(f"{ROOT}/{path}"), await api("GET", f"{ROOT}/{path}", accept=accept)
+    assert (packed.status, packed.headers["content-type"]) == (200, accept)
+    assert codec.decode(packed.raw) == plain
 
 
 @pytest.mark.parametrize(

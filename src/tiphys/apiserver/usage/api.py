@@ -168,7 +168,7 @@ def _moment(at_s: float) -> str:
 def _form(request: Request) -> Format:
     """Return the form of an answer. Raises NotAcceptable."""
     headers, pretty = request.headers, (request.query.get("pretty") or [""])[0]
-    return accept_format(headers.get("accept", ""), pretty, headers.get("user-agent", ""), protobuf=False)
+    return accept_format(headers.get("accept", ""), pretty, headers.get("user-agent", ""))
 
 
 def _one(info: RequestInfo, items: list[Object], form: Format) -> Object:
