@@ -12,6 +12,7 @@ from tiphys.apis.protobuf import codec
 from tiphys.apiserver.crd import kind
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+PROTOBUF = "application/vnd.kubernetes.protobuf"
 
 
 @pytest.fixture
@@ -159,6 +160,25 @@ async def test_scale(api: Any, crds: Any) -> None:
     await api.patch(f"{crds.foos}/a/scale", {"spec": {"replicas": 5}})
     found = await api.get(f"{crds.foos}/a")
     assert (found["spec"]["replicas"], found["metadata"]["generation"]) == (5, 2)
+
+
+async def test_a_scale_is_a_kind_like_any_other(api: Any, crds: Any) -> None:
+    """Autoscalers write it in protobuf; it is not read so, as nothing of a custom kind is."""
+    paths = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}
+    await crds.make(crds.version(subresources={"scale": paths}))
+    await api.create(crds.foos, crds.foo(replicas=2))
+    path = f"{crds.foos}/a/scale"
+    scale = await api.get(path)
+    assert list(scale) == ["kind", "apiVersion", "metadata", "spec", "status"]
+    body = codec.encode({**scale, "spec": {"replicas": 5}})
+    refused = await api("PUT", path, body, content_type=PROTOBUF, accept=PROTOBUF)
+    assert (refused.status, (await api.get(path))["spec"]) == (406, {"replicas": 2})
+    answer = await api("PUT", path, body, content_type=PROTOBUF, accept=f"{PROTOBUF},application/json")
+    assert (answer.status, answer.json["spec"]) == (200, {"replicas": 5})
+    answer = await api(
+        "PUT", path, codec.encode(crds.foo() | {"kind": "Pod", "apiVersion": "v1"}), content_type=PROTOBUF
+    )
+    assert (answer.status, answer.message[:45]) == (400, 'Pod in version "v1" cannot be handled as a Sc')
 
 
 async def test_a_scale_of_nothing(api: Any, crds: Any) -> None:
@@ -461,7 +481,6 @@ async def test_numbers_in_columns(api: Any, crds: Any, sent: str) -> None:
     assert b'"cells":["a",%b]' % CELLS[sent] in answer.raw
 
 
-PROTOBUF = "application/vnd.kubernetes.protobuf"
 NO_MESSAGE = (
     " cannot be handled as a Foo: object *unstructured.Unstructured does not implement the protobuf "
     "marshalling interface and cannot be encoded to a protobuf message"

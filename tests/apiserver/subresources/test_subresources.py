@@ -272,3 +272,24 @@ async def test_what_a_whole_pod_asks_for_cannot_be_left_out(api: Any, make_pod: 
     answer = await api("PUT", PODS + "/p/resize", made)
     text = "spec.resources: Forbidden: pod-level resources cannot be removed"
     assert (answer.status, text in answer.message) == (422, True), answer.message
+
+
+@pytest.mark.parametrize(
+    ("method", "subresource", "body"),
+    [
+        ("POST", "binding", binding("p")),
+        ("POST", "eviction", EVICT),
+        ("PATCH", "status", {"status": {"phase": "Failed"}}),
+        ("PATCH", "resize", {"metadata": {"labels": {"a": "b"}}}),
+        ("PUT", "status", {"metadata": {"name": "p"}, "status": {"phase": "Failed"}}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_what_cannot_be_answered_is_not_done(
+    api: Any, make_pod: Any, method: str, subresource: str, body: Any
+) -> None:
+    made = await api.create(PODS, make_pod())
+    kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+    answer = await api(method, f"{PODS}/p/{subresource}", body, accept="text/html", content_type=kind)
+    assert answer.status == 406
+    assert await api.get(PODS + "/p") == made

@@ -26,11 +26,14 @@ PROXIED_PATH: Final = "proxied_path"
 _FLAGS = ("stdin", "stdout", "stderr", "tty")
 
 
-async def admit_connect(call: Call) -> None:
-    """Ask admission about a connection; nothing happens for other requests. Raises what a plugin raises."""
+async def admit_connect(call: Call) -> bool:
+    """Ask admission about a connection; False: the request is for none, nothing happens.
+
+    Raises what a plugin raises.
+    """
     kind = _OPTIONS.get((call.resource.plural, call.info.subresource))
     if kind is None or call.resource.group:
-        return
+        return False
     options = _options(call, kind)
     attributes = Attributes(call, "CONNECT", options, None, subresource=call.info.subresource)
     path = options.get("path")
@@ -40,6 +43,7 @@ async def admit_connect(call: Call) -> None:
         if options.get("path") != path:
             call.request.scope[PROXIED_PATH] = str(options.get("path") or "")
     await call.backend.admission.validate(attributes)
+    return True
 
 
 def _take(call: Call, options: Object) -> None:

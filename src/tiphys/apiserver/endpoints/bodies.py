@@ -134,7 +134,8 @@ def decode(call: Call, gvk: GVK, validation: str) -> Object:
         BadRequest: it does not parse, is of another kind, or has strict faults under ``Strict``.
     """
     media_type = body_media_type(call.request.headers.get("content-type", ""))
-    body, custom = call.request.body, call.resource.custom
+    # The scale of a custom object is a kind like any other.
+    body, custom = call.request.body, call.resource.custom and call.resource.gvk == gvk
     typed = media_type == JSON and not custom
     obj, duplicates = _parse_as(gvk, body, media_type, typed=typed, custom=custom)
     if duplicates and typed:

@@ -207,7 +207,7 @@ def _transformed(call: Call, form: Format, obj: Object, status: int) -> Response
             value = partial(obj, form.transform_version)
         else:
             value = machinery.in_go_order(obj)
-    maps = call.resource.custom and not form.transform
+    maps = call.resource.definition is not None and not form.transform
     body, content_type = encode(value, form, fractions=call.resource.has_fractions, maps=maps)
     return Response(status, headers_of(call.warnings, content_type), body)
 

@@ -165,9 +165,8 @@ async def serve(call: Call, handler: CallHandler | None = None) -> Response:
             raise _not_allowed()  # built-in kinds have no such routes; custom ones are served by verb
         if info.verb == "watch" and method not in _READING:
             raise _not_allowed()
-        if info.subresource:
-            await admit_connect(call)
-        elif info.verb in _WRITES:
+        connects = bool(info.subresource) and await admit_connect(call)
+        if info.verb in _WRITES and not connects:
             call_format(call)  # what cannot be answered is not done either
         if call.request.receive is not None and method not in _READING and info.subresource not in _STREAMS:
             await call.request.arrive()
