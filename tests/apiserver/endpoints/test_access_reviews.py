@@ -215,3 +215,24 @@ async def test_a_role_that_is_not_there(api: Any) -> None:
     await api.settle()
     status = (await api.create(RULES, {"spec": {"namespace": "default"}}, user="alice"))["status"]
     assert status["evaluationError"] == f"[{text}, {text.replace('missing', 'none')}]"
+
+
+async def test_forms_of_an_answer(api: Any) -> None:
+    """A review has metadata, if empty, and no columns."""
+    body, form = (
+        {"spec": {"resourceAttributes": {"verb": "get"}}},
+        "application/json;as={};v=v1;g=meta.k8s.io",
+    )
+    partial = await api.create(SELF, body, accept=form.format("PartialObjectMetadata"))
+    assert partial == {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": {}}
+    table = form.format("Table")
+    assert (await api.create(SELF, body, accept=f"{table},application/json"))[
+        "kind"
+    ] == "SelfSubjectAccessReview"
+    assert (await api("POST", SELF, body, accept=table)).status == 406
+    answer = await api("POST", SELF, body, accept=form.format("PartialObjectMetadataList"))
+    assert (answer.status, answer.message) == (
+        406,
+        "you requested PartialObjectMetadataList, but the requested object is not a list "
+        "(*authorization.SelfSubjectAccessReview)",
+    )

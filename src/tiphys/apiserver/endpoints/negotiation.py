@@ -56,14 +56,12 @@ def accept_format(
     *,
     watch: bool = False,
     protobuf: bool = True,
-    transforms: bool = True,
     tables: bool = True,
 ) -> Format:
     """Choose the answer's form.
 
-    ``protobuf`` False for custom resources, which have none but for their metadata; ``transforms`` False for
-    answers that are no objects with metadata (reviews, Scale, Status); ``tables`` False for watches that
-    begin with a list, which are never tables.
+    ``protobuf`` False for custom resources, which have none but for their metadata; ``tables`` False for what
+    has no columns (reviews) and for watches that begin with a list, which are never tables.
 
     Raises:
         NotAcceptable: nothing that the client accepts is served.
@@ -72,7 +70,7 @@ def accept_format(
     if not accept:
         return Format(JSON, "", "v1", is_pretty)
     offered = MEDIA_TYPES if protobuf else (JSON, YAML)
-    known = _TRANSFORMS if transforms and tables else _TRANSFORMS[1:] if transforms else ()
+    known = _TRANSFORMS if tables else _TRANSFORMS[1:]
     found = next((one for clause in clauses(accept) for one in _formats(clause, offered, known)), None)
     if found is None:
         raise _refused(MEDIA_TYPES)

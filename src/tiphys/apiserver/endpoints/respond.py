@@ -47,24 +47,22 @@ def plain_text(status: int, text: str) -> Response:
     return Response(status, headers, f"{text}\n".encode())
 
 
-def call_format(call: Call, *, watch: bool = False, transforms: bool = True, tables: bool = True) -> Format:
+def call_format(call: Call, *, watch: bool = False, tables: bool = True) -> Format:
     """Return the form that a call asks for. Raises NotAcceptable."""
     if "pretty" in call.query:
         pretty = call.query["pretty"][0]
-        return _format(call, pretty, watch=watch, transforms=transforms, tables=tables)
-    key = (call_format, watch, transforms, tables, call.resource.custom)
+        return _format(call, pretty, watch=watch, tables=tables)
+    key = (call_format, watch, tables, call.resource.custom)
     form: Format | None = call.request.memo.get(key)
     if form is None:
-        form = call.request.memo[key] = _format(call, "", watch=watch, transforms=transforms, tables=tables)
+        form = call.request.memo[key] = _format(call, "", watch=watch, tables=tables)
     return form
 
 
-def _format(call: Call, pretty: str, *, watch: bool, transforms: bool, tables: bool) -> Format:
+def _format(call: Call, pretty: str, *, watch: bool, tables: bool) -> Format:
     headers, protobuf = call.request.headers, not call.resource.custom
     accept, agent = headers.get("accept", ""), headers.get("user-agent", "")
-    return accept_format(
-        accept, pretty, agent, watch=watch, protobuf=protobuf, transforms=transforms, tables=tables
-    )
+    return accept_format(accept, pretty, agent, watch=watch, protobuf=protobuf, tables=tables)
 
 
 def encode(value: Any, form: Format, *, fractions: bool = False, maps: bool = False) -> tuple[bytes, str]:
@@ -123,8 +121,11 @@ def headers_of(warnings: Sequence[str], content_type: str) -> dict[str, str]:
 
 
 def respond(call: Call, value: Any, status: int = 200) -> Response:
-    """Answer with any value as it is (Status, reviews, Scale), and with a Status whatever was asked for."""
-    form = call_format(call, transforms=value.get("kind") == "Status")
+    """Answer with what has no columns (reviews), or with a Status, whatever was asked for."""
+    is_status = value.get("kind") == "Status"
+    form = call_format(call, tables=is_status)
+    if form.transform and not is_status:
+        return _transformed(call, form, value, status)
     body, content_type = encode(machinery.in_go_order(value), form)
     return Response(status, headers_of(call.warnings, content_type), body)
 
