@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tiphys.apis.protobuf import codec
+
 PODS = "/api/v1/namespaces/default/pods"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 
@@ -123,10 +125,13 @@ async def test_an_evicted_pod_says_why(api: Any, make_pod: Any) -> None:
     assert [one["type"] for one in again].count("DisruptionTarget") == 1
 
 
-async def test_eviction_by_old_clients(api: Any, make_pod: Any) -> None:
+@pytest.mark.parametrize("packed", [False, True])
+async def test_eviction_by_old_clients(api: Any, make_pod: Any, packed: bool) -> None:
     await ready_pod(api, make_pod)
     body = {"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": {"name": "p"}}
-    assert (await api("POST", PODS + "/p/eviction", body)).status == 201
+    kind = "application/vnd.kubernetes.protobuf" if packed else "application/json"
+    sent = codec.encode(body) if packed else body
+    assert (await api("POST", PODS + "/p/eviction", sent, content_type=kind)).status == 201
 
 
 async def test_scale(api: Any) -> None:
