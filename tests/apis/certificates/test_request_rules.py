@@ -161,6 +161,10 @@ NEW: dict[str, tuple[Callable[[], Body], list[str]]] = {
         lambda: bundle("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n" + anchor()),
         [],
     ),
+    "bundle of one block that is no ASCII": (
+        lambda: bundle("-----BEGIN CERTIFICATE-----\né\n-----END CERTIFICATE-----\n" + anchor()),
+        [],
+    ),
     "bundle of blocks that do not end": (
         lambda: bundle(anchor().replace("END CERTIFICATE", "END OF IT") + "-----BEGIN CERTIFICATE-----\nx"),
         [omitted("at least one trust anchor must be provided")],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Iterator
 
@@ -53,7 +52,7 @@ def blocks(text: str) -> Iterator[Block]:
 def _body(lines: list[str]) -> bytes | None:
     try:
         return base64.b64decode("".join("".join(lines).split()), validate=True)
-    except binascii.Error:
+    except ValueError:  # no base64, or no ASCII
         return None
 
 
