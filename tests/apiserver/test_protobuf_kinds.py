@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Any
 
 import pytest
@@ -170,3 +171,28 @@ async def test_subresources(api: Any) -> None:
                 await kind.ask("PATCH", path, {}, "application/merge-patch+json")
             seen.add(sub.name)
     assert seen == {"status", "scale", "approval", "ephemeralcontainers", "resize"}
+
+
+def broken(body: bytes, dice: random.Random) -> bytes:
+    """Change, take away, put in or repeat some bytes behind the magic."""
+    made = bytearray(body)
+    at = dice.randrange(4, len(made))
+    match dice.randrange(4):
+        case 0:
+            made[at] = dice.randrange(256)
+        case 1:
+            del made[at : at + dice.randrange(1, 6)]
+        case 2:
+            made[at:at] = dice.randbytes(dice.randrange(1, 6))
+        case _:
+            made[at:at] = made[dice.randrange(4, len(made)) :][:30]
+    return bytes(made)
+
+
+async def test_broken_bodies_are_faults_of_who_sent_them(api: Any) -> None:
+    dice = random.Random(5)
+    for kind in kinds(api):
+        for _ in range(8):
+            body = broken(codec.encode(kind.obj), dice)
+            answer = await api("POST", kind.path + "?dryRun=All", body, content_type=PROTOBUF)
+            assert answer.status in (201, 400, 403, 404, 422), (kind.row.kind, body, answer.raw)
