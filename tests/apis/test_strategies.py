@@ -66,14 +66,6 @@ def test_job_selects_its_own_pods() -> None:
     }
 
 
-@pytest.mark.parametrize("labels", [None, {}, {"a": "b"}])
-def test_a_job_without_labels_has_those_of_its_pods(labels: dict[str, str] | None) -> None:
-    job = kind("batch/v1", "Job", spec={"template": {"metadata": {}, "spec": {}}})
-    job["metadata"] |= {"uid": "u1", "labels": labels}
-    strategy_for(gvk_of(job)).prepare_create(job)
-    assert job["metadata"]["labels"] == (labels or job["spec"]["template"]["metadata"]["labels"])
-
-
 FINALIZERS: dict[str, tuple[str, str, list[str]]] = {
     "secret": (
         "v1",

@@ -76,6 +76,8 @@ class Strategy:
     warnings: Callable[[Object, Object | None], list[str]] = _no_warnings
     status_warnings: Callable[[Object], list[str]] = lambda _new: []
     """What to say of an object whose status was written."""
+    labels_of_template: bool = False
+    """A new object without labels has those of its pods, also what ``prepare_create`` adds to these."""
     has_generation: bool = False
     keeps_generation: bool = False
     """The generation of a new object is never counted up."""

@@ -61,10 +61,7 @@ def default_cron_job(cron: Object) -> None:
 
 
 def prepare_job(job: Object) -> None:
-    """A new Job selects its own pods by its UID (which must be set), unless told to select by hand.
-
-    One without labels has those of its pods, and these as well: what is stored is read with defaults.
-    """
+    """A new Job selects its own pods by its UID (which must be set), unless told to select by hand."""
     job["status"] = {}
     spec = section(job, "spec")
     if spec.get("manualSelector"):
@@ -79,7 +76,6 @@ def prepare_job(job: Object) -> None:
         (OLD_NAME_LABEL, name),
     ):
         labels.setdefault(key, value)
-    fill(meta, "labels", dict(labels))
     section(section(spec, "selector"), "matchLabels").setdefault(UID_LABEL, uid)
 
 

@@ -12,6 +12,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         GVK("batch", "v1", "Job"),
         default=defaults.default_job,
         prepare_create=defaults.prepare_job,
+        labels_of_template=True,
         validate=validation.validate_job,
         validate_update=ratcheted(validation.validate_job_update, validation.validate_job, *POD_EXCUSES),
         validate_status_update=status_validation.validate_job_status,

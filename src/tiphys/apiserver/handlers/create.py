@@ -149,6 +149,7 @@ async def _prepare(attributes: Attributes, options: WriteOptions, *, manage_fiel
     resource, backend = call.resource, call.backend
     strategy = machinery.strategy_for(resource)
     now = backend.clock.now()
+    bare = strategy.labels_of_template and not obj["metadata"].get("labels")
     await aside(call.size, strategy.default, obj)
     meta_rules.forget_earlier_life(obj)
     if manage_fields:
@@ -172,7 +173,15 @@ async def _prepare(attributes: Attributes, options: WriteOptions, *, manage_fiel
         strategy.stamp(obj, None, rfc3339(now))
     for text in told:
         call.warn(text)
+    if bare:  # in Go they are one and the same map
+        obj["metadata"]["labels"] = {**(obj["metadata"].get("labels") or {}), **_pod_labels(obj)}
     machinery.show_whole(obj, resource)
+
+
+def _pod_labels(obj: Object) -> dict[str, str]:
+    """Return the labels of a workload's pods."""
+    template = obj["spec"].get("template") or {}
+    return dict((template.get("metadata") or {}).get("labels") or {})
 
 
 async def _finish_service(attributes: Attributes, *, versioned: bool) -> Cached | Object:
