@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiphys.wire.accept import clauses
+from tiphys.wire.accept import clauses, reaches
 
 ORDER: dict[str, list[str]] = {
     "": [],
@@ -68,3 +68,14 @@ def test_ranges(range_: str, want: bool) -> None:
 @given(st.text(alphabet="ab*/;=,q. 01\t\xe9", max_size=40))
 def test_any_text_has_clauses(header: str) -> None:
     assert len(clauses(header)) <= header.count(",") + 1
+
+
+@pytest.mark.parametrize(
+    ("header", "want"),
+    [
+        ("a/b", True), ("x/y; q=1 , a/b;c=d", True), ("*/*;q=0", True), ("a/*", False), ("A/B", False),
+        ("*", False), ("", False),
+    ],
+)  # fmt: skip
+def test_what_reaches_a_route(header: str, want: bool) -> None:
+    assert reaches(header, ("a/b", "c/d")) is want

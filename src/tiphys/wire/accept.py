@@ -40,6 +40,16 @@ class Clause:
 
 
 @lru_cache(maxsize=256)
+def reaches(header: str, media_types: tuple[str, ...]) -> bool:
+    """Tell whether a header names one of the types that a route has, or any: then its handler is asked.
+
+    So upstream's router reads ``Accept`` and ``Content-Type``: it knows neither ``x/*`` nor parameters.
+    """
+    named = [one.partition(";")[0].strip(" ") for one in header.split(",")]
+    return "*/*" in named or any(one in media_types for one in named)
+
+
+@lru_cache(maxsize=256)
 def clauses(header: str) -> tuple[Clause, ...]:
     """Return the clauses of a header, the one to be tried first in front."""
     found: list[Clause] = []

@@ -12,17 +12,19 @@ from functools import lru_cache
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import NotAcceptable, UnsupportedMediaType
-from tiphys.wire.accept import Clause, clauses
+from tiphys.wire.accept import Clause, clauses, reaches
 
 JSON = "application/json"
 YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 MEDIA_TYPES = (JSON, YAML, PROTOBUF)
+_STREAMS = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
+NO_ROUTE = "415: Unsupported Media Type"
 _TRANSFORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
 _AGGREGATED = ("APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2")
 NO_PEERS = "nopeer"
 _META_VERSIONS = ("v1", "v1beta1")
-_UNKNOWN_FORMAT = "the body of the request was in an unknown format - accepted media types include: "
+UNKNOWN_FORMAT = "the body of the request was in an unknown format - accepted media types include: "
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED = r'"(?:\\[()<>@,;:\\"/\[\]?=]|[^"\\\r\n]|\\(?![()<>@,;:\\"/\[\]?=]))*"'
 _PARAMETER = rf";\s*({_TOKEN})\s*=\s*({_TOKEN}|{_QUOTED})\s*"
@@ -75,7 +77,7 @@ def accept_format(
     if found is None:
         raise _refused(MEDIA_TYPES)
     if watch and found.media_type == YAML:  # there is no stream of it, and nothing else is tried
-        raise _refused(tuple(f"{one};stream=watch" for one in MEDIA_TYPES if one != YAML))
+        raise _refused(_STREAMS)
     return replace(found, pretty=is_pretty or (found.pretty and not watch))
 
 
@@ -108,6 +110,24 @@ def _formats(clause: Clause, offered: tuple[str, ...], known: tuple[str, ...]) -
             continue
         if clause.takes(media_type):
             yield Format(media_type, transform, version or "v1", clause.get("pretty") == "1")
+
+
+def check_route(accept: str, *, lists: bool, bodiless: bool) -> None:
+    """Refuse what the router of built-in kinds finds no route for, as it names nothing that one produces.
+
+    ``lists``: the route is of a collection, which is watched as well; ``bodiless``: a write without a body.
+
+    Raises:
+        NotAcceptable. UnsupportedMediaType: of a write without a body.
+    """
+    if not accept or reaches(accept, MEDIA_TYPES):
+        return
+    available = (
+        f"\n\nAvailable representations: {', '.join(MEDIA_TYPES + _STREAMS if lists else MEDIA_TYPES)}"
+    )
+    if bodiless:
+        raise UnsupportedMediaType(NO_ROUTE + available, details={})
+    raise NotAcceptable("406: Not Acceptable" + available, details={})
 
 
 @lru_cache(maxsize=256)
@@ -159,7 +179,7 @@ def body_media_type(content_type: str) -> str:
         return JSON
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type not in MEDIA_TYPES or (";" in content_type and not _sound(content_type)):
-        raise UnsupportedMediaType(_UNKNOWN_FORMAT + ", ".join(MEDIA_TYPES))
+        raise UnsupportedMediaType(UNKNOWN_FORMAT + ", ".join(MEDIA_TYPES))
     return media_type
 
 

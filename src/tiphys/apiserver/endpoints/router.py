@@ -13,6 +13,7 @@ from tiphys.apiserver.admission.connect import admit_connect
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.controlplane import components
 from tiphys.apiserver.endpoints.call import Backend, Call, CallHandler
+from tiphys.apiserver.endpoints.negotiation import check_route
 from tiphys.apiserver.endpoints.respond import call_format
 from tiphys.apiserver.endpoints.reviews import REVIEWS
 from tiphys.apiserver.filters.requestinfo import RequestInfo, read_query
@@ -37,6 +38,9 @@ _ON_OBJECT = ("get", "update", "patch", "delete")
 _STREAMS = ("attach", "exec", "portforward", "proxy")
 """What makes nothing of a body, or sends it on itself."""
 _READS_ALL = ("list", "watch")
+_WITH_BODY = ("POST", "PUT", "PATCH")
+_TAKE_ANY = ("exec", "attach", "portforward", "proxy", "log")
+"""Subresources that answer with no object, whatever is accepted."""
 
 
 def _not_allowed() -> MethodNotAllowed:
@@ -152,6 +156,16 @@ def _tell_outdated(call: Call, text: str) -> None:
             notes["k8s.io/removed-release"] = release
 
 
+def _check_types(call: Call) -> None:
+    """Refuse media types that no route of built-in kinds has. Raises UnsupportedMediaType, NotAcceptable."""
+    method, headers = call.request.method, call.request.headers
+    if method == "PATCH":
+        patch.check_route(call)
+    bodiless = method in _WITH_BODY and not call.request.body
+    lists = not call.info.name and method == "GET"
+    check_route(headers.get("accept", ""), lists=lists, bodiless=bodiless)
+
+
 async def serve(call: Call, handler: CallHandler | None = None) -> Response:
     """Answer a call; ``handler`` where it is known by what."""
     info, resource = call.info, call.resource
@@ -165,6 +179,8 @@ async def serve(call: Call, handler: CallHandler | None = None) -> Response:
             raise _not_allowed()  # built-in kinds have no such routes; custom ones are served by verb
         if info.verb == "watch" and method not in _READING:
             raise _not_allowed()
+        if not resource.custom and info.subresource not in _TAKE_ANY:
+            _check_types(call)
         connects = bool(info.subresource) and await admit_connect(call)
         if info.verb in _WRITES and not connects:
             call_format(call)  # what cannot be answered is not done either

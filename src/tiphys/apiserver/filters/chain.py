@@ -13,7 +13,15 @@ import uuid
 from typing import Final
 
 from tiphys.apimachinery.dataclass import dataclass
-from tiphys.apimachinery.errors import InternalError, MethodNotAllowed, NotFound, StatusError, Unauthorized
+from tiphys.apimachinery.errors import (
+    InternalError,
+    MethodNotAllowed,
+    NotAcceptable,
+    NotFound,
+    StatusError,
+    Unauthorized,
+    UnsupportedMediaType,
+)
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.aggregation.controller import Aggregation
 from tiphys.apiserver.audit.auditor import Auditor
@@ -366,7 +374,8 @@ class Chain:
             headers = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}
             return Response(404, headers, b"404 page not found\n")
         response = respond.failure(error, request, request.scope.get("warnings", ()))
-        if isinstance(error, MethodNotAllowed | BadTimeout):
+        unrouted = isinstance(error, NotAcceptable | UnsupportedMediaType) and error.details == {}
+        if unrouted or isinstance(error, MethodNotAllowed | BadTimeout):
             request.scope[UNCOUNTED] = True
         if isinstance(error, NotAllowed):
             response.headers["x-content-type-options"] = "nosniff"

@@ -28,36 +28,41 @@ from tiphys.apis.go_order import in_go_order
 from tiphys.apis.outdated_annotations import Unconvertible
 from tiphys.apiserver.endpoints import bodies, nesting, respond
 from tiphys.apiserver.endpoints.call import Call
-from tiphys.apiserver.endpoints.negotiation import JSON, YAML
+from tiphys.apiserver.endpoints.negotiation import JSON, NO_ROUTE, UNKNOWN_FORMAT, YAML
 from tiphys.apiserver.endpoints.params import WriteOptions, parse_bool, write_options
 from tiphys.apiserver.evaluating import aside
 from tiphys.apiserver.handlers.create import create_object
 from tiphys.apiserver.handlers.update import MAX_RETRIES, Change, update_object, update_or_create
 from tiphys.apiserver.registry import machinery, managers, meta_rules, ownership
 from tiphys.apiserver.registry.objects import Cached
+from tiphys.wire.accept import reaches
 from tiphys.wire.message import Response
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
+_PATCHES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH)
 _GO_MAP = "map[string]interface {}"
 _NO_MERGE_PATCH = "Invalid JSON Patch"
 _OPERATION = {**dict.fromkeys(("op", "path", "from"), Schema("string")), "value": Schema(any_value=True)}
 _OPERATIONS = Schema("array", items=Schema("object", properties=_OPERATION))
 
 
+def check_route(call: Call) -> None:
+    """Refuse a type that the router of built-in kinds has no route for. Raises UnsupportedMediaType."""
+    if reaches(call.request.headers.get("content-type", ""), _PATCHES):
+        return
+    available = "" if call.request.body else "\n\nAvailable representations: "
+    raise UnsupportedMediaType(NO_ROUTE + available, details={})
+
+
 def patch_type(call: Call) -> str:
     """Return the patch's media type. Raises UnsupportedMediaType for one that this resource does not take."""
     media_type = call.request.headers.get("content-type", "").split(";", 1)[0]
-    accepted = [JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH]
-    if call.resource.custom:
-        accepted.remove(STRATEGIC_PATCH)
+    accepted = [one for one in _PATCHES if one != STRATEGIC_PATCH or not call.resource.custom]
     if media_type not in accepted:
-        raise UnsupportedMediaType(
-            "the body of the request was in an unknown format - accepted media types include: "
-            + ", ".join(accepted)
-        )
+        raise UnsupportedMediaType(UNKNOWN_FORMAT + ", ".join(accepted))
     return media_type
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.kubelet.server.replies import fault, http_error, not_found
+from tiphys.wire.accept import reaches
 from tiphys.wire.message import Request, Response
 
 _ANY: Final = "*/*"
@@ -145,16 +146,11 @@ def _refusal(service: _Service, parts: list[str], request: Request) -> Response 
         return _page_not_found()
     if request.method not in service.methods:
         return _not_allowed(service.methods)
-    if not _accepted(request.headers.get("accept", ""), json=service.json):
-        available = _JSON if service.json else ""
+    produced = (_JSON,) if service.json else ()  # a route that names no type has only callers who take any
+    if not reaches(request.headers.get("accept") or _ANY, produced):
+        available = "".join(produced)
         return fault(406, f"406: Not Acceptable\n\nAvailable representations: {available}")
     return None
-
-
-def _accepted(accept: str, *, json: bool) -> bool:
-    """Tell whether a header takes what there is; a route that names no type has only callers who take any."""
-    wanted = [one.partition(";")[0].strip(" ") for one in (accept or _ANY).split(",")]
-    return _ANY in wanted or (json and _JSON in wanted)
 
 
 def _page_not_found() -> Response:
