@@ -48,6 +48,14 @@ async def test_the_class_of_a_priority_keeps_its_generation(api: Any) -> None:
     assert (made["metadata"]["generation"], changed["metadata"]["generation"]) == (1, 1)
 
 
+async def test_a_range_of_limits_without_a_name_is_called_by_its_uid(api: Any) -> None:
+    path, limits = "/api/v1/namespaces/default/limitranges", {"limits": [{"type": "Pod"}]}
+    meta = (await api.create(path, {"spec": limits}))["metadata"]
+    assert meta["name"] == meta["uid"]
+    meta = (await api.create(path, {"metadata": {"generateName": "l-"}, "spec": limits}))["metadata"]
+    assert meta["name"].startswith("l-")
+
+
 @pytest.mark.parametrize("wiped", [True, False], ids=["wiped", "as once everywhere"])
 async def test_the_status_of_a_range(serving: Any, wiped: bool) -> None:
     path = "/apis/networking.k8s.io/v1/servicecidrs"

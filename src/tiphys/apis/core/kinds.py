@@ -187,6 +187,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         _core("LimitRange"),
         default=objects.default_limit_range,
+        prepare_create=objects.prepare_limit_range,
         validate=limits.validate_limit_range,
         validate_update=limits.validate_limit_range_update,
         allow_create_on_update=True,

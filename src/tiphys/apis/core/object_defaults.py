@@ -224,6 +224,12 @@ def default_limit_range(limits: Object) -> None:
                 drop(item, key)
 
 
+def prepare_limit_range(limits: Object) -> None:
+    """A new LimitRange that has no name is called by its uid."""
+    meta = section(limits, "metadata")
+    meta["name"] = meta.get("name") or meta.get("uid") or ""
+
+
 def default_event(event: Object) -> None:
     """Core events always show their times and reporters, even when they are not known."""
     for key in ("firstTimestamp", "lastTimestamp", "eventTime"):
