@@ -93,6 +93,74 @@ def test_create_of_a_deployment_marks_only_what_can_be_absent() -> None:
     }
 
 
+_NO_EVENT = dict.fromkeys(("eventTime", "firstTimestamp", "lastTimestamp")) | {"source": {}}
+CREATED: dict[str, tuple[GVK, dict[str, Any], dict[str, Any]]] = {
+    "an event that says nothing": (
+        GVK("", "v1", "Event"),
+        {**_NO_EVENT, "involvedObject": {}, "reportingComponent": "", "reportingInstance": ""},
+        {},
+    ),
+    "an event": (
+        GVK("", "v1", "Event"),
+        {**_NO_EVENT, "involvedObject": {"name": "p"}, "reportingComponent": "x", "eventTime": TIME},
+        {"f:eventTime": {}, "f:involvedObject": {}, "f:reportingComponent": {}},
+    ),
+    "no rules": (GVK("rbac.authorization.k8s.io", "v1", "Role"), {"rules": None}, {}),
+    "rules": (GVK("rbac.authorization.k8s.io", "v1", "Role"), {"rules": [{}]}, {"f:rules": {}}),
+    "a priority of zero": (GVK("scheduling.k8s.io", "v1", "PriorityClass"), {"value": 0}, {}),
+    "a priority": (GVK("scheduling.k8s.io", "v1", "PriorityClass"), {"value": 1}, {"f:value": {}}),
+    "no endpoints": (
+        GVK("discovery.k8s.io", "v1", "EndpointSlice"),
+        {"addressType": "IPv4", "endpoints": None, "ports": None},
+        {"f:addressType": {}},
+    ),
+    "a policy for all pods": (
+        GVK("networking.k8s.io", "v1", "NetworkPolicy"),
+        {"spec": {"podSelector": {}, "policyTypes": ["Ingress"]}},
+        {"f:spec": {"f:policyTypes": {}}},
+    ),
+    "drivers": (
+        GVK("storage.k8s.io", "v1", "CSINode"),
+        {"spec": {"drivers": [{"name": "d", "topologyKeys": None}]}},
+        {"f:spec": {"f:drivers": {'k:{"name":"d"}': {".": {}, "f:name": {}, "f:topologyKeys": {}}}}},
+    ),
+    "a gang": (
+        GVK("scheduling.k8s.io", "v1alpha2", "PodGroup"),
+        {"spec": {"schedulingPolicy": {"gang": {"minCount": 2}}}},
+        {"f:spec": {"f:schedulingPolicy": {"f:gang": {".": {}, "f:minCount": {}}}}},
+    ),
+    "a taint": (
+        GVK("resource.k8s.io", "v1beta2", "DeviceTaintRule"),
+        {"spec": {"taint": {"key": "k", "effect": "NoSchedule"}}},
+        {"f:spec": {"f:taint": {"f:effect": {}, "f:key": {}}}},
+    ),
+}
+
+
+@pytest.mark.parametrize(("gvk", "obj", "expected"), CREATED.values(), ids=CREATED)
+def test_what_go_writes_of_nothing_is_nobodys(
+    gvk: GVK, obj: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    new = {"apiVersion": gvk.api_version, "kind": gvk.kind, "metadata": {"name": "x"}, **obj}
+    assert fields(write(None, new, schema_for(gvk))).get("her", {}) == expected
+
+
+@pytest.mark.parametrize("rules", [[{}], None], ids=["rules", "no rules"])
+def test_null_comes_and_goes_unseen_where_go_writes_it(rules: Any) -> None:
+    gvk = GVK("rbac.authorization.k8s.io", "v1", "Role")
+    role = {"apiVersion": gvk.api_version, "kind": gvk.kind, "metadata": {"name": "x", "labels": {"a": "b"}}}
+    live = write(None, role, schema_for(gvk))
+    owned = fields(live)["her"]
+    changed = write(live, {**live, "rules": rules}, schema_for(gvk), "him")
+    assert fields(changed) == {"her": owned} | ({"him": {"f:rules": {}}} if rules else {})
+    assert fields(write(changed, live, schema_for(gvk), "them")) == {"her": owned}
+
+
+def test_null_is_owned_in_custom_objects() -> None:
+    obj = {"apiVersion": "e.com/v1", "kind": "Foo", "metadata": {"name": "x"}, "rules": None}
+    assert fields(write(None, obj, None))["her"] == {"f:rules": {}}
+
+
 def test_create_of_a_service() -> None:
     obj = {
         "apiVersion": "v1",

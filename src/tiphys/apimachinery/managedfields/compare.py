@@ -113,7 +113,8 @@ def _compare_maps(old: Object, new: Object, shape: Shape) -> tuple[Node, Node, N
             continue
         child = shape.child(key)
         if not present and key not in shape.values:
-            added[element] = entire(value, child)
+            if value is not None or not shape.null_is_absent:
+                added[element] = entire(value, child)
         elif present or value:
             before = before if present else None
             _put(element, _compare(before, value, child), (added, removed, modified))
@@ -124,7 +125,7 @@ def _compare_maps(old: Object, new: Object, shape: Shape) -> tuple[Node, Node, N
         if key in shape.values:
             if before:
                 _put(element, _compare(before, None, child), (added, removed, modified))
-        else:
+        elif before is not None or not shape.null_is_absent:
             removed[element] = entire(before, child)
     return added, removed, modified
 
@@ -169,7 +170,8 @@ def _made_map(new: Object, shape: Shape) -> Node:
     for key, value in new.items():
         child = shape.child(key)
         if key not in values:
-            made["f:" + key] = entire(value, child)
+            if value is not None or not shape.null_is_absent:
+                made["f:" + key] = entire(value, child)
         elif value:
             node = _made(value, child)
             if node is not None:

@@ -18,33 +18,45 @@ from tiphys.apimachinery.schema.build import FREE_FORM
 from tiphys.apimachinery.schema.node import MISSING, Schema
 
 _VALUE_FIELDS: Final[dict[str, tuple[str, ...]]] = {
+    "CSINodeSpec": ("drivers",),
+    "ControllerRevision": ("revision",),
     "CronJobSpec": ("jobTemplate",),
     "CustomResourceDefinitionSpec": ("names", "versions"),
     "CustomResourceDefinitionStatus": ("acceptedNames", "conditions"),
     "DaemonSetSpec": ("template", "updateStrategy"),
     "DeploymentSpec": ("template", "strategy"),
-    "Event": ("source",),
+    "DeviceTaintRuleSpec": ("taint",),
+    "Event": (
+        "deprecatedSource", "involvedObject", "regarding", "reportingComponent", "reportingInstance", "source"
+    ),
     "FlowSchemaSpec": ("priorityLevelConfiguration",),
     "HorizontalPodAutoscalerSpec": ("scaleTargetRef",),
     "IngressStatus": ("loadBalancer",),
     "JobSpec": ("template",),
     "JobTemplateSpec": ("metadata", "spec"),
+    "NetworkPolicySpec": ("podSelector",),
     "NodeDaemonEndpoints": ("kubeletEndpoint",),
     "NodeStatus": ("daemonEndpoints", "nodeInfo"),
     "PersistentVolumeClaimSpec": ("resources",),
+    "PodGroupSpec": ("schedulingPolicy",),
     "PodSpec": ("containers",),
     "PodTemplate": ("template",),
     "PodTemplateSpec": ("metadata", "spec"),
+    "PriorityClass": ("value",),
     "ReplicaSetSpec": ("template",),
     "ResourceClaimSpec": ("devices",),
     "ResourceClaimTemplateSpec": ("metadata", "spec"),
+    "ResourcePool": ("generation",),
     "ResourceSliceSpec": ("pool",),
     "ServiceStatus": ("loadBalancer",),
-    "StatefulSetSpec": ("template", "updateStrategy"),
+    "StatefulSetSpec": ("template", "updateStrategy", "serviceName"),
+    "StorageVersionMigrationSpec": ("resource",),
     "VolumeAttachmentSpec": ("source",),
-}
-"""Fields that are never absent for upstream, being plain structs (or lists it writes even when empty): they
-come into being with their parent, so nobody owns them, only what is in them."""
+    "WorkloadSpec": ("podGroupTemplates",),
+}  # fmt: skip
+"""Fields that are never absent for upstream, being plain structs (or lists, texts and numbers it writes even
+when empty): they come into being with their parent, so nobody owns them, only what is in them."""
+_OWN_TYPES: Final = "io.k8s."
 
 _KINDS: Final = {
     "integer": "numeric", "number": "numeric", "boolean": "boolean", "array": "list", "object": "map"
@@ -75,6 +87,7 @@ class Shape:
         "kind",
         "list_kind",
         "memory",
+        "null_is_absent",
         "open_map",
         "types",
         "values",
@@ -97,6 +110,8 @@ class Shape:
         self.list_kind = ""
         """``map`` or ``set``; otherwise a list is one leaf."""
         self.values = _value_fields(schema)
+        self.null_is_absent = schema is not None and (schema.name or "").startswith(_OWN_TYPES)
+        """What types of upstream's own hold writes null where there is nothing: null says no more."""
         self.memory: Memo[dict[str, Any]] | None = None
         """What was found for values that came into being as a whole, where they are often equal."""
         if schema is not None and schema.name == _REMEMBERED:
@@ -212,7 +227,7 @@ def _is_walked_map(schema: Schema) -> bool:
 
 
 def _value_fields(schema: Schema | None) -> frozenset[str]:
-    if schema is None or not schema.name or not schema.name.startswith("io.k8s."):
+    if schema is None or not schema.name or not schema.name.startswith(_OWN_TYPES):
         return frozenset()
     if "kind" in schema.properties and "metadata" in schema.properties:
         short = schema.name.rpartition(".")[2]
