@@ -58,6 +58,7 @@ def test_lines(text: str, asked: dict[str, bool]) -> None:
 
 REFUSED = [
     ("Nothing=true", "unrecognized feature gate: Nothing"),
+    ("CSIMigrationPortworx=true", "unrecognized feature gate: CSIMigrationPortworx"),
     ("WatchList", "missing bool value for WatchList"),
     (
         "WatchList=maybe",

@@ -64,7 +64,7 @@ STAGES: Final[tuple[tuple[str, bool, bool, str], ...]] = (
     ("", True, True,
      "APIServerTracing AnonymousAuthConfigurableEndpoints AnyVolumeDataSource AuthorizeNodeWithSelectors "
      "AuthorizeWithSelectors BtreeWatchCache CPUManagerPolicyOptions CRDValidationRatcheting "
-     "CSIMigrationPortworx CSIServiceAccountTokenSecrets ConsistentListFromCache "
+     "CSIServiceAccountTokenSecrets ConsistentListFromCache "
      "CustomResourceFieldSelectors DRAAdminAccess DeclarativeValidation DisableAllocatorDualWrite "
      "DynamicResourceAllocation ExecProbeTimeout ExternalServiceAccountTokenSigner HonorPVReclaimPolicy "
      "ImageMaximumGCAge ImageVolume InPlacePodVerticalScaling JobBackoffLimitPerIndex JobManagedBy "
