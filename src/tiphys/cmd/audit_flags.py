@@ -38,7 +38,9 @@ def audit_flags(command: Callable[..., None]) -> Callable[..., None]:
             "--audit-log-maxage", type=int, default=366, show_default=True, help="days; 0: for ever"
         ),
         click.option("--audit-log-maxbackup", type=int, default=100, show_default=True, help="files; 0: all"),
-        click.option("--audit-log-maxsize", type=int, default=100, show_default=True, help="MiB; 0: 100"),
+        click.option(
+            "--audit-log-maxsize", type=int, default=100, show_default=True, help="MiB; 0: without end"
+        ),
         go_bool("--audit-log-compress", default=False, help="gzip files that are set aside"),
         click.option("--audit-webhook-config-file", type=_FILE),
         click.option("--audit-webhook-initial-backoff", type=DURATION, default="10s", show_default=True),

@@ -100,18 +100,18 @@ def test_a_file_that_was_full_is_set_aside_at_the_start(tmp_path: Path) -> None:
         assert len(list(tmp_path.iterdir())) == after
 
 
-@pytest.mark.parametrize(("size_mib", "room"), [(1, 1), (0, 2)])
-def test_what_no_file_has_room_for_is_lost(
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-    size_mib: int,
-    room: int,
-) -> None:
-    assert sinks._MAX_SIZE_MIB == 100
-    monkeypatch.setattr(sinks, "_MAX_SIZE_MIB", 2)
-    log = LogFile(LogOptions(str(tmp_path / "audit.log"), max_size_mib=size_mib), FakeClock())
-    most = room * 1024 * 1024
+def test_a_file_of_no_size_is_never_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sinks, "_MEBIBYTE", 4000)
+    for size_mib, files in ((0, 1), (100, 2)):
+        path = tmp_path / str(size_mib) / "audit.log"
+        log = LogFile(LogOptions(str(path), max_size_mib=size_mib), FakeClock())
+        big(log, 2)
+        assert len(list(path.parent.iterdir())) == files
+
+
+def test_what_no_file_has_room_for_is_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    log = LogFile(LogOptions(str(tmp_path / "audit.log"), max_size_mib=1), FakeClock())
+    most = 1024 * 1024
     assert log.put({**EVENT, "userAgent": "x" * (most - 1000)})
     assert not log.put({**EVENT, "userAgent": "x" * most})
     assert (log.failed, len(list(tmp_path.iterdir()))) == (1, 1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
+import math
 import os
 import re
 import shutil
@@ -26,8 +27,6 @@ from tiphys.apiserver.audit.event import encoded
 
 log = logging.getLogger(__name__)
 _MEBIBYTE: Final = 1024 * 1024
-_MAX_SIZE_MIB: Final = 100
-"""Where no size is named."""
 _GZIP: Final = ".gz"
 _SPARE_ZEROS: Final = re.compile(r"\.?0*Z$")
 """Fractions of seconds are no longer than they must be."""
@@ -81,6 +80,7 @@ class LogOptions:
     max_age_days: int = 0
     max_backups: int = 0
     max_size_mib: int = 100
+    """0: the file is never full."""
     compress: bool = False
     """Files that are set aside become gzip's."""
 
@@ -157,7 +157,7 @@ class LogFile:
         if self._options.path == "-":
             os.write(1, line)
             return
-        limit = (self._options.max_size_mib or _MAX_SIZE_MIB) * _MEBIBYTE
+        limit = self._options.max_size_mib * _MEBIBYTE or math.inf
         if len(line) > limit:
             raise OSError(f"write length {len(line)} exceeds maximum file size {limit}")
         if self._file is None:
@@ -168,7 +168,7 @@ class LogFile:
         os.write(self._file, line)
         self._size += len(line)
 
-    def _begin(self, most: int) -> None:
+    def _begin(self, most: float) -> None:
         """Go on in a file that is there, unless it is larger already. Raises OSError."""
         if self._path.exists() and self._path.stat().st_size >= most:
             self.rotate()
