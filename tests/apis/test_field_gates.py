@@ -21,6 +21,7 @@ GATES = [name for row in ROWS for name in row.gates.split()]
 OFF = FieldGates(FeatureGates(dict.fromkeys(GATES, False)))
 ON = FieldGates(FeatureGates(dict.fromkeys(GATES, True)))
 DEFAULT = FieldGates(DEFAULTS)
+CLAIMS_OF_GROUP = ("spec.resourceClaims",)
 
 
 def every_field() -> Iterator[Any]:
@@ -71,8 +72,10 @@ def test_a_field_is_there_while_its_gates_are_on(row: Row, kind: tuple[str, str]
     off = FieldGates(FeatureGates(dict.fromkeys(row.gates.split(), False)))
     off.drop(kind, new, None)
     assert not there(new, path) or new != wanted
-    new = copy_object(wanted)
-    off.drop(kind, new, wanted)
+    new, old = copy_object(wanted), wanted
+    if row.in_use == CLAIMS_OF_GROUP:
+        old = wanted | built(CLAIMS_OF_GROUP[0], "Never")
+    off.drop(kind, new, old)
     assert (new == wanted) is not row.always
 
 
@@ -194,6 +197,19 @@ def test_a_share_stays_where_the_request_was_for_shares() -> None:
         OFF.drop(kind, new := {"spec": copy_object(spec), "status": copy_object(status)}, old)
         assert new["status"]["allocation"]["devices"]["results"][0].get("shareID") == expected
         assert new["spec"] == spec
+
+
+@pytest.mark.parametrize("said_before", [True, False])
+@pytest.mark.parametrize("asked_before", [True, False])
+def test_what_is_said_of_a_groups_claims_stays_where_its_spec_had_claims(
+    said_before: bool, asked_before: bool
+) -> None:
+    asked = {"resourceClaims": [{"name": "c", "resourceClaimName": "n"}]}
+    said = {"resourceClaimStatuses": [{"name": "c", "resourceClaimName": "n"}]}
+    old = {"spec": asked if asked_before else {}, "status": said if said_before else {}}
+    new = {"spec": old["spec"], "status": said}
+    OFF.drop(("scheduling.k8s.io", "PodGroup"), new, old)
+    assert new == {"spec": old["spec"], "status": said if asked_before else {}}
 
 
 def test_what_is_written_shares_nothing_that_is_changed() -> None:

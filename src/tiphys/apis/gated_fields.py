@@ -169,8 +169,8 @@ ROWS: Final[tuple[Row, ...]] = (
     Row("DRAExtendedResource", {("resource.k8s.io", "DeviceClass"): "spec"}, ("extendedResourceName",)),
     Row("TopologyAwareWorkloadScheduling", _GROUPS, ("schedulingConstraints",)),
     Row("DRAWorkloadResourceClaims", _GROUPS, ("resourceClaims",)),
-    Row("DRAWorkloadResourceClaims", {("scheduling.k8s.io", "PodGroup"): "status"},
-        ("resourceClaimStatuses",)),
+    Row("DRAWorkloadResourceClaims", {("scheduling.k8s.io", "PodGroup"): ""},
+        ("status.resourceClaimStatuses",), ("spec.resourceClaims",)),
     *(Row("WorkloadAwarePreemption", _GROUPS, (key,))
       for key in ("disruptionMode", "priorityClassName", "priority")),
 )  # fmt: skip
