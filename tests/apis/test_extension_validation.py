@@ -281,6 +281,29 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         kind("node.k8s.io/v1", "RuntimeClass"),
         ["handler: Required value: must be a valid DNS label"],
     ),
+    "runtime class that tolerates the same twice": (
+        kind(
+            "node.k8s.io/v1",
+            "RuntimeClass",
+            handler="runc",
+            scheduling={
+                "tolerations": [
+                    {"key": "a", "operator": "Exists", "effect": "NoExecute"},
+                    {"key": "a", "operator": "Exists"},
+                    {"key": "a", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5},
+                    {"key": "a", "effect": "NoExecute"},
+                    {"operator": "X"},
+                ]
+            },
+        ),
+        [
+            'scheduling.tolerations[4].operator: Invalid value: "X": operator must be Exists when `key` is '
+            'empty, which means "match all values and all keys"',
+            'scheduling.tolerations[4].operator: Unsupported value: "X": supported values: "Equal", "Exists"',
+            "scheduling.tolerations[2]: Duplicate value: "
+            '{"Key":"a","Operator":"Exists","Value":"","Effect":"NoExecute","TolerationSeconds":5}',
+        ],
+    ),
 }
 
 

@@ -57,6 +57,11 @@ def autoscaler(**spec: Any) -> Body:
     )  # fmt: skip
 
 
+def runtime_class(operator: str, value: str) -> Body:
+    scheduling = tolerating(operator, value)["spec"]
+    return whole("node.k8s.io/v1", "RuntimeClass", handler="h", scheduling=scheduling)
+
+
 def restarted(action: str) -> Body:
     rule = {"action": action, "exitCodes": {"operator": "In", "values": [1]}}
     own = {"restartPolicy": "Never", "restartPolicyRules": [rule]}
@@ -86,6 +91,7 @@ COST = "controller.kubernetes.io/pod-deletion-cost"
 OPERATOR = (
     'spec.tolerations[0].operator: Unsupported value: "Lt": supported values: "Equal", "Exists", "Lt", "Gt"'
 )
+OF_CLASS = OPERATOR.replace("spec", "scheduling")
 DNS_1035 = (
     "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
     "character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for "
@@ -108,6 +114,9 @@ CREATED: dict[str, tuple[str, Body, list[str], list[str]]] = {
     "compared with what is no number": (
         "TaintTolerationComparisonOperators", tolerating("Lt", "05"), [OPERATOR],
         ['spec.tolerations[0].value: Invalid value: "05": must be a valid decimal integer in canonical form'],
+    ),
+    "compared taints of a class, which never compares": (
+        "TaintTolerationComparisonOperators", runtime_class("Lt", "5"), [OF_CLASS], [OF_CLASS],
     ),
     "labels by mounting": (
         "SELinuxMount", pod(securityContext={"seLinuxChangePolicy": "MountOption"}),

@@ -163,15 +163,15 @@ def _label_keys(term: Object, path: str) -> list[FieldError]:
     return faults
 
 
-def validate_tolerations(spec: Object, path: str) -> list[FieldError]:
-    """Return every fault of a pod's tolerations."""
+def validate_tolerations(spec: Object, path: str, *, may_compare: bool = True) -> list[FieldError]:
+    """Return every fault of a pod's tolerations; ``may_compare`` numbers, if the gate says so too."""
     faults: list[FieldError] = []
     for index, toleration in enumerate(each(spec, "tolerations")):
-        faults += validate_toleration(toleration, f"{path}[{index}]")
+        faults += validate_toleration(toleration, f"{path}[{index}]", may_compare=may_compare)
     return faults
 
 
-def validate_toleration(toleration: Object, path: str) -> list[FieldError]:
+def validate_toleration(toleration: Object, path: str, *, may_compare: bool = True) -> list[FieldError]:
     """Return every fault of one toleration."""
     faults: list[FieldError] = []
     key, operator = toleration.get("key") or "", toleration.get("operator") or ""
@@ -192,7 +192,7 @@ def validate_toleration(toleration: Object, path: str) -> list[FieldError]:
         if value:
             text = "value must be empty when `operator` is 'Exists'"
             faults.append(invalid(f"{path}.operator", value, text))
-    elif operator in _COMPARES and on("TaintTolerationComparisonOperators"):
+    elif may_compare and operator in _COMPARES and on("TaintTolerationComparisonOperators"):
         faults += invalid_all(f"{path}.value", value, _number(value))
     else:
         known = (*_TOLERATES, *_COMPARES) if operator in _COMPARES else _TOLERATES

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.field_errors import immutable, invalid_all, required
+from tiphys.apimachinery.field_errors import duplicate, immutable, invalid_all, required
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.core.affinity_validation import validate_tolerations
 from tiphys.apis.core.amount_defaults import round_amounts
 from tiphys.apis.core.pod_warnings import old_node_label
 from tiphys.apis.core.resource_validation import validate_resources
-from tiphys.apis.defaulting import peek
+from tiphys.apis.defaulting import each, peek
+from tiphys.apis.inside import inside
 from tiphys.apis.meta_validation import validate_labels
 from tiphys.apis.strategy import Strategy
 
@@ -30,7 +31,18 @@ def validate_runtime_class(obj: Object) -> list[FieldError]:
     faults += validate_resources({"limits": limits or {}}, "overhead")
     scheduling = peek(obj, "scheduling")
     faults += validate_labels(peek(scheduling, "nodeSelector"), "scheduling.nodeSelector")
-    return faults + validate_tolerations(scheduling, "scheduling.tolerations")
+    return faults + _tolerations(scheduling, "scheduling.tolerations")
+
+
+def _tolerations(scheduling: Object, path: str) -> list[FieldError]:
+    """They compare no numbers, whatever a pod's may do, and none is there twice."""
+    faults, seen = validate_tolerations(scheduling, path, may_compare=False), set[tuple[str, ...]]()
+    for index, toleration in enumerate(each(scheduling, "tolerations")):
+        which = tuple(str(toleration.get(key) or "") for key in ("key", "operator", "value", "effect"))
+        if which in seen:
+            faults.append(duplicate(f"{path}[{index}]", inside("Toleration", toleration)))
+        seen.add(which)
+    return faults
 
 
 def validate_runtime_class_update(new: Object, old: Object) -> list[FieldError]:
