@@ -1,6 +1,7 @@
 """The cache follows the server through changes, broken watches and lost history."""
 
 import asyncio
+import logging
 from contextlib import asynccontextmanager
 
 import pytest
@@ -12,6 +13,7 @@ from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.kinds import PODS
 from tiphys.client.metrics import REGISTRY
 from tiphys.client.rest import Client
+from tiphys.client.transport import Stream, TransportError
 
 
 def pod(name, node="", namespace="default"):
@@ -105,6 +107,85 @@ async def test_a_broken_watch_resumes_without_listing(api):
         await until(lambda: pods.get("default/a"))
     # A list and a watch open with the same verb; three requests are one list and two watches.
     assert len(api.calls) == 3
+
+
+class Balanced(InProcessTransport):
+    """Reaches the server by way of a balancer that cuts streams off when told to."""
+
+    def __init__(self, handler):
+        super().__init__(handler)
+        self.opened = 0
+        self.cutting: list[asyncio.Event] = []
+
+    def cut(self):
+        for event in self.cutting:
+            event.set()
+        self.cutting.clear()
+
+    @asynccontextmanager
+    async def stream(self, call):
+        cut = asyncio.Event()
+        self.cutting.append(cut)
+        async with super().stream(call) as stream:
+            self.opened += 1
+            yield Stream(stream.status, stream.headers, self._chunks(stream.chunks, cut))
+
+    async def _chunks(self, chunks, cut):
+        ends = asyncio.ensure_future(cut.wait())
+        while True:
+            piece = asyncio.ensure_future(anext(chunks))
+            try:
+                await asyncio.wait((ends, piece), return_when=asyncio.FIRST_COMPLETED)
+                if not piece.done():
+                    raise TransportError("server disconnected")
+                yield piece.result()
+            finally:
+                piece.cancel()
+                await asyncio.gather(piece, return_exceptions=True)
+
+
+async def test_idle_watches_that_are_cut_off_again_and_again_are_taken_up_at_once(api, monkeypatch, caplog):
+    """Who waits longer each time sees nothing for half a minute where a balancer ends what is idle."""
+    monkeypatch.setattr(informer_module, "_LIVED_S", 0.0)
+    transport = Balanced(api.handler)
+    informers = InformerSet(Client(transport))
+    pods = informers.get(PODS)
+    async with running(informers):
+        for opened in range(1, 6):
+            await until(lambda opened=opened: transport.opened == opened)
+            transport.cut()
+            await until(lambda: not transport.cutting or transport.opened > opened)  # noqa: B023
+            assert pods._failures <= 1
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_watches_that_end_as_soon_as_they_begin_are_not_asked_for_without_pause(api, caplog):
+    informers = make(api)
+    pods = informers.get(PODS)
+    async with running(informers):
+
+        def refused():
+            api.break_watches()
+            return pods._failures > 0
+
+        await until(refused)
+    assert "very short watch" in caplog.text
+
+
+async def test_a_watch_whose_bookmarks_stay_away_is_opened_anew(api, monkeypatch):
+    """A server that is stopped keeps its connections: nobody ends the watch, and nothing comes."""
+    monkeypatch.setattr(informer_module, "_SILENT_S", 0.05)
+    transport = Balanced(api.handler)
+    informers = InformerSet(Client(transport))
+    pods = informers.get(PODS)
+    async with running(informers):
+        await until(lambda: transport.opened == 1)
+        api.mark(PODS)
+        async with asyncio.timeout(20):
+            while transport.opened < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        api.put(PODS, pod("a"))
+        await until(lambda: pods.get("default/a"))
 
 
 async def test_lost_history_lists_again_and_reports_the_difference(api):

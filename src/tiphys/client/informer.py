@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 import orjson
 
@@ -34,10 +34,18 @@ _CLOCK = RealClock()
 """Of what is counted alone."""
 _BACKOFF_BASE_S = 0.2
 _BACKOFF_CAP_S = 30.0
+_LIVED_S = 1.0
+"""A watch that was open for so long has not failed, however it ended: balancers cut idle connections."""
+_SILENT_S = 90.0
+"""Servers that send bookmarks do so every minute: one that has not for so long is not there any more."""
 
 
 class CacheMutated(TiphysError):
     """A test's mutation detector found that somebody changed a cached object."""
+
+
+class _CutOff(TiphysError):
+    """A watch ended that had worked."""
 
 
 class Informer:
@@ -72,6 +80,8 @@ class Informer:
         self._synced = asyncio.Event()
         self._revision = ""
         self._failures = 0
+        self._marked = False
+        """Whether the server is known to send bookmarks."""
         self.ended = False
         """True once the kind is served no longer: it says nothing more, and holds nothing."""
         self._prints: dict[str, bytes] | None = {} if detect_mutation else None
@@ -159,8 +169,12 @@ class Informer:
                 self._revision = ""
                 await self._back_off_quietly()
                 raise
-            except (StatusError, TransportError) as error:
+            except _CutOff as cut:
                 # The copy is still good: resume from the last revision seen, without listing.
+                log.debug("watch cut off resource=%s error=%s", self.gvr.group_resource, cut)
+                self._failures = 0
+                await self._back_off_quietly()
+            except (StatusError, TransportError) as error:
                 await self._back_off(error)
 
     async def _list(self) -> None:
@@ -187,6 +201,8 @@ class Informer:
         self._synced.set()
 
     async def _watch(self) -> None:
+        """Raises _CutOff for one that worked while it lasted, TransportError for one that did not."""
+        now = asyncio.get_running_loop().time
         async with self._client.watch(
             self.gvr,
             self._namespace,
@@ -194,9 +210,29 @@ class Informer:
             label_selector=self._labels,
             field_selector=self._fields,
         ) as events:
+            began = now()
+            try:
+                told = await self._follow(events)
+            except TimeoutError as error:
+                raise _CutOff("the server has fallen silent") from error
+            except TransportError as error:
+                if now() - began < _LIVED_S:
+                    raise
+                raise _CutOff(str(error)) from error
+            if not told and now() - began < _LIVED_S:
+                raise TransportError("very short watch: it ended within a second, without an event")
+
+    async def _follow(self, events: AsyncIterator[WatchEvent]) -> bool:
+        """Take events until there are no more; return whether there were any. Raises TimeoutError."""
+        now, told = asyncio.get_running_loop().time, False
+        async with asyncio.timeout(_SILENT_S if self._marked else None) as patience:
             async for event in events:
-                self._failures = 0
+                self._failures, told = 0, True
                 self._take(event)
+                if event.type == "BOOKMARK":
+                    self._marked = True
+                    patience.reschedule(now() + _SILENT_S)
+        return told
 
     def _take(self, event: WatchEvent) -> None:
         if event.type != "BOOKMARK":
