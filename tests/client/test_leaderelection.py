@@ -141,3 +141,61 @@ async def test_a_server_that_never_answers_costs_the_lease_in_time(monkeypatch):
         async with asyncio.timeout(20):
             await elector.run(lead)
     assert cancelled
+
+
+class Hanging(InProcessTransport):
+    """Leaves the first calls without an answer, as connections do that lead to a server which hangs."""
+
+    def __init__(self, world):
+        super().__init__(world.api.handler)
+        self.left, self._clock = 1, world.clock
+
+    async def send(self, call):
+        if self.left:
+            self.left -= 1
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            try:
+                await loop.create_future()
+            finally:
+                self._clock.advance(loop.time() - began)
+        return await super().send(call)
+
+
+@pytest.mark.parametrize("already_leads", [True, False])
+async def test_one_connection_that_hangs_is_not_the_end_of_an_election(already_leads):
+    """Not of who leads, nor of who would like to."""
+    world, done = World(), asyncio.Event()
+    elector = world.elector("a")
+    elector._timings = Timings(lease_s=3, renew_deadline_s=1.5, retry_s=0.001)
+
+    def hang():
+        elector._client = Client(Hanging(world))
+
+    async def lead():
+        if already_leads:
+            before = world.lease
+            hang()
+            async with asyncio.timeout(20):
+                while world.lease == before or elector._client.transport.left:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+        done.set()
+
+    if not already_leads:
+        hang()
+    async with asyncio.timeout(20):
+        await elector.run(lead)
+    assert done.is_set()
+
+
+async def test_a_server_that_hangs_does_not_keep_a_leader_that_is_done():
+    world = World()
+    elector = world.elector("a")
+    elector._timings = Timings(lease_s=3, renew_deadline_s=0.3, retry_s=0.001)
+
+    async def lead():
+        elector._client = Client(Hanging(world))
+
+    async with asyncio.timeout(20):
+        await elector.run(lead)
+    assert world.lease["holderIdentity"] == "a"

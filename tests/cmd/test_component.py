@@ -9,6 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from tiphys.client.leaderelection import LeadershipLost
 from tiphys.cmd.apiserver import apiserver, options_from
 from tiphys.cmd.component import Component, shown_flags
 from tiphys.cmd.controller_manager import controller_manager
@@ -242,3 +243,14 @@ def test_flags_that_are_shown() -> None:
         "authentication-token-webhook-version": "v1beta1", "log-flush-frequency": "7s",
         "logging-format": "text", "token": "<redacted>", "v": "2", "vmodule": "httplog=3,trace=2",
     }  # fmt: skip
+
+
+@click.command("deposed", cls=Component, upstream="kube-scheduler")
+def deposed() -> None:
+    raise LeadershipLost("lease kube-system/kube-scheduler")
+
+
+def test_who_has_lost_an_election_ends_with_a_word_not_with_a_trace(caplog: pytest.LogCaptureFixture) -> None:
+    result = CliRunner().invoke(deposed, [])
+    assert (result.exit_code, result.output) == (1, "")
+    assert caplog.messages == ["leader election lost: lease kube-system/kube-scheduler"]

@@ -42,6 +42,11 @@ class Timings:
     renew_deadline_s: float = 10.0
     retry_s: float = 2.0
 
+    @property
+    def try_s(self) -> float:
+        """How long one try may take: where a server hangs, the next may lead to one that does not."""
+        return self.renew_deadline_s / 3
+
 
 @dataclass(frozen=True, slots=True)
 class Election:
@@ -135,7 +140,7 @@ class LeaderElector:
             await self._release()
 
     async def _acquire(self) -> None:
-        while not await self.try_hold():
+        while not await self._try_for(self._timings.try_s):
             await self._sleep(self._timings.retry_s)
         log.info("became leader lease=%s/%s identity=%s", self._namespace, self._name, self._identity)
 
@@ -144,13 +149,8 @@ class LeaderElector:
         while True:
             await self._sleep(self._timings.retry_s)
             began = self._clock.monotonic()
-            left_s = held_at + self._timings.renew_deadline_s - began
-            try:
-                # A server that never answers must not keep the lease past its time either.
-                async with asyncio.timeout(max(left_s, 0.0)):
-                    held = await self.try_hold()
-            except TimeoutError:
-                held = False
+            # A server that never answers must not keep the lease past its time either.
+            held = await self._try_for(held_at + self._timings.renew_deadline_s - began)
             if held:
                 held_at = began
             elif self._clock.monotonic() - held_at >= self._timings.renew_deadline_s:
@@ -164,12 +164,22 @@ class LeaderElector:
         self._leading = False
         self._status.set(0)
         try:
-            lease = await self._client.get(LEASES, self._name, self._namespace)
-            if lease["spec"].get("holderIdentity") == self._identity:
-                lease["spec"].update(holderIdentity="", leaseDurationSeconds=1)
-                await self._client.update(LEASES, lease)
-        except (StatusError, TransportError) as error:
+            async with asyncio.timeout(self._timings.try_s):
+                lease = await self._client.get(LEASES, self._name, self._namespace)
+                if lease["spec"].get("holderIdentity") == self._identity:
+                    lease["spec"].update(holderIdentity="", leaseDurationSeconds=1)
+                    await self._client.update(LEASES, lease)
+        except (StatusError, TransportError, TimeoutError) as error:
             log.info("lease not given up lease=%s/%s error=%s", self._namespace, self._name, error)
+
+    async def _try_for(self, left_s: float) -> bool:
+        """Try once, for so long at most and no longer than a try may take."""
+        try:
+            async with asyncio.timeout(min(max(left_s, 0.0), self._timings.try_s)):
+                return await self.try_hold()
+        except TimeoutError:
+            log.debug("lease not held lease=%s/%s error=no answer in time", self._namespace, self._name)
+            return False
 
     async def try_hold(self) -> bool:
         """Take or renew the lease once; True when it is ours now."""

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from tiphys.apimachinery.duration import go_duration
+from tiphys.apimachinery.errors import TiphysError
 from tiphys.apimachinery.release import RELEASE
 from tiphys.apimachinery.verbosity import Pattern
 from tiphys.cmd import duration, log_lines
@@ -36,6 +37,13 @@ class FlagError(click.UsageError):
     """A flag that upstream would refuse, with its words and its exit code."""
 
     exit_code = 1
+
+
+class Ended(click.ClickException):
+    """A component that has to end: a line in its log, not a trace of how it got there."""
+
+    def show(self, file: Any = None) -> None:
+        log.error("%s", self.message)
 
 
 class Component(click.Command):
@@ -84,7 +92,14 @@ class Component(click.Command):
         for name in line.idle:
             why = why_idle(self.upstream, name)
             log.warning("flag --%s has no effect here%s", name, f": {why}" if why else "")
-        return super().invoke(ctx)
+        try:
+            return super().invoke(ctx)
+        except TiphysError as error:
+            from tiphys.client.leaderelection import LeadershipLost  # not every component knows elections
+
+            if not isinstance(error, LeadershipLost):
+                raise
+            raise Ended(f"leader election lost: {error}") from error
 
 
 class _Line:
