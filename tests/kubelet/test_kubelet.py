@@ -2,10 +2,13 @@
 
 import asyncio
 
+import orjson
 import pytest
 from fake_node import Node
 
+from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.kinds import CONFIG_MAPS, LEASES, NODES, PODS, RUNTIME_CLASSES, SERVICES
+from tiphys.client.rest import Client
 from tiphys.kubelet.runtime import ExecResult, RuntimeFailure
 
 pytestmark = pytest.mark.usefixtures("no_cgroups")
@@ -31,6 +34,40 @@ async def test_registers_and_holds_a_lease(node):
         assert node.events("NodeHasSufficientMemory") == ["Node n1 status is now: NodeHasSufficientMemory"]
         labels = node.api.get(NODES, "n1")["metadata"]["labels"]
         assert labels["kubernetes.io/hostname"] == "n1"
+
+
+async def test_the_node_is_registered_with_its_whole_status(node):
+    made = []
+
+    def look(request):
+        if request.method == "POST" and request.path == "/api/v1/nodes":
+            made.append(orjson.loads(request.body))
+
+    node.api.reactors.append(look)
+    async with node.running():
+        await node.until(lambda: made)
+    status = made[0]["status"]
+    assert {"type": "InternalIP", "address": "192.0.2.1"} in status["addresses"]
+    assert status["capacity"]["pods"] == "110"
+    assert status["nodeInfo"]["kubeletVersion"].startswith("v1.")
+    assert [item["type"] for item in status["conditions"]][-1] == "Ready"
+
+
+async def test_a_server_that_hangs_does_not_hold_up_the_next_beat(tmp_path):
+    """A lease lasts 40 seconds, a request might wait for 60."""
+    node, hung = Node(tmp_path, lease_duration_s=1), asyncio.Event()
+
+    async def handler(request):
+        if request.path.endswith("/leases/n1") and not hung.is_set():
+            hung.set()
+            await asyncio.get_running_loop().create_future()
+        return await node.api.handler(request)
+
+    node.client = Client(InProcessTransport(handler))
+    async with node.running():
+        await node.until(hung.is_set)
+        await node.until(lambda: node.api.get(LEASES, "n1", "kube-node-lease"))
+    await node.client.close()
 
 
 async def test_node_is_not_ready_without_network(node):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tiphys.apimachinery.clock import Clock, rfc3339_micro
@@ -51,6 +51,7 @@ class NodeReporter:
         self._options = options
         self._clock = clock
         self._recorder = client.events("kubelet", options.node_name)
+        self._patience_s = min(max(options.status_update_s, 1.0), float(options.lease_duration_s))
         self._poked = asyncio.Event()
         self._reported: dict[str, Any] = {}
         self._reported_at = 0.0
@@ -95,18 +96,32 @@ class NodeReporter:
     async def _create_or_adopt(self) -> Object:
         name = self._options.node_name
         if self._options.register_node:
+            # Whole from the start: whoever sees it come looks for its addresses at once.
+            found, now = await self.findings(), self._clock.now()
+            status = node_status(self._machine, self._options, found, {}, now)
+            new = {**new_node(self._machine, self._options), "status": status}
             try:
-                return await self._client.create(NODES, new_node(self._machine, self._options))
+                return await self._ask(self._client.create(NODES, new))
             except AlreadyExists:
                 pass
-        node = await self._client.get(NODES, name)
+        node = await self._ask(self._client.get(NODES, name))
         labels = node_labels(self._machine, self._options)
         have = node["metadata"].get("labels") or {}
         if any(have.get(key) != value for key, value in labels.items()):
-            node = await self._client.patch(
-                NODES, name, "", {"metadata": {"labels": labels}}, type="strategic"
-            )
+            change = {"metadata": {"labels": labels}}
+            node = await self._ask(self._client.patch(NODES, name, "", change, type="strategic"))
         return node
+
+    async def _ask(self, call: Awaitable[Object]) -> Object:
+        """Wait until the next beat is due: a server that hangs must not cost the node its lease.
+
+        Raises StatusError, TransportError.
+        """
+        try:
+            async with asyncio.timeout(self._patience_s):
+                return await call
+        except TimeoutError as error:
+            raise TransportError("no answer in time") from error
 
     async def findings(self) -> NodeFindings:
         """Ask the runtime how it is."""
@@ -141,7 +156,7 @@ class NodeReporter:
         found = await self.findings()
         self._ready = not readiness_problem(found)
         if self._reported:
-            self.node = await self._client.get(NODES, self._options.node_name)
+            self.node = await self._ask(self._client.get(NODES, self._options.node_name))
         self._tell_of_cordon()
         old = self.node.get("status") or {}
         status = node_status(self._machine, self._options, found, old, self._clock.now())
@@ -152,8 +167,9 @@ class NodeReporter:
             return
         before = self._reported
         written = {**status, "allocatable": {**status["allocatable"], **extended}}
-        self.node = await self._client.patch(
-            NODES, self._options.node_name, "", {"status": written}, type="strategic", subresource="status"
+        name, change = self._options.node_name, {"status": written}
+        self.node = await self._ask(
+            self._client.patch(NODES, name, "", change, type="strategic", subresource="status")
         )
         self._reported, self._reported_at = status, now
         for reason in transitions(before, status):
@@ -200,9 +216,9 @@ class NodeReporter:
             "renewTime": rfc3339_micro(self._clock.now()),
         }
         try:
-            await self._client.patch(LEASES, name, _LEASE_NAMESPACE, {"spec": spec}, type="merge")
+            await self._ask(self._client.patch(LEASES, name, _LEASE_NAMESPACE, {"spec": spec}, type="merge"))
         except NotFound:
-            await self._client.create(LEASES, self._new_lease(spec))
+            await self._ask(self._client.create(LEASES, self._new_lease(spec)))
 
     def _new_lease(self, spec: dict[str, Any]) -> Object:
         """The lease goes with its node, so the garbage collector clears it away."""
