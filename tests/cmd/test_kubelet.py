@@ -55,6 +55,7 @@ def test_shutdown_periods():
 def test_every_node_has_its_own_cgroups():
     assert options("--root-dir=/a").cgroup_root != options("--root-dir=/b").cgroup_root
     assert options("--cgroup-root=/x").cgroup_root == "/x"
+    assert not options("--cgroup-root=/x").shared_machine
 
 
 def test_what_the_node_keeps_for_itself():

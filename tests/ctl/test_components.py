@@ -56,6 +56,11 @@ def test_folders_for_claims_lie_in_the_cluster_s_own() -> None:
     )
 
 
+def test_nodes_know_that_they_share_a_machine() -> None:
+    (kubelet,) = (row for row in components(CLUSTER) if row.name == "kubelet-node-2")
+    assert "--shared-machine=true" in kubelet.argv
+
+
 def test_node_processes_run_in_their_namespace() -> None:
     for row in components(CLUSTER):
         node = row.name.rpartition("-")[2]

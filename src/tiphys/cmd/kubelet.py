@@ -63,6 +63,7 @@ from tiphys.kubelet.server.routes import Handlers
 @click.option("--cluster-domain", default="cluster.local", show_default=True, help="Domain of the cluster.")
 @click.option("--resolv-conf", default="/etc/resolv.conf", show_default=True, help="For dnsPolicy Default.")
 @click.option("--cgroup-root", default="", help="Where pods' cgroups lie; one for each node otherwise.")
+@click.option("--shared-machine", type=bool, default=False, hidden=True, help="It is not the only node here.")
 @click.option("--node-labels", default="", help="key=value, separated by commas.")
 @click.option("--register-with-taints", default="", help="key=value:effect, separated by commas.")
 @go_bool("--register-node", default=True, help="Create the Node object.")
@@ -171,6 +172,7 @@ def make_options(flags: dict[str, Any]) -> KubeletOptions:
         cluster_domain=flags["cluster_domain"],
         resolv_conf=flags["resolv_conf"],
         cgroup_root=_cgroup_root(flags["cgroup_root"]) or f"/tiphys/{name}-{own}",
+        shared_machine=flags["shared_machine"],
         status_update_s=flags["node_status_update_frequency"],
         status_report_s=flags["node_status_report_frequency"],
         lease_duration_s=flags["node_lease_duration_seconds"],

@@ -197,6 +197,7 @@ def _node(cluster: Cluster, node: Node, resolver: Resolver) -> list[Component]:
         "system-logs-dir": str(node.folder / "pods"),
         "container-runtime-endpoint": f"unix://{node.containerd_socket}",
         "cgroup-root": f"{cluster.cgroup}/{node.name}",
+        "shared-machine": "true",
         "cluster-dns": cluster.dns_ip,
         "cluster-domain": DOMAIN,
         "port": "10250",

@@ -237,6 +237,7 @@ class Kubelet:
                 cluster_domain=options.cluster_domain,
                 resolv_conf=_read_resolv_conf(options.resolv_conf),
                 node_memory_bytes=machine.memory_bytes,
+                usage_cgroup=options.cgroup_root if options.shared_machine else "",
             ),
             devices=self._devices(),
             services=self._services.list,

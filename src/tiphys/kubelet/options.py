@@ -78,6 +78,8 @@ class KubeletOptions:
     resolv_conf: str = "/etc/resolv.conf"
     """Read for pods with dnsPolicy Default; empty for none."""
     cgroup_root: str = "/kubepods"
+    shared_machine: bool = False
+    """Whether there are other nodes on this machine: what is used beside the cgroup is not this one's."""
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[Mapping[str, str], ...] = ()
     capacity: Mapping[str, str] = field(default_factory=dict)

@@ -64,7 +64,7 @@ def node(tmp_path, monkeypatch):
         name="n1", clock=FakeClock(), volumes=volumes,
         runtime=SimpleNamespace(container_stats=container_stats),
         cgroups=SimpleNamespace(root="/none/of/this", find=lambda uid: f"/kubepods/pod{uid}"),
-        settings=SimpleNamespace(node_memory_bytes=1 << 40, logs_dir=str(tmp_path / "logs")),
+        settings=SimpleNamespace(usage_cgroup="", node_memory_bytes=1 << 40, logs_dir=str(tmp_path / "logs")),
         cache=SimpleNamespace(all=lambda: [have(running())]),
     )  # fmt: skip
 

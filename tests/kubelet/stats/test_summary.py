@@ -14,6 +14,8 @@ from tiphys.kubelet.options import ServerOptions
 from tiphys.kubelet.probes import counts
 from tiphys.kubelet.runtime import Container, ContainerState, ContainerStats, RuntimePod
 from tiphys.kubelet.server.server import KubeletServer
+from tiphys.kubelet.stats import summary
+from tiphys.kubelet.stats.cgroup_usage import CgroupUsage
 from tiphys.kubelet.stats.summary import Stats, cadvisor, cpu_and_memory, render_metrics
 from tiphys.wire.message import Request
 
@@ -78,7 +80,8 @@ def node():
     return SimpleNamespace(
         name="n1", client=None, clock=FakeClock(),
         cgroups=SimpleNamespace(root="/none/of/this", find=lambda uid: ""),
-        settings=SimpleNamespace(node_memory_bytes=1 << 40), cache=SimpleNamespace(all=lambda: [POD]),
+        settings=SimpleNamespace(node_memory_bytes=1 << 40, usage_cgroup=""),
+        cache=SimpleNamespace(all=lambda: [POD]),
         runtime=SimpleNamespace(container_stats=container_stats),
     )  # fmt: skip
 
@@ -98,6 +101,16 @@ async def test_the_summary_of_a_node(tmp_path):
         assert said["runtime"][place]["capacityBytes"] == disk["capacityBytes"]
     assert 0 < said["rlimit"]["curproc"] <= said["rlimit"]["maxpid"]
     assert said["memory"]["workingSetBytes"] > 0
+
+
+def test_a_node_of_its_own_machine_counts_all_of_it(monkeypatch):
+    """Wherever its pods' cgroups lie; of several on one machine each counts its part."""
+    monkeypatch.setattr(summary.cgroup_usage, "read", lambda path: CgroupUsage(7, 11))
+    one = node()
+    cpu_ns, memory = Stats(one).node_usage()
+    assert (cpu_ns > 7, memory > 11) == (True, True)
+    one.settings.usage_cgroup = "/mine"
+    assert Stats(one).node_usage() == (7, 11)
 
 
 async def test_of_containers_that_are_gone_nothing_is_kept(tmp_path):

@@ -28,6 +28,8 @@ class NodeSettings:
     cluster_domain: str = "cluster.local"
     resolv_conf: ResolvConf = field(default_factory=ResolvConf)
     node_memory_bytes: int = 0
+    usage_cgroup: str = ""
+    """The cgroup whose usage is the node's; empty: all of the machine, what runs beside the pods too."""
 
 
 def pod_labels(pod: Object) -> dict[str, str]:

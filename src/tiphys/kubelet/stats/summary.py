@@ -31,8 +31,6 @@ from tiphys.kubelet.stats.pod_usage import (
 
 _LIGHT = ("nodeName", "podRef", "name", "startTime", "cpu", "memory", "containers")
 _NANO = 1_000_000_000
-_WHOLE_MACHINE = ("/", "/kubepods")
-"""Roots that are a node's of its own machine: what runs beside the pods counts too."""
 
 
 def _time(nanoseconds: int) -> str:
@@ -184,10 +182,10 @@ class Stats:
     def node_usage(self) -> tuple[int, int]:
         """Return the node's CPU time in nanoseconds and its working set in bytes.
 
-        A node that has only a part of this machine, by its cgroup, speaks of that part.
+        One of several nodes of this machine speaks of its part, what its cgroup uses.
         """
-        root = self._node.cgroups.root
-        own = cgroup_usage.read(root) if root not in _WHOLE_MACHINE else None
+        root = self._node.settings.usage_cgroup
+        own = cgroup_usage.read(root) if root else None
         if own is not None:
             return own.cpu_ns, own.working_set_bytes
         return node_cpu_nanoseconds(), self._node.settings.node_memory_bytes - memory_available_bytes()
