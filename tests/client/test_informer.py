@@ -172,22 +172,6 @@ async def test_watches_that_end_as_soon_as_they_begin_are_not_asked_for_without_
     assert "very short watch" in caplog.text
 
 
-async def test_a_watch_whose_bookmarks_stay_away_is_opened_anew(api, monkeypatch):
-    """A server that is stopped keeps its connections: nobody ends the watch, and nothing comes."""
-    monkeypatch.setattr(informer_module, "_SILENT_S", 0.05)
-    transport = Balanced(api.handler)
-    informers = InformerSet(Client(transport))
-    pods = informers.get(PODS)
-    async with running(informers):
-        await until(lambda: transport.opened == 1)
-        api.mark(PODS)
-        async with asyncio.timeout(20):
-            while transport.opened < 2:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-        api.put(PODS, pod("a"))
-        await until(lambda: pods.get("default/a"))
-
-
 async def test_lost_history_lists_again_and_reports_the_difference(api):
     api.put(PODS, pod("gone"))
     api.put(PODS, pod("stays"))

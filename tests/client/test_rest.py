@@ -78,6 +78,22 @@ async def test_status_is_patched_alone(client, api):
     assert api.get(PODS, "web", "default")["status"] == {"phase": "Running"}
 
 
+@pytest.mark.parametrize(("bookmarks", "silence_s"), [(True, 90), (False, 400)])
+async def test_a_watch_waits_for_bookmarks_not_for_its_end(api, bookmarks, silence_s):
+    """A server that is stopped keeps its connections: nobody ends the watch, and nothing comes."""
+    calls = []
+
+    class Noting(InProcessTransport):
+        def stream(self, call):
+            calls.append(call)
+            return super().stream(call)
+
+    client = Client(Noting(api.handler))
+    async with client.watch(PODS, bookmarks=bookmarks, timeout_s=340):
+        pass
+    assert [call.timeout_s for call in calls] == [silence_s]
+
+
 async def test_a_watch_tells_what_happens_after_a_revision(client, api):
     api.put(PODS, pod("a"))
     revision = str(api.revision)
@@ -113,7 +129,7 @@ async def test_retry_after_is_waited_out_but_not_for_evictions():
 
 async def test_a_watch_is_left_where_bookmarks_stay_away(monkeypatch):
     """Of a server that has stopped right behind the head of its answer, while its machine goes on."""
-    monkeypatch.setattr(rest, "_BOOKMARKED_SILENCE_S", 0.05)
+    monkeypatch.setattr(rest, "_BOOKMARK_SILENCE_S", 0.05)
     left = asyncio.Event()
 
     async def stopped(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

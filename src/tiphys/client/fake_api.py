@@ -91,13 +91,6 @@ class FakeApi:
         gone["metadata"]["resourceVersion"] = str(self.revision)
         self._announce(gvr, "DELETED", gone)
 
-    def mark(self, gvr: GVR) -> None:
-        """Send a bookmark to those who watch a resource."""
-        self.revision += 1
-        bookmark = {"metadata": {"resourceVersion": str(self.revision)}}
-        self._log.append((self.revision, gvr, "BOOKMARK", bookmark))
-        self._wake()
-
     def break_watches(self) -> None:
         """End every open watch, as a restarting server does."""
         self._log.append((-1, GVR("", "", ""), "BREAK", {}))
@@ -160,7 +153,7 @@ class FakeApi:
                 if revision < 0:
                     return
                 here = not namespace or obj["metadata"].get("namespace") == namespace
-                if changed == gvr and (kind == "BOOKMARK" or (here and _selected(obj, query))):
+                if changed == gvr and here and _selected(obj, query):
                     yield orjson.dumps({"type": kind, "object": obj}) + b"\n"
             await self._changed.wait()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import orjson
 
@@ -36,8 +36,6 @@ _BACKOFF_BASE_S = 0.2
 _BACKOFF_CAP_S = 30.0
 _LIVED_S = 1.0
 """A watch that was open for so long has not failed, however it ended: balancers cut idle connections."""
-_SILENT_S = 90.0
-"""Servers that send bookmarks do so every minute: one that has not for so long is not there any more."""
 
 
 class CacheMutated(TiphysError):
@@ -80,8 +78,6 @@ class Informer:
         self._synced = asyncio.Event()
         self._revision = ""
         self._failures = 0
-        self._marked = False
-        """Whether the server is known to send bookmarks."""
         self.ended = False
         """True once the kind is served no longer: it says nothing more, and holds nothing."""
         self._prints: dict[str, bytes] | None = {} if detect_mutation else None
@@ -210,29 +206,17 @@ class Informer:
             label_selector=self._labels,
             field_selector=self._fields,
         ) as events:
-            began = now()
+            began, told = now(), False
             try:
-                told = await self._follow(events)
-            except TimeoutError as error:
-                raise _CutOff("the server has fallen silent") from error
+                async for event in events:
+                    self._failures, told = 0, True
+                    self._take(event)
             except TransportError as error:
                 if now() - began < _LIVED_S:
                     raise
                 raise _CutOff(str(error)) from error
             if not told and now() - began < _LIVED_S:
                 raise TransportError("very short watch: it ended within a second, without an event")
-
-    async def _follow(self, events: AsyncIterator[WatchEvent]) -> bool:
-        """Take events until there are no more; return whether there were any. Raises TimeoutError."""
-        now, told = asyncio.get_running_loop().time, False
-        async with asyncio.timeout(_SILENT_S if self._marked else None) as patience:
-            async for event in events:
-                self._failures, told = 0, True
-                self._take(event)
-                if event.type == "BOOKMARK":
-                    self._marked = True
-                    patience.reschedule(now() + _SILENT_S)
-        return told
 
     def _take(self, event: WatchEvent) -> None:
         if event.type != "BOOKMARK":

@@ -39,8 +39,8 @@ _MAX_RETRIES = 5
 _MAX_RETRY_AFTER_S = 30
 _WATCH_MIN_S = 300
 _WATCH_SILENCE_S = 60
-_BOOKMARKED_SILENCE_S = 150
-"""A server sends a bookmark each minute: one that has missed two has stopped, though its machine answers."""
+_BOOKMARK_SILENCE_S = 90.0
+"""Bookmarks come every minute: a server that sends nothing for so long hangs, though connections stand."""
 
 
 def resource_path(gvr: GVR, namespace: str = "", name: str = "", subresource: str = "") -> str:
@@ -205,7 +205,7 @@ class Client:
             resource_path(gvr, namespace),
             _encode(query),
             self._headers(),
-            timeout_s=_BOOKMARKED_SILENCE_S if bookmarks else timeout_s + _WATCH_SILENCE_S,
+            timeout_s=_BOOKMARK_SILENCE_S if bookmarks else timeout_s + _WATCH_SILENCE_S,
         )
         async with self.transport.stream(call) as stream:
             if stream.status >= 400:
