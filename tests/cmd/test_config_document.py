@@ -13,7 +13,7 @@ from tiphys.cmd import proxy_config
 from tiphys.cmd.config_document import Kind, merge, parameters
 from tiphys.cmd.kubelet import kubelet, make_options
 from tiphys.cmd.kubelet_config import read
-from tiphys.cmd.proxy import proxy
+from tiphys.cmd.proxy import node_ports, proxy
 from tiphys.kubelet.restarts import Pace
 
 KUBEADM_KUBELET = """
@@ -192,6 +192,7 @@ conntrack: {maxPerCore: null, min: null}
 healthzBindAddress: ""
 hostnameOverride: n7
 iptables: {masqueradeAll: false, syncPeriod: 0s}
+nftables: {masqueradeAll: true}
 mode: nftables
 nodePortAddresses: [192.0.2.0/24]
 strange: 1
@@ -206,9 +207,22 @@ strange: 1
     assert found["healthz_bind_address"] == "0.0.0.0:10256"
     assert caplog.messages == [
         'unknown field "strange"',
-        "fields of KubeProxyConfiguration that have no effect here: bindAddress, iptables.masqueradeAll",
+        "fields of KubeProxyConfiguration that have no effect here: nftables.masqueradeAll",
     ]
     assert proxy_config.KIND.lenient
+
+
+def test_the_proxys_node_ports() -> None:
+    def of(text: str) -> tuple[str, ...]:
+        return node_ports(
+            proxy.make_context("proxy", [f"--nodeport-addresses={text}"]).params["nodeport_addresses"]
+        )
+
+    assert of("") == of("primary") == ()
+    assert of("192.0.2.0/24,10.0.0.7") == ("192.0.2.0/24", "10.0.0.7")
+    for bad in ("primary,10.0.0.7", "here"):
+        with pytest.raises(click.BadParameter):
+            of(bad)
 
 
 def test_objects_are_merged_and_lists_replaced() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -120,7 +121,11 @@ def test_a_connection_of_the_node_with_itself_outlives_the_first_rules(
     assert done.stdout.split() == ["ask", "answer"], done.stderr
 
 
-def test_connections(service: Any, endpoint_slice: Any) -> None:
+@pytest.mark.parametrize(
+    "node_ports", [("172.29.99.2",), ("172.29.0.0/16", "172.29.99.0/24"), ("0.0.0.0/0", "10.9.0.0/24")]
+)
+def test_connections(service: Any, endpoint_slice: Any, node_ports: tuple[str, ...]) -> None:
+    node = replace(NODE, addresses=node_ports)
     ports = {"type": "NodePort", "ports": [{"name": "http", "port": 80, "nodePort": 30080}]}
     services = [
         service(**ports),
@@ -128,11 +133,11 @@ def test_connections(service: Any, endpoint_slice: Any) -> None:
         service("sticky", clusterIP="10.64.0.23", sessionAffinity="ClientIP"),
     ]
     empty = ruleset(
-        [service("old", clusterIP="10.64.0.30")], [endpoint_slice("10.128.1.9", service="old")], NODE
+        [service("old", clusterIP="10.64.0.30")], [endpoint_slice("10.128.1.9", service="old")], node
     )
     slices = [endpoint_slice("10.128.1.5", "10.128.1.6", service=name) for name in ("web", "sticky")]
-    table = ruleset(services, slices, NODE)
-    sparse = ruleset(services[:1], slices[:1], NODE)
+    table = ruleset(services, slices, node)
+    sparse = ruleset(services[:1], slices[:1], node)
     steps = [
         transaction(None, empty),
         transaction(empty, table),

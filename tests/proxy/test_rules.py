@@ -9,7 +9,7 @@ import pytest
 from tracer import Packet, Tracer
 
 from tiphys.proxy.endpoints import NodeFacts
-from tiphys.proxy.rules import is_proxied, ruleset, service_of, service_ports
+from tiphys.proxy.rules import is_proxied, node_port_addresses, ruleset, service_of, service_ports
 from tiphys.proxy.ruleset import render
 
 NODE = NodeFacts("n1", ("172.29.0.2",), "", ("10.128.0.0/16",))
@@ -161,6 +161,18 @@ def test_is_proxied(service: Any, name: str, spec: Any, want: bool) -> None:
 def test_names_stay_within_the_kernel_limit(service: Any) -> None:
     [port] = service_ports(service(name="n" * 63), "IPv4")
     assert len(port.chain("endpoint", "10.128.111.111/65535")) <= 127
+
+
+def test_node_ports_on_ranges() -> None:
+    """None overlaps another, as no set of ranges takes that; a service of a range is one of this machine."""
+    given = ("10.0.0.7/8", "10.1.0.0/16", "192.168.1.2", "fd00::/8", "primary")
+    assert node_port_addresses(given, "IPv4") == ("10.0.0.0/8", "192.168.1.2/32")
+    assert node_port_addresses(given, "IPv6") == ("fd00::/8",)
+    assert node_port_addresses(("10.0.0.7", "::1"), "IPv4") == ("10.0.0.7",)
+    table = ruleset([], [], NodeFacts("n1", ("10.0.0.0/8",)))
+    assert table.containers["nodeport-ips"].spec == "type ipv4_addr; flags interval;"
+    only_own = "fib daddr type local ip daddr != 127.0.0.0/8 ip daddr @nodeport-ips "
+    assert table.chains["services"].rules[1].startswith(only_own)
 
 
 def test_service_of(endpoint_slice: Any) -> None:

@@ -34,6 +34,8 @@ class Kind:
     """Fields that have no effect; one stands for all below it."""
     lenient: bool = False
     """Unknown fields are told, not refused."""
+    usual: Mapping[str, Any] = field(default_factory=dict)
+    """Values of fields without effect that ask for none."""
 
 
 def load(path: str) -> dict[str, Any]:
@@ -70,6 +72,8 @@ def parameters(document: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
         if path in ("kind", "apiVersion"):
             continue
         target = kind.flags.get(path)
+        if target is None and path in kind.usual and kind.usual[path] == value:
+            continue  # as kubeadm writes it down: what is so anyway
         if target is None:
             (idle if _is_idle(path, kind) else unknown).append(path)
         elif not _is_usual(value):

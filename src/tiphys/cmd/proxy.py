@@ -36,7 +36,9 @@ log = logging.getLogger(__name__)
 @click.option("--proxy-mode", default="nftables", show_default=True, help="Always nftables.")
 @click.option("--cluster-cidr", default="", help="Pod ranges, separated by commas.")
 @click.option(
-    "--nodeport-addresses", default="", help="Addresses for NodePorts; the Node's InternalIPs otherwise."
+    "--nodeport-addresses",
+    default="",
+    help="Addresses or ranges for NodePorts; the Node's InternalIPs otherwise.",
 )
 @click.option("--healthz-bind-address", default="0.0.0.0:10256", show_default=True, help="Empty for none.")
 @click.option("--metrics-bind-address", default="127.0.0.1:10249", show_default=True, help="Empty for none.")
@@ -55,7 +57,7 @@ def proxy(kubeconfig: str, master: str, cluster_cidr: str, proxy_mode: str, **fl
     options = ProxyOptions(
         node_name=flags["node_name"] or socket.gethostname().lower(),
         cluster_cidr=ranges,
-        nodeport_addresses=words(flags["nodeport_addresses"]),
+        nodeport_addresses=node_ports(flags["nodeport_addresses"]),
         families=families(),
         healthz_address=_bound(flags["healthz_bind_address"], 10256),
         metrics_address=_bound(flags["metrics_bind_address"], 10249),
@@ -77,6 +79,19 @@ def _bound(text: str, port: int) -> str:
     except ValueError:
         return text
     return f"[{text}]:{port}" if ":" in text else f"{text}:{port}"
+
+
+def node_ports(text: str) -> tuple[str, ...]:
+    """Return the addresses or ranges, none for ``primary``: the Node's own. Raises click.BadParameter."""
+    parts = words(text)
+    if parts == ("primary",):
+        return ()
+    for part in parts:
+        try:
+            ipaddress.ip_network(part, strict=False)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--nodeport-addresses") from error
+    return parts
 
 
 async def _run(reach: Reach, options: ProxyOptions, *, policies: bool) -> None:

@@ -30,6 +30,12 @@ KIND: Final = Kind(
         | {"windowsRunAsService"}
     ),
     lenient=True,
+    usual=dict.fromkeys(
+        "bindAddressHardFail enableProfiling iptables.masqueradeAll nftables.masqueradeAll ipvs.strictARP "
+        "conntrack.tcpBeLiberal winkernel.enableDSR winkernel.forwardHealthCheckVip".split(),
+        False,
+    )
+    | {"bindAddress": "0.0.0.0"},
 )
 
 

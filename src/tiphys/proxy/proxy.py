@@ -37,7 +37,10 @@ _ZONE_LABEL = "topology.kubernetes.io/zone"
 
 @dataclass(frozen=True, slots=True)
 class ProxyOptions:
-    """``node_name`` says which endpoints are local; empty ``nodeport_addresses`` means the Node's own."""
+    """``node_name`` says which endpoints are local; empty ``nodeport_addresses`` means the Node's own.
+
+    They may be ranges: then it is what the machine has of them.
+    """
 
     node_name: str
     cluster_cidr: tuple[str, ...] = ()

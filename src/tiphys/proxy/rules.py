@@ -34,6 +34,7 @@ HEADLESS_LABEL = "service.kubernetes.io/headless"
 _NAME_LIMIT = 110
 _DEFAULT_AFFINITY_S = 10800
 _NFT_FAMILY = {"IPv4": "ip", "IPv6": "ip6"}
+_LOOPBACK = {"ip": "127.0.0.0/8", "ip6": "::1"}
 _NFT_ADDRESS = {"IPv4": "ipv4_addr", "IPv6": "ipv6_addr"}
 
 
@@ -297,10 +298,12 @@ def base(node: NodeFacts, family: str = "IPv4") -> Fragment:
     ip, address = _NFT_FAMILY[family], _NFT_ADDRESS[family]
     by_address = f"type {address} . inet_proto . inet_service : verdict;"
     by_port = "type inet_proto . inet_service : verdict;"
+    own = node_port_addresses(node.addresses, family)
+    ranges = any("/" in one for one in own)
     fragment = Fragment(
         containers={
             "cluster-ips": Container("set", f"type {address};"),
-            "nodeport-ips": Container("set", f"type {address};"),
+            "nodeport-ips": Container("set", f"type {address};{' flags interval;' if ranges else ''}"),
             "hairpin-endpoints": Container("set", f"type {address} . {address};"),
             "service-ips": Container("map", by_address),
             "service-nodeports": Container("map", by_port),
@@ -308,16 +311,29 @@ def base(node: NodeFacts, family: str = "IPv4") -> Fragment:
             "no-endpoint-nodeports": Container("map", by_port),
             "firewall-ips": Container("map", by_address),
         },
-        chains=_base_chains(ip),
+        chains=_base_chains(ip, ranges=ranges),
     )
-    for node_address in _of_family(node.addresses, family):
+    for node_address in own:
         fragment.put("nodeport-ips", node_address)
     return fragment
 
 
-def _base_chains(ip: str) -> dict[str, Chain]:
+def node_port_addresses(given: Sequence[str], family: str) -> tuple[str, ...]:
+    """Return on what node ports are served, addresses and ranges; of ranges none overlaps another."""
+    kept = _of_family(given, family)
+    if not any("/" in one for one in kept):
+        return kept
+    if family == "IPv4":
+        return tuple(map(str, ipaddress.collapse_addresses(map(ipaddress.IPv4Network, kept))))
+    return tuple(map(str, ipaddress.collapse_addresses(map(ipaddress.IPv6Network, kept))))
+
+
+def _base_chains(ip: str, *, ranges: bool) -> dict[str, Chain]:
     to = f"{ip} daddr . meta l4proto . th dport"
     to_node = f"{ip} daddr @nodeport-ips meta l4proto . th dport"
+    if ranges:
+        # Of a range only what this machine has itself; never what only it can reach.
+        to_node = f"fib daddr type local {ip} daddr != {_LOOPBACK[ip]} {to_node}"
     checks = ("ct state new jump endpoints-check", "ct state new jump cluster-ips-check")
     services = Chain(("jump services",))
 
