@@ -27,7 +27,7 @@ from tiphys.apimachinery.cel.ast import (
 from tiphys.apimachinery.cel.errors import Source
 from tiphys.apimachinery.cel.functions import FunctionTable, Overload
 from tiphys.apimachinery.cel.lexer import ESCAPED_RESERVED
-from tiphys.apimachinery.cel.messages import MESSAGES
+from tiphys.apimachinery.cel.messages import CONSTANTS, MESSAGES
 from tiphys.apimachinery.cel.types import (
     Bindings,
     Type,
@@ -41,7 +41,8 @@ from tiphys.apimachinery.dataclass import dataclass
 
 OPTIONAL_SELECT = "_?._"
 _LOGIC = frozenset(("_&&_", "_||_"))
-_MESSAGE_KINDS = frozenset(("object", "timestamp", "duration", "wrapper"))
+_SCALARS = frozenset(("bool", "bytes", "double", "duration", "int", "string", "timestamp", "uint"))
+"""Names of types that are looked into for fields, and have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,8 @@ class Checker(Visitor[Type]):
             return variable
         named = self._scope.type_names.get(name) or self._scope.struct(name)
         if named is None:
-            return None
+            node.constant = CONSTANTS.get(name)
+            return None if node.constant is None else t.INT
         node.constant = TypeValue(runtime_name(named))
         return t.type_of(named)
 
@@ -287,7 +289,7 @@ class Checker(Visitor[Type]):
         if named == t.ERROR:
             return named
         node.name = name.name
-        found = self._message(node.pos, named)
+        found = self._message(node, named)
         for entry in node.entries:
             given = self.visit(entry.value)
             if entry.optional:
@@ -295,23 +297,26 @@ class Checker(Visitor[Type]):
             self._check_field(node, entry, found, given)
         return found
 
-    def _message(self, pos: int, named: Type) -> Type:
+    def _message(self, node: StructNode, named: Type) -> Type:
         """Return the type of objects that a name stands for."""
         if named.kind != "type":
-            return self._report(pos, f"'{runtime_name(named)}' is not a type")
+            return self._report(node.pos, f"'{runtime_name(named)}' is not a type")
         found = named.params[0] if named.params else named
-        if found.kind not in _MESSAGE_KINDS:
-            return self._report(pos, f"'{runtime_name(found)}' is not a message type")
+        if found.kind != "object" and node.name not in MESSAGES:
+            return self._report(node.pos, f"'{runtime_name(found)}' is not a message type")
         return found
 
     def _check_field(self, node: StructNode, entry: Entry, made: Type, given: Type) -> None:
         assert isinstance(entry.key, Literal)
         name = entry.key.value
-        if made == t.ERROR:
-            self._report(entry.pos, f"unexpected failed resolution of '{node.name}'")
-            return
         known = MESSAGES.get(node.name)
+        if made == t.ERROR:
+            self._no_field(entry, node.name)
+            return
         fields = made.fields if known is None else known.fields
+        if known is not None and fields is None:
+            self._report(entry.pos, "unexpected failed resolution of 'google.protobuf.NullValue'")
+            return
         wanted = t.DYN if fields is None else fields.get(name)
         if wanted is None:
             self._report(entry.pos, f"undefined field '{name}'")
@@ -319,6 +324,14 @@ class Checker(Visitor[Type]):
             self._report(
                 entry.pos, f"expected type of field '{name}' is '{wanted}' but provided type is '{given}'"
             )
+
+    def _no_field(self, entry: Entry, owner: str) -> None:
+        """Say what there is to say of a field of what is no message."""
+        assert isinstance(entry.key, Literal)
+        if owner in _SCALARS:
+            self._report(entry.pos, f"undefined field '{entry.key.value}'")
+        elif owner != "map":
+            self._report(entry.pos, f"unexpected failed resolution of '{owner}'")
 
     def comprehension(self, node: Comprehension) -> Type:
         over = substitute(self._bound, self.visit(node.iter_range))

@@ -26,10 +26,14 @@ from tiphys.apimachinery.cel.values import ABSENT
 
 _TYPE_NAMES: dict[str, Type] = {
     "bool": types.BOOL, "int": types.INT, "uint": types.UINT, "double": types.DOUBLE, "string": types.STRING,
-    "bytes": types.BYTES, "null_type": types.NULL, "type": types.TYPE, "dyn": types.DYN,
+    "bytes": types.BYTES, "null_type": types.NULL, "type": types.TYPE,
     "list": types.list_of(types.DYN), "map": types.map_of(types.DYN, types.DYN),
     **{name: message.type for name, message in MESSAGES.items()},
 }  # fmt: skip
+
+
+_VALUES = {"timestamp": plain(types.TIMESTAMP), "duration": plain(types.DURATION)}
+"""Names of types that the checker takes for variables of these types. No value is ever given to them."""
 
 
 def _no_struct(name: str) -> Type | None:
@@ -55,7 +59,7 @@ class Environment:
             name: plain(given) if isinstance(given, Type) else given for name, given in variables.items()
         }
         functions, self._macros, names = _tables(self._libraries)
-        declared = {name: one.type for name, one in self.variables.items()}
+        declared = {name: one.type for name, one in (_VALUES | self.variables).items()}
         self._scope = Scope(declared, functions, names, structs)
 
     def extend(self, variables: Mapping[str, Type | Declaration]) -> Environment:
@@ -75,12 +79,13 @@ class Environment:
             result = checker.check(node)
             if expected is not None and result != expected:
                 raise ResultTypeError(f"must evaluate to {expected}")
-            names = [name for name in self.variables if name in checker.used]
+            declared = _VALUES | self.variables
+            names = [name for name in declared if name in checker.used]
             compiler = Compiler(names)
             step = compiler.visit(node)
         except EvaluationError as error:
             raise CompileError(f"program instantiation failed: {error}") from error
-        used = {name: self.variables[name] for name in names}
+        used = {name: declared[name] for name in names}
         bounds = estimate.Bounds(used, self.variables.get(_NAMES_LIKE))
         return Program(expression, node, bounds, step.run, compiler.slots)
 

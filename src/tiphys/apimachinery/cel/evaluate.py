@@ -26,7 +26,7 @@ from tiphys.apimachinery.cel.depth import on_new_stack
 from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.fold import Loop, bind, fold
 from tiphys.apimachinery.cel.frame import Frame, Run
-from tiphys.apimachinery.cel.messages import MESSAGES
+from tiphys.apimachinery.cel.messages import ANONYMOUS, MESSAGES
 from tiphys.apimachinery.cel.prices import LIST, MAP, STRUCT
 from tiphys.apimachinery.cel.values import (
     NONE,
@@ -126,6 +126,8 @@ class Compiler(Visitor[Step]):
 
     def ident(self, node: Ident) -> Step:
         if node.constant is not None:
+            if node.name in ANONYMOUS:
+                raise EvaluationError(f"reference to undefined type: {node.name}")
             return _constant(node.constant)
         slot = next(index for name, index in reversed(self._scope) if name == node.name)
         base = (

@@ -1,26 +1,34 @@
 """Values made by the names of their protobuf messages: ``google.protobuf.Timestamp{seconds: 1}``. Pure.
 
-Owns: moments, lengths of time, and the wrappers of plain values. What they make is a value as any other: it
-has no fields. Source: cel-spec, "Protocol Buffer Data Conversion".
+Owns: the well-known messages. What most of them make is a value as any other and has no fields: moments,
+lengths of time, the wrappers of plain values, JSON (maps, lists, anything), what an ``Any`` is packed around.
+Source: cel-spec, "Protocol Buffer Data Conversion".
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
+from tiphys.apimachinery.cel import native, packed
 from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.types import (
+    ANY,
     BOOL,
     BYTES,
     DOUBLE,
     DURATION,
+    DYN,
     INT,
+    NULL,
     STRING,
     TIMESTAMP,
     UINT,
     Type,
+    list_of,
+    map_of,
+    object_of,
     wrapper_of,
 )
 from tiphys.apimachinery.cel.values import (
@@ -28,49 +36,49 @@ from tiphys.apimachinery.cel.values import (
     MIN_INT,
     SECOND,
     Duration,
+    Struct,
     Timestamp,
     Uint,
+    is_list,
+    is_map,
     timestamp,
     type_name,
 )
 from tiphys.apimachinery.dataclass import dataclass
 
-_GO_TYPES = {bool: "bool", bytes: "[]uint8", str: "string", float: "float64", int: "int64", Uint: "uint64"}
-_SMALLER = {"Int32Value": "int32", "UInt32Value": "uint32", "FloatValue": "float32", "nanos": "int32"}
-_OF_32_BITS = {int: ("integer overflow", -(2**31), 2**31), Uint: ("unsigned integer overflow", 0, 2**32)}
+_PREFIX = "google.protobuf."
+_TEXTS, _ITEMS = map_of(STRING, DYN), list_of(DYN)
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message that expressions may make: its type as a value, its fields, and what they make."""
+    """A message that expressions may make: its type as a value, its fields, and what they make.
+
+    ``fields`` is None where there are none to look up.
+    """
 
     type: Type
-    fields: Mapping[str, Type]
+    fields: Mapping[str, Type] | None
     make: Callable[[dict[str, Any]], Any]
 
 
-def _checked(fields: Mapping[str, Any], message: str, name: str, zero: Any) -> Any:
+def _given(fields: Mapping[str, Any], message: str, name: str, kind: str, zero: Any = None) -> Any:
     """Return a field, its zero where it is not given. Raises EvaluationError for what it does not hold."""
-    value, kind = fields.get(name, zero), type(zero)
-    small = _SMALLER.get(message) or _SMALLER.get(name)
-    if type(value) is not kind:
-        why = f"unsupported type conversion from '{type_name(value)}' to {small or _GO_TYPES[kind]}"
-        raise _unfit(message, name, why)
-    if small and kind in _OF_32_BITS:
-        why, least, end = _OF_32_BITS[kind]
-        if not least <= value < end:
-            raise _unfit(message, name, why)
-    return value
+    if name not in fields:
+        return zero
+    try:
+        return native.converted(fields[name], kind)
+    except EvaluationError as error:
+        raise _unfit(message, name, error) from error
 
 
-def _unfit(message: str, name: str, why: str) -> EvaluationError:
-    field = f"google.protobuf.{message}.{name}"
-    return EvaluationError(f"field type conversion error for {field} value type: {why}")
+def _unfit(message: str, name: str, why: Exception) -> EvaluationError:
+    return EvaluationError(f"field type conversion error for {_PREFIX}{message}.{name} value type: {why}")
 
 
 def _nanoseconds(fields: Mapping[str, Any], message: str) -> int:
-    seconds, nanos = (_checked(fields, message, name, 0) for name in _PARTS)
-    return int(seconds) * SECOND + int(nanos)
+    seconds = _given(fields, message, "seconds", "int64", 0)
+    return int(seconds) * SECOND + int(_given(fields, message, "nanos", "int32", 0))
 
 
 def _timestamp(fields: dict[str, Any]) -> Timestamp:
@@ -82,32 +90,88 @@ def _duration(fields: dict[str, Any]) -> Duration:
     return Duration(min(max(_nanoseconds(fields, "Duration"), MIN_INT), MAX_INT))
 
 
-def _wrapper(name: str, plain: Type, zero: Any) -> Message:
+def _wrapper(name: str, plain: Type, kind: str, zero: Any) -> Message:
     def make(fields: dict[str, Any]) -> Any:
-        value = _checked(fields, name, "value", zero)
-        return _single(value) if name == "FloatValue" else value
+        return _given(fields, name, "value", kind, zero)
 
     return Message(wrapper_of(plain), {"value": plain}, make)
 
 
-def _single(value: float) -> float:
-    """Return a double as a float of 32 bits keeps it."""
+_KINDS: dict[str, tuple[Type, str]] = {
+    "null_value": (INT, "protoreflect.EnumNumber"),
+    "number_value": (DOUBLE, "float64"),
+    "string_value": (STRING, "string"),
+    "bool_value": (BOOL, "bool"),
+    "struct_value": (_TEXTS, native.MAP),
+    "list_value": (_ITEMS, native.LIST),
+}
+
+
+def _value(fields: dict[str, Any]) -> Any:
+    """Return the one value that is given; null where there is none. Of several the last one counts."""
+    made: Any = None
+    for name in fields:
+        made = _given(fields, "Value", name, _KINDS[name][1])
+        if name == "null_value":
+            made = None
+    return made
+
+
+def _struct(fields: dict[str, Any]) -> dict[str, Any]:
+    given = fields.get("fields", {})
+    if not is_map(given):
+        raise EvaluationError(f"unsupported field type for {_PREFIX}Struct.fields: {type_name(given)}")
     try:
-        return float(struct.unpack("f", struct.pack("f", value))[0])
-    except OverflowError:
-        return value * float("inf")
+        return native.entries(given)
+    except EvaluationError as error:
+        raise _unfit("Struct", "fields", error) from error
+
+
+def _list_value(fields: dict[str, Any]) -> list[Any]:
+    given = fields.get("values", [])
+    if not is_list(given):
+        raise EvaluationError(f"unsupported field type for {_PREFIX}ListValue.values: {type_name(given)}")
+    try:
+        return [native.converted(item, native.VALUE) for item in given]
+    except EvaluationError as error:
+        raise _unfit("ListValue", "values", error) from error
+
+
+def _any(fields: dict[str, Any]) -> Any:
+    url = _given(fields, "Any", "type_url", "string", "")
+    return packed.unpack(url, _given(fields, "Any", "value", "[]uint8", b""))
+
+
+def _unknown(name: str, fields: dict[str, Any]) -> Any:
+    """The name of a type that the checker takes for its message's, and nothing else does."""
+    raise EvaluationError(f"unknown type '{name}'")
 
 
 _PARTS = {"seconds": INT, "nanos": INT}
-_WRAPPED: dict[str, tuple[Type, Any]] = {
-    "BoolValue": (BOOL, False), "BytesValue": (BYTES, b""), "StringValue": (STRING, ""),
-    "DoubleValue": (DOUBLE, 0.0), "FloatValue": (DOUBLE, 0.0),
-    "Int32Value": (INT, 0), "Int64Value": (INT, 0),
-    "UInt32Value": (UINT, Uint(0)), "UInt64Value": (UINT, Uint(0)),
+_WRAPPED: dict[str, tuple[Type, str, Any]] = {
+    "BoolValue": (BOOL, "bool", False), "BytesValue": (BYTES, "[]uint8", b""),
+    "StringValue": (STRING, "string", ""),
+    "DoubleValue": (DOUBLE, "float64", 0.0), "FloatValue": (DOUBLE, "float32", 0.0),
+    "Int32Value": (INT, "int32", 0), "Int64Value": (INT, "int64", 0),
+    "UInt32Value": (UINT, "uint32", Uint(0)), "UInt64Value": (UINT, "uint64", Uint(0)),
 }  # fmt: skip
+_ANONYMOUS: dict[str, Message] = {
+    **{_PREFIX + name: _wrapper(name, *wrapped) for name, wrapped in _WRAPPED.items()},
+    "google.protobuf.Value": Message(DYN, {name: type_ for name, (type_, _) in _KINDS.items()}, _value),
+    "google.protobuf.Struct": Message(_TEXTS, {"fields": _TEXTS}, _struct),
+    "google.protobuf.ListValue": Message(_ITEMS, {"values": _ITEMS}, _list_value),
+    "google.protobuf.Any": Message(ANY, {"type_url": STRING, "value": BYTES}, _any),
+}
+ANONYMOUS = frozenset(_ANONYMOUS)
+"""Those whose name makes values and is none: what they make has the type of other values."""
 MESSAGES: dict[str, Message] = {
+    **_ANONYMOUS,
     "google.protobuf.Timestamp": Message(TIMESTAMP, _PARTS, _timestamp),
     "google.protobuf.Duration": Message(DURATION, _PARTS, _duration),
-    **{f"google.protobuf.{name}": _wrapper(name, *wrapped) for name, wrapped in _WRAPPED.items()},
+    packed.EMPTY: Message(object_of(packed.EMPTY, {}), {}, partial(Struct, packed.EMPTY)),
+    "list": Message(_ITEMS, {"values": _ITEMS}, partial(_unknown, "list")),
+    "null_type": Message(NULL, None, partial(_unknown, "null_type")),
 }
 """Those messages, by name."""
+CONSTANTS: dict[str, int] = {"google.protobuf.NullValue.NULL_VALUE": 0}
+"""Names of numbers."""
