@@ -157,6 +157,15 @@ def test_declared_value(expression: str) -> None:
     assert type(found) is type(GIVES[expression])
 
 
+def test_an_object_is_a_map_once_it_is_a_value() -> None:
+    declared = declare(build_custom(SCHEMA), root=True)
+    assert declared is not None
+    environment = Environment({"self": declared})
+    program = environment.compile("type(self) == map && '%s'.format([type(self)]) == 'map'")
+    assert str(environment.compile("self").result) == "object"
+    assert program.evaluate({"self": VALUE}) is True
+
+
 @pytest.mark.parametrize(
     "expression", ["self.nothing", "self.unknown", "self.metadata.labels", "self.free.x", "self.own.spec"]
 )

@@ -183,7 +183,7 @@ def object_declaration(
     """Declare an object by its fields, where no schema does."""
     shown = wraps if wraps is not None else {key: (key, one.wrap) for key, one in fields.items()}
     type_ = t.object_of(name, {key: one.type for key, one in fields.items()})
-    return Declaration(type_, 0, least, lambda raw: TypedObject(raw, shown, name), fields=fields)
+    return Declaration(type_, 0, least, lambda raw: TypedObject(raw, shown), fields=fields)
 
 
 def _string(schema: Schema) -> Declaration:

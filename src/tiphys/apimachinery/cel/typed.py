@@ -17,16 +17,17 @@ Wrap = Callable[[Any], Any]
 
 
 class TypedObject(MapView):
-    """An object with declared fields; ``fields`` maps names in expressions to JSON names and wraps."""
+    """An object with declared fields; ``fields`` maps names in expressions to JSON names and wraps.
 
-    __slots__ = ("_fields", "raw", "type_name")
+    The checker knows its type by name; where it runs it is a map.
+    """
 
-    def __init__(
-        self, raw: dict[str, Any], fields: Mapping[str, tuple[str, Wrap | None]], type_name: str
-    ) -> None:
+    __slots__ = ("_fields", "raw")
+    type_name = "map"
+
+    def __init__(self, raw: dict[str, Any], fields: Mapping[str, tuple[str, Wrap | None]]) -> None:
         self.raw = raw
         self._fields = fields
-        self.type_name = type_name
 
     def __len__(self) -> int:
         return len(self.raw)
