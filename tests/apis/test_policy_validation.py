@@ -61,6 +61,15 @@ ACTION = {"parameterNotFoundAction": "Deny"}
 CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "good": (validating(), []),
     "no constraints": (validating(matchConstraints=None), ["spec.matchConstraints: Required value"]),
+    "what cannot run": (
+        validating(validations=[{"expression": "int('x') == 1", "messageExpression": "string(bool('x'))"}]),
+        [
+            f"{V}.expression: Internal error: program instantiation failed: "
+            "type conversion error from 'string' to 'int'",
+            f"{V}.messageExpression: Internal error: program instantiation failed: "
+            "type conversion error from 'string' to 'bool'",
+        ],
+    ),
     "failure policy": (
         validating(failurePolicy="x"),
         ['spec.failurePolicy: Unsupported value: "x": supported values: "Fail", "Ignore"'],

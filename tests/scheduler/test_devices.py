@@ -104,6 +104,11 @@ CASES: dict[str, tuple[list[Object], list[Object], list[list[tuple[str, str]]] |
     "by an attribute": (
         [claim("c", request("gpu", f'{OWN}.model == "big"'))], [TWO], [[("gpu", "d2")]],
     ),
+    "by an attribute alone": (
+        [claim("c", request("gpu", f"{OWN}.fast"))],
+        [slice_("s", device("d1", fast=False), device("d2", fast=True))],
+        [[("gpu", "d2")]],
+    ),
     "by capacity": (
         [claim("c", request("gpu", f'device.capacity["{DRIVER}"].memory.compareTo(quantity("6Gi")) >= 0'))],
         [TWO],
@@ -354,7 +359,16 @@ FAULTS: dict[str, tuple[Object, str]] = {
     ),
     "no expression": (
         claim("c", request("gpu", "device.boats")),
-        "claim default/c: selector #0: CEL compile error: ",
+        "claim default/c: selector #0: CEL compile error: compilation failed: ERROR: <input>:1:7: ",
+    ),
+    "no truth": (
+        claim("c", request("gpu", "1")),
+        "claim default/c: selector #0: CEL compile error: must evaluate to bool or the unknown type, not int",
+    ),
+    "no truth once it is known": (
+        claim("c", request("gpu", f'device.attributes["{DRIVER}"].model')),
+        "claim default/c: selector #0: CEL runtime error: CEL result of type string could not be converted "
+        "to bool: unsupported native conversion from string to 'bool'",
     ),
     "no answer": (
         claim("c", request("gpu", f'device.attributes["{DRIVER}"].boats == 1')),

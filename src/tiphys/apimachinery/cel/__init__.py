@@ -9,7 +9,13 @@ program.evaluate({"self": {"replicas": 3}}, Budget())
 from tiphys.apimachinery.cel import types
 from tiphys.apimachinery.cel.declarations import Declaration, declare, escape, object_declaration
 from tiphys.apimachinery.cel.environment import Environment, Program
-from tiphys.apimachinery.cel.errors import CompileError, CostExceeded, EvaluationError, ResultTypeError
+from tiphys.apimachinery.cel.errors import (
+    CompileError,
+    CostExceeded,
+    EvaluationError,
+    InstantiationError,
+    ResultTypeError,
+)
 from tiphys.apimachinery.cel.frame import Budget
 from tiphys.apimachinery.cel.libraries import KUBERNETES, WITH_PATCHES
 from tiphys.apimachinery.cel.patience import TakesLong, excuse, hurried, patience, spend
@@ -25,6 +31,7 @@ __all__ = [
     "Declaration",
     "Environment",
     "EvaluationError",
+    "InstantiationError",
     "Program",
     "ResultTypeError",
     "TakesLong",

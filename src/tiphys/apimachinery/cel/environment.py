@@ -12,7 +12,13 @@ from tiphys.apimachinery.cel import estimate, types
 from tiphys.apimachinery.cel.ast import Call, Ident, Literal, Node, Select, children
 from tiphys.apimachinery.cel.checker import Checker, Scope
 from tiphys.apimachinery.cel.declarations import Declaration, plain
-from tiphys.apimachinery.cel.errors import CompileError, CostExceeded, EvaluationError, ResultTypeError
+from tiphys.apimachinery.cel.errors import (
+    CompileError,
+    CostExceeded,
+    EvaluationError,
+    InstantiationError,
+    ResultTypeError,
+)
 from tiphys.apimachinery.cel.evaluate import Compiler
 from tiphys.apimachinery.cel.frame import Budget, Frame, Run
 from tiphys.apimachinery.cel.functions import FunctionTable, Library
@@ -72,6 +78,7 @@ class Environment:
         Raises:
             CompileError: the text is no expression, refers to what is not there, or mixes types.
             ResultTypeError: its type is not the expected one.
+            InstantiationError: there is no running it.
         """
         try:
             node, source = parse(expression, self._macros)
@@ -84,7 +91,7 @@ class Environment:
             compiler = Compiler(names)
             step = compiler.visit(node)
         except EvaluationError as error:
-            raise CompileError(f"program instantiation failed: {error}") from error
+            raise InstantiationError(str(error)) from error
         used = {name: declared[name] for name in names}
         bounds = estimate.Bounds(used, self.variables.get(_NAMES_LIKE))
         return Program(expression, node, bounds, step.run, compiler.slots)
@@ -181,6 +188,7 @@ __all__ = [
     "CostExceeded",
     "Environment",
     "EvaluationError",
+    "InstantiationError",
     "Program",
     "ResultTypeError",
 ]

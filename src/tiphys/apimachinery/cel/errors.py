@@ -31,9 +31,23 @@ class CompileError(Exception):
         super().__init__(text)
         self.issues = issues
 
+    def told(self) -> str:
+        """Return the fault as the API tells it."""
+        return f"compilation failed: {self}"
+
 
 class ResultTypeError(CompileError):
     """The expression gives a value of another type than the caller needs."""
+
+    def told(self) -> str:
+        return str(self)
+
+
+class InstantiationError(CompileError):
+    """The expression is right, and there is no running it: a constant has no value, a type no name."""
+
+    def told(self) -> str:
+        return f"program instantiation failed: {self}"
 
 
 class EvaluationError(Exception):

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.frame import Frame, Run
-from tiphys.apimachinery.cel.values import ListView, MapView, find, from_map_key, type_name
+from tiphys.apimachinery.cel.values import (
+    Duration,
+    ListView,
+    MapView,
+    Optional,
+    Timestamp,
+    TypeValue,
+    Uint,
+    find,
+    from_map_key,
+    type_name,
+)
 from tiphys.apimachinery.dataclass import dataclass
-
-_GO_TYPES: Final = {
-    "bool": "types.Bool", "int": "types.Int", "uint": "types.Uint", "double": "types.Double",
-    "string": "types.String", "bytes": "types.Bytes", "null_type": "types.Null",
-    "google.protobuf.Timestamp": "types.Timestamp", "google.protobuf.Duration": "types.Duration",
-    "type": "*types.Type", "optional_type": "*types.Optional",
-}  # fmt: skip
-"""What Go calls the values of a type; its message shows that instead of the type's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,19 @@ def _keys(value: Any) -> Iterator[Any]:
         return map(from_map_key, value)
     if isinstance(value, MapView):
         return iter(value)
-    name = type_name(value)
-    raise EvaluationError(f"got '{_GO_TYPES.get(name, name)}', expected iterable type")
+    raise EvaluationError(f"got '{_go_type(value)}', expected iterable type")
+
+
+_GO_TYPES = {
+    bool: "types.Bool", int: "types.Int", Uint: "types.Uint", float: "types.Double", str: "types.String",
+    bytes: "types.Bytes", type(None): "types.Null", Timestamp: "types.Timestamp", Duration: "types.Duration",
+    TypeValue: "*types.Type", Optional: "*types.Optional",
+}  # fmt: skip
+
+
+def _go_type(value: Any) -> str:
+    """Return what the API calls a value that is none of many: by Go's type, not by CEL's."""
+    return _GO_TYPES.get(type(value)) or f"cel.{type_name(value).rpartition('.')[2]}"
 
 
 def _pairs(value: Any) -> Iterator[tuple[Any, Any]]:

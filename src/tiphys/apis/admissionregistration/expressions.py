@@ -17,6 +17,7 @@ from tiphys.apimachinery.cel import (
     CompileError,
     Declaration,
     Environment,
+    InstantiationError,
     Program,
     Type,
     declare,
@@ -27,6 +28,8 @@ from tiphys.apimachinery.cel.declarations import plain
 from tiphys.apimachinery.cel.library.authorizers import AUTHORIZER, RESOURCE_CHECK
 from tiphys.apimachinery.cel.library.patches import PATCH
 from tiphys.apimachinery.dataclass import dataclass
+from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.field_errors import internal, invalid
 from tiphys.apimachinery.schema.node import Schema
 
 VARIABLES = "variables"
@@ -133,6 +136,16 @@ class Compiled:
     text: str
     program: Program | None
     fault: str = ""
+    internal: bool = False
+    """The fault is told as the server's own."""
+
+    def faults(self, path: str, shown: str | None = None) -> list[FieldError]:
+        """Return the fault of the field that it is in, which may show another text."""
+        if not self.fault:
+            return []
+        if self.internal:
+            return [internal(path, self.fault)]
+        return [invalid(path, self.text if shown is None else shown, self.fault)]
 
 
 def compile_in(env: Environment, text: str, *wanted: Type) -> Compiled:
@@ -140,7 +153,7 @@ def compile_in(env: Environment, text: str, *wanted: Type) -> Compiled:
     try:
         program = env.compile(text)
     except CompileError as error:
-        return Compiled(text, None, f"compilation failed: {error}")
+        return Compiled(text, None, error.told(), isinstance(error, InstantiationError))
     if wanted and program.result not in wanted:
         shown = [_type_name(one) for one in wanted]
         what = shown[0] if len(shown) == 1 else f"one of [{' '.join(shown)}]"

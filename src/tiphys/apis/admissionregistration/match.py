@@ -137,8 +137,7 @@ def condition_faults(
         if not text:
             faults.append(required(f"{at}.expression"))
         else:
-            compiled = compile_in(environment(scope), text, types.BOOL)
-            faults += [invalid(f"{at}.expression", text, compiled.fault)] if compiled.fault else []
+            faults += compile_in(environment(scope), text, types.BOOL).faults(f"{at}.expression")
         if not name:
             faults.append(required(f"{at}.name"))
             continue

@@ -21,7 +21,7 @@ from tiphys.apimachinery.field_errors import (
     required,
 )
 from tiphys.apimachinery.meta import Object
-from tiphys.apis.admissionregistration.expressions import OBJECT, PATCHES, Compiled, Composition, Scope
+from tiphys.apis.admissionregistration.expressions import OBJECT, PATCHES, Composition, Scope
 from tiphys.apis.admissionregistration.match import condition_faults, match_faults, operation_faults
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.value_validation import conditions, label_selector, one_of
@@ -109,12 +109,7 @@ def _variable(composition: Composition, variable: Object, path: str) -> list[Fie
         faults.append(invalid(f"{path}.name", name, "must be a valid CEL identifier"))
     if not text.strip():
         return [*faults, required(f"{path}.expression", "expression is not specified")]
-    return faults + _fault(composition.add(name, text), f"{path}.expression")
-
-
-def _fault(compiled: Compiled, path: str, shown: str | None = None) -> list[FieldError]:
-    text = compiled.text if shown is None else shown
-    return [invalid(path, text, compiled.fault)] if compiled.fault else []
+    return faults + composition.add(name, text).faults(f"{path}.expression")
 
 
 def _validations(obj: Object, spec: Object, composition: Composition) -> list[FieldError]:
@@ -145,13 +140,13 @@ def _validation(composition: Composition, rule: Object, path: str) -> list[Field
     if not text.strip():
         faults.append(required(f"{path}.expression", "expression is not specified"))
     else:
-        faults += _fault(composition.compile(text, types.BOOL), f"{path}.expression")
+        faults += composition.compile(text, types.BOOL).faults(f"{path}.expression")
     if by_expression and not by_expression.strip():
         faults.append(invalid(f"{path}.messageExpression", by_expression, _NOT_EMPTY))
     elif by_expression:
         scope = message_scope(composition)
         compiled = composition.compile(by_expression, types.STRING, scope=scope)
-        faults += _fault(compiled, f"{path}.messageExpression")
+        faults += compiled.faults(f"{path}.messageExpression")
     if message and not message.strip():
         faults.append(invalid(f"{path}.message", message, _NOT_EMPTY))
     elif any(end in message.strip() for end in "\n\r"):
@@ -178,7 +173,7 @@ def _annotation(composition: Composition, obj: Object, annotation: Object, path:
         return [*faults, required(at, "valueExpression is not specified")]
     if len(text.encode()) > _MAX_ANNOTATION_BYTES:
         return [*faults, required(at, f"must not exceed {_MAX_ANNOTATION_BYTES} bytes in length")]
-    return faults + _fault(composition.compile(text, types.STRING, types.NULL), at, given)
+    return faults + composition.compile(text, types.STRING, types.NULL).faults(at, given)
 
 
 def _mutations(spec: Object, composition: Composition) -> list[FieldError]:
@@ -209,7 +204,7 @@ def _mutation(composition: Composition, scope: Scope, mutation: Object, path: st
         text = str(mutation[field].get("expression") or "").strip()
         at = f"{path}.{field}.expression"
         compiled = composition.compile(text, _RESULTS[kind], scope=scope) if text else None
-        faults += [required(at)] if compiled is None else _fault(compiled, at)
+        faults += [required(at)] if compiled is None else compiled.faults(at)
     if mutation.get(other) is not None:
         text = f"must not be specified when patchType is {kind}"
         faults.append(invalid(f"{path}.{other}", f"{{{other}}}", text))

@@ -105,8 +105,7 @@ def _compile(
     except ResultTypeError:
         return CompiledRule(source, fault="cel expression must evaluate to a bool")
     except CompileError as error:
-        lead = "" if str(error).startswith(_NO_PROGRAM) else "compilation failed: "
-        return CompiledRule(source, fault=f"{lead}{error}")
+        return CompiledRule(source, fault=error.told())
     message, message_fault = _message(source.get("messageExpression") or "", environment)
     said = message
     if message is not None and saying is not environment and OLD_SELF in message.variables:
@@ -123,10 +122,7 @@ def _message(text: str, environment: Environment) -> tuple[Program | None, str]:
     except ResultTypeError:
         return None, "messageExpression must evaluate to a string"
     except CompileError as error:
-        why = str(error)
-        if why.startswith(_NO_PROGRAM):
-            return None, f"messageExpression {why.removeprefix('program ')}"
-        return None, f"messageExpression compilation failed: {why}"
+        return None, f"messageExpression {error.told().removeprefix('program ')}"
 
 
 def field_path(path: str, schema: Schema) -> str | None:

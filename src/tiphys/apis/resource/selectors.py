@@ -5,11 +5,22 @@ Source: resource.k8s.io/v1 CELDeviceSelector.
 
 from __future__ import annotations
 
-from tiphys.apimachinery.cel import CompileError, Declaration, Environment, object_declaration, types
+from collections.abc import Iterator, Mapping
+
+from tiphys.apimachinery.cel import (
+    CompileError,
+    Declaration,
+    Environment,
+    InstantiationError,
+    Program,
+    ResultTypeError,
+    object_declaration,
+    types,
+)
 from tiphys.apimachinery.cel.libraries import WITH_BINDINGS
 from tiphys.apimachinery.cel.library.quantities import QUANTITY
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.field_errors import forbidden, invalid, required, too_long, too_many
+from tiphys.apimachinery.field_errors import forbidden, internal, invalid, required, too_long, too_many
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.defaulting import each
 
@@ -18,25 +29,40 @@ _MAX_EXPRESSION = 10 * 1024
 
 
 _MAX_COST = 1_000_000
-_UNBOUNDED = 2**60
-"""The estimate knows no bound for a text read by a field's name; attributes are short, so it may pass."""
 _MOST_ENTRIES = 32
 _MAX_DRIVER, _MAX_NAME, _MAX_VALUE = 63, 32, 64
 
 
-def _map_of(value: types.Type) -> Declaration:
+class _Same(Mapping[str, Declaration]):
+    """Declares a value alike under whichever name it is read."""
+
+    def __init__(self, one: Declaration) -> None:
+        self._one = one
+
+    def __getitem__(self, key: str) -> Declaration:
+        return self._one
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def _map_of(value: Declaration, *, by_name: bool = False) -> Declaration:
     """Maps by domain and by name are as large as a slice lets them be, which bounds what a selector costs."""
-    inner = types.map_of(types.STRING, value)
+    inner = Declaration(
+        types.map_of(types.STRING, value.type),
+        size=_MOST_ENTRIES,
+        key=Declaration(types.STRING, size=_MAX_NAME),
+        element=value,
+        fields=_Same(value) if by_name else None,
+    )
     return Declaration(
-        types.map_of(types.STRING, inner),
+        types.map_of(types.STRING, inner.type),
         size=_MOST_ENTRIES,
         key=Declaration(types.STRING, size=_MAX_DRIVER),
-        element=Declaration(
-            inner,
-            size=_MOST_ENTRIES,
-            key=Declaration(types.STRING, size=_MAX_NAME),
-            element=Declaration(value, size=_MAX_VALUE),
-        ),
+        element=inner,
     )
 
 
@@ -46,14 +72,26 @@ DEVICES = Environment(
             "kubernetes.DRADevice",
             {
                 "driver": Declaration(types.STRING, size=_MAX_DRIVER),
-                "attributes": _map_of(types.DYN),
-                "capacity": _map_of(QUANTITY),
+                "attributes": _map_of(Declaration(types.ANY, size=_MAX_VALUE), by_name=True),
+                "capacity": _map_of(Declaration(QUANTITY)),
                 "allowMultipleAllocations": Declaration(types.BOOL, known=False),
             },
         )
     },
     WITH_BINDINGS,
 )
+
+
+def compile_selector(text: str) -> Program:
+    """Compile a selector, which must give a truth or what only a device tells.
+
+    Raises:
+        CompileError: it is none.
+    """
+    program = DEVICES.compile(text)
+    if program.result not in (types.BOOL, types.ANY):
+        raise ResultTypeError(f"must evaluate to bool or the unknown type, not {program.result}")
+    return program
 
 
 def selector_faults(obj: Object, path: str) -> list[FieldError]:
@@ -75,11 +113,11 @@ def _expression(text: str, path: str) -> list[FieldError]:
     if len(text.encode()) > _MAX_EXPRESSION:
         return [too_long(path, _MAX_EXPRESSION)]
     try:
-        program = DEVICES.compile(text)
+        program = compile_selector(text)
+    except InstantiationError as error:
+        return [internal(path, error.told())]
     except CompileError as error:
-        return [invalid(path, text, f"compilation failed: {error}")]
-    if program.result not in (types.BOOL, types.DYN):
-        return [invalid(path, text, f"must evaluate to bool or the unknown type, not {program.result}")]
-    if _MAX_COST < program.cost_estimate().most < _UNBOUNDED:
+        return [invalid(path, text, error.told())]
+    if program.cost_estimate().most > _MAX_COST:
         return [forbidden(path, "too complex, exceeds cost limit")]
     return []

@@ -79,10 +79,7 @@ def compile_expression(text: str, variable: str, *, boolean: bool = False) -> Ex
         if boolean and program.result != types.BOOL:
             raise ResultTypeError(f"must evaluate to bool but got {program.result}")
     except CompileError as error:
-        shown = str(error)
-        raise ExpressionError(
-            shown if shown.startswith("must ") else f"compilation failed: {shown}"
-        ) from error
+        raise ExpressionError(error.told()) from error
     return CelExpression(text, variable, program)
 
 

@@ -9,20 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tiphys.apimachinery import quantity
-from tiphys.apimachinery.cel import (
-    CompileError,
-    CostExceeded,
-    EvaluationError,
-    Program,
-    ResultTypeError,
-    types,
-)
+from tiphys.apimachinery.cel import CompileError, CostExceeded, EvaluationError, Program, native
 from tiphys.apimachinery.cel.library.quantities import QuantityValue
 from tiphys.apimachinery.cel.library.semvers import parse_version
 from tiphys.apimachinery.cel.typed import TypedMap
-from tiphys.apimachinery.cel.values import MapView
+from tiphys.apimachinery.cel.values import MapView, type_name
 from tiphys.apimachinery.errors import TiphysError
-from tiphys.apis.resource.selectors import DEVICES
+from tiphys.apis.resource.selectors import compile_selector
 
 _PROGRAMS_KEPT = 1024
 
@@ -90,12 +83,17 @@ def first_mismatch(selectors: Iterable[Mapping[str, Any]], view: dict[str, Any])
     for index, selector in enumerate(selectors):
         expression = str((selector.get("cel") or {}).get("expression") or "")
         try:
-            if not _program(expression).evaluate({"device": view}):
-                return True
-        except (CompileError, ResultTypeError) as error:
-            raise SelectorError(f"selector #{index}: CEL compile error: {error}") from error
+            found = _program(expression).evaluate({"device": view})
+        except CompileError as error:
+            raise SelectorError(f"selector #{index}: CEL compile error: {error.told()}") from error
         except (EvaluationError, CostExceeded) as error:
             raise SelectorError(f"selector #{index}: CEL runtime error: {error}") from error
+        try:
+            if not native.converted(found, "bool"):
+                return True
+        except EvaluationError as error:
+            why = f"CEL result of type {type_name(found)} could not be converted to bool: {error}"
+            raise SelectorError(f"selector #{index}: CEL runtime error: {why}") from error
     return False
 
 
@@ -104,5 +102,5 @@ def _program(expression: str) -> Program:
     if found is None:
         if len(_programs) >= _PROGRAMS_KEPT:
             _programs.clear()
-        found = _programs[expression] = DEVICES.compile(expression, types.BOOL)
+        found = _programs[expression] = compile_selector(expression)
     return found
