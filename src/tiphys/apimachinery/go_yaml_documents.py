@@ -146,6 +146,8 @@ def _style(text: str) -> str | None:
 
 _Dumper.add_representer(str, _represent_text)
 _Dumper.add_representer(dict, _represent_map)
+_Dumper.add_multi_representer(dict, _represent_map)  # those that know how they were written
+_Dumper.add_multi_representer(list, _Dumper.represent_list)
 for _type in (int, float):
     _Dumper.add_representer(_type, _represent_number)
 

@@ -27,6 +27,7 @@ from tiphys.apimachinery.protowire import (
     tag,
     varint,
 )
+from tiphys.apimachinery.schema import raw_text
 from tiphys.apis.protobuf.plan import Plans, delimited_fields, raw_fields
 from tiphys.apis.protobuf.special import ABSENT, RAW, Fields
 from tiphys.apis.schemas import wire_facts
@@ -130,7 +131,8 @@ def _schema_and_items(data: bytes, at: int, end: int, fields: Fields) -> tuple[b
 
 
 def _encode_embedded(value: Any) -> bytes:
-    return delimited(_ONE, without_markup(orjson.dumps(value)))
+    text = raw_text.text_of(value)
+    return delimited(_ONE, without_markup(orjson.dumps(value)) if text is None else text)
 
 
 def _decode_embedded(data: bytes, at: int, end: int, _depth: int) -> Any:
@@ -140,8 +142,8 @@ def _decode_embedded(data: bytes, at: int, end: int, _depth: int) -> Any:
     if raw.startswith(MAGIC):
         return decode(raw)
     try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
+        return raw_text.kept(raw)
+    except ValueError as error:
         raise ProtobufError(f"invalid JSON in a raw extension: {error}") from error
 
 

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.cache.corrupt import CorruptObject, unreadable
-from tiphys.apiserver.cache.entry import ClosedEntry, Entry
+from tiphys.apiserver.cache.entry import ClosedEntry, Entry, RawEntry
 from tiphys.apiserver.cache.foreign import NotStored, StoredForm
 from tiphys.apiserver.cache.pages import KeptBytes, PageItems, Pages
 from tiphys.apiserver.cache.watchers import BucketEvent, Watchers
@@ -25,6 +25,11 @@ from tiphys.storage.base import Event, Record
 from tiphys.storage.keyorder import KeyOrder
 from tiphys.storage.keyspace import prefix_end
 
+KEPT_AS_SENT: Final = frozenset((
+    ("apps", "ControllerRevision"), ("resource.k8s.io", "DeviceClass"), ("resource.k8s.io", "ResourceClaim"),
+    ("resource.k8s.io", "ResourceClaimTemplate"),
+))  # fmt: skip
+"""Kinds that have values of which Go keeps the bytes."""
 log = logging.getLogger(__name__)
 
 _SAMPLE: Final = 8
@@ -62,6 +67,7 @@ class Bucket:
     ) -> None:
         self._seal = seal
         self._form: StoredForm | None = None
+        self._kind: type[Entry] = Entry
         self.sealed: set[str] = set()
         """Keys whose values did not come open: no list can be told while there is one."""
         self._foreign: set[str] = set()
@@ -92,6 +98,7 @@ class Bucket:
         if row not in self._rows:
             self._rows = [known for known in self._rows if known.gvr != row.gvr] + [row]
             self._form = StoredForm(row)
+            self._kind = RawEntry if (row.group, row.kind) in KEPT_AS_SENT else Entry
             self.custom = row.custom
             self.has_fields = any(known.selectable_fields for known in self._rows)
             for entry in self.entries.values():
@@ -148,7 +155,7 @@ class Bucket:
         value: bytes | None = record.value
         if not written_here:
             value = self._own(record.key, record.value)
-        kind = Entry if value is not None else ClosedEntry
+        kind = self._kind if value is not None else ClosedEntry
         value = record.value if value is None else value
         revision, lease = record.mod_revision, record.lease
         return kind(self, record.key, namespace, name, value, revision=revision, lease=lease)

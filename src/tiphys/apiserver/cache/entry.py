@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 import orjson
 
-from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.meta import Object, gvk_of
 from tiphys.apimachinery.resource import Resource
+from tiphys.apimachinery.schema import raw_text
+from tiphys.apis.schemas import schema_for
 from tiphys.apiserver.cache.form import at_revision, head_of, item_at_revision
 from tiphys.apiserver.observe import latencies
 from tiphys.apiserver.registry.objects import Change
@@ -111,7 +114,7 @@ class Entry:
             written, self._written = self._written, None
             if written is None:
                 with latencies.spending(latencies.DECODE):
-                    found = orjson.loads(self.raw)
+                    found = self._decode()
             else:
                 meta = {**written["metadata"], "resourceVersion": str(self.revision)}
                 found = {**written, "metadata": meta}
@@ -124,6 +127,10 @@ class Entry:
             kept.append(self)
             if len(kept) > most:
                 kept.popleft()._object = None
+        return found
+
+    def _decode(self) -> Object:
+        found: Object = orjson.loads(self.raw)
         return found
 
     @property
@@ -216,6 +223,46 @@ class ClosedEntry(Entry):
         if not hasattr(self, "_opened"):
             self.value = self._reader.unseal(self.key, self.value, self.revision)
             self._opened = True
+
+
+class RawEntry(Entry):
+    """One of a kind with values that are kept as they came: spaces are stored, and nobody is shown them."""
+
+    __slots__ = ("_shown",)
+
+    def __init__(
+        self,
+        reader: FieldReader,
+        key: str,
+        namespace: str,
+        name: str,
+        value: bytes,
+        *,
+        revision: int,
+        lease: int,
+    ) -> None:
+        super().__init__(reader, key, namespace, name, value, revision=revision, lease=lease)
+        self._shown = raw_text.compact(value)
+
+    @property
+    def raw(self) -> bytes:
+        """The object's JSON without spaces."""
+        return at_revision(self._shown, self.revision)
+
+    @property
+    def listed(self) -> bytes:
+        """What a list shows of it."""
+        return item_at_revision(self._shown, self.revision)
+
+    def _decode(self) -> Object:
+        """Return the object; its raw values know how they were written."""
+        found = super()._decode()
+        with suppress(ValueError, RecursionError):
+            found = raw_text.with_texts(found, schema_for(gvk_of(found)), self.value)
+        return found
+
+    def keep(self, written: Object) -> None:
+        """What was written knows nothing of how it was."""
 
 
 _kept: deque[Entry] = deque()

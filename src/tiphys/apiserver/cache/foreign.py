@@ -14,7 +14,7 @@ import orjson
 from tiphys.apimachinery.meta import Object, gvk_of
 from tiphys.apimachinery.protowire import ProtobufError
 from tiphys.apimachinery.resource import Resource
-from tiphys.apimachinery.schema import strict_json
+from tiphys.apimachinery.schema import raw_text, strict_json
 from tiphys.apimachinery.schema.mismatch import DecodeError
 from tiphys.apimachinery.schema.shown import filled
 from tiphys.apimachinery.schema.type_meta import NO_KIND
@@ -23,7 +23,7 @@ from tiphys.apis.conversion import convert
 from tiphys.apis.protobuf import codec
 from tiphys.apis.schemas import SHOWN_SPECS, schema_for, sections
 from tiphys.apis.strategies import strategy_for
-from tiphys.apiserver.cache.form import encode, is_roomy
+from tiphys.apiserver.cache.form import encode, is_roomy, ordered
 
 
 class NotStored(ValueError):
@@ -79,7 +79,9 @@ class StoredForm:
             return value
         if gvk_of(obj).kind != self._storage.kind:
             raise NotStored(f"the stored object is a {gvk_of(obj).kind}, not a {self._storage.kind}")
-        return encode(obj if self._custom else self._shaped(convert(obj, self._storage)))
+        if self._custom:
+            return encode(obj)
+        return raw_text.dumps(ordered(self._shaped(convert(obj, self._storage))))
 
     def _shaped(self, obj: Object) -> Object:
         """Complete an object as a write of it would: what is always shown, and defaults younger than it."""

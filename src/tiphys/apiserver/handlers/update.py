@@ -395,7 +395,7 @@ async def _write(call: Call, cached: Cached, new: Object, change: Change) -> Cac
     began = backend.clock.monotonic()
     same, path = meta_rules.compare(new, old)
     backend.comparisons.took(path, backend.clock.monotonic() - began)
-    if same and not getattr(cached, "stale", False):
+    if same and not getattr(cached, "stale", False) and not raw_values.is_rewritten(call, new, cached):
         return cached
     if change.options.dry_run:
         return machinery.convert(new, resource.gvk)
