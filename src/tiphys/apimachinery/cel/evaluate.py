@@ -21,7 +21,7 @@ from tiphys.apimachinery.cel.ast import (
     Visitor,
 )
 from tiphys.apimachinery.cel.attributes import Getter
-from tiphys.apimachinery.cel.calls import call, no_such_overload
+from tiphys.apimachinery.cel.calls import call
 from tiphys.apimachinery.cel.depth import on_new_stack
 from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.fold import Loop, bind, fold
@@ -459,8 +459,8 @@ def _membership(value: Step, items: Any) -> Step | None:
 def _or_value(left: Run, right: Run) -> Run:
     def run(frame: Frame) -> Any:
         found = left(frame)
-        if type(found) is not Optional:
-            raise no_such_overload("orValue", (found,))
+        if type(found) is not Optional:  # what is no optional is there
+            return found
         return found.value if found.has_value else right(frame)
 
     return run
@@ -470,7 +470,7 @@ def _or(left: Run, right: Run) -> Run:
     def run(frame: Frame) -> Any:
         found = left(frame)
         if type(found) is not Optional:
-            raise no_such_overload("or", (found,))
+            return found
         return found if found is not NONE and found.has_value else right(frame)
 
     return run

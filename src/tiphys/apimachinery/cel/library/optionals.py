@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tiphys.apimachinery.cel import macros
@@ -46,7 +47,21 @@ def _elsewhere(*args: Any) -> Any:
 
 
 def _unwrap(items: Any) -> list[Any]:
+    for item in items:
+        if type(item) is not Optional:
+            raise EvaluationError(f"value {item} is not optional")
     return [item.value for item in items if item.has_value]
+
+
+def _at(index: int) -> Callable[[Any], Optional]:
+    """Return what gives one end of a list, if there is something."""
+
+    def run(items: Any) -> Optional:
+        if not len(items):
+            return NONE
+        return Optional(items[index] if isinstance(items, list) else items.item(index % len(items)))
+
+    return run
 
 
 LIBRARY = Library(
@@ -57,6 +72,8 @@ LIBRARY = Library(
         function("optional_none", "optional.none", (), _OPTIONAL_A, lambda: NONE),
         function("optional_unwrap", "optional.unwrap", (_LIST_OPTIONAL,), LIST_A, _unwrap),
         member("optional_unwrapOpt", "unwrapOpt", (_LIST_OPTIONAL,), LIST_A, _unwrap),
+        member("list_first", "first", (LIST_A,), _OPTIONAL_A, _at(0)),
+        member("list_last", "last", (LIST_A,), _OPTIONAL_A, _at(-1)),
         member("optional_value", "value", (_OPTIONAL_A,), A, _value),
         member("optional_hasValue", "hasValue", (_OPTIONAL_A,), BOOL, lambda held: held.has_value),
         member("optional_or_optional", "or", (_OPTIONAL_A, _OPTIONAL_A), _OPTIONAL_A, _elsewhere),

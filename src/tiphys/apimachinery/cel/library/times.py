@@ -5,33 +5,54 @@ Source: cel-spec, "Timezones" and the standard definitions.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from tiphys.apimachinery.atoi import atoi, atoi_fault
 from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.functions import Overload, member
 from tiphys.apimachinery.cel.types import DURATION, INT, STRING, TIMESTAMP
 from tiphys.apimachinery.cel.values import SECOND, Duration, Timestamp, moment
 
-_OFFSET = re.compile(r"([+-]?)(\d\d):(\d\d)", re.ASCII)
-
 
 def _zone(name: str) -> tzinfo:
-    match = _OFFSET.fullmatch(name)
-    if match:
-        hours, minutes = int(match[2]), int(match[3])
-        if hours > 23 or minutes > 59:
-            raise EvaluationError(f"unknown time zone {name}")
-        shift = timedelta(hours=hours, minutes=minutes)
-        return timezone(-shift if match[1] == "-" else shift)
-    if name in ("", "UTC"):
+    """Return a zone by its name, or by hours and minutes, whatever they are, with a colon between them."""
+    hours, colon, minutes = name.partition(":")
+    if colon:
+        east = _whole(hours) * 60
+        east += -_whole(minutes) if name.startswith("-") else _whole(minutes)
+        return _East(timedelta(minutes=east))
+    if name in ("", "UTC", "Local"):
         return UTC
+    if ".." in name or name.startswith(("/", "\\")):
+        raise EvaluationError("time: invalid location name")
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise EvaluationError(f"unknown time zone {name}") from error
+
+
+def _whole(text: str) -> int:
+    number = atoi(text)
+    if number is None:
+        raise EvaluationError(atoi_fault(text))
+    return number
+
+
+class _East(tzinfo):
+    """A zone that may be more than a day away from UTC, which Python's own may not."""
+
+    def __init__(self, shift: timedelta) -> None:
+        self._shift = shift
+
+    def fromutc(self, dt: datetime) -> datetime:
+        return dt + self._shift
+
+    def utcoffset(self, dt: datetime | None) -> None:
+        return None
+
+    dst = tzname = utcoffset
 
 
 _Read = Callable[[datetime, int], int]
@@ -70,15 +91,6 @@ def _units(nanoseconds: int) -> Callable[[Duration], int]:
     return run
 
 
-def _milliseconds(value: Duration) -> int:
-    """The part below a second, as the standard has it."""
-    return (
-        _units(10**6)(value) % 1000
-        if value.nanoseconds >= 0
-        else -(_units(10**6)(Duration(-value.nanoseconds)) % 1000)
-    )
-
-
 OVERLOADS: tuple[Overload, ...] = (
     *(
         overload
@@ -91,5 +103,5 @@ OVERLOADS: tuple[Overload, ...] = (
     member("duration_to_hours", "getHours", (DURATION,), INT, _units(3600 * SECOND)),
     member("duration_to_minutes", "getMinutes", (DURATION,), INT, _units(60 * SECOND)),
     member("duration_to_seconds", "getSeconds", (DURATION,), INT, _units(SECOND)),
-    member("duration_to_milliseconds", "getMilliseconds", (DURATION,), INT, _milliseconds),
+    member("duration_to_milliseconds", "getMilliseconds", (DURATION,), INT, _units(10**6)),
 )
