@@ -193,6 +193,26 @@ async def test_other_bytes_of_the_same_values_are_written(api: Any) -> None:
     assert b'{"a":1}' in await bytes_of(api, path)
 
 
+async def test_a_write_of_the_status_leaves_the_rest_alone(api: Any) -> None:
+    path = "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims"
+    request = b'{"name":"r","exactly":{"deviceClassName":"c"}}'
+    config = b'{"opaque":{"driver":"d.x","parameters":%b}}'
+    spec = b'{"metadata":{"name":"c"},"spec":{"devices":{"requests":[%b],"config":[%b]}}}'
+    made = await api("POST", path, spec % (request, config % b'{"a": 1e3}'))
+    assert made.status == 201, made.raw
+    read = made.json
+    same = await api.put(f"{path}/c/status", read)
+    assert same["metadata"]["resourceVersion"] == read["metadata"]["resourceVersion"]
+    device = {"driver": "d.x", "pool": "p", "device": "g"}
+    granted = {"request": "r", **device}
+    own = {"driver": "d.x", "parameters": {"b": 1}}
+    grants = {"results": [granted], "config": [{"source": "FromClaim", "opaque": own}]}
+    answer = await api("PUT", f"{path}/c/status", {**read, "status": {"allocation": {"devices": grants}}})
+    assert answer.status == 200, answer.raw
+    assert b'{"a": 1e3}' in await bytes_of(api, f"{path}/c")
+    assert b'{"b":1}' in await bytes_of(api, f"{path}/c")
+
+
 async def test_keys_that_come_twice_are_no_fault_within_them(api: Any) -> None:
     answer = await api("POST", f"{CLASSES}?fieldValidation=Strict", CLASS % b'{"a":1,"a":{"b":2,"b":3}}')
     assert answer.status == 201, answer.raw

@@ -124,7 +124,8 @@ class _Texts:
             elif body and media_type in _BODIES:
                 self._wholes.append(raw_text.with_texts(strict_json.loads(body), schema, body))
         if before is not None:
-            self._wholes.append(before.object)
+            # A write of the status leaves the rest alone, however it is written.
+            self._wholes.insert(0 if call.info.subresource else len(self._wholes), before.object)
 
     def write(self, value: Any, path: Path) -> Any:
         for whole in self._wholes if isinstance(value, dict | list) else ():
