@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -205,8 +206,8 @@ GIVES: dict[str, Any] = {
     "quantity('50M').compareTo(quantity('50Mi'))": -1,
     "quantity('150Mi').isGreaterThan(quantity('100Mi'))": True,
     "quantity('50M').isLessThan(quantity('100M'))": True,
-    "quantity('-1').sign()": -1,
-    "quantity('0').sign()": 0,
+    "sign(quantity('-1'))": -1,
+    "sign(quantity('0'))": 0,
     # versions
     "isSemver('1.0.0')": True,
     "isSemver('hello')": False,
@@ -372,6 +373,12 @@ def test_bindings_are_for_those_who_have_them() -> None:
 def test_what_the_api_does_not_have(expression: str) -> None:
     with pytest.raises(CompileError, match="undeclared reference"):
         ENVIRONMENT.compile(expression)
+
+
+def test_the_sign_of_a_quantity_is_asked_by_a_function() -> None:
+    fault = "found no matching overload for 'sign' applied to 'kubernetes.Quantity.()'"
+    with pytest.raises(CompileError, match=re.escape(fault)):
+        ENVIRONMENT.compile("quantity('1').sign()")
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,8 @@ LIBRARY = Library(
     (
         function("string_to_quantity", "quantity", (STRING,), QUANTITY, _parse, price=prices.READ),
         function("is_quantity_string", "isQuantity", (STRING,), BOOL, _is_quantity, price=prices.READ),
-        member("quantity_sign", "sign", (QUANTITY,), INT, _sign),
+        # A function, whatever Kubernetes' documentation says: ``quantity(self).sign()`` does not compile.
+        function("quantity_sign", "sign", (QUANTITY,), INT, _sign),
         member(
             "quantity_is_greater_than",
             "isGreaterThan",
