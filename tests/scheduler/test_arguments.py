@@ -96,8 +96,8 @@ def test_what_balance_is_about() -> None:
     (balance,) = (one for one, _ in made.scores if one.name == "NodeResourcesBalancedAllocation")
     scores = balance.score(asks, cluster, cluster.alive)
     assert scores is not None
-    assert scores[cluster.rows["a"]] == 100
-    assert scores[cluster.rows["b"]] == 64  # shares 0, 0 and 3/4 are 0.3536 apart
+    assert scores[cluster.rows["a"]] == 93  # 3/4 of all, after shares that were 0.3536 apart
+    assert scores[cluster.rows["b"]] == 57  # 0, 0 and 3/4 are as far apart, after an empty node
     usual = profile("NodeResourcesFit")
     (plain,) = (one for one, _ in usual.scores if one.name == "NodeResourcesBalancedAllocation")
     assert plain.score(asks, cluster, cluster.alive) is None

@@ -6,8 +6,8 @@ changes (the one that took the last pod), so asking costs that row, not the clus
 
 from __future__ import annotations
 
-import math
 from dataclasses import field
+from typing import TypeVar
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from tiphys.scheduler.podinfo import PodInfo
 _DEMANDS_KEPT = 64
 _RENEW_ALL_SHARE = 4
 _ONE_BY_ONE = 6
+_MOST = int(MAX_SCORE)
+_Number = TypeVar("_Number", int, Ints)
 _NONZERO = {"cpu": 0, "memory": 1}
 """Where a pod that asks for nothing counts as if it asked for a little: rows of ``Columns.nonzero``."""
 
@@ -132,13 +134,10 @@ class Demand:
                 for index, weight, own, place in self._scored
             ]
         )
-        shares = [
-            min((used[index] + own) / offered[index], 1.0)
-            for index, own in self._shares
-            if offered[index] > 0
-        ]
-        apart = abs(shares[0] - shares[1]) / 2 if len(shares) == 2 else 0.0
-        self.balanced[row] = math.floor((1 - apart) * MAX_SCORE)
+        shared = [(used[index], own, offered[index]) for index, own in self._shares if offered[index] > 0]
+        before = _evenness_of_two([(taken, there) for taken, _, there in shared])
+        after = _evenness_of_two([(taken + own, there) for taken, own, there in shared])
+        self.balanced[row] = _betterment(after, before)
 
     def _renew_rows(self, columns: Columns, rows: Ints) -> None:
         where = np.ix_(self._asked, rows)
@@ -161,24 +160,42 @@ class Demand:
                     for index, weight, own, place in self._scored
                 ]
             )
-        self.balanced[rows] = self._evenness(columns, rows)
+        self.balanced[rows] = self._balance(columns, rows)
 
-    def _evenness(self, columns: Columns, rows: Ints) -> Scores:
-        """Say how evenly the node's resources would be used: by the deviation of their shares."""
+    def _balance(self, columns: Columns, rows: Ints) -> Ints:
+        """Say how much more evenly the node's resources would be used with the pod than without."""
         indexes = [index for index, _ in self._shares]
         own = np.array([[amount] for _, amount in self._shares], dtype=np.int64).reshape(len(indexes), 1)
-        capacity = columns.allocatable[indexes][:, rows].astype(np.float64)
-        has = capacity > 0
-        used = columns.used[indexes][:, rows] + own
-        shares = np.minimum(np.divide(used, capacity, out=np.zeros(capacity.shape), where=has), 1.0)
-        count = has.sum(axis=0)
-        mean = shares.sum(axis=0) / np.maximum(count, 1)
-        spread = np.sqrt((((shares - mean) * has) ** 2).sum(axis=0) / np.maximum(count, 1))
-        if len(indexes) >= 2:
-            low = np.where(has, shares, np.inf).min(axis=0)
-            high = np.where(has, shares, -np.inf).max(axis=0)
-            spread = np.where(count == 2, (np.where(count == 2, high - low, 0.0)) / 2, spread)
-        return np.asarray(np.floor((1 - np.where(count > 1, spread, 0.0)) * MAX_SCORE))
+        used, capacity = columns.used[indexes][:, rows], columns.allocatable[indexes][:, rows]
+        return _betterment(_evenness(used + own, capacity), _evenness(used, capacity))
+
+
+def _evenness(used: Ints, capacity: Ints) -> Ints:
+    """Judge by the deviation of the resources' shares from their mean; those a node lacks do not count."""
+    has = capacity > 0
+    shares = np.minimum(np.divide(used, capacity, out=np.zeros(capacity.shape), where=has), 1.0)
+    count = has.sum(axis=0)
+    mean = shares.sum(axis=0) / np.maximum(count, 1)
+    spread = np.sqrt((((shares - mean) * has) ** 2).sum(axis=0) / np.maximum(count, 1))
+    if len(shares) >= 2:
+        low = np.where(has, shares, np.inf).min(axis=0)
+        high = np.where(has, shares, -np.inf).max(axis=0)
+        spread = np.where(count == 2, (np.where(count == 2, high - low, 0.0)) / 2, spread)
+    return ((1 - np.where(count > 1, spread, 0.0)) * _MOST).astype(np.int64)
+
+
+def _evenness_of_two(found: list[tuple[int, int]]) -> int:
+    """Judge as ``_evenness`` does, for one row and at most two resources: (used, capacity) of each."""
+    if len(found) < 2:
+        return _MOST
+    (used, capacity), (other_used, other_capacity) = found
+    apart = abs(min(used / capacity, 1.0) - min(other_used / other_capacity, 1.0)) / 2
+    return int((1 - apart) * _MOST)
+
+
+def _betterment(after: _Number, before: _Number) -> _Number:
+    """Score from 50, where the pod upsets a balance, by 75, where nothing changes, to 100: it makes one."""
+    return (after - before + _MOST // 2) // 2 + _MOST // 2
 
 
 _USUAL = Judgement()
