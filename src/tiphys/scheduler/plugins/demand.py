@@ -174,14 +174,23 @@ def _evenness(used: Ints, capacity: Ints) -> Ints:
     """Judge by the deviation of the resources' shares from their mean; those a node lacks do not count."""
     has = capacity > 0
     shares = np.minimum(np.divide(used, capacity, out=np.zeros(capacity.shape), where=has), 1.0)
+    if len(shares) == 2:  # as usually: no mean is needed
+        spread = np.where(has[0] & has[1], np.abs(shares[0] - shares[1]) / 2, 0.0)
+    else:
+        spread = _deviation(shares, has)
+    return ((1 - spread) * _MOST).astype(np.int64)
+
+
+def _deviation(shares: Scores, has: Mask) -> Scores:
+    """Return the standard deviation of what is there, by row; of two shares, half of what is between them."""
     count = has.sum(axis=0)
     mean = shares.sum(axis=0) / np.maximum(count, 1)
     spread = np.sqrt((((shares - mean) * has) ** 2).sum(axis=0) / np.maximum(count, 1))
-    if len(shares) >= 2:
+    if len(shares) > 2:
         low = np.where(has, shares, np.inf).min(axis=0)
         high = np.where(has, shares, -np.inf).max(axis=0)
         spread = np.where(count == 2, (np.where(count == 2, high - low, 0.0)) / 2, spread)
-    return ((1 - np.where(count > 1, spread, 0.0)) * _MOST).astype(np.int64)
+    return np.where(count > 1, spread, 0.0)
 
 
 def _evenness_of_two(found: list[tuple[int, int]]) -> int:
