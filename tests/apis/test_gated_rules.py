@@ -242,6 +242,54 @@ def test_a_job_that_never_started_may_go_elsewhere_in_any_case() -> None:
         assert strategy.validate_update(new, old) == []
 
 
+def with_sidecar(action: str = "", ruled: str = "") -> Body:
+    """Return a pod whose sidecar, and whose container, have a rule of these actions."""
+    codes = {"operator": "In", "values": [1]}
+    inits, regular = (
+        {"restartPolicyRules": [{"action": one, "exitCodes": codes}]} if one else {}
+        for one in (action, ruled)
+    )
+    return pod(
+        initContainers=[{"name": "s", "image": "i", "restartPolicy": "Always", **inits}],
+        containers=[{"name": "c", "image": "i", "restartPolicy": "Never", **regular}],
+    )
+
+
+EVERY = "RestartAllContainers"
+ON_SIDECARS = "spec.initContainers[0].restartPolicyRules: Forbidden: may not be set for sidecar containers"
+ALL_AT = (
+    'restartPolicyRules[0].action: Unsupported value: "RestartAllContainers": supported values: "Restart"'
+)
+KEPT_RULES: dict[str, tuple[Body, Body, list[str]]] = {
+    "a sidecar's rule is new": (with_sidecar(), with_sidecar("Restart"), [ON_SIDECARS]),
+    "a sidecar's rule that restarts all is new": (
+        with_sidecar(), with_sidecar(EVERY),
+        [ON_SIDECARS, f"spec.initContainers[0].{ALL_AT}"],
+    ),
+    "it has been there": (with_sidecar("Restart"), with_sidecar("Restart"), []),
+    "so another may restart all": (with_sidecar("Restart"), with_sidecar("Restart", EVERY), []),
+    "all are restarted already, so a sidecar may": (with_sidecar("", EVERY), with_sidecar(EVERY, EVERY), []),
+    "what is nowhere known": (
+        with_sidecar("Restart"), with_sidecar("Sleep"),
+        ['spec.initContainers[0].restartPolicyRules[0].action: Unsupported value: "Sleep": '
+         'supported values: "Restart"'],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "faults"), KEPT_RULES.values(), ids=KEPT_RULES)
+def test_rules_of_sidecars_come_with_the_gate(old: Body, new: Body, faults: list[str]) -> None:
+    strategy = strategy_for(GVK("", "v1", "PodTemplate"))
+    old, new = ({**whole("v1", "PodTemplate"), "template": {"spec": one["spec"]}} for one in (old, new))
+    strategy.default(old)
+    strategy.default(new)
+    with gates(RestartAllContainersOnContainerExits=False):
+        found = [str(fault) for fault in strategy.validate_update(new, old)]
+    assert found == [f"template.{fault}" for fault in faults]
+    with gates(RestartAllContainersOnContainerExits=True):
+        assert f"template.{ON_SIDECARS}" not in [str(fault) for fault in strategy.validate(new)]
+
+
 @pytest.mark.parametrize("is_on", [True, False])
 def test_how_many_pods_of_a_set_may_be_missing(*, is_on: bool) -> None:
     obj = whole("apps/v1", "StatefulSet", spec={"template": {"spec": {}}})

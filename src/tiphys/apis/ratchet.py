@@ -23,15 +23,16 @@ ValidateUpdate = Callable[[Object, Object], list[FieldError]]
 
 @dataclass(frozen=True, slots=True)
 class Excuse:
-    """Faults of one rule: the fields that they are of, and words of their texts."""
+    """Faults of one rule: the fields that they are of, and words of their texts, any of several."""
 
     field: re.Pattern[str]
-    words: str = ""
+    words: str | tuple[str, ...] = ""
     same_value: bool = False
     """Only the values that were there already are excused, wherever they are now."""
 
     def covers(self, fault: FieldError) -> bool:
-        return self.field.search(fault.field) is not None and self.words in fault.detail
+        words = (self.words,) if isinstance(self.words, str) else self.words
+        return self.field.search(fault.field) is not None and any(one in fault.detail for one in words)
 
     def excuses(self, fault: FieldError, before: list[FieldError]) -> bool:
         """Whether the fault is one that there was among ``before`` as well."""
@@ -68,7 +69,10 @@ POD_EXCUSES = (
     Excuse(re.compile(r"\.tolerations\[\d+\]\.operator$"), '"Gt"'),
     Excuse(re.compile(r"\.(hostNetwork|volumeDevices)$"), "when `hostUsers` is false"),
     Excuse(re.compile(r"\.volumes\[\d+\]\.image\.reference$")),
-    Excuse(re.compile(r"\.restartPolicyRules\[\d+\]\.action$"), 'value: "RestartAllContainers"'),
+    Excuse(
+        re.compile(r"\.restartPolicyRules(\[\d+\]\.action)?$"),
+        ('value: "RestartAllContainers"', "for sidecar containers"),
+    ),
     *LEGACY_ADDRESSES,
 )
 """What pods, and the templates of workloads, are excused."""

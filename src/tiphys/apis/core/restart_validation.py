@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.featuregates import on
-from tiphys.apimachinery.field_errors import not_supported, required, too_many
+from tiphys.apimachinery.field_errors import forbidden, not_supported, required, too_many
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.defaulting import each
 from tiphys.apis.value_validation import one_of
@@ -33,6 +33,8 @@ def restart_faults(container: Object, path: str, *, init: bool = False) -> list[
         faults.append(required(f"{path}.restartPolicy", text))
         if init:
             return faults
+    if init and rules and policy == "Always" and not on(_RESTART_ALL):
+        faults.append(forbidden(at, "may not be set for sidecar containers"))
     if len(rules) > _MOST_RULES:
         faults.append(too_many(at, len(rules), _MOST_RULES))
     for index, rule in enumerate(rules):
