@@ -70,6 +70,25 @@ async def test_the_status_of_a_range(serving: Any, wiped: bool) -> None:
         assert changed["status"] == (told if wiped else {})
 
 
+async def test_a_slice_counts_what_its_gate_leaves_out(serving: Any) -> None:
+    path = "/apis/resource.k8s.io/v1/resourceslices"
+    spec = {"driver": "d.x", "nodeName": "n", "pool": {"name": "p", "generation": 1, "resourceSliceCount": 1}}
+    taint = {"key": "example.com/broken", "effect": "NoSchedule"}
+    async with serving(feature_gates=resolve({"DRADeviceTaints": False})) as api:
+        made = await api.create(
+            path, {"metadata": {"name": "s"}, "spec": spec | {"devices": [{"name": "d"}]}}
+        )
+        same = await api.put(f"{path}/s", {**made, "metadata": {"name": "s", "labels": {"a": "b"}}})
+        tainted = {
+            **made,
+            "metadata": {"name": "s"},
+            "spec": spec | {"devices": [{"name": "d", "taints": [taint]}]},
+        }
+        changed = await api.put(f"{path}/s", tainted)
+    assert [one["metadata"]["generation"] for one in (made, same, changed)] == [1, 1, 2]
+    assert changed["spec"] == made["spec"]
+
+
 @pytest.mark.parametrize("held", [False, True], ids=["at once", "when its last finalizer goes"])
 async def test_the_endpoints_of_a_service_go_with_it(api: Any, held: bool) -> None:
     root, finalizers = "/api/v1/namespaces/default", ["example.com/held"] if held else []
