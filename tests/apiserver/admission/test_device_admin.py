@@ -48,6 +48,23 @@ async def test_asking(api: Any, path: str, kind: str, obj: dict[str, Any]) -> No
     assert (await api("POST", f"{BASE}/{path}", obj)).status == 201
 
 
+async def test_it_is_said_before_the_other_faults(api: Any) -> None:
+    path = f"{BASE}/v1/namespaces/default/resourceclaims"
+    exactly = {"deviceClassName": "c", "adminAccess": True, "count": -1}
+    answer = await api("POST", path, claim({"name": "r", "exactly": exactly}))
+    at = "spec.devices.requests[0]"
+    assert [(one["field"], one["message"]) for one in answer.json["details"]["causes"]] == [
+        (f"{at}.adminAccess", TEXT),
+        (f"{at}.exactly.count", "Invalid value: -1: must be greater than zero"),
+    ]
+    await api.create(path, claim({"name": "r", "exactly": {"deviceClassName": "c"}}))
+    results = [{"request": "r", "driver": "d.x", "pool": "p", "device": "", "adminAccess": True}]
+    status = {"status": {"allocation": {"devices": {"results": results}}}}
+    causes = (await api.patch(f"{path}/a/status", status)).json["details"]["causes"]
+    at = "status.allocation.devices.results[0]"
+    assert [one["field"] for one in causes] == [f"{at}.adminAccess", f"{at}.device"]
+
+
 async def test_giving(api: Any) -> None:
     path = f"{BASE}/v1/namespaces/default/resourceclaims"
     await api.create(path, claim({"name": "r", "exactly": {"deviceClassName": "c"}}))

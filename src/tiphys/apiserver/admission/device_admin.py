@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tiphys.apimachinery.errors import Invalid
+from tiphys.apimachinery.errors import FieldError, Invalid
 from tiphys.apimachinery.field_errors import forbidden
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.defaulting import each, peek
@@ -28,14 +28,20 @@ class DeviceAdminAccess:
     VALIDATES = frozenset({"CREATE", "UPDATE"})
 
     async def validate(self, attributes: Attributes) -> None:
-        path = _asked(attributes)
-        if not path:
-            return
-        namespace = await find(attributes.call.backend, "", "v1", "namespaces", attributes.namespace)
-        if peek(namespace or {}, "metadata", "labels").get(_LABEL) == "true":
-            return
-        kind = attributes.call.resource.kind
-        raise Invalid.of(attributes.group, kind, attributes.name, [forbidden(path, _TEXT)])
+        if faults := await access_faults(attributes):
+            kind = attributes.call.resource.kind
+            raise Invalid.of(attributes.group, kind, attributes.name, faults)
+
+
+async def access_faults(attributes: Attributes) -> list[FieldError]:
+    """Return what is wrong with such a write in its namespace: it comes before the object's own faults."""
+    path = _asked(attributes) if attributes.group == _GROUP else ""
+    if not path:
+        return []
+    namespace = await find(attributes.call.backend, "", "v1", "namespaces", attributes.namespace)
+    if peek(namespace or {}, "metadata", "labels").get(_LABEL) == "true":
+        return []
+    return [forbidden(path, _TEXT)]
 
 
 def _asked(attributes: Attributes) -> str:

@@ -18,6 +18,7 @@ from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.warnings import collecting
 from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.admission.device_admin import access_faults
 from tiphys.apiserver.cache import versions
 from tiphys.apiserver.endpoints import bodies, respond
 from tiphys.apiserver.endpoints.call import Call
@@ -220,7 +221,7 @@ async def _check(call: Call, attributes: Attributes, obj: Object) -> None:
             resource.group,
             resource.kind,
             obj["metadata"].get("name") or obj["metadata"].get("generateName", ""),
-            faults,
+            [*await access_faults(attributes), *faults],
         )
     await backend.admission.validate(attributes)
     for text in await aside(call.size, strategy.warnings, obj, None):

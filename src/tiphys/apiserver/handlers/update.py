@@ -28,6 +28,7 @@ from tiphys.apimachinery.resource import Resource
 from tiphys.apis.defaulting import restore
 from tiphys.apis.strategy import Strategy
 from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.admission.device_admin import access_faults
 from tiphys.apiserver.cache import versions
 from tiphys.apiserver.endpoints import bodies, respond
 from tiphys.apiserver.endpoints.call import Call
@@ -257,6 +258,7 @@ async def _check(call: Call, attributes: Attributes, old: Object, change: Change
     )
     faults = await machinery.judge(call, lambda: check(new, old))
     if faults:
+        faults = [*await access_faults(attributes), *faults]
         raise Invalid.of(resource.group, resource.kind, old["metadata"]["name"], faults)
     if change.admits:
         await backend.admission.validate(attributes)
