@@ -30,12 +30,17 @@ KIND: Final = Kind(
         | {"windowsRunAsService"}
     ),
     lenient=True,
-    usual=dict.fromkeys(
-        "bindAddressHardFail enableProfiling iptables.masqueradeAll nftables.masqueradeAll ipvs.strictARP "
-        "conntrack.tcpBeLiberal winkernel.enableDSR winkernel.forwardHealthCheckVip".split(),
-        False,
-    )
-    | {"bindAddress": "0.0.0.0"},
+    usual={
+        "bindAddress": "0.0.0.0",
+        "bindAddressHardFail": False,
+        "enableProfiling": False,
+        "iptables.masqueradeAll": False,
+        "nftables.masqueradeAll": False,
+        "ipvs.strictARP": False,
+        "conntrack.tcpBeLiberal": False,
+        "winkernel.enableDSR": False,
+        "winkernel.forwardHealthCheckVip": False,
+    },
 )
 
 

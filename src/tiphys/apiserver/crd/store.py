@@ -65,6 +65,9 @@ class View:
     def name(self) -> str:
         return self._base.name
 
+    def check(self) -> None:
+        """It has been read."""
+
     @property
     def size(self) -> int:
         return self._base.size
