@@ -197,7 +197,9 @@ class Scheduler:
         ]
         for informer, handler in handlers:
             informer.add_handler(handler)
-        informing = asyncio.create_task(self._informers.run()) if self._own_informers else None
+        informing: asyncio.Task[None] | None = None
+        if self._own_informers:
+            informing = asyncio.create_task(self._informers.run())  # parent: this call
         try:
             for informer, _ in handlers:
                 await informer.wait_synced()

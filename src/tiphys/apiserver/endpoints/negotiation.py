@@ -13,6 +13,7 @@ from functools import lru_cache
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import NotAcceptable, UnsupportedMediaType
 from tiphys.wire.accept import Clause, clauses, reaches
+from tiphys.wire.message import Request
 
 JSON = "application/json"
 YAML = "application/yaml"
@@ -110,6 +111,11 @@ def _formats(clause: Clause, offered: tuple[str, ...], known: tuple[str, ...]) -
             continue
         if clause.takes(media_type):
             yield Format(media_type, transform, version or "v1", clause.get("pretty") == "1")
+
+
+def has_no_body(request: Request) -> bool:
+    """Whether there is no body, nor one to come: it may not have been read yet."""
+    return not request.body and request.headers.get("content-length", "") in ("", "0")
 
 
 def check_route(accept: str, *, lists: bool, bodiless: bool) -> None:

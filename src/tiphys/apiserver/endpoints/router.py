@@ -13,7 +13,7 @@ from tiphys.apiserver.admission.connect import admit_connect
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.controlplane import components
 from tiphys.apiserver.endpoints.call import Backend, Call, CallHandler
-from tiphys.apiserver.endpoints.negotiation import check_route
+from tiphys.apiserver.endpoints.negotiation import check_route, has_no_body
 from tiphys.apiserver.endpoints.respond import call_format
 from tiphys.apiserver.endpoints.reviews import REVIEWS
 from tiphys.apiserver.filters.requestinfo import RequestInfo, read_query
@@ -161,7 +161,7 @@ def _check_types(call: Call) -> None:
     method, headers = call.request.method, call.request.headers
     if method == "PATCH":
         patch.check_route(call)
-    bodiless = method in _WITH_BODY and not call.request.body
+    bodiless = method in _WITH_BODY and has_no_body(call.request)
     lists = not call.info.name and method == "GET"
     check_route(headers.get("accept", ""), lists=lists, bodiless=bodiless)
 

@@ -28,7 +28,7 @@ from tiphys.apis.go_order import in_go_order
 from tiphys.apis.outdated_annotations import Unconvertible
 from tiphys.apiserver.endpoints import bodies, nesting, respond
 from tiphys.apiserver.endpoints.call import Call
-from tiphys.apiserver.endpoints.negotiation import JSON, NO_ROUTE, UNKNOWN_FORMAT, YAML
+from tiphys.apiserver.endpoints.negotiation import JSON, NO_ROUTE, UNKNOWN_FORMAT, YAML, has_no_body
 from tiphys.apiserver.endpoints.params import WriteOptions, parse_bool, write_options
 from tiphys.apiserver.evaluating import aside
 from tiphys.apiserver.handlers.create import create_object
@@ -53,7 +53,7 @@ def check_route(call: Call) -> None:
     """Refuse a type that the router of built-in kinds has no route for. Raises UnsupportedMediaType."""
     if reaches(call.request.headers.get("content-type", ""), _PATCHES):
         return
-    available = "" if call.request.body else "\n\nAvailable representations: "
+    available = "\n\nAvailable representations: " if has_no_body(call.request) else ""
     raise UnsupportedMediaType(NO_ROUTE + available, details={})
 
 
