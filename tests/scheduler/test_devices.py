@@ -28,11 +28,14 @@ from tiphys.scheduler.profile import default_profile
 DRIVER = "gpu.example.com"
 
 
+_KINDS = {int: "int", bool: "bool", str: "string"}
+
+
 def device(name: str, *, memory: str = "", **attributes: Any) -> dict[str, Any]:
     values = {
-        key.replace("__", "/"): {
-            "int" if type(one) is int else "bool" if type(one) is bool else "string": one
-        }
+        key.replace("__", "/"): {_KINDS[type(one)]: one}
+        if not isinstance(one, list)
+        else {f"{_KINDS[type(one[0])]}s": one}
         for key, one in attributes.items()
     }
     capacity = {"capacity": {"memory": {"value": memory}}} if memory else {}
@@ -97,6 +100,10 @@ TWO = slice_(
 )
 OWN = f'device.attributes["{DRIVER}"]'
 ALIKE = {"constraints": [{"matchAttribute": f"{DRIVER}/numa"}]}
+LISTS = slice_(
+    "s", device("d0", numa=[0, 1], at=["a"]), device("d1", numa=[1, 2], at=["a", "b"]),
+    device("d2", numa=[2, 0], at="c"), device("d3", numa=1, at=["b"]),
+)  # fmt: skip
 FOUR = slice_("s", *(device(f"d{index}", numa=index % 2) for index in range(4)))
 
 CASES: dict[str, tuple[list[Object], list[Object], list[list[tuple[str, str]]] | None]] = {
@@ -152,6 +159,20 @@ CASES: dict[str, tuple[list[Object], list[Object], list[list[tuple[str, str]]] |
         [claim("c", request(count=2), constraints=[{"distinctAttribute": f"{DRIVER}/numa"}])],
         [FOUR],
         [[("gpu", "d0"), ("gpu", "d1")]],
+    ),
+    "one value common to all": (
+        [claim("c", request(count=3), **ALIKE)], [LISTS], [[("gpu", "d0"), ("gpu", "d1"), ("gpu", "d3")]],
+    ),
+    "none has all values in common": ([claim("c", request(count=4), **ALIKE)], [LISTS], None),
+    "no value common to two": (
+        [claim("c", request(count=3), constraints=[{"distinctAttribute": f"{DRIVER}/at"}])],
+        [LISTS],
+        [[("gpu", "d0"), ("gpu", "d2"), ("gpu", "d3")]],
+    ),
+    "by what a list includes": (
+        [claim("c", request("gpu", f"{OWN}.numa.includes(2)", f"{OWN}.numa.exists(n, n == 0)"))],
+        [LISTS],
+        [[("gpu", "d2")]],
     ),
     "an attribute that is not there": (
         [claim("c", request(), constraints=[{"matchAttribute": f"{DRIVER}/boats"}])], [FOUR], None,

@@ -21,7 +21,7 @@ REQUEST = {
     [
         ("claims", CLAIMS, "claims.sub", "jane"),
         ("claims", CLAIMS, "'x:' + claims.sub", "x:jane"),
-        ("claims", CLAIMS, "claims.groups.map(g, 'g:' + g)", ["g:a", "g:b"]),
+        ("claims", CLAIMS, "dyn(claims.groups).map(g, 'g:' + g)", ["g:a", "g:b"]),
         ("claims", CLAIMS, "claims.groups", ["a", "b"]),
         ("claims", CLAIMS, "claims.?none.orValue('y')", "y"),
         ("claims", CLAIMS, "claims.address.city", "x"),
@@ -42,6 +42,11 @@ def test_results(variable: str, value: Any, text: str, want: Any) -> None:
     ("variable", "text", "fault"),
     [
         ("claims", "claims.x +", "compilation failed: ERROR: <input>"),
+        (
+            "claims",
+            'size(claims.groups.filter(g, g == "a")) == 1',
+            "<input>:1:12: expression of type 'any' cannot be range of a comprehension",
+        ),
         ("claims", "request.user", "undeclared reference to 'request'"),
         ("claims", "claims + 1", r"overload for '_\+_' applied to '\(map\(string, any\), int\)'"),
         ("user", "user.nobody", "undefined field 'nobody'"),

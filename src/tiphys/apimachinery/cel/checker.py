@@ -363,7 +363,7 @@ class Checker(Visitor[Type]):
             case "param":
                 is_assignable(self._bound, t.DYN, over)
                 return t.DYN, t.DYN
-            case "dyn" | "error":
+            case "dyn" | "error" if over != t.ANY:
                 return t.DYN, t.DYN
         text = (
             f"expression of type '{over}' cannot be range of a comprehension (must be list, map, or dynamic)"

@@ -70,7 +70,7 @@ _RUNTIME_NAMES = {
 
 DYN = Type("dyn", "dyn")
 ANY = Type("dyn", "any")
-"""The same, where a declaration says so: only its name differs."""
+"""The same where a declaration says so, but for its name and that no ``all`` or ``exists`` goes over it."""
 ERROR = Type("error", "!error!")
 BOOL = Type("bool", "bool")
 INT = Type("int", "int")

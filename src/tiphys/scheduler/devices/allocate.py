@@ -219,20 +219,25 @@ class _Search:
         return all(key in left and left[key] >= amount for key, amount in device.consumes.items())
 
     def _holds(self, constraint: Mapping[str, Any], wanted: Wanted, device: Device) -> bool:
-        """Say whether the device keeps a constraint beside what its claim has already."""
+        """Say whether the device keeps a constraint beside what its claim has already.
+
+        One value must be common to all, or no two may have one in common.
+        """
         if not _is_bound_by(wanted.name, constraint):
             return True
         same, other = constraint.get("matchAttribute"), constraint.get("distinctAttribute")
         name = str(same or other or "")
-        value = _attribute(device, name)
-        if value is None:
+        values = _attribute(device, name)
+        if not values:
             return False
         for one in self.granted:
             if one.wanted.claim == wanted.claim and _is_bound_by(one.wanted.name, constraint):
-                equal = _attribute(one.device, name) == value
-                if equal != bool(same):
+                theirs = _attribute(one.device, name)
+                if not same and not values.isdisjoint(theirs):
                     return False
-        return True
+                if same:
+                    values &= theirs
+        return bool(values)
 
 
 def _is_bound_by(name: str, constraint: Mapping[str, Any]) -> bool:
@@ -240,6 +245,5 @@ def _is_bound_by(name: str, constraint: Mapping[str, Any]) -> bool:
     return not requests or name in requests or name.partition("/")[0] in requests
 
 
-def _attribute(device: Device, name: str) -> Any:
-    value = device.attributes.get(split_name(name, device.id[0]))
-    return None if value is None else (type(value), value)
+def _attribute(device: Device, name: str) -> frozenset[tuple[type, Any]]:
+    return device.attributes.get(split_name(name, device.id[0]), frozenset())

@@ -36,7 +36,8 @@ class Device:
 
     id: DeviceId
     view: dict[str, Any]
-    attributes: dict[tuple[str, str], Any]
+    attributes: dict[tuple[str, str], frozenset[tuple[type, Any]]]
+    """What each attribute holds, which may be several values of one type."""
     taints: tuple[dict[str, Any], ...]
     consumes: Counters
     place: dict[str, Any]
@@ -127,7 +128,7 @@ def _device(pool: Pool, spec: Mapping[str, Any], raw: Mapping[str, Any]) -> Devi
         id=(pool.driver, pool.name, str(raw["name"])),
         view=device_view(pool.driver, own),
         attributes={
-            split_name(name, pool.driver): attribute_value(value)
+            split_name(name, pool.driver): _values(attribute_value(value))
             for name, value in (own.get("attributes") or {}).items()
         },
         taints=tuple(own.get("taints") or ()),
@@ -139,6 +140,10 @@ def _device(pool: Pool, spec: Mapping[str, Any], raw: Mapping[str, Any]) -> Devi
         ready_when=tuple(own.get("bindingConditions") or ()),
         failed_when=tuple(own.get("bindingFailureConditions") or ()),
     )
+
+
+def _values(held: Any) -> frozenset[tuple[type, Any]]:
+    return frozenset((type(one), one) for one in (held if isinstance(held, list) else (held,)))
 
 
 def _amounts(counter_set: str, counters: Mapping[str, Any]) -> Counters:

@@ -71,10 +71,12 @@ def split_name(name: str, driver: str) -> tuple[str, str]:
 
 
 def attribute_value(value: Mapping[str, Any]) -> Any:
-    """Return the one value that an attribute holds."""
-    for kind in ("bool", "int", "string"):
+    """Return the one value that an attribute holds, which may be a list."""
+    for kind in ("ints", "bools", "strings", "int", "bool", "string"):
         if value.get(kind) is not None:
             return value[kind]
+    if value.get("versions") is not None:
+        return [parse_version(one) for one in value["versions"]]
     return parse_version(str(value.get("version") or "0.0.0"))
 
 
@@ -102,5 +104,6 @@ def _program(expression: str) -> Program:
     if found is None:
         if len(_programs) >= _PROGRAMS_KEPT:
             _programs.clear()
-        found = _programs[expression] = compile_selector(expression)
+        # What the server let in; with lists all of it has the same meaning.
+        found = _programs[expression] = compile_selector(expression, lists=True)
     return found
