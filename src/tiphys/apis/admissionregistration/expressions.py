@@ -167,7 +167,7 @@ def _type_name(one: Type) -> str:
 
 def _kept(found: Type) -> Type:
     """Return the type that a variable shows of its value; objects and what libraries make show none."""
-    if found.kind in ("object", "opaque", "optional", "type", "param"):
+    if found.kind in ("object", "opaque", "optional", "type", "param", "wrapper"):
         return types.DYN
     return Type(found.kind, found.name, tuple(map(_kept, found.params)))
 

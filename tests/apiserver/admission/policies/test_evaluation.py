@@ -43,6 +43,18 @@ def test_values_and_errors() -> None:
     )
 
 
+def test_which_types_variables_show() -> None:
+    made = composition(
+        number="1", texts="['a']", wrapped="google.protobuf.Int64Value{value: 1}", where="url('https://x')",
+        maybe="optional.of(1)", all="google.protobuf.Struct{}", any="google.protobuf.Value{}",
+    )  # fmt: skip
+    shown = {name: str(made.compile(f"[variables.{name}]").program.result) for name in made.variables}
+    assert shown == {
+        "number": "list(int)", "texts": "list(list(string))", "wrapped": "list(dyn)", "where": "list(dyn)",
+        "maybe": "list(dyn)", "all": "list(map(string, dyn))", "any": "list(dyn)",
+    }  # fmt: skip
+
+
 def test_what_is_spent_is_gone() -> None:
     made = composition()
     expression = made.compile("object.items.all(i, i < 100)")
