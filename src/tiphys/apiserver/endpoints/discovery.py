@@ -10,7 +10,7 @@ from typing import Any
 
 from tiphys.apis import discovery_docs
 from tiphys.apiserver.endpoints import respond
-from tiphys.apiserver.endpoints.negotiation import JSON, Format, discovery_format
+from tiphys.apiserver.endpoints.negotiation import JSON, Format, check_route, discovery_format
 from tiphys.wire.message import Request, Response
 
 
@@ -34,8 +34,16 @@ class Discovery:
         if self._revision != self._table.revision:
             self._encoded.clear()
             self._revision = self._table.revision
+        if parts[0] == "api" or self._is_built_in(parts):
+            check_route(request.headers.get("accept", ""), lists=False, bodiless=False)
         form = format_of(request, aggregated=len(parts) == 1)
         return self._answer(request, parts, form)
+
+    def _is_built_in(self, parts: list[str]) -> bool:
+        """Tell whether a path is that of a version of a built-in group, for which there is a route."""
+        if len(parts) != 3:
+            return False
+        return any(not one.custom for one in self._table.resources(parts[1], parts[2]))
 
     def _answer(self, request: Request, parts: list[str], form: Format) -> Response | None:
         key = ("/".join(parts), form)
