@@ -23,6 +23,29 @@ async def test_log(api: Any, kubelet: Kubelet) -> None:
     assert "authorization" not in asked.headers
 
 
+FORMS = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+
+
+@pytest.mark.parametrize("accept", ["", "*/*", "application/json", "text/plain, */*;q=0.1"])
+async def test_a_log_is_text_whatever_is_accepted(api: Any, kubelet: Kubelet, accept: str) -> None:
+    response = await api.send("GET", POD + "/log", accept=accept)
+    assert (response.status, await read(response)) == (200, b"one\ntwo\n")
+
+
+@pytest.mark.parametrize(
+    ("accept", "text"),
+    [
+        ("text/plain", f"only the following media types are accepted: {FORMS}"),
+        ("text/html", f"406: Not Acceptable\n\nAvailable representations: text/plain, {FORMS}"),
+    ],
+)
+async def test_text_alone_cannot_be_asked_for(api: Any, kubelet: Kubelet, accept: str, text: str) -> None:
+    """It is what comes, and upstream's router lets it pass, but not the handler behind that."""
+    answer = await api("GET", POD + "/log", accept=accept)
+    assert (answer.status, answer.message) == (406, text)
+    assert kubelet.asked == []
+
+
 @pytest.mark.parametrize(
     ("query", "status", "text"),
     [

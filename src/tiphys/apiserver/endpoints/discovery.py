@@ -10,7 +10,13 @@ from typing import Any
 
 from tiphys.apis import discovery_docs
 from tiphys.apiserver.endpoints import respond
-from tiphys.apiserver.endpoints.negotiation import JSON, Format, check_route, discovery_format
+from tiphys.apiserver.endpoints.negotiation import (
+    JSON,
+    MEDIA_TYPES,
+    Format,
+    check_route,
+    discovery_format,
+)
 from tiphys.wire.message import Request, Response
 
 
@@ -35,7 +41,7 @@ class Discovery:
             self._encoded.clear()
             self._revision = self._table.revision
         if parts[0] == "api" or self._is_built_in(parts):
-            check_route(request.headers.get("accept", ""), lists=False, bodiless=False)
+            check_route(request.headers.get("accept", ""), MEDIA_TYPES)
         form = format_of(request, aggregated=len(parts) == 1)
         return self._answer(request, parts, form)
 

@@ -20,6 +20,8 @@ YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 MEDIA_TYPES = (JSON, YAML, PROTOBUF)
 _STREAMS = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
+WATCHED_TYPES = MEDIA_TYPES + _STREAMS
+"""What a collection is read in."""
 NO_ROUTE = "415: Unsupported Media Type"
 _TRANSFORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
 _AGGREGATED = ("APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2")
@@ -118,19 +120,17 @@ def has_no_body(request: Request) -> bool:
     return not request.body and request.headers.get("content-length", "") in ("", "0")
 
 
-def check_route(accept: str, *, lists: bool, bodiless: bool) -> None:
-    """Refuse what the router of built-in kinds finds no route for, as it names nothing that one produces.
+def check_route(accept: str, produced: tuple[str, ...], *, bodiless: bool = False) -> None:
+    """Refuse what the router of built-in kinds finds no route for: none has ``produced`` what is named.
 
-    ``lists``: the route is of a collection, which is watched as well; ``bodiless``: a write without a body.
+    ``bodiless``: it is a write without a body.
 
     Raises:
         NotAcceptable. UnsupportedMediaType: of a write without a body.
     """
-    if not accept or reaches(accept, MEDIA_TYPES):
+    if not accept or reaches(accept, produced):
         return
-    available = (
-        f"\n\nAvailable representations: {', '.join(MEDIA_TYPES + _STREAMS if lists else MEDIA_TYPES)}"
-    )
+    available = f"\n\nAvailable representations: {', '.join(produced)}"
     if bodiless:
         raise UnsupportedMediaType(NO_ROUTE + available, details={})
     raise NotAcceptable("406: Not Acceptable" + available, details={})

@@ -13,7 +13,7 @@ from tiphys.apiserver.admission.connect import admit_connect
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.controlplane import components
 from tiphys.apiserver.endpoints.call import Backend, Call, CallHandler
-from tiphys.apiserver.endpoints.negotiation import check_route, has_no_body
+from tiphys.apiserver.endpoints.negotiation import MEDIA_TYPES, WATCHED_TYPES, check_route, has_no_body
 from tiphys.apiserver.endpoints.respond import call_format
 from tiphys.apiserver.endpoints.reviews import REVIEWS
 from tiphys.apiserver.filters.requestinfo import RequestInfo, read_query
@@ -39,8 +39,9 @@ _STREAMS = ("attach", "exec", "portforward", "proxy")
 """What makes nothing of a body, or sends it on itself."""
 _READS_ALL = ("list", "watch")
 _WITH_BODY = ("POST", "PUT", "PATCH")
-_TAKE_ANY = ("exec", "attach", "portforward", "proxy", "log")
+_TAKE_ANY = ("exec", "attach", "portforward", "proxy")
 """Subresources that answer with no object, whatever is accepted."""
+_LOG_TYPES = ("text/plain", *MEDIA_TYPES)
 
 
 def _not_allowed() -> MethodNotAllowed:
@@ -158,12 +159,16 @@ def _tell_outdated(call: Call, text: str) -> None:
 
 def _check_types(call: Call) -> None:
     """Refuse media types that no route of built-in kinds has. Raises UnsupportedMediaType, NotAcceptable."""
-    method, headers = call.request.method, call.request.headers
+    method, info = call.request.method, call.info
     if method == "PATCH":
         patch.check_route(call)
+    produced: tuple[str, ...] = MEDIA_TYPES if info.name or method != "GET" else WATCHED_TYPES
+    if info.subresource == "log":
+        produced = _LOG_TYPES
     bodiless = method in _WITH_BODY and has_no_body(call.request)
-    lists = not call.info.name and method == "GET"
-    check_route(headers.get("accept", ""), lists=lists, bodiless=bodiless)
+    check_route(call.request.headers.get("accept", ""), produced, bodiless=bodiless)
+    if info.subresource == "log":
+        call_format(call, tables=False)  # a log is text, and yet nobody may ask for text alone
 
 
 async def serve(call: Call, handler: CallHandler | None = None) -> Response:
