@@ -56,7 +56,7 @@ async def test_a_pod_verifies_its_token_by_discovery(api: Any, make_pod: Any) ->
     assert found["subject_types_supported"] == ["public"]
     assert jwt.get_unverified_header(token)["alg"] in found["id_token_signing_alg_values_supported"]
     path = "/" + found["jwks_uri"].split("/", 3)[3]
-    keys = await api("GET", path, user=own)
+    keys = await api("GET", path, user=own, accept="*/*")
     assert keys.headers["content-type"] == "application/jwk-set+json"
     by_id = {one["kid"]: jwt.PyJWK.from_dict(one) for one in keys.json["keys"]}
     header = jwt.get_unverified_header(token)

@@ -280,7 +280,7 @@ async def test_a_server_of_it(serving: Any, signer: Signer, tmp_path: Path) -> N
         token = made["status"]["token"]
         review = await api.create("/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": token}})
         assert review["status"]["user"]["username"] == "system:serviceaccount:default:default"
-        assert (await api("GET", "/openid/v1/jwks")).json["keys"][0]["kid"] == "k1"
+        assert (await api("GET", "/openid/v1/jwks", accept="")).json["keys"][0]["kid"] == "k1"
         pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
         await api.create(pod_path, pod)
         bound = {"apiVersion": "v1", "kind": "Pod", "name": "p"}

@@ -49,7 +49,7 @@ TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
         pytest.param(DEFAULT, {"user_agent": "curl/8"}, b"  }\n}", id="laid out for people"),
         pytest.param(f"{DEFAULT}?pretty=true", {}, b"  }\n}", id="laid out on request"),
         pytest.param("/version", {}, b'"\n}', id="the version"),
-        pytest.param("/openid/v1/jwks", {}, b'"}]}', id="token keys"),
+        pytest.param("/openid/v1/jwks", {"accept": "*/*"}, b'"}]}', id="token keys"),
     ],
 )
 async def test_how_an_answer_ends(api: Any, path: str, more: dict[str, str], end: bytes) -> None:
@@ -92,7 +92,22 @@ async def test_metrics(api: Any) -> None:
 async def test_token_keys(api: Any) -> None:
     found = await api.get("/.well-known/openid-configuration")
     assert found["id_token_signing_alg_values_supported"] == ["ES256"]
-    assert (await api.get("/openid/v1/jwks"))["keys"][0]["crv"] == "P-256"
+    assert (await api.get("/openid/v1/jwks", accept="*/*"))["keys"][0]["crv"] == "P-256"
+
+
+@pytest.mark.parametrize(
+    ("path", "accept", "produced"),
+    [
+        ("/version", "text/plain", "application/json"),
+        ("/.well-known/openid-configuration", "text/html", "application/json"),
+        ("/openid/v1/jwks", "application/json", "application/jwk-set+json"),
+    ],
+)
+async def test_what_comes_must_be_accepted(api: Any, path: str, accept: str, produced: str) -> None:
+    answer = await api("GET", path, accept=accept)
+    text = f"406: Not Acceptable\n\nAvailable representations: {produced}"
+    assert (answer.status, answer.json["reason"], answer.json["details"]) == (406, "NotAcceptable", {})
+    assert answer.message == text
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from tiphys.apis.openapi.documents import OpenApi, Remotes, no_remotes
 from tiphys.apis.openapi.pages import server_pages
 from tiphys.apiserver.authn.serviceaccount import TokenKeys, discovery_fault
 from tiphys.apiserver.endpoints.discovery import Discovery
+from tiphys.apiserver.endpoints.negotiation import JSON, check_route
 from tiphys.apiserver.endpoints.openapi_docs import OpenApiDocs
 from tiphys.apiserver.health import PATHS, Health
 from tiphys.apiserver.observe.metrics import Metrics
@@ -32,8 +33,9 @@ from tiphys.wire.message import Request, Response
 log = logging.getLogger(__name__)
 _EXACT = ("openapi", "metrics", "flagz", "statusz")
 """Where a path with a slash at its end is another one, and health checks besides."""
-_TOKENS = ("/.well-known/openid-configuration", "/openid/v1/jwks")
-"""What others verify service accounts' tokens by."""
+_KEYS = "application/jwk-set+json"
+_TOKENS = {"/.well-known/openid-configuration": JSON, "/openid/v1/jwks": _KEYS}
+"""What others verify service accounts' tokens by, with the media type of each."""
 
 
 class NonResource:
@@ -66,8 +68,11 @@ class NonResource:
         self._health = health
         self._options = options
         self._debug = debug
-        self._routes = ("/version", *(() if self._untold_keys() else _TOKENS))
-        """Paths besides discovery whose other methods are told apart from what is not there."""
+        self._routes = {"/version": JSON, **({} if self._untold_keys() else _TOKENS)}
+        """Paths, besides discovery, that upstream's router serves, with what comes from each.
+
+        That must be accepted, and their other methods are told apart from what is not there.
+        """
         self._clock = clock or RealClock()
         self._pages = ZPages(
             "kube-apiserver", self._clock.now(), options.flags, self._paths(), options.feature_gates
@@ -122,7 +127,9 @@ class NonResource:
             return self._health.handle(request, path)
         if first == "debug":
             return self._debug(request)
-        if path in _TOKENS and path not in self._routes:
+        if path in self._routes:
+            check_route(request.headers.get("accept", ""), (self._routes[path],))
+        elif path in _TOKENS:
             return None
         match path:
             case "/":
@@ -139,7 +146,7 @@ class NonResource:
                 return _metadata(self._keys.openid_configuration(self._jwks_uri()), self._keys.max_age_s)
             case "/openid/v1/jwks":
                 response = _metadata(self._keys.jwks(), self._keys.max_age_s)
-                response.headers["content-type"] = "application/jwk-set+json"
+                response.headers["content-type"] = _KEYS
                 return response
         return None
 
