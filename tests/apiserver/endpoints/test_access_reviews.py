@@ -27,7 +27,7 @@ def invalid(kind: str, *faults: str) -> str:
 
 
 NOBODY = 'spec.user: Invalid value: "": at least one of user or group must be specified'
-NOTHING = 'spec.resourceAttributes: Invalid value: "null": exactly one of nonResourceAttributes or resourceAttributes must be specified'
+NOTHING = "spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified"
 BOTH = 'spec.nonResourceAttributes: Invalid value: {"Path":"/x","Verb":"get"}: cannot be specified in combination with resourceAttributes'
 FIELDS = "spec.resourceAttributes.fieldSelector"
 LABELS = "spec.resourceAttributes.labelSelector.requirements"

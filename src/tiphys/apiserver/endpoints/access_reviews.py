@@ -241,7 +241,7 @@ def _spec_faults(spec: Object, *, subject: bool) -> list[FieldError]:
         text = "cannot be specified in combination with resourceAttributes"
         faults.append(field_errors.invalid("spec.nonResourceAttributes", _shown(other), text))
     elif asked is None and other is None:
-        faults.append(field_errors.invalid("spec.resourceAttributes", "null", _EXACT))
+        faults.append(field_errors.invalid("spec.resourceAttributes", None, _EXACT))
     if subject and not spec.get("user") and not spec.get("groups"):
         text = "at least one of user or group must be specified"
         faults.append(field_errors.invalid("spec.user", "", text))
