@@ -20,6 +20,13 @@ def test_values_stay_apart() -> None:
     assert values_of({"a": "1, 2"}, "a") == ["1, 2"]
 
 
+@pytest.mark.parametrize("name", ["accept", "content-type", "user-agent"])
+def test_headers_of_which_the_first_counts(name: str) -> None:
+    headers = RepeatedHeaders({name: "a"})
+    headers.repeat(name, "b")
+    assert (headers[name], values_of(headers, name)) == ("a", ["a", "b"])
+
+
 @pytest.mark.parametrize(
     ("sent", "read"), [("plain", "plain"), ("J\xc3\xbcrgen", "Jürgen"), ("J\xfcrgen", "Jürgen")]
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import parse_qs
 
 from tiphys.apimachinery.dataclass import dataclass
@@ -33,8 +33,14 @@ class ByteStream(Protocol):
         ...
 
 
+_FIRST_COUNTS: Final = frozenset({"accept", "content-type", "user-agent"})
+
+
 class RepeatedHeaders(dict[str, str]):
-    """Headers some of which came several times; ``each`` has their values apart."""
+    """Headers some of which came several times; ``each`` has their values apart.
+
+    They are joined, but for those of which upstream reads the first alone.
+    """
 
     __slots__ = ("each",)
 
@@ -45,7 +51,8 @@ class RepeatedHeaders(dict[str, str]):
     def repeat(self, name: str, value: str) -> None:
         """Add one more value of a header that is there."""
         self.each.setdefault(name, [self[name]]).append(value)
-        self[name] = f"{self[name]}, {value}"
+        if name not in _FIRST_COUNTS:
+            self[name] = f"{self[name]}, {value}"
 
 
 def with_value(headers: dict[str, str], name: str, value: str) -> dict[str, str]:
@@ -92,7 +99,7 @@ class Request:
     """Percent-decoded path."""
     raw_query: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Lower-case names; repeated ones joined with ``, `` (``values_of`` has them apart)."""
+    """Lower-case names; of repeated ones see ``RepeatedHeaders`` (``values_of`` has them apart)."""
     body: bytes = b""
     peer_address: str = ""
     shown_certificates: tuple[bytes, ...] = ()
