@@ -13,7 +13,13 @@ from tiphys.apiserver.admission.connect import admit_connect
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.controlplane import components
 from tiphys.apiserver.endpoints.call import Backend, Call, CallHandler
-from tiphys.apiserver.endpoints.negotiation import MEDIA_TYPES, WATCHED_TYPES, check_route, has_no_body
+from tiphys.apiserver.endpoints.negotiation import (
+    JSON,
+    MEDIA_TYPES,
+    WATCHED_TYPES,
+    check_route,
+    has_no_body,
+)
 from tiphys.apiserver.endpoints.respond import call_format
 from tiphys.apiserver.endpoints.reviews import REVIEWS
 from tiphys.apiserver.filters.requestinfo import RequestInfo, read_query
@@ -159,14 +165,17 @@ def _tell_outdated(call: Call, text: str) -> None:
 
 def _check_types(call: Call) -> None:
     """Refuse media types that no route of built-in kinds has. Raises UnsupportedMediaType, NotAcceptable."""
-    method, info = call.request.method, call.info
+    method, accept = call.request.method, call.request.headers.get("accept", "")
     if method == "PATCH":
         patch.check_route(call)
+    if not accept or accept == JSON:
+        return
+    info = call.info
     produced: tuple[str, ...] = MEDIA_TYPES if info.name or method != "GET" else WATCHED_TYPES
     if info.subresource == "log":
         produced = _LOG_TYPES
     bodiless = method in _WITH_BODY and has_no_body(call.request)
-    check_route(call.request.headers.get("accept", ""), produced, bodiless=bodiless)
+    check_route(accept, produced, bodiless=bodiless)
     if info.subresource == "log":
         call_format(call, tables=False)  # a log is text, and yet nobody may ask for text alone
 
