@@ -81,8 +81,8 @@ class Strategy:
     has_generation: bool = False
     keeps_generation: bool = False
     """The generation of a new object is never counted up."""
-    counts_gated: bool = False
-    """The generation grows even if all that changed is left out, its gate being off."""
+    counts_dropped: bool = False
+    """The generation grows even if all that changed is left out of the object again."""
     open_status_without: str = ""
     """The gate that has to be off for new objects to bring a status, and for writes of the whole object to
     write it too, as once everywhere; empty: they never do."""

@@ -89,6 +89,18 @@ async def test_a_slice_counts_what_its_gate_leaves_out(serving: Any) -> None:
     assert changed["spec"] == made["spec"]
 
 
+async def test_a_slice_of_endpoints_counts_the_free_form_that_it_leaves_out(api: Any) -> None:
+    path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
+    endpoint: dict[str, Any] = {"addresses": ["10.0.0.1"], "nodeName": "n"}
+    made = await api.create(
+        path, {"metadata": {"name": "s"}, "addressType": "IPv4", "endpoints": [endpoint], "ports": []}
+    )
+    told = endpoint | {"deprecatedTopology": {"zone": "a"}}
+    changed = await api.put(f"{path}/s", {**made, "endpoints": [told]})
+    assert (made["metadata"]["generation"], changed["metadata"]["generation"]) == (1, 2)
+    assert changed["endpoints"] == made["endpoints"]
+
+
 @pytest.mark.parametrize("held", [False, True], ids=["at once", "when its last finalizer goes"])
 async def test_the_endpoints_of_a_service_go_with_it(api: Any, held: bool) -> None:
     root, finalizers = "/api/v1/namespaces/default", ["example.com/held"] if held else []

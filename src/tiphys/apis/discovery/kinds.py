@@ -210,5 +210,6 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate_update=validate_endpoint_slice_update,
         warnings=endpoint_slice_warnings,
         has_generation=True,
+        counts_dropped=True,
     ),
 )

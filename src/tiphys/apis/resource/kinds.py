@@ -118,7 +118,7 @@ def _of_version(version: str) -> Iterator[Strategy]:
         validate_update=validate_slice_update,
         warnings=slice_warnings,
         has_generation=True,
-        counts_gated=True,
+        counts_dropped=True,
     )
     yield Strategy(
         GVK(_GROUP, version, "DeviceClass"),

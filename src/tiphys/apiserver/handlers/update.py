@@ -335,7 +335,7 @@ def _prepare(call: Call, strategy: Strategy, new: Object, old: Object, change: C
         restore(new["metadata"], old["metadata"], "deletionTimestamp")
     _keep_rest(call, strategy, new, old, change)
     old = machinery.respelled(old, new, resource)
-    if strategy.counts_gated and not change.subresource:
+    if strategy.counts_dropped and not change.subresource:
         meta_rules.bump_generation(new, old, strategy.status_fields)
     call.backend.field_gates.drop((resource.group, resource.kind), new, old)
     if change.subresource == "status":
