@@ -50,6 +50,16 @@ def test_scores(name: str) -> None:
     assert scores == expected
 
 
+def test_parts_of_bytes_go_as_fractions_of_nodes_have_them() -> None:
+    """3/11 of the size is, in binary fractions, one byte short of what the fourth point takes."""
+    image = {"names": ["gcr.io/a:latest"], "sizeBytes": 238_683_863}
+    there = columns(*(node(f"n{index}", images=[image] if index < 3 else []) for index in range(11)))
+    wanting = {"metadata": {"name": "p", "namespace": "d"}, "spec": {"containers": [{"image": "gcr.io/a"}]}}
+    found = ImageLocality().score(pod_info(wanting), there, there.alive)
+    assert found is not None
+    assert found[there.rows["n0"]] == 3
+
+
 @pytest.mark.parametrize(
     ("image", "name"),
     [("root", "root:latest"), ("gcr.io:5000/root", "gcr.io:5000/root:latest"), ("root:tag", "root:tag"),

@@ -6,12 +6,13 @@ import math
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scheduler_builders import columns, node, pod, term
 
 from tiphys.scheduler.columns import Columns
-from tiphys.scheduler.framework import ScorePlugin, Scores, decide
+from tiphys.scheduler.framework import ScorePlugin, Scores, decide, normalize
 from tiphys.scheduler.plugins.topology import InterPodAffinity, PodTopologySpread
 from tiphys.scheduler.podinfo import PodInfo, pod_info
 from tiphys.scheduler.profile import default_profile
@@ -103,7 +104,26 @@ def test_affinity_scores_equal_a_count_from_scratch(
         assert low == high
         return
     for row in rows:
-        assert scores[row] == math.floor((raw[row] - low) * (100 / (high - low)))
+        assert scores[row] == math.floor(100 * ((raw[row] - low) / (high - low)))
+
+
+def test_affinity_scores_are_rounded_as_upstream_rounds_them() -> None:
+    """29 of 50 are 0.58, of which a hundred are a little less than 58 in binary fractions."""
+    cluster = columns(*(node(f"n{index}") for index in range(3)))
+    cluster.add_pod(made_pod("p0", ("a", [], None)), "n0")
+    cluster.add_pod(made_pod("p1", ("b", [], None)), "n1")
+    info = made_pod("asks", ("c", [("podAffinity", "a", HOST, 29), ("podAffinity", "b", HOST, 50)], None))
+    scores = InterPodAffinity().score(info, cluster, cluster.alive)
+    assert scores is not None
+    assert [int(scores[cluster.rows[f"n{index}"]]) for index in range(3)] == [57, 100, 0]
+
+
+@pytest.mark.parametrize(("most", "raw", "score"), [(97, 97, 100), (50, 29, 58), (3, 2, 66), (0, 0, 0)])
+def test_scores_of_whole_numbers_are_whole_parts_of_a_hundred(most: int, raw: int, score: int) -> None:
+    numbers = np.array([most, raw], dtype=np.float64)
+    everywhere = np.ones(2, dtype=np.bool_)
+    assert normalize(numbers, everywhere)[1] == score
+    assert normalize(numbers, everywhere, reverse=True)[1] == 100 - score
 
 
 spreads = st.lists(st.tuples(apps, keys, st.integers(1, 5)), min_size=1, max_size=3)

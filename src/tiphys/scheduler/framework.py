@@ -317,6 +317,5 @@ def normalize(raw: Scores, feasible: Mask, *, reverse: bool = False) -> Scores:
     highest = raw[feasible].max(initial=0.0)
     if highest <= 0:
         return np.full(len(raw), MAX_SCORE if reverse else 0.0)
-    scaled = raw * (MAX_SCORE / highest)
-    scaled = np.floor(scaled)
+    scaled = np.floor(raw * MAX_SCORE / highest)
     return np.asarray(MAX_SCORE - scaled if reverse else scaled)

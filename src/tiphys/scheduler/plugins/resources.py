@@ -176,8 +176,9 @@ class ImageLocality:
         total = max(len(columns.rows), 1)
         for image in images:
             rows = self._images.get(_tagged(image)) or {}
+            spread = len(rows) / total
             for row, size_bytes in rows.items():
-                sums[row] += size_bytes * len(rows) // total
+                sums[row] += int(size_bytes * spread)
         if not sums.any():
             return None
         ceiling = _IMAGE_MAX_BYTES * max(len(images), 1)

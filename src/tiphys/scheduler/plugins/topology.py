@@ -119,7 +119,7 @@ class InterPodAffinity:
         high = np.where(feasible, raw, -np.inf).max()
         if low == high:
             return None
-        return np.asarray(np.floor((raw - low) * (MAX_SCORE / (high - low))))
+        return np.asarray(np.floor(MAX_SCORE * ((raw - low) / (high - low))))
 
 
 def _weighed(parts: list[tuple[int, TermCounts]], columns: Columns) -> Scores:
