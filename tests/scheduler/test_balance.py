@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.scheduler.builders import columns, node
+from scheduler_builders import columns, node
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.scheduler.plugins.demand import Demands, Judgement

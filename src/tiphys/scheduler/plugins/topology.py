@@ -11,7 +11,7 @@ import numpy as np
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.scheduler.columns import Columns
-from tiphys.scheduler.counts import Mask, TermCounts
+from tiphys.scheduler.counts import Ints, Mask, TermCounts
 from tiphys.scheduler.framework import MAX_SCORE, Filtered, Scores
 from tiphys.scheduler.hints import Change
 from tiphys.scheduler.matching import node_labels, tolerates
@@ -165,10 +165,10 @@ class SpreadDefaults:
         return any(one["whenUnsatisfiable"] == "DoNotSchedule" for one in self.constraints)
 
 
-_SOFT = "ScheduleAnyway"
+_SOFT, _HOST = "ScheduleAnyway", "kubernetes.io/hostname"
 SYSTEM_SPREAD = SpreadDefaults(
     (
-        {"topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": _SOFT, "maxSkew": 3},
+        {"topologyKey": _HOST, "whenUnsatisfiable": _SOFT, "maxSkew": 3},
         {"topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": _SOFT, "maxSkew": 5},
     ),
     system=True,
@@ -241,12 +241,7 @@ class PodTopologySpread:
         return any(counts(term, change.before) != counts(term, change.after) for term in hard)
 
     def _in_skew(self, info: PodInfo, columns: Columns, constraint: SpreadConstraint, reach: _Reach) -> Mask:
-        counts = columns.counts.matched(constraint.term)
-        sums, codes = columns.domain_sums(counts)
-        if not reach.whole:
-            rows = reach.eligible
-            weights = counts.by_row[rows]
-            sums = np.bincount(codes[rows], weights=weights, minlength=len(sums)).astype(np.int64)
+        sums, codes = _sums(columns, columns.counts.matched(constraint.term), reach)
         enough = reach.domains >= max(constraint.min_domains, 1)
         lowest = int(sums[reach.present].min()) if enough else 0
         own = int(_speaks_of(constraint.term, info, columns))
@@ -279,7 +274,7 @@ class PodTopologySpread:
         self, info: PodInfo, columns: Columns, constraint: SpreadConstraint, keys: tuple[str, ...]
     ) -> _Reach:
         codes, domains = columns.topology(constraint.term.topology_key)
-        eligible = self._eligible(info, columns, constraint) & columns.labelled(keys)
+        eligible = self._eligible(info, columns, constraint) & columns.labelled(keys) & (codes >= 0)
         present = np.bincount(codes[eligible], minlength=domains + 1) > 0
         whole = bool((eligible == (codes >= 0)).all())
         return _Reach(eligible, np.asarray(present), whole, int(present.sum()))
@@ -305,19 +300,21 @@ class PodTopologySpread:
         # A node that lacks one of the labels is nowhere: it is neither counted nor preferred. Only where
         # nobody asked for the labels is such a node as good as an empty one.
         lenient = not info.spread and self._defaults.system
-        labelled = (
-            columns.alive
-            if lenient
-            else columns.labelled({constraint.term.topology_key for constraint in soft})
-        )
+        keys = () if lenient else tuple(sorted({constraint.term.topology_key for constraint in soft}))
+        labelled = columns.alive if lenient else columns.labelled(keys)
         scored = feasible & labelled
-        if not np.count_nonzero(scored):
+        nodes = np.count_nonzero(scored)
+        if not nodes:
             return None
         raw = np.zeros(len(columns.names))
         for constraint in soft:
             codes, _ = columns.topology(constraint.term.topology_key)
-            domains = np.count_nonzero(np.bincount(codes[scored] + 1))
-            counts = columns.in_domain(columns.counts.matched(constraint.term))
+            matched = columns.counts.matched(constraint.term)
+            if constraint.term.topology_key == _HOST:  # nodes are counted one by one, whatever is honoured
+                domains, counts = nodes, matched.by_row
+            else:
+                domains = np.count_nonzero(np.bincount(codes[scored] + 1))
+                counts = _sums(columns, matched, self._reach(info, columns, constraint, keys))[0][codes]
             score = counts * np.log(domains + 2) + (constraint.max_skew - 1)
             raw += np.where(codes >= 0, score, 0.0) if lenient else score
         raw = np.floor(raw + 0.5)
@@ -325,3 +322,13 @@ class PodTopologySpread:
         if high == 0:
             return np.where(labelled, MAX_SCORE, 0.0)
         return np.where(labelled, np.floor(MAX_SCORE * (high + low - raw) / high), 0.0)
+
+
+def _sums(columns: Columns, counts: TermCounts, reach: _Reach) -> tuple[Ints, Ints]:
+    """Return what the rows that are looked at count by domain, and each row's domain (-1: none)."""
+    sums, codes = columns.domain_sums(counts)
+    if not reach.whole:
+        rows = reach.eligible
+        weights = counts.by_row[rows]
+        sums = np.bincount(codes[rows], weights=weights, minlength=len(sums)).astype(np.int64)
+    return sums, codes
