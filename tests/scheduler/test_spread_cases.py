@@ -68,6 +68,10 @@ def foo(*names: str, **labels: str) -> list[tuple[str, dict[str, str]]]:
         pytest.param(
             foo("n0"), [spread("zone", minDomains=3)], "n2 n3", id="a third zone, one zone is empty"
         ),
+        pytest.param(
+            foo("n0", "n1"), [spread("zone", labelSelector=None)], "n0 n1 n2 n3", id="no selector: of nobody"
+        ),
+        pytest.param(foo("n0", "n1"), [spread("zone", labelSelector={})], "n2 n3", id="of everybody"),
         pytest.param(foo("n0", "n1"), [spread("rack")], "", id="no node has such a label"),
         pytest.param(
             [*foo("n0"), ("n2", {"bar": ""})], [spread("zone")], "n2 n3", id="others are not counted"

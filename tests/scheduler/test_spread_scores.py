@@ -68,6 +68,13 @@ DIFFERENT = [soft("zone"), soft(HOST, of="bar")]
 IGNORE: dict[str, Any] = {"nodeAffinityPolicy": "Ignore"}
 
 CASES = {
+    "nobody is there": Case(hosts("ab"), "", [soft(HOST)], [100, 100]),
+    "one node is left": Case(hosts("ab"), "aab", [soft(HOST)], [100], failed="b"),
+    "as many on each": Case(hosts("ab"), "ab", [soft(HOST)], [100, 100]),
+    "2 1 0 3": Case(hosts("abcd"), "aabddd", [soft(HOST)], [20, 60, 100, 0]),
+    "no selector": Case(
+        hosts("abcd"), "aabddd", [soft(HOST, labelSelector=None)], [100, 100, 100, 100]
+    ),
     "4 3 2 1, a skew of three": Case(hosts("abcd"), "aaaabbbccd", [soft(HOST, 3)], [44, 66, 77, 100]),
     "2 1 0 3, a skew of two": Case(hosts("abcd"), "aabddd", [soft(HOST, 2)], [33, 66, 100, 16]),
     "nodes, one is out": Case(hosts("abxy"), "aaaabbxyyy", [soft(HOST)], [33, 83, 100], failed="y"),
@@ -142,6 +149,17 @@ def placed_pods(said: str) -> list[tuple[str, dict[str, Any]]]:
         spec = {"containers": [{"name": "c", "image": "web:1"}]}
         found.append((where, {"metadata": metadata, "spec": spec}))
     return found
+
+
+def test_nodes_without_a_zone_rank_by_nodes_where_nobody_asked_for_zones() -> None:
+    world = columns(*(node(name) for name in "abcd"))
+    service = {"kind": "Service", "metadata": {"name": "s", "namespace": "default"}}
+    world.siblings.set_service(None, {**service, "spec": {"selector": {"foo": ""}}})
+    for where, pod in placed_pods("aaaabbbccd"):
+        world.add_pod(pod_info(pod), where)
+    scores = PodTopologySpread().score(info("new", labels={"foo": ""}), world, world.alive)
+    assert scores is not None
+    assert [int(scores[world.rows[name]]) for name in "abcd"] == [44, 66, 77, 100]
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

@@ -267,7 +267,8 @@ def _as_held(spec: dict[str, Any], held: dict[str, tuple[Any, Any]], index: int)
 def _term(
     raw: dict[str, Any], namespace: str, *, weight: int = 0, labels: dict[str, str], lasting: bool = False
 ) -> Term:
-    selector = dict(raw.get("labelSelector") or {})
+    given = raw.get("labelSelector")
+    selector = dict(given or {})
     expressions = list(selector.get("matchExpressions") or ())
     for keys, operator in ((raw.get("matchLabelKeys"), "In"), (raw.get("mismatchLabelKeys"), "NotIn")):
         expressions += [
@@ -275,16 +276,17 @@ def _term(
         ]
     if expressions:
         selector["matchExpressions"] = expressions
+    wanted = None if given is None and not expressions else selector  # of no selector at all: nobody
     has_namespaces = bool(raw.get("namespaces")) or raw.get("namespaceSelector") is not None
     namespaces = frozenset(raw.get("namespaces") or ()) if has_namespaces else frozenset({namespace})
     own = raw.get("namespaceSelector")
     identity = orjson.dumps(
-        [selector, sorted(namespaces), own, raw.get("topologyKey"), weight, lasting],
+        [wanted, sorted(namespaces), own, raw.get("topologyKey"), weight, lasting],
         option=orjson.OPT_SORT_KEYS,
     )
     return Term(
         id=identity,
-        selector=from_label_selector(selector),
+        selector=from_label_selector(wanted),
         namespaces=namespaces,
         namespace_selector=None if own is None else from_label_selector(own),
         topology_key=str(raw.get("topologyKey") or ""),
