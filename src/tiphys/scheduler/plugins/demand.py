@@ -134,10 +134,17 @@ class Demand:
                 for index, weight, own, place in self._scored
             ]
         )
-        shared = [(used[index], own, offered[index]) for index, own in self._shares if offered[index] > 0]
-        before = _evenness_of_two([(taken, there) for taken, _, there in shared])
-        after = _evenness_of_two([(taken + own, there) for taken, own, there in shared])
-        self.balanced[row] = _betterment(after, before)
+        self.balanced[row] = self._balance_of_two(used, offered)
+
+    def _balance_of_two(self, used: list[int], offered: list[int]) -> int:
+        """Say what ``_balance`` does, for one row and the usual two resources."""
+        (first, own), (second, other) = self._shares
+        there, beside = offered[first], offered[second]
+        if there <= 0 or beside <= 0:
+            return _betterment(_MOST, _MOST)
+        before = _evenness_of_two(used[first] / there, used[second] / beside)
+        after = _evenness_of_two((used[first] + own) / there, (used[second] + other) / beside)
+        return _betterment(after, before)
 
     def _renew_rows(self, columns: Columns, rows: Ints) -> None:
         where = np.ix_(self._asked, rows)
@@ -193,13 +200,9 @@ def _deviation(shares: Scores, has: Mask) -> Scores:
     return np.where(count > 1, spread, 0.0)
 
 
-def _evenness_of_two(found: list[tuple[int, int]]) -> int:
-    """Judge as ``_evenness`` does, for one row and at most two resources: (used, capacity) of each."""
-    if len(found) < 2:
-        return _MOST
-    (used, capacity), (other_used, other_capacity) = found
-    apart = abs(min(used / capacity, 1.0) - min(other_used / other_capacity, 1.0)) / 2
-    return int((1 - apart) * _MOST)
+def _evenness_of_two(share: float, other: float) -> int:
+    """Judge as ``_evenness`` does, given how much of two resources is used."""
+    return int((1 - abs(min(share, 1.0) - min(other, 1.0)) / 2) * _MOST)
 
 
 def _betterment(after: _Number, before: _Number) -> _Number:
