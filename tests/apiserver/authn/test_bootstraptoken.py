@@ -28,6 +28,11 @@ def secret(kind: str = "bootstrap.kubernetes.io/token", **changes: str | None) -
     }
 
 
+def raw(key: str, value: str) -> dict[str, Any]:
+    """A Secret that holds that under a key, whatever it decodes to."""
+    return {**secret(), "data": {**secret()["data"], key: value}}
+
+
 GROUPS = ("system:bootstrappers",)
 CASES: dict[str, tuple[dict[str, Any], tuple[str, ...] | None]] = {
     "good": (secret(), GROUPS),
@@ -39,13 +44,21 @@ CASES: dict[str, tuple[dict[str, Any], tuple[str, ...] | None]] = {
     "not yet over": (secret(expiration="2026-01-01T00:00:01Z"), GROUPS),
     "over": (secret(expiration="2026-01-01T00:00:00Z"), None),
     "an expiry that is no time": (secret(expiration="soon"), None),
+    "an expiry of another form": (secret(expiration="20270101T000000Z"), None),
+    "an expiry with an offset": (secret(expiration="2026-01-01T01:00:01+01:00"), GROUPS),
+    "an expiry that is no text": ({**secret(), "data": {**secret()["data"], "expiration": "//4A"}}, None),
+    "groups that are no text": (
+        {**secret(), "data": {**secret()["data"], "auth-extra-groups": "//4A"}},
+        None,
+    ),
+    "an empty group": (secret(auth_extra_groups="system:bootstrappers:a,"), None),
     "another type": (secret("Opaque"), None),
     "another secret": (secret(token_secret="x" * 16), None),
     "no secret": (secret(token_secret=None), None),
     "another id": (secret(token_id="abcdeg"), None),
     "not for authentication": (secret(usage_bootstrap_authentication="false"), None),
     "going": ({**secret(), "metadata": {"name": "x", "deletionTimestamp": "2026-01-01T00:00:00Z"}}, None),
-    "no base64": ({**secret(), "data": {**secret()["data"], "token-secret": "!"}}, None),
+    "no base64": (raw("token-secret", "!"), None),
 }
 
 

@@ -44,10 +44,17 @@ def secret(
         ("2026-01-01T00:00:00Z", Cleaning(delete=True)),
         ("2025-12-31T23:00:00+01:00", Cleaning(delete=True)),
         ("soon", Cleaning(delete=True)),
+        ("20270101T000000Z", Cleaning(delete=True)),
     ],
 )
 def test_cleaning(expiration: str, want: Cleaning) -> None:
     assert plan_cleaning(secret(expiration=expiration), NOW) == want
+
+
+def test_an_expiry_that_is_no_text() -> None:
+    stored = secret()
+    stored["data"]["expiration"] = "//4A"
+    assert plan_cleaning(stored, NOW) == Cleaning(delete=True)
 
 
 @pytest.mark.parametrize(

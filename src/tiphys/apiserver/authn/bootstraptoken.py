@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 
-from tiphys.apimachinery.clock import Clock, parse_time
+from tiphys.apimachinery import go_time
+from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.families import Metric
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.authn.lookup import Lookup
@@ -62,7 +63,8 @@ def user_of(secret: Object, token_id: str, token_secret: str, now: datetime) -> 
         return None
     if has_expired(data.get("expiration", ""), now):
         return None
-    extra = [group for group in data.get("auth-extra-groups", "").split(",") if group]
+    named = data.get("auth-extra-groups", "")
+    extra = named.split(",") if named else []
     if any(_GROUP.match(group) is None for group in extra):
         return None
     groups = tuple(sorted({_DEFAULT_GROUP, *extra}))
@@ -74,13 +76,13 @@ def has_expired(expiration: str, now: datetime) -> bool:
     if not expiration:
         return False
     try:
-        return parse_time(expiration) <= now
-    except ValueError:
+        return go_time.parse(expiration) <= now
+    except go_time.TimeError:
         return True
 
 
 def _decoded(value: str) -> str:
     try:
-        return base64.b64decode(value).decode()
-    except (binascii.Error, ValueError):
+        return base64.b64decode(value).decode(errors="replace")  # what is there must not count as missing
+    except binascii.Error:
         return ""

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import field
 from datetime import datetime
 
-from tiphys.apimachinery.clock import parse_time
+from tiphys.apimachinery import go_time
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 
@@ -48,8 +48,8 @@ def plan_cleaning(secret: Object, now: datetime) -> Cleaning:
     if not expiration:
         return Cleaning()
     try:
-        left_s = (parse_time(expiration) - now).total_seconds()
-    except ValueError:
+        left_s = (go_time.parse(expiration) - now).total_seconds()
+    except go_time.TimeError:
         return Cleaning(delete=True)
     return Cleaning(delete=True) if left_s <= 0 else Cleaning(after_s=left_s)
 
@@ -93,8 +93,8 @@ def _data(secret: Object) -> dict[str, str]:
     found = {}
     for key, value in (secret.get("data") or {}).items():
         try:
-            found[key] = base64.b64decode(value).decode()
-        except (binascii.Error, ValueError):
+            found[key] = base64.b64decode(value).decode(errors="replace")
+        except binascii.Error:
             continue
     return found
 
