@@ -10,11 +10,13 @@ from typing import Any
 import click
 import pytest
 
+from tiphys.apimachinery.clock import RealClock
 from tiphys.client.front_proxies import ProxyHeaders
 from tiphys.cmd import apiserver, controller_manager, kubelet, proxy, scheduler
 from tiphys.cmd.component import FlagError
 from tiphys.cmd.gate_flags import read_gates, read_tls
 from tiphys.cmd.serving_flags import read_serving
+from tiphys.wire.pki import make_ca
 
 COMMANDS: list[tuple[click.Command, list[str]]] = [
     (apiserver.apiserver, []),
@@ -94,7 +96,7 @@ def test_an_endpoint_knows_its_front_proxies(tmp_path: Path) -> None:
     plain = read_serving(flags_of(controller_manager.controller_manager, "--kubeconfig=x"))
     assert (plain.proxies_ca, plain.proxy_headers) == (None, ProxyHeaders())
     bundle = tmp_path / "ca.crt"
-    bundle.write_text("x")
+    bundle.write_bytes(make_ca("ca", RealClock().now()).certificate)
     line = [
         f"--requestheader-client-ca-file={bundle}", "--requestheader-allowed-names=a,b",
         "--requestheader-username-headers=X-User", "--requestheader-uid-headers=X-Uid",
@@ -105,6 +107,26 @@ def test_an_endpoint_knows_its_front_proxies(tmp_path: Path) -> None:
     assert told.proxy_headers == ProxyHeaders(
         ("a", "b"), ("X-User",), ("X-Uid",), ("X-Group",), ("X-Extra-",)
     )
+
+
+@pytest.mark.parametrize(
+    ("flag", "fault"),
+    [
+        ("--client-ca-file", 'unable to load client CA provider: error loading CA bundle for "client-ca-'),
+        (
+            "--requestheader-client-ca-file",
+            'unable to create request header authentication config: error loading CA bundle for "request-h',
+        ),
+    ],
+)
+def test_an_endpoint_needs_authorities_that_can_be_read(tmp_path: Path, flag: str, fault: str) -> None:
+    bundle = tmp_path / "ca.crt"
+    line = ["--kubeconfig=x", f"{flag}={bundle}"]
+    with pytest.raises(click.FileError, match="No such file"):
+        read_serving(flags_of(controller_manager.controller_manager, *line))
+    bundle.write_text("x")
+    with pytest.raises(FlagError, match=fault):
+        read_serving(flags_of(controller_manager.controller_manager, *line))
 
 
 def test_an_api_server_knows_what_it_was_told() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -17,8 +17,8 @@ from tiphys.apiserver.authn.requestheader import RequestHeader
 from tiphys.apiserver.authz.abac import Policy, parse
 from tiphys.apiserver.config_files import BadConfiguration, url_fault
 from tiphys.apiserver.options import DEFAULT_ISSUER, TokenEntry
+from tiphys.cmd.bundles import proxies_of, users_of
 from tiphys.cmd.duration import DURATION
-from tiphys.wire.client_certificates import PROXIES, USERS, read_bundle
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _LEGACY: Final = (
@@ -122,7 +122,7 @@ def auth_options(flags: dict[str, Any]) -> dict[str, Any]:
         "authentication_config": flags["authentication_config"],
         "tokens": _tokens(flags["token_auth_file"]),
         "enable_bootstrap_token_auth": flags["enable_bootstrap_token_auth"],
-        "client_ca": _authorities(flags, "client_ca_file", USERS, "unable to load client CA provider"),
+        "client_ca": users_of(flags["client_ca_file"]) if flags["client_ca_file"] is not None else b"",
         "request_header": _request_header(flags),
         "proxy_client_certificate": flags["proxy_client_cert_file"],
         "proxy_client_key": flags["proxy_client_key_file"],
@@ -259,17 +259,6 @@ def _bytes(path: Path | None) -> bytes:
     return path.read_bytes() if path is not None else b""
 
 
-def _authorities(flags: Mapping[str, Any], flag: str, purpose: str, fault: str) -> bytes:
-    """Return the authorities of a flag's file. Raises click.BadParameter where it has none."""
-    path = flags[flag]
-    if path is None:
-        return b""
-    try:
-        return read_bundle(purpose, path)
-    except ValueError as error:
-        raise click.BadParameter(f"{fault}: {error}", param_hint=f"--{flag.replace('_', '-')}") from error
-
-
 def _tokens(path: Path | None) -> tuple[TokenEntry, ...]:
     if path is None:
         return ()
@@ -304,12 +293,7 @@ def _request_header(flags: dict[str, Any]) -> RequestHeader | None:
     if clients & proxies and not flags["requestheader_allowed_names"]:
         raise click.BadParameter(_OVERLAPPING, param_hint=hint)
     return RequestHeader(
-        _authorities(
-            flags,
-            "requestheader_client_ca_file",
-            PROXIES,
-            "unable to create request header authentication config",
-        ),
+        proxies_of(flags["requestheader_client_ca_file"]),
         flags["requestheader_allowed_names"],
         flags["requestheader_username_headers"],
         flags["requestheader_uid_headers"],

@@ -11,6 +11,7 @@ import click
 from tiphys.client.delegated import OPEN_PATHS, DelegatedOptions
 from tiphys.client.endpoint import EndpointOptions
 from tiphys.client.front_proxies import ProxyHeaders
+from tiphys.cmd.bundles import proxies_of, users_of
 from tiphys.cmd.component import shown_flags
 from tiphys.cmd.duration import DURATION
 from tiphys.cmd.election_flags import Decorator, go_bool
@@ -85,9 +86,9 @@ def read_serving(flags: dict[str, Any]) -> EndpointOptions:
         tls=read_tls(flags),
         limits=read_limits(flags),
         gates=read_gates(flags),
-        client_ca=_readable(authority) if authority else None,
+        client_ca=_checked(users_of, authority),
         look_up_client_ca=not flags.pop("authentication_skip_lookup"),
-        proxies_ca=_readable(proxies) if proxies else None,
+        proxies_ca=_checked(proxies_of, proxies),
         proxy_headers=ProxyHeaders(
             **{name: tuple(filter(None, flags.pop(flag).split(","))) for name, flag in _PROXY_FLAGS.items()}
         ),
@@ -101,9 +102,9 @@ def read_serving(flags: dict[str, Any]) -> EndpointOptions:
     )
 
 
-def _readable(path: str) -> Path:
-    try:
-        Path(path).read_bytes()
-    except OSError as error:
-        raise click.FileError(path, error.strerror or "") from error
-    return Path(path)
+def _checked(read: Callable[[Path], bytes], name: str) -> Path | None:
+    """Return the path of a flag's authorities, None without one. Raises what ``read`` does."""
+    path = Path(name) if name else None
+    if path is not None:
+        read(path)
+    return path
