@@ -19,7 +19,7 @@ from tiphys.apiserver.server import ApiServer
 from tiphys.apiserver.stores import Stores
 from tiphys.storage.etcd import EtcdStore
 from tiphys.storage.memory import MemoryStore
-from tiphys.testing.etcd import EtcdProcess
+from tiphys.testing.etcd import EtcdProcess, free_ports
 
 EVENTS = "/api/v1/namespaces/default/events"
 NEWER = "/apis/events.k8s.io/v1/namespaces/default/events"
@@ -150,9 +150,34 @@ async def test_an_etcd_that_is_away_is_said_of_and_takes_its_kinds_along(
         ]  # fmt: skip
         assert (await send(server, "GET", "/livez?exclude=etcd")).status == 200
         _, found = await call(server, "GET", "/api/v1/componentstatuses/etcd-1")
-        assert found["conditions"][0]["status"] == "False"
+        assert found["conditions"] == [
+            {"type": "Healthy", "status": "False", "error": "context deadline exceeded"}
+        ]
         _, found = await call(server, "GET", "/api/v1/componentstatuses/etcd-0")
         assert found["conditions"][0]["status"] == "True"
+
+
+@pytest.mark.etcd
+async def test_each_server_has_a_status_of_its_own(etcds: tuple[EtcdProcess, EtcdProcess]) -> None:
+    """Two URLs of one etcd and one of another that is not there stand for a cluster of three."""
+    nobody = f"http://127.0.0.1:{free_ports(1)[0]}"
+    first = EtcdStore([etcds[0].url, nobody, etcds[0].url], compact_every_s=0)
+    second = EtcdStore([etcds[1].url], compact_every_s=0)
+    server = ApiServer(first, OPTIONS, RealClock(), elsewhere={("", "events"): second})
+    try:
+        await server.start()
+        _, listed = await call(server, "GET", "/api/v1/componentstatuses")
+        told = {one["metadata"]["name"]: one["conditions"][0]["status"] for one in listed["items"]}
+        stores = {name: status for name, status in told.items() if name.startswith("etcd")}
+        assert stores == {"etcd-0": "True", "etcd-1": "False", "etcd-2": "True", "etcd-3": "True"}
+        assert (await call(server, "GET", "/api/v1/componentstatuses/etcd-4"))[0] == 404
+        for probe in server.stores.probes:
+            await probe.look()
+        (family,) = server.stores.collect()
+        places = [sample.labels["storage_cluster_id"] for sample in family.samples]
+        assert places == ["etcd-0", "etcd-3"], "a size is one server's of each cluster"
+    finally:
+        await server.stop()
 
 
 @pytest.mark.etcd

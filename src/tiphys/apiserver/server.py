@@ -141,7 +141,7 @@ class ApiServer:
             auditor=self.auditor, attempts=self.attempts, peers=self.peers,
         )  # fmt: skip
         self._handler = self._around(self._chain)
-        self.backend.store_faults = self.stores.faults
+        self.backend.look_at_stores = self.stores.look_at_servers
         self._ready = self._ending = False
         self._kubernetes_service = KubernetesService(self.backend)
         self._background: asyncio.Task[None] | None = None

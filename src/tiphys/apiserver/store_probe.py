@@ -12,6 +12,7 @@ from tiphys.storage.base import Store, StoreError
 log = logging.getLogger(__name__)
 _EVERY_S = 5.0
 _KEY = "/registry/health"
+NOT_OPEN = "the store is not open yet"
 
 
 class StoreProbe:
@@ -26,7 +27,7 @@ class StoreProbe:
     ) -> None:
         self._store = store
         self._patience_s, self._ready_patience_s = patience_s, ready_patience_s
-        self.fault: str | None = "the store is not open yet"
+        self.fault: str | None = NOT_OPEN
         self._unready: str | None = self.fault
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.families import Metric
@@ -20,7 +20,7 @@ from tiphys.apiserver.cache.split import SplitStore
 from tiphys.apiserver.health import Check
 from tiphys.apiserver.observe.stored_objects import stored_bytes
 from tiphys.apiserver.options import ApiServerOptions
-from tiphys.apiserver.store_probe import StoreProbe
+from tiphys.apiserver.store_probe import NOT_OPEN, StoreProbe
 from tiphys.storage.base import Store
 
 Elsewhere = Mapping[tuple[str, str], Store]
@@ -29,6 +29,15 @@ EVERY: Final = "*"
 _ALIVE, _READY = "etcd", "etcd-readiness"
 _FIXED: Final = frozenset({"apiextensions.k8s.io", "apiregistration.k8s.io"})
 Seal = Callable[[Store], Store]
+_SERVER_S: Final = 2.0
+"""How long each server may take to answer for its ``componentstatuses``."""
+
+
+@runtime_checkable
+class Clustered(Protocol):
+    """A store of several servers."""
+
+    async def look_at_members(self, patience_s: float) -> list[str | None]: ...
 
 
 class Stores:
@@ -38,6 +47,7 @@ class Stores:
         self, raw: Store, first: Store, options: ApiServerOptions, elsewhere: Elsewhere, seal: Seal
     ) -> None:
         others = list(dict.fromkeys(elsewhere.values()))
+        self._raw = [raw, *others]
         sealed = {other: seal(other) for other in others}
         self._first, self._others = first, list(sealed.values())
         self._by_prefix: dict[str, Store] = {}
@@ -46,8 +56,8 @@ class Stores:
             if store is not None and group not in _FIXED:
                 self._by_prefix[prefix] = sealed[store]
         patience = options.store_check_s, options.store_ready_check_s
-        self.probes = [StoreProbe(store, *patience) for store in (raw, *others)]
-        self._sizes = stored_bytes([raw, *others])
+        self.probes = [StoreProbe(store, *patience) for store in self._raw]
+        self._sizes = stored_bytes(self._raw)
 
     def cached(self, clock: Clock) -> CachedStore | SplitStore:
         """Return the objects of all stores, in memory."""
@@ -85,9 +95,15 @@ class Stores:
             for probe in self.probes:
                 group.create_task(probe.run())
 
-    def faults(self) -> list[str | None]:
-        """Return what is wrong with each, the first one first."""
-        return [probe.fault for probe in self.probes]
+    async def look_at_servers(self) -> list[str | None]:
+        """Return what is wrong with each server of each store; those that have none to ask are looked at."""
+        found: list[str | None] = []
+        for store, probe in zip(self._raw, self.probes, strict=True):
+            if isinstance(store, Clustered) and probe.fault != NOT_OPEN:
+                found += await store.look_at_members(_SERVER_S)
+            else:
+                found.append(probe.fault)
+        return found
 
     def checks(self) -> dict[str, Check]:
         """Return the checks that every path has."""

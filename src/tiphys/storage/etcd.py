@@ -135,6 +135,16 @@ class EtcdStore:
         answer = await self._client.call(wire.STATUS, wire.request(wire.STATUS))
         self._size_bytes = answer.dbSize
 
+    @property
+    def members(self) -> int:
+        """How many servers were named."""
+        return self._client.members
+
+    async def look_at_members(self, patience_s: float) -> list[str | None]:
+        """Return what is wrong with each server, which is asked by itself."""
+        asked = wire.request(wire.RANGE, key=self._keys.encode("/health"), count_only=True)
+        return await self._client.ask_each(wire.RANGE, asked, patience_s)
+
     # -- following
 
     def subscribe(

@@ -41,6 +41,8 @@ _TRANSIENT: Final = frozenset(
         grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL, grpc.StatusCode.ABORTED,
     }
 )  # fmt: skip
+_LATE: Final = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
+"""What Go's client comes to, which goes on trying to connect until time is up."""
 
 
 class Unsure(Exception):
@@ -226,6 +228,20 @@ class EtcdClient:
         )
         with tracing.step(method[1:], _RPC, kind=tracing.CLIENT):
             return await call(request, timeout=timeout_s, metadata=_HAS_LEADER)
+
+    async def ask_each(self, method: str, request: Any, timeout_s: float) -> list[str | None]:
+        """Ask every member by itself, at once; return what is wrong with each."""
+
+        async def ask(member: int) -> str | None:
+            try:
+                await self._ask(member, method, request, timeout_s)
+            except grpc.aio.AioRpcError as error:
+                return "context deadline exceeded" if error.code() in _LATE else _text(error)
+            except StoreUnavailable as error:
+                return str(error)
+            return None
+
+        return await asyncio.gather(*map(ask, range(len(self._endpoints))))
 
     async def watch(self, request: Any) -> Any:
         """Open one watch at the current member: a call to ``read`` responses from and to ``cancel``."""

@@ -63,7 +63,8 @@ async def test_a_store_at_fault(serving: Any) -> None:
     async with serving(component_ports=()) as api:
         api.server.stores.probes[0].found("no members")
         (condition,) = (await api.get(f"{PATH}/etcd-0"))["conditions"]
-        assert condition["error"] == "no members"
+        assert condition == {"type": "Healthy", "status": "False", "error": "no members"}
+        assert (await api.get(PATH))["metadata"] == {}
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/none", 404), ("DELETE", "/etcd-0", 405)])

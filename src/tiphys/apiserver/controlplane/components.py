@@ -31,7 +31,9 @@ async def handle(call: Call) -> Response:
     if call.info.verb not in ("get", "list"):
         raise MethodNotAllowed("the server does not allow this method on the requested resource")
     ports = dict(call.backend.options.component_ports)
-    stores = {f"{_STORE}{place}": fault for place, fault in enumerate(call.backend.store_faults())}
+    asks_stores = call.info.verb == "list" or call.name.startswith(_STORE)
+    found = await call.backend.look_at_stores() if asks_stores else ()
+    stores = {f"{_STORE}{place}": fault for place, fault in enumerate(found)}
 
     async def status(name: str) -> Object:
         return _stored(name, stores[name]) if name in stores else _asked(name, await ask(ports[name]))
@@ -43,11 +45,9 @@ async def handle(call: Call) -> Response:
     options = list_options(call)
     wanted = labels.parse_selector(options.label_selector)
     names = [name for name in (*sorted(ports), *stores) if not call.info.name or call.info.name == name]
-    found = await asyncio.gather(*map(status, names))
-    items = [item for item in found if wanted.matches({})]
+    items = await asyncio.gather(*map(status, names)) if wanted.matches({}) else []
     form = respond.call_format(call)
-    meta = {"resourceVersion": str(call.backend.store.revision)}
-    body, content_type = respond.encode(respond.list_value(call, form, items, meta), form)
+    body, content_type = respond.encode(respond.list_value(call, form, items, {}), form)
     return Response(200, respond.headers_of(call.warnings, content_type), body)
 
 
@@ -61,9 +61,9 @@ def _asked(name: str, fault: str | None) -> Object:
 
 def _stored(name: str, fault: str | None) -> Object:
     """Return the status of a store; of the others a failed request is the message, not an error."""
-    status = _asked(name, fault)
+    status = _asked(name, None)
     if fault:
-        status["conditions"][0]["error"] = fault
+        status["conditions"] = [{"type": "Healthy", "status": "False", "error": fault}]
     return status
 
 

@@ -41,6 +41,10 @@ _MANY_WARNINGS: Final = 64
 _PASSING = frozenset({("", "events"), ("events.k8s.io", "events")})
 
 
+async def _nothing_wrong() -> tuple[None, ...]:
+    return (None,)
+
+
 @dataclass(slots=True)
 class Backend:
     """What one server's handlers share."""
@@ -59,8 +63,8 @@ class Backend:
     metrics: Metrics
     field_gates: FieldGates
     """What of objects is behind gates that are off."""
-    store_faults: Callable[[], Sequence[str | None]] = field(default=lambda: (None,))
-    """What is wrong with each store, as health checks see it."""
+    look_at_stores: Callable[[], Awaitable[Sequence[str | None]]] = field(default=_nothing_wrong)
+    """Returns what is wrong with each server of the stores."""
     custom: Backend | None = None
     """The same for custom resources: its store converts between their versions."""
     streams: StreamCounts = field(default_factory=StreamCounts)

@@ -124,17 +124,22 @@ def _heard(counted: Counted, newest: Mapping[tuple[str, str], int]) -> Iterator[
 
 
 def stored_bytes(stores: Sequence[object]) -> Callable[[], Iterator[Metric]]:
-    """Return a source of how large the stores' files are; of a store without one it says nothing."""
+    """Return a source of how large the stores' files are; of a store without one it says nothing.
+
+    Of a cluster the figure is one member's: servers are counted through, as ``componentstatuses`` has them.
+    """
 
     def collect() -> Iterator[Metric]:
         family = GaugeMetricFamily(
             "apiserver_storage_size_bytes", "[STABLE] Bytes of the store's file.",
             labels=["storage_cluster_id"],
         )  # fmt: skip
-        for place, store in enumerate(stores):
+        place = 0
+        for store in stores:
             size = store.size_bytes() if isinstance(store, Measured) else 0
             if size:
                 family.add_metric([f"etcd-{place}"], size)
+            place += getattr(store, "members", 1)
         if family.samples:
             yield family
 
