@@ -22,14 +22,17 @@ class Receiver:
             self.failures -= 1
             raise OSError("refused")
         found = orjson.loads(body)
+        assert list(found) == ["kind", "apiVersion", "metadata", "items"]
         assert (found["kind"], found["apiVersion"]) == ("EventList", "audit.k8s.io/v1")
+        assert [list(item) for item in found["items"]] == [["auditID", "level"]] * len(found["items"])
         self.lists.append([item["auditID"] for item in found["items"]])
 
     async def close(self) -> None:
         self.closed = True
 
 
-EVENTS = [{"auditID": "1"}, {"auditID": "2"}]
+HEAD = {"kind": "Event", "apiVersion": "audit.k8s.io/v1"}
+EVENTS = [{**HEAD, "auditID": number, "level": "Metadata"} for number in ("1", "2")]
 AT_ONCE = RetryOptions(retries=2, backoff_s=0)
 
 

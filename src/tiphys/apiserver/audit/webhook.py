@@ -18,6 +18,8 @@ from tiphys.apiserver.audit.policy import API_VERSION
 
 log = logging.getLogger(__name__)
 _GROWTH: Final = 1.5
+_HEAD: Final = ("kind", "apiVersion")
+"""What a list says for all of its items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,8 @@ class Webhook:
 
     async def process(self, events: Sequence[Object]) -> bool:
         """Post events together; False where every attempt failed."""
-        body = encoded({"kind": "EventList", "apiVersion": API_VERSION, "metadata": {}, "items": events})
+        items = [{key: value for key, value in event.items() if key not in _HEAD} for event in events]
+        body = encoded({"kind": "EventList", "apiVersion": API_VERSION, "metadata": {}, "items": items})
         fault: OSError | None = None
         for attempt in range(self._options.retries + 1):
             if attempt:
