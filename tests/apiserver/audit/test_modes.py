@@ -86,6 +86,8 @@ async def test_a_webhook_that_answers_first(
 
     async def answer(request: Request) -> Response:
         seen.append(request.path)
+        assert request.headers["accept"] == "application/json, */*"
+        assert request.headers["content-type"] == "application/json"
         return Response(answers)
 
     async with serve(answer) as server:

@@ -111,7 +111,7 @@ class Sender:
         self._certificates = certificates
 
     async def __call__(self, body: bytes) -> None:
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", "Accept": "application/json, */*"}
         call = Call("POST", "", query=_QUERY, headers=headers, body=body, timeout_s=30.0)
         try:
             answer = await self._transport.send(call)
