@@ -142,3 +142,15 @@ async def test_a_store_that_is_away_at_the_start_is_said_of_plainly(monkeypatch:
         pytest.raises(click.ClickException, match="etcd does not answer"),
     ):
         await command.run(dict(context.params))
+
+
+def test_a_server_is_given_the_stores_that_its_flags_name() -> None:
+    here, there = "http://127.0.0.1:1", "http://127.0.0.1:2"
+    line = [f"--etcd-servers={here}", f"--etcd-servers-overrides=/events#{there}", "--bind-address=127.0.0.1"]
+    with apiserver.make_context("apiserver", line) as context, context.scope():
+        flags = dict(context.params)
+        server = command._assemble(flags, command.options_from(flags))
+    assert [name for name, _ in server._store._client._endpoints] == ["127.0.0.1:1"]  # type: ignore[attr-defined]
+    (other,) = server.stores._by_prefix.items()
+    assert other[0] == "/registry/events/"
+    assert [name for name, _ in other[1]._client._endpoints] == ["127.0.0.1:2"]  # type: ignore[attr-defined]
