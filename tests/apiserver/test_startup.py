@@ -70,6 +70,7 @@ async def test_indexes_that_take_too_long_keep_a_server_unready_but_not_its_stor
                 await asyncio.sleep(0)
         assert (await get(handler, "/readyz/informer-sync"))[0] == 500
         assert (await get(handler, "/readyz"))[0] == 500
+        assert [(await get(handler, path))[0] for path in ("/metrics", "/version")] == [200, 200]
         status, body = await get(handler, "/api/v1/namespaces")
         assert (status, orjson.loads(body)) == (
             429,

@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 PATIENCE_S: Final = 30.0
 """A store that keeps no step waiting for longer may be slow: as upstream's hooks, which try for so long."""
 _PAUSE_S: Final = 0.25
-_CHECKED: Final = tuple(f"/{path}" for path in PATHS)
+_AT_ONCE: Final = (*(f"/{path}" for path in PATHS), "/metrics", "/version")
+"""What does not hang on any index."""
 _INITIALIZING: Final = "storage is (re)initializing"
 Has = Callable[[ApiServerOptions], bool]
 IDENTITY: Final = (
@@ -119,13 +120,13 @@ async def patiently(step: Callable[[], Awaitable[object]], ends: float | None = 
 
 
 class Initializing:
-    """What answers while indexes are not filled: health is told, all else is to come again."""
+    """What answers while indexes are not filled: how the server is; all else is to come again."""
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
 
     async def __call__(self, request: Request) -> Response:
-        if request.path.startswith(_CHECKED):
+        if request.path.startswith(_AT_ONCE):
             return await self._handler(request)
         return respond.failure(TooManyRequests(_INITIALIZING), request)
 
