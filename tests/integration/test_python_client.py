@@ -80,7 +80,7 @@ def test_every_list(connection: Any, kind: str) -> None:
     for name in set(names) - NEWER:
         listed = getattr(group, name)(limit=5)
         assert listed.kind.endswith("List")
-        assert listed.metadata.resource_version
+        assert listed.metadata.resource_version or name == "list_component_status", "nothing of it is stored"
 
 
 def placed(core: Any, name: str, namespace: str) -> None:
