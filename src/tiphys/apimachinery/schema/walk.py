@@ -20,7 +20,7 @@ from tiphys.apimachinery.clock import rfc3339, rfc3339_micro
 from tiphys.apimachinery.errors import BadRequest
 from tiphys.apimachinery.memo import Rewritten
 from tiphys.apimachinery.meta import GVK, Object
-from tiphys.apimachinery.schema import base64_text
+from tiphys.apimachinery.schema import base64_text, either
 from tiphys.apimachinery.schema.mismatch import DecodeError, Mismatch, is_fraction, json_kind
 from tiphys.apimachinery.schema.node import Schema
 from tiphys.apimachinery.schema.numbers import NumberText, drop_texts, take_texts
@@ -194,6 +194,9 @@ def _go_type(schema: Schema) -> str:
 def _compile(plan: _Plan, schema: Schema) -> None:
     if schema.int_or_string:
         plan.exact, plan.leaf, plan.zero = str, _int_or_string, int
+    elif (read := either.reader(schema.name, _read_schema)) is not None:
+        plan.leaf, plan.zero = read, _none
+        plan.container, plan.walk = dict, _walk_schema
     elif schema.preserve_unknown or schema.type is None:
         plan.leaf, plan.exact, plan.zero = _anything, dict, _none
     elif schema.type == "object":
@@ -211,6 +214,15 @@ def _compile(plan: _Plan, schema: Schema) -> None:
         plan.walk = _list_walker(items, _text_keys(schema))
     else:
         _compile_scalar(plan, schema)
+
+
+def _walk_schema(obj: Object, _faults: _Faults, _trail: _Trail, _known: Any = None) -> None:
+    """Go through the JSON schema in a field of another, whose own definition is planned then."""
+    _NAMED[either.SCHEMA][1].walk(obj, _Faults(wanted=False), None, None)
+
+
+def _read_schema(obj: Object) -> None:
+    _walk_schema(obj, _Faults(wanted=False), None)
 
 
 def _compile_scalar(plan: _Plan, schema: Schema) -> None:
