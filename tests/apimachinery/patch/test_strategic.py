@@ -226,7 +226,13 @@ FAILS: dict[str, tuple[Any, Any, type[StatusError], str]] = {
         {"unmergeable": items("a")},
         {"unmergeable": items("b")},
         StatusError,
-        "cannot merge lists without merge key for list",
+        "cannot merge lists without merge key for struct",
+    ),
+    "no merge key for texts": (
+        {},
+        {"finalizers": [{"name": "a"}]},
+        StatusError,
+        "cannot merge lists without merge key for string",
     ),
     "retainKeys no list": (
         {"strategy": {}},

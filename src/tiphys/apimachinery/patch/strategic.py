@@ -176,7 +176,8 @@ def _merge_list(original: list[Any], patch: list[Any], schema: Schema | None) ->
         return _arranged(merged, patch, original, None)
     key = schema.patch_merge_key
     if not key:
-        raise StatusError(f"cannot merge lists without merge key for {schema.name or 'list'}")
+        kind = "string" if schema.items is not None and schema.items.type == "string" else "struct"
+        raise StatusError(f"cannot merge lists without merge key for {kind}")
     original, patch = _obey_item_directives(original, patch, key)
     merged = list(original)
     positions = _first_places(_merge_value(item, key) for item in merged)
