@@ -41,10 +41,11 @@ from tiphys.kubelet.nodestatus.reporter import NodeReporter
 from tiphys.kubelet.objects import ObjectCache
 from tiphys.kubelet.options import KubeletOptions
 from tiphys.kubelet.pleg import PodCache
-from tiphys.kubelet.pod_events import PodRecorder
 from tiphys.kubelet.pod_times import Relist
 from tiphys.kubelet.pod_worker import PodWorker
 from tiphys.kubelet.runtime import RUNTIME_ERRORS, Runtime, RuntimeFailure
+from tiphys.kubelet.static_pods import StaticPods
+from tiphys.kubelet.status.mirror import mirrored_by
 from tiphys.kubelet.tokens import Tokens
 from tiphys.kubelet.tracing import Tracing
 from tiphys.kubelet.volumes.manager import Volumes
@@ -88,6 +89,7 @@ class Kubelet:
         self._group: asyncio.TaskGroup | None = None
         self.node: NodeContext | None = None
         self.reporter: NodeReporter | None = None
+        self._static = StaticPods(self, options.node_name, options.static_pod_dir, client, self._clock)
         self._looked = self._clock.monotonic()
         """When the loops last went round."""
         self.server_port = 0
@@ -128,14 +130,17 @@ class Kubelet:
             if options.server is not None:
                 group.create_task(self._serve(node))
             await self._first_relist(node)
+            if isinstance(node.devices, DeviceManager):
+                group.create_task(node.devices.run())
+            group.create_task(self._every(options.relist_s, Relist(node), "relist"))
+            # Without waiting for an API server: it may be one of these.
+            await self._static.look()
+            if options.static_pod_dir is not None:
+                group.create_task(self._static.run())
             await self._pods.wait_synced()
             await self._services.wait_synced()
             self._pods.add_handler(self._on_pod)
-            if isinstance(node.devices, DeviceManager):
-                group.create_task(node.devices.run())
-            if options.static_pod_dir is not None:
-                group.create_task(self._run_static(options.static_pod_dir))
-            group.create_task(self._every(options.relist_s, Relist(node), "relist"))
+            group.create_task(self._static.keep_mirrors())
             group.create_task(self._every(options.housekeeping_s, keeper.sweep, "housekeeping"))
             group.create_task(self._every(_TOKENS_S, self._renew_tokens, "tokens"))
             group.create_task(self._every(_RESIZES_S, self._retry_resizes, "resizes"))
@@ -208,7 +213,7 @@ class Kubelet:
         assert self.reporter is not None
         options = self.options
         clock, client = self._clock, self._client
-        recorder = PodRecorder(client.events("kubelet", options.node_name))
+        recorder = client.events("kubelet", options.node_name)
         objects = ObjectCache(client, self._on_objects)
         self._tokens = Tokens(client, clock)
         volumes = Volumes(options.root_dir, client, objects, self._tokens)
@@ -305,6 +310,9 @@ class Kubelet:
         pod = new or old
         if pod is None:
             return
+        if mirrored_by(pod):
+            self._static.on_mirror(old, new)
+            return
         uid = str(pod["metadata"]["uid"])
         worker = self.workers.get(uid)
         if new is None:
@@ -365,11 +373,6 @@ class Kubelet:
         for uid, worker in list(self.workers.items()):
             if self._tokens.due(uid):
                 worker.refresh_volumes()
-
-    async def _run_static(self, folder: Path) -> None:
-        from tiphys.kubelet.static_pods import StaticPods
-
-        await StaticPods(self, folder, self._client, self._clock).run()
 
     async def _serve(self, node: NodeContext) -> None:
         from tiphys.kubelet.server.configz import configuration

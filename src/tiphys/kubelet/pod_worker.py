@@ -40,6 +40,7 @@ from tiphys.kubelet.pod_stop import MIN_KILL_S, kill_container, remove_sandboxes
 from tiphys.kubelet.pod_times import PodTimes
 from tiphys.kubelet.probes.manager import PodProbes
 from tiphys.kubelet.runtime import RuntimeFailure, RuntimePod, RuntimeUnavailable
+from tiphys.kubelet.status.mirror import MirrorWriter, is_static
 from tiphys.kubelet.status.pod import StatusInputs, make_status
 from tiphys.kubelet.status.writer import StatusWriter
 from tiphys.kubelet.volumes.payload import VolumeProblem
@@ -71,7 +72,8 @@ class PodWorker:
         """Ids of those of them that start anew however they end."""
         self._starter = PodStarter(node)
         self._resizer = PodResizer(node)
-        self._writer = StatusWriter(node.client, pod, node.clock)
+        self._mirror = MirrorWriter(node.client, pod, node.clock) if is_static(pod) else None
+        self._writer = self._mirror or StatusWriter(node.client, pod, node.clock)
         self._times = PodTimes(pod, node.clock)
         self._probes = PodProbes(node.runtime, node.recorder, node.clock, self.poke)
         self._removed = False
@@ -104,6 +106,11 @@ class PodWorker:
         if self._state.termination is not None and grace_period_s(pod) < before:
             self._shorten(grace_period_s(pod))
         self.poke()
+
+    def mirrored(self, mirror: Object | None) -> None:
+        """Take note of a static pod's mirror; None: it has gone, which is nothing to the pod."""
+        if self._mirror is not None:
+            self._mirror.mirrored(mirror)
 
     def remove(self) -> None:
         """The API object is gone: stop everything quickly."""
@@ -403,7 +410,7 @@ class PodWorker:
         return True
 
     async def _delete(self, pod: Object) -> bool:
-        if self._removed or self._writer.gone:
+        if self._removed or self._writer.gone or self._mirror is not None:
             return True
         if self._delete_sent:
             return False  # finalizers hold it: the watch will tell when it is gone
