@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 from pathlib import Path
 
@@ -118,6 +119,27 @@ async def test_it_is_renewed_before_it_ends(world: World) -> None:
         await keeper.keep(client, config)
     assert 6.9 * 86400 < world.slept[0] < 7.1 * 86400
     assert (world.rotation.folder / CURRENT).resolve() != first
+    assert len(list(world.rotation.folder.glob("kubelet-client-2*.pem"))) == 2
+    await client.close()
+
+
+async def test_a_renewal_that_is_refused_is_asked_for_again(world: World) -> None:
+    """It was the end of the kubelet, whose certificate was still good for days."""
+    config = await world.credentials().obtain()
+    client = Client(InProcessTransport(world.signer))
+    world.signer.refuse = "Denied"
+
+    async def sleep(seconds: float) -> None:
+        await world.sleep(seconds)
+        if seconds == 60.0:
+            world.signer.refuse = ""
+        if len(world.signer.asked) == 3 and seconds > 100:
+            raise asyncio.CancelledError
+
+    keeper = Credentials(world.rotation, "n1", world.clock, share=lambda low, _: low, sleep=sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await keeper.keep(client, config)
+    assert len(world.signer.asked) == 3
     assert len(list(world.rotation.folder.glob("kubelet-client-2*.pem"))) == 2
     await client.close()
 

@@ -17,13 +17,12 @@ class Enough(Exception):
 
 
 class World:
-    def __init__(self, folder, refuse=""):
+    def __init__(self, folder, refuse="", hosts=("n1", "192.0.2.1")):
         self.clock = FakeClock()
         self.signer = Signer(self.clock, refuse)
         self.slept = []
         self.enough = 20
         client = Client(InProcessTransport(self.signer))
-        hosts = ("n1", "192.0.2.1")
         self.serving = ServingCertificate(client, "n1", hosts, folder, self.clock, sleep=self.sleep)
 
     async def sleep(self, seconds):
@@ -63,6 +62,13 @@ async def test_what_is_there_is_used_again(tmp_path):
     late.clock.advance(timedelta(days=20).total_seconds())
     await late.serving.obtain()
     assert len(late.signer.asked) == 1
+
+
+async def test_a_node_that_has_another_address_asks_for_another(tmp_path):
+    await World(tmp_path).serving.obtain()
+    moved = World(tmp_path, hosts=("n1", "192.0.2.2"))
+    pair = await moved.serving.obtain()
+    assert names_of(pair.certificate) == (["n1"], ["192.0.2.2"])
 
 
 async def test_is_renewed(tmp_path):

@@ -27,8 +27,10 @@ from tiphys.client.rest import Client
 from tiphys.client.transport import HttpTransport
 from tiphys.client.useragent import user_agent
 from tiphys.kubelet.certificate.requests import (
+    REFUSED_S,
     RENEW_AT,
     Pair,
+    Refused,
     Wanted,
     is_valid,
     keep_pair,
@@ -97,7 +99,12 @@ class Credentials:
         pem = config.cert_pem
         while pem:
             await self._sleep(self._wait_s(pem))
-            pair = await self._until_answered(client)
+            try:
+                pair = await self._until_answered(client)
+            except Refused as error:  # no end: this certificate is good for a while, the next may be signed
+                log.warning("certificate not renewed node=%s error=%s", self._node_name, error)
+                await self._sleep(REFUSED_S)
+                continue
             self._write(pair)
             if isinstance(client.transport, HttpTransport):
                 client.transport.renew(pair.certificate, pair.key)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -28,6 +28,8 @@ from tiphys.client.transport import TransportError
 
 RENEW_AT: Final = (0.7, 0.9)
 """The share of a certificate's life after which it is renewed lies between these, by chance."""
+REFUSED_S: Final = 60.0
+"""Before the next request is made after one that was refused."""
 log = logging.getLogger(__name__)
 _LOOK_S: Final = 1.0
 _RETRY_S: Final = 10.0
@@ -149,6 +151,16 @@ def is_valid(pem: bytes, now: datetime) -> bool:
     except ValueError:
         return False
     return certificate.not_valid_after_utc - timedelta(seconds=1) > now
+
+
+def names_all(pem: bytes, hosts: Sequence[str]) -> bool:
+    """Say whether a certificate is one for these hosts, whatever else it is for."""
+    found = x509.load_pem_x509_certificate(pem).extensions
+    try:
+        names = found.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return not hosts
+    return {_general_name(host) for host in hosts} <= set(names)
 
 
 def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:

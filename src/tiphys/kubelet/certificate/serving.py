@@ -16,12 +16,14 @@ from typing import Final
 from tiphys.apimachinery.clock import Clock
 from tiphys.client.rest import Client
 from tiphys.kubelet.certificate.requests import (
+    REFUSED_S,
     RENEW_AT,
     Pair,
     Refused,
     Wanted,
     is_valid,
     keep_pair,
+    names_all,
     renewal_s,
     until_answered,
 )
@@ -30,7 +32,6 @@ from tiphys.wire.pki import KeyPair
 log = logging.getLogger(__name__)
 SIGNER: Final = "kubernetes.io/kubelet-serving"
 PREFIX: Final = "kubelet-server"
-_REFUSED_S: Final = 60.0
 
 
 class ServingCertificate:
@@ -53,10 +54,10 @@ class ServingCertificate:
         self._sleep = sleep
 
     async def obtain(self) -> KeyPair:
-        """Return the certificate in use, or a new one."""
+        """Return the certificate in use, or a new one where the node has other addresses by now."""
         current = self._folder / f"{PREFIX}-current.pem"
         pem = current.read_bytes() if current.exists() else b""
-        if is_valid(pem, self._clock.now()):
+        if is_valid(pem, self._clock.now()) and names_all(pem, self._wanted.hosts):
             return KeyPair(pem, pem)
         return await self._renewed()
 
@@ -80,4 +81,4 @@ class ServingCertificate:
                 return await until_answered(self._client, self._wanted, self._sleep)
             except Refused as error:
                 log.warning("no serving certificate node=%s error=%s", self._wanted.node_name, error)
-                await self._sleep(_REFUSED_S)
+                await self._sleep(REFUSED_S)
