@@ -42,6 +42,27 @@ def test_flags():
     assert made.server.certificate is None
 
 
+def test_labels_that_no_kubelet_may_set_are_refused():
+    allowed = (
+        "a=b,x.example/y=z,node.kubernetes.io/pool=p,kubelet.kubernetes.io/x=,topology.kubernetes.io/zone=z"
+    )
+    assert len(options(f"--node-labels={allowed}").labels) == 5
+    with pytest.raises(click.UsageError) as caught:
+        options("--node-labels=a=b,node-role.kubernetes.io/x=,kops.k8s.io/y=z,kubernetes.io/other=q")
+    assert (
+        "unknown 'kubernetes.io' or 'k8s.io' labels specified with --node-labels: "
+        "[kops.k8s.io/y kubernetes.io/other node-role.kubernetes.io/x]\n"
+    ) in caught.value.message
+    assert "an allowed prefix (kubelet.kubernetes.io, node.kubernetes.io)" in caught.value.message
+
+
+def test_a_clouds_node():
+    made = options("--cloud-provider=external", "--provider-id=aws:///i-1")
+    assert (made.cloud, made.provider_id, made.addresses_given) == (True, "aws:///i-1", False)
+    assert options("--node-ip=192.0.2.1").addresses_given
+    assert not options().cloud
+
+
 def test_shutdown_periods():
     found = options("--shutdown-grace-period=30s", "--shutdown-grace-period-critical-pods=10s")
     assert [(one.priority, one.grace_s) for one in found.shutdown_periods] == [(0, 20), (2_000_000_000, 10)]

@@ -70,6 +70,19 @@ async def test_a_server_that_hangs_does_not_hold_up_the_next_beat(tmp_path):
     await node.client.close()
 
 
+async def test_of_a_node_that_is_there_others_labels_are_left_alone(tmp_path):
+    """A label of the command line is for a new node: whoever changed it since has the last word."""
+    node = Node(tmp_path, labels={"pool": "a", "topology.kubernetes.io/zone": "z1"})
+    labels = {"pool": "b", "topology.kubernetes.io/zone": "z0", "kubernetes.io/hostname": "old"}
+    node.api.put(NODES, {"metadata": {"name": "n1", "labels": labels}, "spec": {}})
+    async with node.running():
+        await node.until(lambda: (node.api.get(NODES, "n1") or {}).get("status"))
+        found = node.api.get(NODES, "n1")["metadata"]["labels"]
+    assert (found["pool"], found["topology.kubernetes.io/zone"]) == ("b", "z1")
+    assert (found["kubernetes.io/hostname"], found["kubernetes.io/os"]) == ("n1", "linux")
+    await node.client.close()
+
+
 async def test_node_is_not_ready_without_network(node):
     node.runtime.network_ready = False
     async with node.running():

@@ -18,6 +18,7 @@ from tiphys.apimachinery.featuregates import FeatureGates
 from tiphys.apimachinery.quantity import QuantityError, parse
 from tiphys.apimachinery.tracing_config import BadTracing, TracingOptions
 from tiphys.apimachinery.tracing_config import read as read_section
+from tiphys.apis.core.node_labels import KUBELET_DOMAINS, KUBELET_LABELS, kubelets
 from tiphys.client.rest import Client
 from tiphys.client.useragent import user_agent
 from tiphys.cmd import kubelet_config
@@ -65,6 +66,8 @@ from tiphys.kubelet.server.routes import Handlers
 @click.option("--cgroup-root", default="", help="Where pods' cgroups lie; one for each node otherwise.")
 @click.option("--shared-machine", type=bool, default=False, hidden=True, help="It is not the only node here.")
 @click.option("--node-labels", default="", help="key=value, separated by commas.")
+@click.option("--cloud-provider", default="", help="'external': a cloud's controller knows the machine.")
+@click.option("--provider-id", default="", help="What the cloud calls the machine.")
 @click.option("--register-with-taints", default="", help="key=value:effect, separated by commas.")
 @go_bool("--register-node", default=True, help="Create the Node object.")
 @click.option("--max-pods", default=110, show_default=True, help="How many pods the node takes.")
@@ -176,7 +179,10 @@ def make_options(flags: dict[str, Any]) -> KubeletOptions:
         status_update_s=flags["node_status_update_frequency"],
         status_report_s=flags["node_status_report_frequency"],
         lease_duration_s=flags["node_lease_duration_seconds"],
-        labels=_pairs(flags["node_labels"], "--node-labels"),
+        labels=_labels(flags["node_labels"]),
+        cloud=flags["cloud_provider"] == "external",
+        addresses_given=bool(flags["node_ip"]),
+        provider_id=flags["provider_id"],
         taints=tuple(_taint(text) for text in words(flags["register_with_taints"])),
         capacity=_pairs(flags["capacity"], "--capacity"),
         max_pods=flags["max_pods"],
@@ -321,6 +327,19 @@ def _pairs(text: str, flag: str) -> dict[str, str]:
             raise click.BadParameter(f"{part!r} is not name=value", param_hint=flag)
         pairs[key] = value
     return pairs
+
+
+def _labels(text: str) -> dict[str, str]:
+    """Return the labels for the node. Raises click.UsageError for those that the API lets no kubelet set."""
+    labels = _pairs(text, "--node-labels")
+    if refused := sorted(key for key in labels if not kubelets(key)):
+        domains, keys = ", ".join(KUBELET_DOMAINS), ", ".join(sorted(KUBELET_LABELS))
+        raise click.UsageError(
+            "failed to validate kubelet flags: unknown 'kubernetes.io' or 'k8s.io' labels specified with "
+            f"--node-labels: [{' '.join(refused)}]\n--node-labels in the 'kubernetes.io' namespace must "
+            f"begin with an allowed prefix ({domains}) or be in the specifically allowed set ({keys})"
+        )
+    return labels
 
 
 def _taint(text: str) -> dict[str, str]:

@@ -60,6 +60,7 @@ KIND: Final = Kind(
         "imageGCLowThresholdPercent": "image_gc_low_threshold",
         "cgroupRoot": "cgroup_root",
         "maxPods": "max_pods",
+        "providerID": "provider_id",
         "evictionHard": ("eviction_hard", pairs("<")),
         "evictionSoft": ("eviction_soft", pairs("<")),
         "evictionSoftGracePeriod": ("eviction_soft_grace_period", pairs()),
@@ -104,7 +105,7 @@ KIND: Final = Kind(
             "configMapAndSecretChangeDetectionStrategy",
         }
         | {"reservedSystemCPUs", "showHiddenMetricsForVersion", "systemReservedCgroup", "kubeReservedCgroup"}
-        | {"enforceNodeAllocatable", "volumePluginDir", "providerID", "kernelMemcgNotification", "logging"}
+        | {"enforceNodeAllocatable", "volumePluginDir", "kernelMemcgNotification", "logging"}
         | {"crashLoopBackOff", "reservedMemory", "seccompDefault", "memoryThrottlingFactor"}
         | {
             "localStorageCapacityIsolation",

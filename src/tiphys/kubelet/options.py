@@ -86,6 +86,11 @@ class KubeletOptions:
     """Overrides of what the machine is found to have."""
     max_pods: int = 110
     register_node: bool = True
+    cloud: bool = False
+    """Whether somebody else (``--cloud-provider=external``) says what machine this is, and its addresses."""
+    addresses_given: bool = False
+    """Whether ``node_ips`` were asked for, not found."""
+    provider_id: str = ""
     allowed_unsafe_sysctls: tuple[str, ...] = ()
     static_pod_dir: Path | None = None
     server: ServerOptions | None = field(default_factory=ServerOptions)

@@ -42,6 +42,28 @@ def test_new_node():
     assert node["spec"]["taints"] == [{"key": "k", "effect": "NoSchedule"}]
 
 
+def test_a_node_of_a_cloud_waits_for_the_clouds_controller():
+    """Which looks after none that does not bear the taint, and says what addresses it has."""
+    cloud = replace(OPTIONS, cloud=True, provider_id="x://1")
+    node = new_node(MACHINE, cloud)
+    taint = {"key": "node.cloudprovider.kubernetes.io/uninitialized", "value": "true", "effect": "NoSchedule"}
+    assert node["spec"] == {"taints": [{"key": "k", "effect": "NoSchedule"}, taint], "providerID": "x://1"}
+    assert "alpha.kubernetes.io/provided-node-ip" not in node["metadata"]["annotations"]
+    given = replace(cloud, addresses_given=True)
+    noted = new_node(MACHINE, given)["metadata"]["annotations"]
+    assert noted["alpha.kubernetes.io/provided-node-ip"] == "192.0.2.1"
+
+    def addresses(options, *there):
+        old = {"addresses": [{"type": "ExternalIP", "address": ip} for ip in there]}
+        made = node_status(MACHINE, options, NodeFindings(GOOD, []), old, NOW)
+        return [item["address"] for item in made["addresses"]]
+
+    assert addresses(cloud) == []
+    assert addresses(given) == ["192.0.2.1", "n1"]
+    assert addresses(cloud, "198.51.100.1") == addresses(given, "198.51.100.1") == ["198.51.100.1"]
+    assert addresses(OPTIONS, "198.51.100.1") == ["192.0.2.1", "n1"]
+
+
 def test_status():
     images = [Image("i", ("small",), (), 1), Image("j", ("big",), ("d",), 9)]
     made = node_status(MACHINE, OPTIONS, NodeFindings(GOOD, images), {}, NOW)

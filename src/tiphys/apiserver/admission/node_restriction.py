@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 from tiphys.apimachinery.errors import NotFound
 from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.core.node_labels import kubelets
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.lookup import find
 from tiphys.apiserver.admission.node_identity import api_reference, check_audience, check_pod_certificate
@@ -26,16 +27,6 @@ from tiphys.apiserver.authz.node import node_of
 _NODE_SIGNERS = ("kubernetes.io/kubelet-serving", "kubernetes.io/kube-apiserver-client-kubelet")
 _MIRROR = "kubernetes.io/config.mirror"
 _LEASES = "kube-node-lease"
-_OWN_LABELS = frozenset(
-    {
-        "kubernetes.io/hostname", "kubernetes.io/os", "kubernetes.io/arch", "beta.kubernetes.io/os",
-        "beta.kubernetes.io/arch", "topology.kubernetes.io/zone", "topology.kubernetes.io/region",
-        "failure-domain.beta.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/region",
-        "beta.kubernetes.io/instance-type", "node.kubernetes.io/instance-type",
-    }
-)  # fmt: skip
-_OWN_LABEL_DOMAINS = ("kubelet.kubernetes.io", "node.kubernetes.io")
-_RESTRICTED_DOMAIN = "node-restriction.kubernetes.io"
 _CLAIM_STATUS = ("capacity", "conditions", "allocatedResourceStatuses", "allocatedResources")
 
 
@@ -127,20 +118,7 @@ def _owners(obj: Mapping[str, Any]) -> list[Object]:
 def _refused_labels(now: Mapping[str, str], before: Mapping[str, str]) -> str:
     """Return the labels that changed and are not a kubelet's to change, with commas."""
     changed = [key for key in now.keys() | before.keys() if now.get(key) != before.get(key)]
-    return ", ".join(sorted(key for key in changed if not _is_own_label(key)))
-
-
-def _in_domain(domain: str, wanted: str) -> bool:
-    return domain == wanted or domain.endswith(f".{wanted}")
-
-
-def _is_own_label(key: str) -> bool:
-    domain = key.partition("/")[0] if "/" in key else ""
-    if _in_domain(domain, _RESTRICTED_DOMAIN):
-        return False
-    if not (_in_domain(domain, "kubernetes.io") or _in_domain(domain, "k8s.io")):
-        return True
-    return key in _OWN_LABELS or any(_in_domain(domain, own) for own in _OWN_LABEL_DOMAINS)
+    return ", ".join(sorted(key for key in changed if not kubelets(key)))
 
 
 async def _pods(attributes: Attributes, node: str) -> None:

@@ -22,6 +22,9 @@ from tiphys.kubelet.runtime import Image, RuntimeInfo
 _FEATURES = ("RestartAllContainersOnContainerExits",)
 """What not every kubelet can."""
 _GATED_FEATURES = ("ExtendWebSocketsToKubelet", "InPlacePodLevelResourcesVerticalScaling")
+_UNINITIALIZED = "node.cloudprovider.kubernetes.io/uninitialized"
+"""Taken away by the cloud's controller, which looks after no node that does not bear it."""
+_PROVIDED_IP = "alpha.kubernetes.io/provided-node-ip"
 _MAX_IMAGES = 50
 _MAX_NAMES = 5
 _PRESSURES = (
@@ -120,15 +123,23 @@ def node_labels(machine: Machine, options: KubeletOptions) -> dict[str, str]:
 def new_node(machine: Machine, options: KubeletOptions) -> Object:
     """Return the object to register with."""
     spec: dict[str, Any] = {}
-    if options.taints:
-        spec["taints"] = [dict(taint) for taint in options.taints]
+    taints = [dict(taint) for taint in options.taints]
+    annotations = {"volumes.kubernetes.io/controller-managed-attach-detach": "true"}
+    if options.cloud:
+        taints.append({"key": _UNINITIALIZED, "value": "true", "effect": "NoSchedule"})
+        if options.addresses_given:
+            annotations[_PROVIDED_IP] = ",".join(options.node_ips)
+    if taints:
+        spec["taints"] = taints
+    if options.provider_id:
+        spec["providerID"] = options.provider_id
     return {
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {
             "name": options.node_name,
             "labels": node_labels(machine, options),
-            "annotations": {"volumes.kubernetes.io/controller-managed-attach-detach": "true"},
+            "annotations": annotations,
         },
         "spec": spec,
     }
@@ -142,7 +153,6 @@ def node_status(
     runtime_version = "containerd://unknown"
     if found.runtime is not None:
         runtime_version = f"{found.runtime.name}://{found.runtime.version}"
-    addresses = [{"type": "InternalIP", "address": ip} for ip in options.node_ips]
     return {
         "capacity": {**total, **{name: str(count) for name, (count, _) in found.devices.items()}},
         "allocatable": {
@@ -150,7 +160,7 @@ def node_status(
             **{name: str(healthy) for name, (_, healthy) in found.devices.items()},
         },
         "conditions": _conditions(found, old, now),
-        "addresses": [*addresses, {"type": "Hostname", "address": options.node_name}],
+        "addresses": _addresses(options, old),
         "daemonEndpoints": {"kubeletEndpoint": {"Port": options.server.port if options.server else 0}},
         "nodeInfo": {
             "machineID": machine.machine_id,
@@ -168,6 +178,14 @@ def node_status(
         "declaredFeatures": _declared(options),
         **_abilities(found.runtime),
     }
+
+
+def _addresses(options: KubeletOptions, old: Mapping[str, Any]) -> list[Any]:
+    """Return the node's addresses; a cloud has the say in them, once it has said anything."""
+    if options.cloud and (old.get("addresses") or not options.addresses_given):
+        return list(old.get("addresses") or ())
+    own = [{"type": "InternalIP", "address": ip} for ip in options.node_ips]
+    return [*own, {"type": "Hostname", "address": options.node_name}]
 
 
 def _declared(options: KubeletOptions) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 from tiphys.apimachinery.clock import Clock, rfc3339_micro
 from tiphys.apimachinery.errors import AlreadyExists, NotFound, StatusError
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.core.node_labels import KUBELET_LABELS
 from tiphys.client.kinds import LEASES, NODES
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
@@ -83,7 +84,7 @@ class NodeReporter:
             group.create_task(self._lease_loop())
 
     async def _register(self) -> None:
-        """Create the Node, or bring the labels of one that is there up to date."""
+        """Create the Node, or bring its own labels of one that is there up to date: the rest is others'."""
         while True:
             try:
                 self.node = await self._create_or_adopt()
@@ -105,7 +106,8 @@ class NodeReporter:
             except AlreadyExists:
                 pass
         node = await self._ask(self._client.get(NODES, name))
-        labels = node_labels(self._machine, self._options)
+        own = node_labels(self._machine, self._options)
+        labels = {key: value for key, value in own.items() if key in KUBELET_LABELS}
         have = node["metadata"].get("labels") or {}
         if any(have.get(key) != value for key, value in labels.items()):
             change = {"metadata": {"labels": labels}}
