@@ -17,6 +17,7 @@ from tiphys.cmd.flag_lists import words
 from tiphys.cmd.gate_flags import gate_flags, read_gates
 from tiphys.cmd.reach import Reach
 from tiphys.proxy.enforcer import PolicyEnforcer
+from tiphys.proxy.leftovers import remove_leftovers
 from tiphys.proxy.nft import families, remove
 from tiphys.proxy.proxy import Proxy, ProxyOptions
 
@@ -65,7 +66,7 @@ def proxy(kubeconfig: str, master: str, cluster_cidr: str, proxy_mode: str, **fl
         gates=read_gates(flags),
     )
     if flags["cleanup"]:
-        asyncio.run(remove())
+        asyncio.run(_clean_up())
     else:
         asyncio.run(_run(Reach(kubeconfig, master), options, policies=flags["network_policies"]))
 
@@ -94,7 +95,13 @@ def node_ports(text: str) -> tuple[str, ...]:
     return parts
 
 
+async def _clean_up() -> None:
+    await remove()
+    await remove_leftovers()
+
+
 async def _run(reach: Reach, options: ProxyOptions, *, policies: bool) -> None:
+    await remove_leftovers()
     async with reach.clients("kube-proxy") as (client, _), asyncio.TaskGroup() as tasks:
         tasks.create_task(Proxy(client, options).run())
         if policies:
