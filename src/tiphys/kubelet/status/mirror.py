@@ -44,9 +44,11 @@ class MirrorWriter(StatusWriter):
             return
         if mirror["metadata"]["uid"] != self._known["metadata"]["uid"]:
             self._known = mirror  # whatever the one before had been told
+            if began := (mirror.get("status") or {}).get("startTime"):  # under an earlier kubelet
+                self._status = {**self._status, "startTime": began}
         super().observe(mirror)
         self._there.set()
-        if self._status:
+        if self._status.get("phase"):
             super().set(self._status)
 
     def observe(self, pod: Object) -> None:
