@@ -63,6 +63,19 @@ def test_a_clouds_node():
     assert not options().cloud
 
 
+def test_addresses_of_the_node(caplog):
+    assert options("--node-ip=192.0.2.1,fd00::1").node_ips == ("192.0.2.1", "fd00::1")
+    own = options().node_ips
+    for nobodys in ("0.0.0.0", "::"):
+        made = options(f"--node-ip={nobodys}")
+        assert (made.node_ips, made.addresses_given) == (own, False)
+    assert options("--node-ip=here").node_ips == own
+    assert "--node-ip is no address and left out value=here" in caplog.text
+    for bad, why in (("192.0.2.1,192.0.2.2", "dual-stack pair"), ("192.0.2.1,::", "cannot include")):
+        with pytest.raises(click.UsageError, match=why):
+            options(f"--node-ip={bad}")
+
+
 def test_shutdown_periods():
     found = options("--shutdown-grace-period=30s", "--shutdown-grace-period-critical-pods=10s")
     assert [(one.priority, one.grace_s) for one in found.shutdown_periods] == [(0, 20), (2_000_000_000, 10)]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import importlib
+import ipaddress
 import json
+import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -33,6 +35,8 @@ from tiphys.kubelet.nodeshutdown.plan import ShutdownPeriod, period_faults, peri
 from tiphys.kubelet.options import AccessOptions, KubeletOptions, ServerOptions
 from tiphys.kubelet.restarts import Pace
 from tiphys.kubelet.server.routes import Handlers
+
+log = logging.getLogger(__name__)
 
 
 @click.command(
@@ -164,13 +168,13 @@ def make_options(flags: dict[str, Any]) -> KubeletOptions:
     root = Path(flags["root_dir"])
     # Nodes that share a machine must not take each other's cgroups for leftovers.
     own = hashlib.sha256(str(root.absolute()).encode()).hexdigest()[:8]
-    manifests, gates = flags["pod_manifest_path"], read_gates(flags)
+    given, manifests, gates = _node_ips(flags["node_ip"]), flags["pod_manifest_path"], read_gates(flags)
     return KubeletOptions(
         node_name=name,
         runtime_endpoint=flags["container_runtime_endpoint"],
         root_dir=root,
         logs_dir=Path(flags["log_root"]),
-        node_ips=words(flags["node_ip"]) or _own_addresses(),
+        node_ips=given or _own_addresses(),
         cluster_dns=words(flags["cluster_dns"]),
         cluster_domain=flags["cluster_domain"],
         resolv_conf=flags["resolv_conf"],
@@ -181,7 +185,7 @@ def make_options(flags: dict[str, Any]) -> KubeletOptions:
         lease_duration_s=flags["node_lease_duration_seconds"],
         labels=_labels(flags["node_labels"]),
         cloud=flags["cloud_provider"] == "external",
-        addresses_given=bool(flags["node_ip"]),
+        addresses_given=bool(given),
         provider_id=flags["provider_id"],
         taints=tuple(_taint(text) for text in words(flags["register_with_taints"])),
         capacity=_pairs(flags["capacity"], "--capacity"),
@@ -348,6 +352,28 @@ def _taint(text: str) -> dict[str, str]:
         raise click.BadParameter(f"{text!r} is not key=value:effect", param_hint="--register-with-taints")
     key, _, value = body.partition("=")
     return {"key": key, "effect": effect, **({"value": value} if value else {})}
+
+
+def _node_ips(text: str) -> tuple[str, ...]:
+    """Return the addresses that were asked for; none where the node is to find its own (``0.0.0.0``).
+
+    Raises click.UsageError.
+    """
+    found = []
+    for part in words(text):
+        try:
+            found.append(ipaddress.ip_address(part))
+        except ValueError:
+            log.warning("--node-ip is no address and left out value=%s", part)
+    unspecified = any(one.is_unspecified for one in found)
+    fault = ""
+    if len(found) > 2 or len({one.version for one in found}) < len(found):
+        fault = "must contain either a single IP or a dual-stack pair of IPs"
+    elif unspecified and len(found) > 1:
+        fault = "dual-stack node IP cannot include '0.0.0.0' or '::'"
+    if fault:
+        raise click.UsageError(f'failed to run Kubelet: bad --node-ip "{text}": {fault}')
+    return () if unspecified else tuple(map(str, found))
 
 
 def _own_addresses() -> tuple[str, ...]:
