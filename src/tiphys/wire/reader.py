@@ -94,8 +94,7 @@ class RequestReader:
         self._arriving: RequestHead | None = None
         self._chunks: ChunkReader | None = None
         self._arrival: Arrival | None = None  # of a message that has been queued without its body
-        self._body: list[bytes] = []
-        self._body_bytes = 0
+        self._body = bytearray()  # one growing block: large ones go back to the system when they are done
         self._in_message = False
         # Of the message that was read last.
         self._completed = 0
@@ -247,7 +246,7 @@ class RequestReader:
             else:
                 self._refuse(http1.too_large(self._owner.max_body_bytes))
             return
-        self._arriving, self._body, self._body_bytes = head, [], 0
+        self._arriving = head
         if head.length == 0:
             self._complete(head, b"")
             return
@@ -282,23 +281,22 @@ class RequestReader:
         rest: bytes | None = b""
         if self._chunks is not None:
             pieces, rest = self._chunks.feed(data)
-            self._body += pieces
-            self._body_bytes += sum(map(len, pieces))
-            if self._body_bytes > self._owner.max_body_bytes:
+            for piece in pieces:
+                self._body += piece
+            if len(self._body) > self._owner.max_body_bytes:
                 self._refuse_body()
                 return b""
             if rest is None:
                 return b""
         else:
-            left = head.length - self._body_bytes
+            left = head.length - len(self._body)
             if len(data) > left:
                 data, rest = data[:left], data[left:]
-            self._body.append(data)
-            self._body_bytes += len(data)
-            if self._body_bytes < head.length:
+            self._body += data
+            if len(self._body) < head.length:
                 return b""
-        body, self._body = self._body, []
-        self._complete(head, body[0] if len(body) == 1 else b"".join(body))
+        body, self._body = bytes(self._body), bytearray()
+        self._complete(head, body)
         return rest or b""
 
     def _remember(self, data: bytes) -> None:
