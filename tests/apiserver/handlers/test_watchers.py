@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from typing import Any
 
 import orjson
+import pytest
 
 CMS = "/api/v1/namespaces/default/configmaps"
 EVENTS = 40
@@ -46,3 +48,36 @@ async def test_concurrent_watches_see_one_order(api: Any) -> None:
     for at in range(0, EVENTS - 1, 7):  # from the middle of what the first one saw
         late = await read(await api.send("GET", path + seen[0][at][1]), EVENTS - at - 1)
         assert late == seen[0][at + 1 :]
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/vnd.kubernetes.protobuf;stream=watch"])
+async def test_who_read_nothing_for_a_while_is_told_in_small_parts(api: Any, accept: str) -> None:
+    """All slow readers of a busy collection hold what they missed together, and little of it each."""
+    start = (await api.get(CMS))["metadata"]["resourceVersion"]
+    response = await api.send("GET", f"{CMS}?watch=true&resourceVersion={start}", accept=accept)
+    sizes = []
+    async with asyncio.timeout(20):
+        await api.create(CMS, {"metadata": {"name": "first"}})
+        await anext(response.stream)
+        for number in range(40):
+            await api.create(CMS, {"metadata": {"name": f"m{number}"}, "data": {"k": "v" * 50_000}})
+        while sum(sizes) < 40 * 50_000:
+            sizes.append(len(await anext(response.stream)))
+    await response.stream.aclose()
+    assert max(sizes) < 256 * 1024 + 60_000
+    assert len(sizes) < 12
+
+
+async def test_while_it_waits_a_watch_keeps_one_copy_of_what_it_tells(api: Any) -> None:
+    for name in "ab":
+        await api.create(CMS, {"metadata": {"name": name}, "data": {"k": "v" * 100_000}})
+    response = await api.send("GET", f"{CMS}?watch=true")
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        chunk = await anext(response.stream)
+        held = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+        await response.stream.aclose()
+    assert len(chunk) < held < 1.5 * len(chunk)

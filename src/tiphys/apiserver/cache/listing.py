@@ -14,7 +14,7 @@ from tiphys.apiserver.cache.entry import ClosedEntry, Entry
 from tiphys.apiserver.registry.objects import Page, Selection
 
 _PORTION: Final = 500
-_PORTION_BYTES: Final = 512 * 1024
+_PORTION_BYTES: Final = 256 * 1024
 _T = TypeVar("_T")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Sequence
 
 import orjson
@@ -29,6 +30,8 @@ from tiphys.wire.websocket import WebSocket, accept_headers, is_websocket, offer
 
 _LENGTH_BYTES = 4
 """Before each event in protobuf, where messages do not say themselves how long they are."""
+_WRITE_BYTES = 256 * 1024
+"""About as many bytes of events are joined for one write."""
 _INITIAL_END = "k8s.io/initial-events-end"
 
 
@@ -200,14 +203,14 @@ async def _stream(
             if listed is not None and batch[-1].type == "BOOKMARK":
                 listed.observe(time() - began)
                 listed = None
-            frames = _frames(batch, encoder)
-            counted.sent(frames)
-            if not joined:
-                for frame in frames:
-                    yield frame
-            else:
-                yield b"".join(frames)
-            batch, frames = [], []  # while it waits, a watch keeps nothing of what it told
+            untold = deque(batch)
+            batch.clear()  # whoever passed it on has it still, and nothing in it
+            while untold:
+                frames = _next_frames(untold, encoder, _WRITE_BYTES if joined else 1)
+                counted.sent(frames)
+                chunk, frames = b"".join(frames), []
+                yield chunk
+            chunk = b""  # while it waits, a watch keeps nothing of what it told
     except StatusError as error:
         yield encoder.failure(error) if encoder is not None else _line("ERROR", error.to_status())
     finally:
@@ -215,6 +218,21 @@ async def _stream(
         close = getattr(changes, "aclose", None)
         if close is not None:
             await close()
+
+
+def _next_frames(untold: deque[Change], encoder: _Encoder | None, least_bytes: int) -> list[bytes]:
+    """Take changes and frame them, until there are so many bytes.
+
+    No more: a watch whose client reads slowly has its own copy of what it is being told, and of nothing else.
+    """
+    frames: list[bytes] = []
+    size = 0
+    while untold and size < least_bytes:
+        change = untold.popleft()
+        frame = change.frame if encoder is None else encoder.encode(change)
+        frames.append(frame)
+        size += len(frame)
+    return frames
 
 
 def _frames(changes: Sequence[Change], encoder: _Encoder | None) -> list[bytes]:

@@ -226,6 +226,8 @@ class ObjectStore(Protocol):
     ) -> AsyncIterator[builtins.list[Change]]:
         """Yield batches until closed. ``""``/``"0"``: synthetic ADDED for what exists, then changes.
 
+        A batch is the reader's, who may empty it: else what it told is held until the next is asked for.
+
         ``send_initial_events`` asks for those, or refuses them, at any version. With ``bookmarks`` one marks
         where they end, and one comes before the reader ends it (after ``lasts_s``).
 
