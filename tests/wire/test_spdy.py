@@ -115,3 +115,29 @@ async def test_a_refused_stream_is_an_error() -> None:
         await ours.close()
         await theirs.close()
         await running
+
+
+@pytest.mark.parametrize("how", ["cancelled", "closed"])
+async def test_a_session_ends_though_nobody_reads_its_streams(how: str) -> None:
+    """Who left in the middle of much output must not be waited for."""
+    ours, theirs = pipes()
+    session = spdy.Session(ours)
+    running = asyncio.ensure_future(session.run())
+    opening = asyncio.ensure_future(session.open_stream({"streamType": "stdout"}))
+    await theirs.read()
+    reply = struct.pack(">I", 1) + spdy.HeaderCodec().encode({})
+    await theirs.write(spdy.encode_control(spdy.SYN_REPLY, 0, reply))
+    stream = await opening
+    count = spdy._BUFFERED_FRAMES + (1 if how == "cancelled" else 0)
+    for number in range(count):
+        await theirs.write(spdy.encode_data(1, b"%d," % number))
+    async with asyncio.timeout(30):
+        while stream._frames.qsize() < spdy._BUFFERED_FRAMES:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        if how == "cancelled":
+            running.cancel()
+        else:
+            await theirs.close()
+        await asyncio.wait([running])
+        told = [await stream.read() for _ in range(spdy._BUFFERED_FRAMES + 2)]
+    assert told == [*(b"%d," % number for number in range(spdy._BUFFERED_FRAMES)), b"", b""]

@@ -12,6 +12,7 @@ import asyncio
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from importlib.resources import files
 from typing import Final
 
@@ -134,12 +135,13 @@ class Stream:
         self._session = session
         self._frames: asyncio.Queue[bytes] = asyncio.Queue(maxsize=_BUFFERED_FRAMES)
         self._finished = False
+        self._over = False  # what is here is all there will be
         self.replied = asyncio.Event()
         self.refused = ""
 
     async def read(self) -> bytes:
         """Return the next bytes; ``b""`` once the peer has finished the stream."""
-        if self._finished and self._frames.empty():
+        if (self._finished or self._over) and self._frames.empty():
             return b""
         data = await self._frames.get()
         if not data:
@@ -160,6 +162,12 @@ class Stream:
             await self._frames.put(data)
         if fin and not self._finished:
             await self._frames.put(b"")
+
+    def end(self) -> None:
+        """Called by the session at its own end, which waits for no reader: nothing more comes."""
+        self._over = True
+        with suppress(asyncio.QueueFull):  # who reads what is there sees that it is the last
+            self._frames.put_nowait(b"")
 
 
 class Session:
@@ -204,7 +212,7 @@ class Session:
         except ConnectionError:
             pass
         finally:
-            await self._end()
+            self._end()
 
     async def _take(self, frame: Frame) -> None:
         stream = self._streams.get(frame.stream_id)
@@ -225,9 +233,9 @@ class Session:
         elif frame.type == HEADERS:
             self._headers.decode(frame.payload[4:])
 
-    async def _end(self) -> None:
+    def _end(self) -> None:
         for stream in self._streams.values():
             if not stream.replied.is_set():
                 stream.refused = "connection closed before the stream was accepted"
                 stream.replied.set()
-            await stream.take(b"", fin=True)
+            stream.end()
