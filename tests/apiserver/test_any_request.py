@@ -26,6 +26,7 @@ ALLOWED = {503, 504}
 AS_UPSTREAM = (
     b'"message":"failed to create typed patch object', b'"message":"failed to convert new object',
     b" does not contain declared merge key: ", b"expected a map[string]interface {}, but received a ",
+    b'"message":"list element types are not identical: ',
 )  # fmt: skip
 """What upstream answers with 500 as well: an applied object that its schema, or its type, cannot hold, and
 items of a strategic merge patch that are none, or do not say which they mean."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiphys.apimachinery.errors import BadRequest, StatusError
+from tiphys.apimachinery.errors import BadRequest, Invalid, StatusError
 from tiphys.apimachinery.patch.strategic import apply
 from tiphys.apimachinery.schema.node import Schema
 
@@ -228,11 +228,17 @@ FAILS: dict[str, tuple[Any, Any, type[StatusError], str]] = {
         StatusError,
         "cannot merge lists without merge key for struct",
     ),
-    "no merge key for texts": (
-        {},
+    "objects among texts": (
+        {"finalizers": ["a"]},
         {"finalizers": [{"name": "a"}]},
         StatusError,
-        "cannot merge lists without merge key for string",
+        "list element types are not identical: [[a] [map[name:a]]]",
+    ),
+    "lists in lists": (
+        {"finalizers": []},
+        {"finalizers": [["a"]]},
+        Invalid,
+        "the server rejected our request due to an error in our request",
     ),
     "retainKeys no list": (
         {"strategy": {}},
@@ -274,7 +280,7 @@ FAILS: dict[str, tuple[Any, Any, type[StatusError], str]] = {
         {"items": items("a")},
         {"items": [*items("a"), "b"]},
         StatusError,
-        "expected a map[string]interface {}, but received a string",
+        "list element types are not identical: [[map[name:a]] [map[name:a] b]]",
     ),
     "order leaves out an item": (
         {"items": items("a")},
@@ -315,7 +321,7 @@ def test_failures(obj: Any, patch: Any, error: type[StatusError], text: str) -> 
     with pytest.raises(error) as caught:
         apply(obj, patch, ROOT)
     assert text in caught.value.message
-    assert caught.value.status_code == (400 if error is BadRequest else 500)
+    assert caught.value.status_code == {BadRequest: 400, Invalid: 422}.get(error, 500)
 
 
 @pytest.mark.parametrize(("obj", "patch", "expected"), CASES.values(), ids=CASES.keys())

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from operator import itemgetter
 from typing import Any, cast
 
-from tiphys.apimachinery.errors import BadRequest, StatusError
+from tiphys.apimachinery.errors import BadRequest, Invalid, StatusError
 from tiphys.apimachinery.go_text import plain, type_name
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.schema.node import Schema
@@ -32,6 +32,7 @@ def apply(obj: Object, patch: Any, schema: Schema) -> Object:
 
     Raises:
         BadRequest: a directive is malformed, or the patch has fields that its ``$retainKeys`` leaves out.
+        Invalid: an item of a merged list is a list.
         StatusError: 500, as upstream answers, for a list item without its merge key or an unknown directive.
 
     Source: API conventions, strategic merge patch.
@@ -171,13 +172,13 @@ def _merge_list(original: list[Any], patch: list[Any], schema: Schema | None) ->
         return patch
     if not original and not patch:
         return original
+    _check_alike(original, patch)
     if not any(isinstance(item, dict) for item in (*original, *patch)):
         merged = list(dict.fromkeys((*original, *patch)))
         return _arranged(merged, patch, original, None)
     key = schema.patch_merge_key
     if not key:
-        kind = "string" if schema.items is not None and schema.items.type == "string" else "struct"
-        raise StatusError(f"cannot merge lists without merge key for {kind}")
+        raise StatusError("cannot merge lists without merge key for struct")
     original, patch = _obey_item_directives(original, patch, key)
     merged = list(original)
     positions = _first_places(_merge_value(item, key) for item in merged)
@@ -195,6 +196,15 @@ def _merge_list(original: list[Any], patch: list[Any], schema: Schema | None) ->
             last = position
     # A status names some or all of its conditions as they stand: they stay there.
     return merged if in_order else _arranged(merged, patch, original, key)
+
+
+def _check_alike(original: list[Any], patch: list[Any]) -> None:
+    """All items of lists that are merged are of one type, and no lists."""
+    items = (*original, *patch)
+    if isinstance(items[0], list):
+        raise Invalid("the server rejected our request due to an error in our request", details={})
+    if len(set(map(type, items))) > 1:
+        raise StatusError(f"list element types are not identical: {plain([original, patch])}")
 
 
 def _obey_item_directives(original: list[Any], patch: list[Any], key: str) -> tuple[list[Any], list[Any]]:
