@@ -17,6 +17,7 @@ from operator import is_
 from typing import Any, Final
 
 from tiphys.apimachinery.meta import GVK, Object, gvk_of
+from tiphys.apimachinery.schema import either
 from tiphys.apimachinery.schema.node import Schema
 from tiphys.apis.schemas import has_schema, object_meta, schema_for
 
@@ -57,6 +58,8 @@ def order_of(gvk: GVK) -> Callable[[Object, Object | None], Object] | None:
 
 def _order_for(schema: Schema) -> _Order | None:
     """Return what orders the values of a node; None where there is nothing to order."""
+    if either.holds_schema(schema.name):
+        return _of_schema_or_other
     if schema.int_or_string or schema.preserve_unknown:
         return None
     if schema.type == "array":
@@ -67,6 +70,12 @@ def _order_for(schema: Schema) -> _Order | None:
     if schema.properties:
         return _of_struct(schema)
     return _of_map(None if schema.additional is None else _order_for(schema.additional))
+
+
+def _of_schema_or_other(value: Any, _known: Any) -> Any:
+    """Order the JSON schema in a field of another, or the schemas of a list."""
+    order = _named[either.SCHEMA]
+    return (_of_list(order) if type(value) is list else order)(value, None)
 
 
 def _of_list(each: _Order) -> _Order:

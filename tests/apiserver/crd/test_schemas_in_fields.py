@@ -91,3 +91,12 @@ async def test_texts_that_a_field_depends_on_are_texts(api: Any, crds: Any) -> N
     for depends in ({"a": ["b", 5]}, {"a": {"type": 5}}):
         answer = await api("POST", crds.path, defined(crds, {"type": "object", "dependencies": depends}))
         assert (answer.status, answer.message.startswith(FIELD.format("number"))) == (400, True)
+
+
+async def test_fields_are_in_the_order_of_their_type(api: Any, crds: Any) -> None:
+    inner = {"type": "object", "additionalProperties": {"type": "string", "description": "b"}}
+    item = {**inner, "description": "a"}
+    await api.create(crds.path, defined(crds, {"type": "array", "items": item}))
+    raw = (await api("GET", f"{crds.path}/foos.example.com")).raw
+    told = b'"additionalProperties":{"description":"b","type":"string"}'
+    assert b'"items":{"description":"a","type":"object",%b}' % told in raw

@@ -22,6 +22,11 @@ Read = Callable[[dict[str, Any]], None]
 """Brings a schema into shape, in place. Raises Mismatch, DecodeError."""
 
 
+def holds_schema(name: str | None) -> bool:
+    """Tell whether values of the type of that name may be schemas, besides others."""
+    return name in (_BOOL, _ARRAY, _TEXTS)
+
+
 def reader(name: str | None, read: Read) -> Callable[[Any], Any] | None:
     """Return what reads a value of the type of that name and returns what is kept; None for other types."""
     if name == _BOOL:
