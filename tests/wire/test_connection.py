@@ -182,6 +182,22 @@ async def test_silent_connections_are_swept() -> None:
             writer.close()
 
 
+async def test_heads_that_trickle_are_swept() -> None:
+    async with running(App(), limits=ServerLimits(idle_s=50, read_s=5)) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(get("/hello"))
+        await reader.readuntil(b"hello")
+        writer.write(b"GET /hel")
+        await until(lambda: any(c._in_message for c in server.connections))
+        (connection,) = server.connections
+        connection.sweep(server.tick + 4, idle_s=50, read_s=5, stall_s=9)
+        assert server.connections
+        connection._active_tick = server.tick + 4  # a byte has come
+        connection.sweep(server.tick + 6, idle_s=50, read_s=5, stall_s=9)
+        assert await reader.read() == b""
+        writer.close()
+
+
 def make_certificate() -> tuple[bytes, bytes]:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization

@@ -455,7 +455,9 @@ class Connection(RequestReader, Stalling, asyncio.BufferedProtocol):
                 self._transport.close()
         elif self._busy or self._mode == RAW:
             return
-        elif now - self._active_tick > (read_s if self._in_message else idle_s):
+        elif now - self._active_tick > (read_s if self._in_message else idle_s) or (
+            self._partial and now - self._begun_tick > read_s  # however steadily it trickles
+        ):
             self._transport.close()
 
 

@@ -89,6 +89,7 @@ class RequestReader:
         self._active_tick = owner.tick
         # Parsing of the message that is arriving.
         self._partial = bytearray()  # a head that is not all there
+        self._begun_tick = 0.0  # when it began to come
         self._line_seen = False  # and its request line has been looked at
         self._blanks = 0  # so many bytes of line breaks may come before the next
         self._arriving: RequestHead | None = None
@@ -221,6 +222,7 @@ class RequestReader:
         if not self._partial:
             self._in_message = bool(data)
             self._partial = bytearray(data)
+            self._begun_tick = self._owner.tick
         if not self._line_seen and b"\n" in self._partial:
             self._line_seen = True
             check_line(bytes(self._partial))

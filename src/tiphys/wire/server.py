@@ -46,7 +46,7 @@ class ServerLimits:
     """Between two requests of a connection. Go's clients end theirs after 90 s and should be first:
     a request that may not be repeated must not meet a connection that is being closed."""
     read_s: float = 32.0
-    """Of silence inside one request."""
+    """Of silence inside one request; its head must have come in that time, as Go's servers want it."""
     stall_s: float = 60.0
     """Of a client not reading what it asked for."""
     handshake_s: float = 10.0
