@@ -161,6 +161,8 @@ async def test_nobody_is_hurried_who_has_not_been_asked() -> None:
         connection.sweep(server.tick + 40, idle_s=50, read_s=2, stall_s=9)
         app.go.set()
         assert await reader.readexactly(len(CONTINUE)) == CONTINUE
+        writer.write(b"abc")
+        await reader.readuntil(b"got abc")
         writer.close()
 
 
