@@ -1,4 +1,4 @@
-"""What answers look like as text: fields in the order of Go's types, maps by their keys."""
+"""What answers look like as text: fields in the order of Go's types, maps by their keys, markup escaped."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tests.apiserver.conftest import Api
 from tests.apiserver.handlers.test_reads import read_events
 from tests.apiserver.test_every_kind import cases
 
+from tiphys.apimachinery.go_text import without_markup
 from tiphys.apis.go_order import in_go_order
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.every_version]
@@ -31,7 +32,7 @@ def backwards(value: Any) -> Any:
 
 
 def in_order(raw: bytes) -> bytes:
-    return orjson.dumps(in_go_order(orjson.loads(raw)))
+    return without_markup(orjson.dumps(in_go_order(orjson.loads(raw))))
 
 
 async def test_answers_of_every_kind_are_in_go_order(api: Api) -> None:
@@ -83,6 +84,30 @@ async def test_objects_cast_in_a_mold_are_in_order(api: Api) -> None:
         assert '"labels":{"a":"2","z":"1"}' in made.raw.decode()
         assert made.raw.strip().endswith(b'"data":{"b":"%b","z":"1"}}' % name.encode())
         assert made.raw.strip() == in_order(made.raw)
+
+
+MARKUP, ESCAPED = "<a>&\u2028", b"\\u003ca\\u003e\\u0026\\u2028"
+AS = "application/json;as={};g=meta.k8s.io;v=v1"
+
+
+async def test_markup_is_escaped_everywhere(api: Api) -> None:
+    answers = []
+    for name in ("a", "b", "c", "d"):  # the last ones are cast in a mold
+        meta = {"name": name, "annotations": {"note": MARKUP}}
+        answers.append((await api("POST", MAPS, {"data": {"of": name, "k": MARKUP}, "metadata": meta})).raw)
+    for accept in ("application/json", AS.format("PartialObjectMetadataList"), AS.format("Table")):
+        headers = {"accept": accept}
+        queries = ("", "?limit=1", "?pretty=true", "?labelSelector=!x")
+        answers += [(await api("GET", MAPS + query, headers=headers)).raw for query in queries]
+        told = await api.send("GET", f"{MAPS}?watch=1", headers=headers)
+        answers.append((await anext(told.stream)).splitlines()[0])
+        await told.stream.aclose()
+    answers.append((await api("GET", f"{MAPS}/a")).raw)
+    answers.append((await api("POST", MAPS, {"metadata": {"name": "<a>&"}})).raw + ESCAPED)
+    for raw in answers:
+        assert ESCAPED in raw
+        assert not [letter for letter in MARKUP.replace("a", "") if letter.encode() in raw], raw
+    assert orjson.loads(answers[0])["data"]["k"] == MARKUP
 
 
 async def test_another_version_has_an_order_of_its_own(api: Api) -> None:

@@ -516,3 +516,14 @@ async def test_forms_that_they_are_not_served_in(api: Any, crds: Any) -> None:
     assert b"application/vnd.kubernetes.protobuf;stream=watch" in answer.raw
     answer = await api("POST", crds.foos, b"x", content_type="application/cbor")
     assert (answer.status, answer.message.rpartition(", ")[2]) == (415, PROTOBUF)
+
+
+async def test_markup_is_escaped_as_go_does(api: Any, crds: Any) -> None:
+    await crds.make()
+    obj = crds.foo(free={"a": "<b>&"})
+    raws = [(await api("POST", crds.foos, obj)).raw, (await api("GET", crds.foos)).raw]
+    told = await api.send("GET", f"{crds.foos}?watch=1")
+    raws.append(await anext(told.stream))
+    await told.stream.aclose()
+    for raw in raws:
+        assert b'{"a":"\\u003cb\\u003e\\u0026"}' in raw

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from tiphys.apimachinery.go_text import without_markup
 from tiphys.apimachinery.meta import Object, gvk_of
 from tiphys.apis.go_order import order_of
 
@@ -65,7 +66,7 @@ def encode(obj: Object) -> bytes:
 def dump(made: Object) -> bytes:
     """Encode what ``ordered`` made."""
     # orjson leaves the room that it wrote in with the bytes, up to 32 KiB: a copy is as big as it is long.
-    return bytes(memoryview(orjson.dumps(made)))
+    return bytes(memoryview(without_markup(orjson.dumps(made))))
 
 
 def is_roomy(obj: Object) -> bool:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import orjson
 
 from tiphys.apimachinery import go_json
+from tiphys.apimachinery.go_text import without_markup
 from tiphys.apimachinery.meta import GVK, Object, copy_object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.selectable import field_values
@@ -323,5 +324,6 @@ def _converts(row: Resource) -> bool:
 def _framed(change: Change, view: Cached) -> Change:
     obj = view.object
     obj = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(change.revision)}}
-    frame = go_json.written(orjson.dumps({"type": change.type, "object": obj})) + b"\n"
+    text = orjson.dumps({"type": change.type, "object": obj})
+    frame = without_markup(go_json.written(text)) + b"\n"
     return Change(change.type, change.revision, frame, view, change.initial_end)

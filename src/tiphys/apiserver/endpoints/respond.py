@@ -14,6 +14,7 @@ import orjson
 
 from tiphys.apimachinery import field_errors, go_json, go_yaml
 from tiphys.apimachinery.errors import BadRequest, NotAcceptable, StatusError
+from tiphys.apimachinery.go_text import without_markup
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.endpoints import list_parts
@@ -81,7 +82,7 @@ def _encoded(value: Any, form: Format, *, fractions: bool, maps: bool) -> tuple[
         return go_yaml.dump(value).encode(), YAML
     option = _PRETTY if form.pretty else _COMPACT
     text = orjson.dumps(value, option=option | orjson.OPT_SORT_KEYS if maps else option)
-    return go_json.written(text) if fractions else text, JSON
+    return without_markup(go_json.written(text) if fractions else text), JSON
 
 
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
@@ -316,7 +317,7 @@ def _divided(call: Call, page: Page, form: Format) -> tuple[bytes, bytes, bytes]
 
 def _around(empty: Object) -> tuple[bytes, bytes]:
     """Return what stands before and after the items of a list that has none."""
-    before, word, after = orjson.dumps(empty, option=_COMPACT).partition(b'"items":[')
+    before, word, after = without_markup(orjson.dumps(empty, option=_COMPACT)).partition(b'"items":[')
     return before + word, after
 
 

@@ -11,6 +11,7 @@ import orjson
 
 from tiphys.apimachinery import go_json
 from tiphys.apimachinery.errors import BadRequest, StatusError
+from tiphys.apimachinery.go_text import without_markup
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.endpoints import respond
 from tiphys.apiserver.endpoints.call import Call
@@ -301,4 +302,4 @@ class _Encoder:
 
 
 def _line(type_: str, obj: Object) -> bytes:
-    return orjson.dumps({"type": type_, "object": obj}) + b"\n"
+    return without_markup(orjson.dumps({"type": type_, "object": obj})) + b"\n"

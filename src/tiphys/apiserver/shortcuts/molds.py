@@ -18,6 +18,7 @@ from typing import Final
 import orjson
 
 from tiphys.apimachinery.clock import rfc3339
+from tiphys.apimachinery.go_text import without_markup
 from tiphys.apimachinery.memo import Memo
 from tiphys.apimachinery.meta import Object, generate_name, new_uid
 from tiphys.apiserver.admission.chain import AdmissionChain
@@ -45,7 +46,7 @@ class Mold:
         self._model = ordered(obj)
         self.reads = reads
         self._rest = {key: value for key, value in self._model.items() if key not in LEADING}
-        self._encoded_rest = orjson.dumps(self._rest)[1:]
+        self._encoded_rest = without_markup(orjson.dumps(self._rest))[1:]
         self._encoded_fields = orjson.Fragment(orjson.dumps(obj["metadata"]["managedFields"][0]["fieldsV1"]))
         named = orjson.dumps({"kind": obj["kind"], "apiVersion": obj["apiVersion"]})
         self._head = b'%b,"metadata":' % named[:-1]
@@ -62,8 +63,8 @@ class Mold:
         owner = {**model["managedFields"][0], "manager": manager, "time": time}
         # Most of a pod's bytes are its spec and the names of its fields, which are the same in all.
         meta["managedFields"] = [{**owner, "fieldsV1": self._encoded_fields}]
-        rest = orjson.dumps({**self._rest, **own})[1:] if own else self._encoded_rest
-        value = b"%b%b,%b" % (self._head, orjson.dumps(meta), rest)
+        rest = without_markup(orjson.dumps({**self._rest, **own}))[1:] if own else self._encoded_rest
+        value = b"%b%b,%b" % (self._head, without_markup(orjson.dumps(meta)), rest)
         meta["managedFields"] = [owner]
         return {**self._model, "metadata": meta, **own}, value
 
