@@ -17,7 +17,7 @@ async def test_flows_are_forgotten_in_the_family_of_their_addresses(monkeypatch:
         asked.append(" ".join(argv))
         return 0, "", "conntrack v1.4.7 (conntrack-tools): 2 flow entries have been deleted."
 
-    monkeypatch.setattr(nft, "_run", run)
+    monkeypatch.setattr(nft, "run_tool", run)
     flows = [("10.64.0.20", "10.128.1.5", 0), ("fd00:64::20", "", 0), ("", "fd00:1::5", 30080)]
     assert await nft.forget_flows(flows) == 6
     assert asked == [
