@@ -126,7 +126,7 @@ async def test_deep_in_an_object(api: Any) -> None:
 
 
 SPACED = b'{"b": 1,\n\t"a": [1,  2, "x  y"], "b": "<2>" }'
-SHOWN = b'{"b":1,"a":[1,2,"x  y"],"b":"<2>"}'
+SHOWN = rb'{"b":1,"a":[1,2,"x  y"],"b":"\u003c2\u003e"}'
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 
 
@@ -146,7 +146,7 @@ async def test_spaces_are_kept_for_those_who_read_bytes(api: Any) -> None:
     assert SPACED in await bytes_of(api, REVISIONS)
     assert b"x  y" in (await api("GET", path, accept=YAML)).raw
     labelled = await api.patch(path, {"metadata": {"labels": {"a": "b"}}})
-    assert b'"data":' + SHOWN.replace(b"<2>", rb"\u003c2\u003e") in labelled.raw
+    assert b'"data":' + SHOWN in labelled.raw
 
 
 async def test_what_comes_as_bytes_is_kept(api: Any) -> None:
@@ -237,7 +237,7 @@ async def test_what_upstream_left_keeps_them(serving: Any) -> None:
         assert SPACED in await bytes_of(api, f"{REVISIONS}/a")
         assert b'"data":' + SHOWN in await shown(api)
         await api.patch(f"{REVISIONS}/a", {"metadata": {"labels": {"a": "b"}}})
-        assert b'"data":' + SHOWN.replace(b"<2>", rb"\u003c2\u003e") in await shown(api)
+        assert b'"data":' + SHOWN in await shown(api)
 
 
 async def test_every_kind_that_has_them_is_known() -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
+from tiphys.apimachinery.go_text import without_markup
 from tiphys.apimachinery.meta import Object, gvk_of
 from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.schema import raw_text
@@ -242,7 +243,7 @@ class RawEntry(Entry):
         lease: int,
     ) -> None:
         super().__init__(reader, key, namespace, name, value, revision=revision, lease=lease)
-        self._shown = raw_text.compact(value)
+        self._shown = without_markup(raw_text.compact(value))
 
     @property
     def raw(self) -> bytes:

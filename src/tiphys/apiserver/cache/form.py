@@ -65,8 +65,13 @@ def encode(obj: Object) -> bytes:
 
 def dump(made: Object) -> bytes:
     """Encode what ``ordered`` made."""
+    return without_markup(dump_as_sent(made))
+
+
+def dump_as_sent(made: Object) -> bytes:
+    """The same where some values are kept as they came: letters of markup are escaped when they are shown."""
     # orjson leaves the room that it wrote in with the bytes, up to 32 KiB: a copy is as big as it is long.
-    return bytes(memoryview(without_markup(orjson.dumps(made))))
+    return bytes(memoryview(orjson.dumps(made)))
 
 
 def is_roomy(obj: Object) -> bool:

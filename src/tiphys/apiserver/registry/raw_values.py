@@ -26,7 +26,7 @@ from tiphys.apimachinery.schema import raw_text, strict_json
 from tiphys.apimachinery.schema.node import Schema
 from tiphys.apimachinery.schema.numbers import NumberText
 from tiphys.apimachinery.schema.strict_json import StringText
-from tiphys.apiserver.cache.form import dump, ordered
+from tiphys.apiserver.cache.form import dump, dump_as_sent, ordered
 from tiphys.apiserver.endpoints.call import Call
 from tiphys.apiserver.endpoints.negotiation import PROTOBUF, YAML
 from tiphys.apiserver.registry import machinery
@@ -52,7 +52,7 @@ def stored(call: Call, obj: Object, before: Cached | None = None) -> tuple[Objec
         return obj, None
     made = ordered(obj)
     written = _replaced(schema, made, (), _writer(call, schema, before))
-    return (obj, None) if written is made else (made, dump(written))
+    return (obj, None) if written is made else (made, dump_as_sent(written))
 
 
 def is_rewritten(call: Call, obj: Object, before: Cached) -> bool:
@@ -207,7 +207,10 @@ def _raw(value: Any, texts: Sequence[Any]) -> Any:
 def _writes(text: Any, value: Any) -> bool:
     """Tell whether a text says how a value was written, and that otherwise than our encoder writes it."""
     if type(value) is str:
-        return type(text) is StringText and text == value and text.text.encode() != orjson.dumps(value)
+        if type(text) is not StringText or text != value:
+            return False
+        told = text.text.encode()
+        return told != orjson.dumps(value) or told != go_text.without_markup(told)
     return type(value) is int and type(text) is NumberText and text.text == "-0"
 
 
