@@ -178,6 +178,12 @@ async def fill(api: Any) -> None:
         await api("POST", where, obj)
 
 
+def as_upstream(body: bytes) -> bool:
+    """Whether upstream fails in the same way; what is laid out for people has more spaces."""
+    told = body.replace(b'"message": ', b'"message":')
+    return any(text in told for text in AS_UPSTREAM)
+
+
 async def run(api: Any, seed: str) -> None:
     await fill(api)
     document = await api.get("/openapi/v2")
@@ -191,11 +197,7 @@ async def run(api: Any, seed: str) -> None:
         if response.stream is not None:
             await response.stream.aclose()
             continue
-        refused = (
-            response.status < 500
-            or response.status in ALLOWED
-            or any(text in response.body for text in AS_UPSTREAM)
-        )
+        refused = response.status < 500 or response.status in ALLOWED or as_upstream(response.body)
         assert refused, f"{where}: {response.body!r}"
         if response.status >= 400 and response.body:
             status = orjson.loads(response.body) if response.body[:1] == b"{" else None
