@@ -118,6 +118,10 @@ def _grace(pod: Object, options: DeleteOptions, now: datetime) -> tuple[bool, bo
         if wanted is None or wanted >= left:
             return False, True
         deadline = parse_time(meta["deletionTimestamp"]) - timedelta(seconds=left - wanted)
+        if (
+            deadline < now
+        ):  # the shorter time is over already: what was asked for gently ends a second from it
+            deadline, wanted = now, min(wanted, 1)
         meta["deletionTimestamp"] = rfc3339(deadline)
         meta["deletionGracePeriodSeconds"] = wanted
         return True, False
