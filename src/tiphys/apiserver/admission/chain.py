@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.families import Metric
+from tiphys.apimachinery.managedfields import entries
+from tiphys.apimachinery.managedfields.fieldset import FieldsError
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission import (
     always,
@@ -69,6 +71,10 @@ if TYPE_CHECKING:
 _P = TypeVar("_P")
 
 _PLANS_MAX: Final = 1024
+_ODD_MANAGERS: Final = (
+    ".metadata.managedFields was in an invalid state after admission; this could be caused by an outdated "
+    "mutating admission controller; please fix your requests: {}"
+)
 
 
 class Plugin(Protocol):
@@ -252,10 +258,13 @@ class AdmissionChain:
 
     async def admit(self, attributes: Attributes) -> None:
         asked = self._admits.get(attributes.about) or self._plan_admit(attributes.about)
+        managers = entries.given(attributes.obj)
         await asked.ask(attributes)
         if attributes.runs_again:
             attributes.reinvocation.again = True
             await asked.ask(attributes)
+        if attributes.obj is not None and entries.given(attributes.obj) is not managers:
+            _keep_managers(attributes, attributes.obj, managers)
 
     def _plan_admit(self, about: About) -> Round:
         _make_room(self._admits)
@@ -297,6 +306,18 @@ class AdmissionChain:
         operation = about.operation
         timed = [self.times.of("validate", operation, plugin, plugin.validate) for plugin in plugins]
         return Round(timed, self.times.step("validate", operation))
+
+
+def _keep_managers(attributes: Attributes, obj: Object, before: Any) -> None:
+    """Take back what plugins made of ``managedFields`` where nobody can read it; the client is told."""
+    try:
+        entries.read(entries.given(obj))
+    except FieldsError as error:
+        if before is None:
+            del obj["metadata"]["managedFields"]
+        else:
+            obj["metadata"]["managedFields"] = before
+        attributes.call.warn(_ODD_MANAGERS.format(error))
 
 
 def _made(plugin: Any, configuration: Mapping[str, Object]) -> Any:
