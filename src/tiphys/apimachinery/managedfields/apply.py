@@ -16,6 +16,7 @@ import orjson
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import BadRequest, Conflict, StatusError
+from tiphys.apimachinery.go_text import without_markup
 from tiphys.apimachinery.managedfields import entries, fieldset
 from tiphys.apimachinery.managedfields.compare import (
     UNOWNED,
@@ -300,12 +301,13 @@ def _last_applied_fields(base: Object, request: _Request) -> Node | None:
 def _renew_last_applied(result: Object, applied: Object) -> None:
     """Keep the client-side apply annotation in step where an object has one."""
     annotations = (result.get("metadata") or {}).get("annotations")
-    if not annotations or LAST_APPLIED not in annotations:
+    if not annotations or not annotations.get(LAST_APPLIED):
         return
     record = copy_object(applied)
-    record.setdefault("metadata", {}).pop("managedFields", None)
-    record["metadata"].setdefault("annotations", {}).pop(LAST_APPLIED, None)
-    text = orjson.dumps(record, option=orjson.OPT_SORT_KEYS).decode() + "\n"
+    own = (record.get("metadata") or {}).get("annotations")
+    if own is not None:
+        own.pop(LAST_APPLIED, None)
+    text = without_markup(orjson.dumps(record, option=orjson.OPT_SORT_KEYS)).decode() + "\n"
     annotations[LAST_APPLIED] = text
     if (
         sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items())
