@@ -268,8 +268,8 @@ def test_many_conflicts() -> None:
         applied(live, gadget({"size": 2, "flag": False, "parts": [{"name": "x", "image": "j"}]}))
     assert caught.value.message == (
         'Apply failed with 3 conflicts: conflicts with "her" using demo.io/v1:\n'
-        '- .spec.parts[name="x"].image\n'
         "- .spec.size\n"
+        '- .spec.parts[name="x"].image\n'
         'conflicts with "other":\n'
         "- .spec.flag"
     )

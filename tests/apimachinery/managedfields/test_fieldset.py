@@ -75,6 +75,34 @@ def test_order() -> None:
     assert list(ordered({"f:b": {"f:c": {}, ".": {}}})["f:b"]) == [".", "f:c"]
 
 
+SORTED = (
+    ".", "f:aaa", "f:aab", 'k:{"name":"a"}', 'k:{"name":"a!"}', 'k:{"port":80,"protocol":"TCP"}',
+    'k:{"port":443,"protocol":"TCP"}', 'k:{"port":443,"protocol":"UDP"}', "v:-1", "v:1", "v:1.5", "v:2", "v:10",
+    'v:"aa"', 'v:"ab"', "v:false", "v:true", "v:[1]", "v:[1,2]", "v:[2]", 'v:{"a":1}', "v:null", "i:2", "i:10",
+)  # fmt: skip
+"""As Go sorts elements: the kinds of its golden data, and numbers by what they are."""
+
+
+@pytest.mark.parametrize("turn", range(0, len(SORTED), 5))
+def test_elements_are_sorted_as_go_sorts_them(turn: int) -> None:
+    given = [*SORTED[turn:], *SORTED[:turn]][::-1]
+    root: dict[str, Any] = {"f:list": {element: {} for element in given}}
+    assert tuple(ordered(root)["f:list"]) == SORTED
+    assert tuple(check(root)["f:list"]) == SORTED
+    assert fieldset.in_order(given) == [*SORTED]
+
+
+def test_elements_that_cannot_be_read_are_sorted_all_the_same() -> None:
+    assert fieldset.in_order(["k:junk", "k:3", "v:x", "i:y", "i:1"]) == ["k:3", "k:junk", "v:x", "i:1", "i:y"]
+
+
+def test_markup_is_escaped_in_values() -> None:
+    assert fieldset.value_element("<&>") == r'v:"\u003c\u0026\u003e"'
+    assert fieldset.key_element({"path": "/a&b"}) == r'k:{"path":"/a\u0026b"}'
+    assert check({'v:"<"': {}, "f:<": {}}) == {r'v:"\u003c"': {}, "f:<": {}}
+    assert fieldset.element_text(fieldset.value_element("<")) == '[="<"]'
+
+
 @pytest.mark.parametrize(
     ("element", "text"),
     [
@@ -92,8 +120,14 @@ def test_element_text(element: str, text: str) -> None:
 
 
 def test_paths_as_people_read_them() -> None:
-    node = {"f:spec": {"f:list": {'k:{"name":"x"}': {".": {}, "f:image": {}}}}, "f:a": {}}
-    assert list(fieldset.paths(node)) == [".a", '.spec.list[name="x"]', '.spec.list[name="x"].image']
+    """What is inside of others comes after all beside them."""
+    node: dict[str, Any] = {
+        "f:spec": {"f:list": {'k:{"name":"x"}': {".": {}, "f:image": {}}}, "f:z": {}},
+        "f:t": {},
+        "f:a": {},
+    }
+    inner = [".spec.z", '.spec.list[name="x"]', '.spec.list[name="x"].image']
+    assert list(fieldset.paths(node)) == [".a", ".t", *inner]
 
 
 def test_from_paths() -> None:

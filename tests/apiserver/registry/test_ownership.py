@@ -249,3 +249,14 @@ async def test_what_was_before_the_first_apply(api: Any) -> None:
     answer = await applied(api, f"{DEPLOYMENTS}/d/status", body, "me", force=True)
     assert claims(answer.json, "me") == [".status.replicas"]
     assert "before-first-apply" not in {one["manager"] for one in answer.json["metadata"]["managedFields"]}
+
+
+async def test_ports_are_named_in_the_order_of_their_numbers(api: Any) -> None:
+    ports = [{"name": f"p{port}", "port": port} for port in (8080, 443, 80)]
+    body = {"metadata": {"name": "s"}, "spec": {"ports": ports}}
+    made = await api.create("/api/v1/namespaces/default/services", body)
+    shown = await api.get("/api/v1/namespaces/default/services/s")
+    for obj in (made, shown):
+        (entry,) = obj["metadata"]["managedFields"]
+        wanted = [".", *(f'k:{{"port":{port},"protocol":"TCP"}}' for port in (80, 443, 8080))]
+        assert list(entry["fieldsV1"]["f:spec"]["f:ports"]) == wanted

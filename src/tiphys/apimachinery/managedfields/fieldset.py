@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import orjson
@@ -31,6 +32,8 @@ EMPTY: Final[Node] = {}
 ANY: Final = "*"
 """Stands for any element in the paths of ``below``."""
 _INDEX: Final = re.compile(r"[-+]?[0-9]+")
+_BEYOND_FIELDS: Final = "g"
+"""Before all elements but fields and ``.``."""
 
 
 class FieldsError(ValueError):
@@ -56,7 +59,7 @@ def _check_all(node: Node) -> Node:
             raise FieldsError(f"the value of {name!r} must be an object")
         if element is not None:
             found[element] = LEAF if element == "." else _check(child)
-    return {name: found[name] for name in sorted(found)}
+    return {name: found[name] for name in in_order(found)}
 
 
 def _check(node: Node) -> Node:
@@ -232,7 +235,44 @@ def ordered(root: Node) -> Node:
     """Return the same set with elements in order, as it is written out."""
     if not root:
         return root
-    return {key: ordered(root[key]) for key in sorted(root)}
+    return {key: ordered(root[key]) for key in in_order(root)}
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Sort elements as Go does: fields, keys, values, indexes; what they hold by its value, 9 before 10."""
+    found = sorted(names)
+    if len(found) > 1 and found[-2] >= _BEYOND_FIELDS:
+        found.sort(key=_rank)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _rank(element: str) -> tuple[int, Any]:
+    kind, text = element[:2], element[2:]
+    if kind not in ("k:", "v:", "i:"):
+        return (0, element)
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        value = text
+    if kind == "k:":
+        return (1, _value_rank(value))
+    return (2, _value_rank(value)) if kind == "v:" else (3, _value_rank(value))
+
+
+def _value_rank(value: Any) -> tuple[int, Any]:
+    """Return what orders any two values: numbers, then texts, truths, lists, maps, and nothing last."""
+    if isinstance(value, bool):
+        return (2, value)
+    if isinstance(value, int | float):
+        return (0, value)
+    if isinstance(value, str):
+        return (1, value)
+    if isinstance(value, list):
+        return (3, tuple(map(_value_rank, value)))
+    if isinstance(value, dict):
+        return (4, tuple((name, _value_rank(value[name])) for name in sorted(value)))
+    return (5, 0)
 
 
 def from_paths(*paths: tuple[str, ...]) -> Node:
@@ -247,14 +287,12 @@ def from_paths(*paths: tuple[str, ...]) -> Node:
 
 
 def paths(root: Node, prefix: str = "") -> Iterator[str]:
-    """Yield every member as people read it: ``.spec.containers[name="web"].image``."""
-    for key in sorted(root):
-        if key == ".":
-            continue
-        node = root[key]
-        text = prefix + element_text(key)
+    """Yield every member as people read it: ``.spec.containers[name="web"].image``; the inner ones last."""
+    found = [(prefix + element_text(key), root[key]) for key in in_order(root) if key != "."]
+    for text, node in found:
         if is_member(node):
             yield text
+    for text, node in found:
         yield from paths(node, text)
 
 
@@ -281,7 +319,8 @@ def _scalar_text(value: Any) -> str:
 
 
 def _as_go_writes(value: Any) -> str:
-    return orjson.dumps(_with_go_numbers(value), option=orjson.OPT_SORT_KEYS).decode()
+    text = orjson.dumps(_with_go_numbers(value), option=orjson.OPT_SORT_KEYS)
+    return go_text.without_markup(text).decode()
 
 
 def _with_go_numbers(value: Any) -> Any:
