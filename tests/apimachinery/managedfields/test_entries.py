@@ -96,6 +96,20 @@ def test_who_is_one_manager(change: Entry, identity: tuple[str, ...]) -> None:
     assert list(entries.read([GOOD | change])) == [identity]
 
 
+@pytest.mark.parametrize(
+    ("manager", "shown"),
+    [
+        (("foo", "Update", "v1", ""), '"foo" using v1'),
+        (("bar", "Apply", "", ""), '"bar"'),
+        (("foo", "Update", "v1", "scale"), '"foo" with subresource "scale" using v1'),
+        (('a"b\\c', "Apply", "", ""), r'"a\"b\\c"'),
+        (("\N{HAMBURGER}", "Apply", "", ""), '"\N{HAMBURGER}"'),
+    ],
+)
+def test_how_a_conflict_shows_a_manager(manager: tuple[str, str, str, str], shown: str) -> None:
+    assert str(entries.identity(*manager)) == shown
+
+
 OLD, MID, NEW = (f"200{year}-01-01T01:00:00Z" for year in (1, 2, 3))
 SORTED = {
     # ``+`` before an updater, its time, ``/`` before its part

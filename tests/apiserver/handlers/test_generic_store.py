@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import orjson
 import pytest
 from tests.apiserver.handlers.test_crud import CMS, PODS, config
+
+from tiphys.apimachinery.errors import Forbidden
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 TRIED = "?dryRun=All"
@@ -212,3 +215,63 @@ async def test_options_of_any_group(api: Any, path: str, options: Any, status: i
     answer = await api("DELETE", path, options)
     assert (answer.status, answer.message) == (status, "")
     assert (await api("GET", f"{CMS}/a")).status == 404
+
+
+async def test_a_collection_whose_first_deletion_is_refused(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(30):
+        await api.create(CMS, config(f"m{number}"))
+    admission = type(api.server.backend.admission)
+    validate = admission.validate
+
+    async def refuse(self: Any, attributes: Any) -> None:
+        if attributes.about.operation == "DELETE" and attributes.old is not None:
+            raise Forbidden("validate object failed")
+        await validate(self, attributes)
+
+    monkeypatch.setattr(admission, "validate", refuse)
+    answer = await api("DELETE", CMS)
+    assert (answer.status, answer.message) == (403, "validate object failed")
+    assert len((await api.get(CMS))["items"]) == 30
+
+
+async def test_a_deleted_collection_is_told_to_watchers(api: Any) -> None:
+    made = await api.create(CMS, config(x="1"))
+    version = made["metadata"]["resourceVersion"]
+    response = await api.send("GET", f"{CMS}?watch=1&fieldSelector=metadata.name=a&resourceVersion={version}")
+    await api("DELETE", CMS)
+    told = orjson.loads(await anext(response.stream))
+    await response.stream.aclose()
+    assert told["type"] == "DELETED"
+    assert int(told["object"]["metadata"]["resourceVersion"]) > int(version)
+    told["object"]["metadata"]["resourceVersion"] = version
+    assert told["object"] == made
+
+
+async def test_a_deletion_of_a_version(api: Any) -> None:
+    old = (await api.create(CMS, config(x="1")))["metadata"]["resourceVersion"]
+    now = (await api.put(f"{CMS}/a", config(x="2")))["metadata"]["resourceVersion"]
+    answer = await api("DELETE", f"{CMS}/a", {"preconditions": {"resourceVersion": old}})
+    assert answer.status == 409
+    assert f"the ResourceVersion in the precondition ({old}) does not match" in answer.message
+    answer = await api("DELETE", f"{CMS}/a", {"preconditions": {"resourceVersion": now}})
+    assert (answer.status, (await api("GET", f"{CMS}/a")).status) == (200, 404)
+
+
+@pytest.mark.parametrize("kind", ["pods", "configmaps"])
+async def test_what_a_finalizer_holds_goes_when_that_goes(api: Any, make_pod: Any, kind: str) -> None:
+    path = PODS if kind == "pods" else CMS
+    body = make_pod("a", nodeName="n") if kind == "pods" else config(x="1")
+    body["metadata"]["finalizers"] = ["example.com/x"]
+    made = await api.create(path, body)
+    assert (await api("DELETE", f"{path}/a", {"gracePeriodSeconds": 0})).status == 200
+    held = await api.get(f"{path}/a")
+    assert "deletionTimestamp" in held["metadata"]
+    assert held["metadata"]["deletionGracePeriodSeconds"] == 0
+    if kind == "pods":
+        assert held["metadata"]["generation"] > made["metadata"]["generation"]
+    assert (await api.put(f"{path}/a", held))["metadata"]["finalizers"] == ["example.com/x"]
+    del held["metadata"]["finalizers"]
+    await api.put(f"{path}/a", held)
+    assert (await api("GET", f"{path}/a")).status == 404

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from tiphys.apimachinery import go_text
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.managedfields import fieldset
 from tiphys.apimachinery.managedfields.fieldset import FieldsError, Node
@@ -33,9 +34,9 @@ class Manager(NamedTuple):
 
     def __str__(self) -> str:
         """Describe the manager as conflicts do."""
-        text = f'"{self.name}"'
+        text = go_text.quoted(self.name)
         if self.subresource:
-            text += f' with subresource "{self.subresource}"'
+            text += f" with subresource {go_text.quoted(self.subresource)}"
         return f"{text} using {self.api_version}" if self.operation == UPDATE else text
 
 
