@@ -96,6 +96,34 @@ def test_elements_that_cannot_be_read_are_sorted_all_the_same() -> None:
     assert fieldset.in_order(["k:junk", "k:3", "v:x", "i:y", "i:1"]) == ["k:3", "k:junk", "v:x", "i:1", "i:y"]
 
 
+ELEMENTS_OF_ALL_KINDS = (
+    "i:0", "i:1234", "f:", "f:spec", "f:more-complicated-string", 'k:{"name":"my-container"}',
+    'k:{"port":"8080","protocol":"TCP"}', 'k:{"optionalField":null}',
+    'k:{"jsonField":{"A":1,"B":null,"C":"D","E":{"F":"G"}}}', 'k:{"listField":["1","2","3"]}',
+    "v:null", 'v:"some-string"', "v:1234", 'v:{"some":"json"}',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("element", ELEMENTS_OF_ALL_KINDS)
+def test_elements_are_read_as_they_are_written(element: str) -> None:
+    assert check({element: {}}) == {element: {}}
+
+
+@pytest.mark.parametrize("element", ["r:Hello", "r:"])
+def test_elements_of_later_kinds_are_dropped(element: str) -> None:
+    assert check({"f:a": {}, element: {"f:b": {}}}) == {"f:a": {}}
+
+
+@pytest.mark.parametrize(
+    "element",
+    ["", "f", "no-colon", "i:index is not a number", "i:1.23", "i:", "v:invalid json", "v:",
+     "k:invalid json", 'k:{"name":invalid}', "k:{invalid json}"],
+)  # fmt: skip
+def test_what_is_no_element(element: str) -> None:
+    with pytest.raises(FieldsError):
+        check({element: {}})
+
+
 def test_markup_is_escaped_in_values() -> None:
     assert fieldset.value_element("<&>") == r'v:"\u003c\u0026\u003e"'
     assert fieldset.key_element({"path": "/a&b"}) == r'k:{"path":"/a\u0026b"}'
@@ -109,6 +137,7 @@ def test_markup_is_escaped_in_values() -> None:
         ("f:spec", ".spec"),
         ('k:{"containerPort":80,"protocol":"TCP"}', '[containerPort=80,protocol="TCP"]'),
         ('v:"a"', '[="a"]'),
+        (r'v:"\u0001\t"', r'[="\x01\t"]'),
         ("v:1", "[=1]"),
         ("i:3", "[3]"),
         ("k:junk", "[junk]"),
@@ -152,7 +181,7 @@ def test_check_normalises() -> None:
 
 def test_elements_come_back_in_one_form() -> None:
     """Keys of items are in order, values compact; what a later version may know is dropped."""
-    given = {
+    given: dict[str, Any] = {
         'k:{"protocol": "TCP", "containerPort": 80}': {"f:x": {}},
         'v: "a"': {},
         "i:05": {},

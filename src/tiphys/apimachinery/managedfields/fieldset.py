@@ -315,7 +315,7 @@ def element_text(element: str) -> str:
 
 
 def _scalar_text(value: Any) -> str:
-    return orjson.dumps(value).decode()
+    return go_text.quoted(value) if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def _as_go_writes(value: Any) -> str:
