@@ -206,23 +206,27 @@ def make_options(flags: dict[str, Any]) -> KubeletOptions:
         register_node=flags["register_node"],
         allowed_unsafe_sysctls=words(flags["allowed_unsafe_sysctls"]),
         static_pod_dir=Path(manifests) if manifests else None,
-        server=ServerOptions(
-            address=flags["address"],
-            port=flags["port"],
-            certificate=_path(flags["tls_cert_file"]),
-            key=_path(flags["tls_private_key_file"]),
-            bootstrap=_serving_folder(flags),
-            read_only_port=flags["read_only_port"],
-            client_ca=_path(flags["client_ca_file"]),
-            access=_access(flags),
-            handlers=_handlers(flags, gates),
-            system_logs_dir=Path(flags["system_logs_dir"]),
-            healthz_address=flags["healthz_bind_address"],
-            healthz_port=flags["healthz_port"],
-            tls=read_tls(flags),
-            flags=shown_flags(),
-            gates=gates,
-        ),
+        server=_server(flags, gates),
+    )
+
+
+def _server(flags: dict[str, Any], gates: FeatureGates) -> ServerOptions:
+    return ServerOptions(
+        address=flags["address"],
+        port=flags["port"],
+        certificate=_path(flags["tls_cert_file"]),
+        key=_path(flags["tls_private_key_file"]),
+        bootstrap=_serving_folder(flags),
+        read_only_port=flags["read_only_port"],
+        client_ca=_path(flags["client_ca_file"]),
+        access=_access(flags),
+        handlers=_handlers(flags, gates),
+        system_logs_dir=Path(flags["system_logs_dir"]),
+        healthz_address=flags["healthz_bind_address"],
+        healthz_port=flags["healthz_port"],
+        tls=read_tls(flags),
+        flags=shown_flags(),
+        gates=gates,
     )
 
 
