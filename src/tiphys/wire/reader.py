@@ -232,7 +232,7 @@ class RequestReader:
         if self._blanks:
             rest = data.lstrip(b"\r\n")
             skipped = min(len(data) - len(rest), self._blanks)
-            self._blanks = 0 if rest else self._blanks - skipped
+            self._blanks -= skipped  # each request that is read says anew how many there may be
             return data[skipped:]
         return data
 

@@ -231,19 +231,9 @@ class RawEntry(Entry):
 
     __slots__ = ("_shown",)
 
-    def __init__(
-        self,
-        reader: FieldReader,
-        key: str,
-        namespace: str,
-        name: str,
-        value: bytes,
-        *,
-        revision: int,
-        lease: int,
-    ) -> None:
-        super().__init__(reader, key, namespace, name, value, revision=revision, lease=lease)
-        self._shown = without_markup(raw_text.compact(value))
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._shown = without_markup(raw_text.compact(self.value))
 
     @property
     def raw(self) -> bytes:
