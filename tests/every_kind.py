@@ -67,3 +67,11 @@ def _fill(value: Any, words: dict[str, str]) -> Any:
     if isinstance(value, list):
         return [_fill(inner, words) for inner in value]
     return words.get(value, value) if isinstance(value, str) else value
+
+
+def full(value: Any) -> Any:
+    """Leave out what protobuf cannot tell from nothing."""
+    if isinstance(value, dict):
+        pairs = ((key, full(inner)) for key, inner in value.items())
+        return {key: inner for key, inner in pairs if inner or isinstance(inner, bool)}
+    return [full(inner) for inner in value] if isinstance(value, list) else value

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.apiserver.conftest import Answer, Api
-from tests.every_kind import every_kind
+from tests.every_kind import every_kind, full
 
 from tiphys.apimachinery.meta import Object, gvk_of
 from tiphys.apis.protobuf import codec
@@ -27,14 +27,6 @@ UNDONE = {"storagemigration.k8s.io"}
 def api(swept_api: Any) -> Any:
     """One server for all: what a test wrote is taken back when it ends."""
     return swept_api
-
-
-def full(value: Any) -> Any:
-    """Leave out what protobuf cannot tell from nothing."""
-    if isinstance(value, dict):
-        pairs = ((key, full(inner)) for key, inner in value.items())
-        return {key: inner for key, inner in pairs if inner or isinstance(inner, bool)}
-    return [full(inner) for inner in value] if isinstance(value, list) else value
 
 
 class Kind:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.every_kind import full
 
 from tiphys.apiserver.registry.machinery import decode_protobuf
 
@@ -55,14 +56,6 @@ def path_of(paths: dict[str, Any], key: str, ns: str) -> str:
     entry = paths[key]
     scope = f"/namespaces/{ns}" if entry["namespaced"] else ""
     return f"{entry['root']}{scope}/{entry['name']}"
-
-
-def full(value: Any) -> Any:
-    """Leave out what protobuf cannot tell from nothing."""
-    if isinstance(value, dict):
-        pairs = ((key, full(inner)) for key, inner in value.items())
-        return {key: inner for key, inner in pairs if inner or isinstance(inner, bool)}
-    return [full(inner) for inner in value] if isinstance(value, list) else value
 
 
 def same_moment(api: Any, path: str) -> tuple[Any, Any]:
