@@ -10,6 +10,7 @@ from tests.wire.test_connection import until
 from tests.wire.test_server import CHUNKED, CLOSE, DEADLINE_S, get, split, talk
 
 from tiphys.apimachinery.errors import StatusError, Unauthorized
+from tiphys.wire.arrival import Arrival
 from tiphys.wire.message import Request, Response
 from tiphys.wire.server import Server, ServerLimits, serve
 
@@ -45,7 +46,7 @@ class Careful:
 @contextlib.asynccontextmanager
 async def careful() -> AsyncIterator[tuple[Server, Careful]]:
     app = Careful()
-    limits = ServerLimits(max_body_bytes=1000, read_s=2, idle_s=50)
+    limits = ServerLimits(max_body_bytes=1000)
     async with asyncio.timeout(DEADLINE_S), serve(app, limits=limits) as server:
         yield server, app
 
@@ -145,8 +146,9 @@ async def test_a_body_that_does_not_come(how: str, caplog: pytest.LogCaptureFixt
         else:
             (connection,) = server.connections
             connection.sweep(server.tick + 1, idle_s=50, read_s=2, stall_s=9)
-            assert server.connections
+            assert not connection._transport.is_closing()
             connection.sweep(server.tick + 3, idle_s=50, read_s=2, stall_s=9)
+            assert connection._transport.is_closing()
         await until(lambda: "unexpected EOF" in app.seen)
         writer.close()
     assert not caplog.records
@@ -164,6 +166,16 @@ async def test_nobody_is_hurried_who_has_not_been_asked() -> None:
         writer.write(b"abc")
         await reader.readuntil(b"got abc")
         writer.close()
+
+
+async def test_whoever_wants_a_body_again_asks_nobody_again() -> None:
+    asked: list[str] = []
+    arrival = Arrival(lambda: asked.append("continue"))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await arrival.take()
+    arrival.end(b"abc")
+    assert (await arrival.take(), await arrival.take(), asked) == (b"abc", b"abc", ["continue"])
 
 
 def peer() -> tuple[Peer, Careful]:

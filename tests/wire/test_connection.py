@@ -14,9 +14,10 @@ from tiphys.wire.server import Server, ServerLimits, serve
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    """Let the loop turn until something holds; the test's deadline bounds it."""
-    while not holds():  # noqa: ASYNC110
-        await asyncio.sleep(0)
+    """Let the loop turn until something holds. Raises TimeoutError: it never does."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not holds():  # noqa: ASYNC110
+            await asyncio.sleep(0)
 
 
 async def test_stream_is_closed_when_the_client_leaves() -> None:
@@ -167,23 +168,25 @@ async def test_stop_does_not_wait_for_ever() -> None:
 
 
 async def test_silent_connections_are_swept() -> None:
-    async with running(App(), limits=ServerLimits(idle_s=5, read_s=2)) as server:
+    async with running(App()) as server:
         pairs = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(2)]
         pairs[1][1].write(b"GET /hel")
         await until(lambda: any(c._in_message for c in server.connections))
         await until(lambda: len(server.connections) == 2)
         for connection in list(server.connections):
             connection.sweep(server.tick + 3, idle_s=5, read_s=2, stall_s=9)
+        assert len([one for one in server.connections if not one._transport.is_closing()]) == 1
         assert await pairs[1][0].read() == b""
         for connection in list(server.connections):
             connection.sweep(server.tick + 6, idle_s=5, read_s=2, stall_s=9)
+            assert connection._transport.is_closing()
         assert await pairs[0][0].read() == b""
         for _, writer in pairs:
             writer.close()
 
 
 async def test_heads_that_trickle_are_swept() -> None:
-    async with running(App(), limits=ServerLimits(idle_s=50, read_s=5)) as server:
+    async with running(App()) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(get("/hello"))
         await reader.readuntil(b"hello")
@@ -191,9 +194,10 @@ async def test_heads_that_trickle_are_swept() -> None:
         await until(lambda: any(c._in_message for c in server.connections))
         (connection,) = server.connections
         connection.sweep(server.tick + 4, idle_s=50, read_s=5, stall_s=9)
-        assert server.connections
+        assert not connection._transport.is_closing()
         connection._active_tick = server.tick + 4  # a byte has come
         connection.sweep(server.tick + 6, idle_s=50, read_s=5, stall_s=9)
+        assert connection._transport.is_closing()
         assert await reader.read() == b""
         writer.close()
 

@@ -87,7 +87,7 @@ def test_lines(line: bytes, method: str, target: bytes) -> None:
         b"GET / HTTP/1,1", b"GET / HTTP/x.1", b"G@T / HTTP/1.1", b"GET foo HTTP/1.1", b"GET ?x=:// HTTP/1.1",
         b"GET 1://a HTTP/1.1", b"GET /%2 HTTP/1.1", b"GET /%41%zz HTTP/1.1", b"GET /\x01 HTTP/1.1",
         b"GET /\x7f HTTP/1.1", b"GET /\0 HTTP/1.1", b"GET / HTTP/1.1\r\r",
-        b"GET /\r HTTP/1.1", b"CONNECT  HTTP/1.1", b"\x16\x03\x01\x02",
+        b"GET /\r HTTP/1.1", b"GET /\r\n HTTP/1.1", b"CONNECT  HTTP/1.1", b"\x16\x03\x01\x02",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("end", [b"\r\n", b"\n"])
@@ -232,7 +232,7 @@ def test_long_heads_are_read_as_short_ones() -> None:
         (lines(LINE, HOST, b"Strange-Name: x"), True), (lines(LINE, HOST, b"A: 1", b"A: 2"), True),
         (lines(LINE, HOST, end=b"\n"), False), (lines(LINE, HOST, b"A: 1", b" 2"), False),
         (lines(LINE, HOST, b"Content-Length: 1", b"content-length: 1"), False),
-        (LINE + b"\r\n" + HOST + b"\r\n\n", False),
+        (LINE + b"\r\n" + HOST + b"\r\n\n", False), (lines(LINE, HOST, b"Expect: 100-continue"), False),
     ],
 )  # fmt: skip
 def test_plain(given: bytes, plain: bool) -> None:
