@@ -16,6 +16,7 @@ from tests.apiserver.test_shared_etcd import MAPS, OPTIONS, call, config_map, se
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.server import ApiServer
+from tiphys.apiserver.store_probe import NOT_OPEN
 from tiphys.apiserver.stores import Stores
 from tiphys.storage.etcd import EtcdStore
 from tiphys.storage.memory import MemoryStore
@@ -243,3 +244,9 @@ def test_one_resource_beats_its_group() -> None:
     stores = Stores(first, first, ApiServerOptions(), elsewhere, lambda store: store)
     assert stores._by_prefix["/registry/deployments/"] is one
     assert stores._by_prefix["/registry/daemonsets/"] is group
+
+
+async def test_servers_of_a_store_that_is_not_open_are_not_asked() -> None:
+    first, other = MemoryStore(), EtcdStore(["http://127.0.0.1:1"])
+    stores = Stores(first, first, ApiServerOptions(), {("", "events"): other}, lambda store: store)
+    assert await stores.look_at_servers() == [NOT_OPEN, NOT_OPEN]

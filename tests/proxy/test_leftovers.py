@@ -67,6 +67,7 @@ def test_nothing_is_done_where_there_was_no_other() -> None:
 def test_jumps_go_first_then_the_chains() -> None:
     script = removal(SAVED)
     assert script[0] == "*nat"
+    assert not any(line.startswith("-D KUBE-") for line in script)  # emptied: there is nothing to delete
     assert '-D OUTPUT -m comment --comment "kubernetes service portals" -j KUBE-SERVICES' in script
     assert script[-4:] == [
         ":KUBE-FORWARD - [0:0]",

@@ -38,6 +38,7 @@ VALUES: dict[str, Any] = {
 _VALUE, _STRUCT, _LIST = "google.protobuf.Value", "google.protobuf.Struct", "google.protobuf.ListValue"
 _ANY, _EMPTY = "google.protobuf.Any", "google.protobuf.Empty"
 _URL = "type.googleapis.com/google.protobuf"
+_MOST = "\\xff" * 8 + "\\x7f"
 
 GIVES: dict[str, Any] = {
     f"{_VALUE}{{}}": None,
@@ -76,6 +77,7 @@ GIVES: dict[str, Any] = {
     f"{_ANY}{{type_url: 'google.protobuf.BytesValue', value: b'\\x0a\\x01x'}}": b"x",
     f"{_ANY}{{type_url: '{_URL}.Duration', value: b'\\x08\\x5a'}}": Duration(90 * 10**9),
     f"{_ANY}{{type_url: '{_URL}.Timestamp', value: b'\\x08\\x5a'}}": Timestamp(90 * 10**9),
+    f"{_ANY}{{type_url: '{_URL}.Duration', value: b'\\x08{_MOST}'}}": Duration(2**63 - 1),
     f"{_ANY}{{type_url: '{_URL}.Value', value: b'\\x1a\\x01x'}}": "x",
     f"{_ANY}{{type_url: '{_URL}.Value'}}": None,
     f"{_ANY}{{type_url: '{_URL}.Struct', value: b'\\x0a\\x08\\x0a\\x01a\\x12\\x03\\x1a\\x01b'}}": {"a": "b"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.apiserver.cache.conftest import NODES, PODS, names, pod, take
+from tests.apiserver.cache.conftest import NODES, PODS, FollowedStore, names, pod, take
 
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apimachinery.families import text_of
@@ -72,3 +72,14 @@ async def test_leases_are_of_each_store_and_counted_together(split: SplitStore, 
     for resource, obj in ((PODS, pod("b")), (NODES, {**NODE, "metadata": {"name": "m"}})):
         await split.create(resource, obj, ttl_s=60)
     assert "etcd_lease_object_counts_count 2\n" in text_of(split.collect()).decode()
+
+
+async def test_it_is_alone_where_each_of_its_stores_is(stores: tuple[MemoryStore, MemoryStore]) -> None:
+    own, shared = (CachedStore(store) for store in (stores[0], FollowedStore(stores[1])))
+    split = SplitStore(own, {PODS.storage_prefix: shared})
+    await split.open()
+    try:
+        assert (SplitStore(own, {}).alone, split.alone) == (True, False)
+        assert not SplitStore(shared, {PODS.storage_prefix: own}).alone
+    finally:
+        await split.close()

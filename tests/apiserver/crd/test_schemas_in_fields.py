@@ -78,6 +78,12 @@ async def test_items_that_are_neither_are_none(api: Any, crds: Any, items: Any) 
     assert "properties[field].items: Required value" in answer.message
 
 
+async def test_nothing_in_a_list_is_an_empty_schema(api: Any, crds: Any) -> None:
+    answer = await api("POST", crds.path, defined(crds, {"type": "array", "items": [None]}))
+    assert answer.status == 422
+    assert answer.message.endswith("items must be a schema object and not an array")
+
+
 async def test_deep_down(api: Any, crds: Any) -> None:
     node: Any = {"type": "string", "minLength": "x"}
     for _ in range(200):
