@@ -159,7 +159,22 @@ async def test_idle_watches_that_are_cut_off_again_and_again_are_taken_up_at_onc
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-async def test_watches_that_end_as_soon_as_they_begin_are_not_asked_for_without_pause(api, caplog):
+async def test_watches_that_break_as_soon_as_they_begin_have_failed(api, monkeypatch, caplog):
+    monkeypatch.setattr(informer_module, "_LIVED_S", 1e9)
+    transport = Balanced(api.handler)
+    informers = InformerSet(Client(transport))
+    pods = informers.get(PODS)
+    async with running(informers):
+        await until(lambda: transport.opened)
+        transport.cut()
+        await until(lambda: pods._failures)
+    assert "server disconnected" in caplog.text
+
+
+async def test_watches_that_end_as_soon_as_they_begin_are_not_asked_for_without_pause(
+    api, monkeypatch, caplog
+):
+    monkeypatch.setattr(informer_module, "_LIVED_S", 1e9)
     informers = make(api)
     pods = informers.get(PODS)
     async with running(informers):
