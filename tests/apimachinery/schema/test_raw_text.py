@@ -87,6 +87,7 @@ _JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(max_size=5), _JSON, max_size=4))
 def test_any_value_in_any_layout(value: dict[str, object]) -> None:
     text = orjson.dumps(value, option=orjson.OPT_INDENT_2)

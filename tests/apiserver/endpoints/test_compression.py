@@ -30,6 +30,7 @@ CMS = "/api/v1/namespaces/default/configmaps"
         ("GZIP", False, True), ("gzip;q=", False, True),
         ("gzip;q=0.5", False, True), ("gzip;q=1", False, True),
         ("gzip; q=0", False, False), ("gzip;q=0.000", False, False), ("gzip;q=0, gzip", True, False),
+        ("gzip;q=0;q=1", False, True), ("gzip;q=1;q=0", False, False),
         ("", False, False), ("*", False, False), ("identity", False, False), ("xgzip", False, False),
         ("x-gzip", False, False), ("gzip deflate", False, False),
     ],

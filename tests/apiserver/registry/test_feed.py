@@ -10,6 +10,7 @@ import pytest
 from tests.apiserver.encryption.test_store import SECRETS, Kept, aes, secret, write
 
 from tiphys.apimachinery.errors import InternalError
+from tiphys.apiserver.registry import feed
 from tiphys.apiserver.registry.feed import Feed
 from tiphys.storage.base import Delete, Put
 
@@ -25,10 +26,10 @@ async def test_a_feed_tells_every_change_once(api: Any) -> None:
         if (new or old).namespace == "default":
             seen.append((kind, (new or old).name))
 
-    feed = Feed(api.server.objects, api.server.table.by_path("", "v1", "configmaps"), note)
-    await feed.prime()
+    followed = Feed(api.server.objects, api.server.table.by_path("", "v1", "configmaps"), note)
+    await followed.prime()
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(feed.run())
+        task = group.create_task(followed.run())
         await api.settle()
         await api.create(CMS, {"metadata": {"name": "b"}})
         await api.patch(CMS + "/a", {"data": {"x": "y"}})
@@ -41,14 +42,14 @@ async def test_a_feed_tells_every_change_once(api: Any) -> None:
 async def test_priming_again_reports_what_has_gone(api: Any) -> None:
     await api.create(CMS, {"metadata": {"name": "a"}})
     gone: list[str] = []
-    feed = Feed(
+    followed = Feed(
         api.server.objects,
         api.server.table.by_path("", "v1", "configmaps"),
         lambda old, new: gone.append(old.name) if new is None and old is not None else None,
     )
-    await feed.prime()
+    await followed.prime()
     await api("DELETE", CMS + "/a")
-    await feed.prime()
+    await followed.prime()
     assert gone == ["a"]
 
 
@@ -90,6 +91,27 @@ async def test_what_cannot_be_read_at_the_start(serving: Any, tmp_path: Path, ne
         assert followed.seen == [("added", "b:Opaque"), ("added", "a:Opaque")]
 
 
+async def test_a_feed_looks_again_by_itself(
+    serving: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, path = Kept(), write(tmp_path / "c", aes("k1"))
+    async with serving(store, encryption_provider_config=path) as api:
+        await api.create(SECRETS, secret("a"))
+    write(path, aes("k2"))
+    monkeypatch.setattr(feed, "_LOOK_S", 0.01)
+    async with serving(store, encryption_provider_config=path) as api:
+        followed = Followed(api)
+        await followed.feed.prime()
+        write(path, aes("k2", "k1"))
+        assert api.server._store.reload()
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+            task = group.create_task(followed.feed.run())
+            while not followed.seen:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            task.cancel()
+    assert followed.seen == [("added", "a:Opaque")]
+
+
 async def test_what_cannot_be_read_when_it_comes(
     serving: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -109,6 +131,7 @@ async def test_what_cannot_be_read_when_it_comes(
             assert caplog.text.count("object is not followed") == 1
             await store.commit([Delete("/registry/secrets/default/a")])
             await api.settle()
+            assert not followed.feed._unread
             task.cancel()
         told = [one for one in followed.seen if one[0] != "changed"]  # those that stay are told of once more
         assert told == [("added", "a:Opaque"), ("added", "b:Opaque"), ("deleted", "a:Opaque")]
