@@ -13,7 +13,7 @@ from tiphys.apiserver.cache import CachedStore
 from tiphys.apiserver.cache import entry as entries
 from tiphys.apiserver.cache.entry import Entry
 from tiphys.apiserver.cache.form import encode
-from tiphys.apiserver.cache.pages import PAGES, KeptBytes, PageItems, Pages
+from tiphys.apiserver.cache.pages import FORMS, PAGES, KeptBytes, PageItems, Pages
 from tiphys.apiserver.registry.objects import Page, Selection
 from tiphys.storage.memory import MemoryStore
 
@@ -223,5 +223,20 @@ async def test_a_kind_remembers_so_many_pages() -> None:
     pages.add("/a/", "/a/", PAGES, [], more=False)
     assert pages.get("/a/", "/a/", 0) is None
     assert pages.get("/a/", "/a/", PAGES) is not None
+    assert kept.total_bytes == 0
+    kept.close()
+
+
+async def test_a_page_is_kept_in_so_many_forms() -> None:
+    kept = KeptBytes()
+    page = page_of(kept)
+    for form in range(FORMS):
+        page.shared(form, "now", lambda: b"1234")
+    assert kept.total_bytes == 4 * FORMS
+    page.shared(FORMS, "now", lambda: b"1234")
+    assert kept.total_bytes == 4
+    page.shared(FORMS, "later", lambda: b"12")
+    assert (kept.total_bytes, page.shared(FORMS, "later", lambda: b"made anew")) == (2, b"12")
+    page.drop()
     assert kept.total_bytes == 0
     kept.close()
