@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
@@ -248,3 +249,14 @@ def test_a_forked_process_has_stacks_of_its_own() -> None:
     if child == 0:
         os._exit(on_new_stack(lambda: 7))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def test_the_stack_that_is_kept_holds_nothing_of_what_was_done() -> None:
+    class Large:
+        pass
+
+    gone, large = threading.Event(), Large()
+    weakref.finalize(large, gone.set)
+    assert on_new_stack(lambda one: type(one).__name__, large) == "Large"
+    del large
+    assert gone.wait(30)

@@ -422,65 +422,6 @@ async def test_lists_have_the_keys_of_a_map_in_order(api: Any, crds: Any) -> Non
     assert part["continue"]
 
 
-FRACTIONS = {
-    "1.0": "1",
-    "2e0": "2",
-    "1E2": "100",
-    "-0": "0",
-    "0.000001": "0.000001",
-    "0.0000015": "0.0000015",
-    "1e-7": "1e-7",
-    "9223372036854775807": "9223372036854775807",
-    "9223372036854775808": "9223372036854776000",
-    "18446744073709551616": "18446744073709552000",
-    "1e20": "100000000000000000000",
-    "1e21": "1e+21",
-    "-1.5e300": "-1.5e+300",
-}
-
-
-@pytest.mark.parametrize("sent", FRACTIONS)
-async def test_numbers_are_written_as_go_writes_them(api: Any, crds: Any, sent: str) -> None:
-    await crds.make()
-    body = orjson.dumps(crds.foo(free={"a": [0, "1e20"]})).replace(b"[0,", b"[%b," % sent.encode())
-    wanted = b'"free":{"a":[%b,"1e20"]}' % FRACTIONS[sent].encode()
-    path = f"{crds.foos}/a"
-    dry = await api("POST", f"{crds.foos}?dryRun=All", body)
-    made = await api("POST", crds.foos, body)
-    for answer in (dry, made, await api("GET", path), await api("GET", crds.foos)):
-        assert wanted in answer.raw
-    pretty = (await api("GET", f"{path}?pretty=1")).raw
-    assert b'"a": [\n        %b,\n' % FRACTIONS[sent].encode() in pretty
-    patched = await api.patch(path, {"metadata": {"labels": {"x": "y"}}})
-    assert wanted in patched.raw
-
-
-async def test_numbers_in_yaml(api: Any, crds: Any) -> None:
-    await crds.make()
-    await api("POST", crds.foos, crds.foo(free={"a": [1e-7, 123456789.5, 2.0, 2.0**64]}))
-    answer = await api("GET", f"{crds.foos}/a", accept="application/yaml")
-    written = answer.raw.decode().replace(" ", "")
-    assert "free:\na:\n-1e-07\n-1.234567895e+08\n-2\n-1.8446744073709552e+19\n" in written
-
-
-CELLS = {
-    "1e-7": b'1e-7,0,"1e-07"',
-    "123456789.5": b'123456789.5,123456789,"1.234567895e+08"',
-    "1e20": b'100000000000000000000,-9223372036854775808,"1e+20"',
-    "9223372036854775808": b'9223372036854776000,-9223372036854775808,"9.223372036854776e+18"',
-}
-
-
-@pytest.mark.parametrize("sent", CELLS)
-async def test_numbers_in_columns(api: Any, crds: Any, sent: str) -> None:
-    columns = [{"name": type_, "type": type_, "jsonPath": ".spec.free.a"} for type_ in ("number", "integer")]
-    columns.append({"name": "string", "type": "string", "jsonPath": ".spec.free.a"})
-    await crds.make(crds.version(additionalPrinterColumns=columns))
-    await api("POST", crds.foos, orjson.dumps(crds.foo(free={"a": "?"})).replace(b'"?"', sent.encode()))
-    answer = await api("GET", crds.foos, accept="application/json;as=Table;v=v1;g=meta.k8s.io")
-    assert b'"cells":["a",%b]' % CELLS[sent] in answer.raw
-
-
 NO_MESSAGE = (
     " cannot be handled as a Foo: object *unstructured.Unstructured does not implement the protobuf "
     "marshalling interface and cannot be encoded to a protobuf message"
