@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tests.apiserver.encryption.test_store import SECRETS, Kept, aes, secret, wr
 from tiphys.apimachinery.errors import InternalError
 from tiphys.apiserver.registry import feed
 from tiphys.apiserver.registry.feed import Feed
+from tiphys.apiserver.registry.objects import Change
 from tiphys.storage.base import Delete, Put
 
 CMS = "/api/v1/namespaces/default/configmaps"
@@ -51,6 +53,10 @@ async def test_priming_again_reports_what_has_gone(api: Any) -> None:
     await api("DELETE", CMS + "/a")
     await followed.prime()
     assert gone == ["a"]
+
+
+def refuse() -> None:
+    raise InternalError("unable to transform key")
 
 
 class Followed:
@@ -131,10 +137,20 @@ async def test_what_cannot_be_read_when_it_comes(
             assert caplog.text.count("object is not followed") == 1
             await store.commit([Delete("/registry/secrets/default/a")])
             await api.settle()
-            assert not followed.feed._unread
             task.cancel()
         told = [one for one in followed.seen if one[0] != "changed"]  # those that stay are told of once more
         assert told == [("added", "a:Opaque"), ("added", "b:Opaque"), ("deleted", "a:Opaque")]
+
+
+async def test_what_goes_before_it_could_be_read_is_not_looked_at_again(api: Any) -> None:
+    closed: Any = SimpleNamespace(key="/registry/secrets/default/a", check=refuse)
+    gone: list[Any] = []
+    row = api.server.table.by_path("", "v1", "secrets")
+    followed = Feed(api.server.objects, row, lambda old, new: gone.append((old, new)))
+    followed._take([Change("ADDED", 1, b"", closed), Change("DELETED", 2, b"", closed)])
+    closed.check = lambda: None
+    followed.look_again()
+    assert gone == [(closed, None)]
 
 
 async def test_one_that_needs_all_keeps_what_it_knows(
