@@ -37,7 +37,9 @@ _SERVER_S: Final = 2.0
 class Clustered(Protocol):
     """A store of several servers."""
 
-    async def look_at_members(self, patience_s: float) -> list[str | None]: ...
+    async def look_at_members(self, patience_s: float) -> list[str | None]:
+        """Return what is wrong with each server, which is asked by itself."""
+        ...
 
 
 class Stores:

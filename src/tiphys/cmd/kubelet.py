@@ -20,7 +20,7 @@ from tiphys.apimachinery.featuregates import FeatureGates
 from tiphys.apimachinery.quantity import QuantityError, parse
 from tiphys.apimachinery.tracing_config import BadTracing, TracingOptions
 from tiphys.apimachinery.tracing_config import read as read_section
-from tiphys.apis.core.node_labels import KUBELET_DOMAINS, KUBELET_LABELS, kubelets
+from tiphys.apis.core.node_labels import KUBELET_DOMAINS, KUBELET_LABELS, is_kubelet_label
 from tiphys.client.rest import Client
 from tiphys.client.useragent import user_agent
 from tiphys.cmd import kubelet_config
@@ -340,7 +340,7 @@ def _pairs(text: str, flag: str) -> dict[str, str]:
 def _labels(text: str) -> dict[str, str]:
     """Return the labels for the node. Raises click.UsageError for those that the API lets no kubelet set."""
     labels = _pairs(text, "--node-labels")
-    if refused := sorted(key for key in labels if not kubelets(key)):
+    if refused := sorted(key for key in labels if not is_kubelet_label(key)):
         domains, keys = ", ".join(KUBELET_DOMAINS), ", ".join(sorted(KUBELET_LABELS))
         raise click.UsageError(
             "failed to validate kubelet flags: unknown 'kubernetes.io' or 'k8s.io' labels specified with "

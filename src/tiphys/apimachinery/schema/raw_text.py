@@ -91,6 +91,7 @@ def says(text: bytes, value: Any) -> bool:
 
 
 def is_raw(schema: Schema) -> bool:
+    """Tell whether values of a schema are kept as they came."""
     return schema.name == _RAW
 
 

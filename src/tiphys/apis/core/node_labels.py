@@ -26,7 +26,7 @@ def in_domain(domain: str, parent: str) -> bool:
     return domain == parent or domain.endswith(f".{parent}")
 
 
-def kubelets(key: str) -> bool:
+def is_kubelet_label(key: str) -> bool:
     """Say whether a label is a kubelet's to set: all but those that Kubernetes keeps for others."""
     domain = key.partition("/")[0] if "/" in key else ""
     if not (in_domain(domain, "kubernetes.io") or in_domain(domain, "k8s.io")):

@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 from tiphys.apimachinery.errors import NotFound
 from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.meta import Object
-from tiphys.apis.core.node_labels import kubelets
+from tiphys.apis.core.node_labels import is_kubelet_label
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.lookup import find
 from tiphys.apiserver.admission.node_identity import api_reference, check_audience, check_pod_certificate
@@ -118,7 +118,7 @@ def _owners(obj: Mapping[str, Any]) -> list[Object]:
 def _refused_labels(now: Mapping[str, str], before: Mapping[str, str]) -> str:
     """Return the labels that changed and are not a kubelet's to change, with commas."""
     changed = [key for key in now.keys() | before.keys() if now.get(key) != before.get(key)]
-    return ", ".join(sorted(key for key in changed if not kubelets(key)))
+    return ", ".join(sorted(key for key in changed if not is_kubelet_label(key)))
 
 
 async def _pods(attributes: Attributes, node: str) -> None:
