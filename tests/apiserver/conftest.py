@@ -66,6 +66,7 @@ class Api:
         accept: str = JSON,
         **headers: str,
     ) -> Response:
+        assert "headers" not in headers, "each header is an argument of its own"
         path, _, query = path.partition("?")
         data = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)
         named = {key.replace("_", "-"): value for key, value in headers.items()}

@@ -95,11 +95,11 @@ async def test_markup_is_escaped_everywhere(api: Api) -> None:
     for name in ("a", "b", "c", "d"):  # the last ones are cast in a mold
         meta = {"name": name, "annotations": {"note": MARKUP}}
         answers.append((await api("POST", MAPS, {"data": {"of": name, "k": MARKUP}, "metadata": meta})).raw)
-    for accept in ("application/json", AS.format("PartialObjectMetadataList"), AS.format("Table")):
-        headers = {"accept": accept}
-        queries = ("", "?limit=1", "?pretty=true", "?labelSelector=!x")
-        answers += [(await api("GET", MAPS + query, headers=headers)).raw for query in queries]
-        told = await api.send("GET", f"{MAPS}?watch=1", headers=headers)
+    queries = ("", "?limit=1", "?pretty=true", "?labelSelector=!x")
+    head, heads, table = map(AS.format, ("PartialObjectMetadata", "PartialObjectMetadataList", "Table"))
+    for listed, watched in (("application/json",) * 2, (heads, head), (table, table)):
+        answers += [(await api("GET", MAPS + query, accept=listed)).raw for query in queries]
+        told = await api.send("GET", f"{MAPS}?watch=1", accept=watched)
         answers.append((await anext(told.stream)).splitlines()[0])
         await told.stream.aclose()
     answers.append((await api("GET", f"{MAPS}/a")).raw)
@@ -128,8 +128,9 @@ async def test_another_version_has_an_order_of_its_own(api: Api) -> None:
 
 async def test_heads_alone(api: Api) -> None:
     await api.create(MAPS, {"metadata": {"labels": {"b": "1", "a": "1"}, "name": "c"}})
-    accept = {"accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"}
-    head = (await api("GET", f"{MAPS}/c", headers=accept)).json["metadata"]
+    answer = await api("GET", f"{MAPS}/c", accept=AS.format("PartialObjectMetadata"))
+    head = answer.json["metadata"]
+    assert answer.json["kind"] == "PartialObjectMetadata"
     assert list(head)[:5] == ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"]
 
 
