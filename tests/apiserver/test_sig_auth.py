@@ -170,32 +170,15 @@ async def test_certificate_requests_from_first_to_last(api: Any) -> None:
         {"patched", "updated"},
     ]
     assert await api.get(f"{CSRS}/{name}/approval") == updated
-    condition = {
-        "type": "ApprovalPatch",
-        "status": "True",
-        "reason": "E2E",
-        "message": "Set from an e2e test",
-    }
-    approved = (
-        await api.patch(
-            f"{CSRS}/{name}/approval",
-            {"metadata": {"annotations": {"patchedapproval": "true"}}, "status": {"conditions": [condition]}},
-        )
-    ).json
+    condition = {"type": "ApprovalPatch", "status": "True", "reason": "E2E", "message": "Set from a test"}
+    change = {"metadata": {"annotations": {"patchedapproval": "true"}}, "status": {"conditions": [condition]}}
+    approved = (await api.patch(f"{CSRS}/{name}/approval", change)).json
     assert approved["status"]["conditions"][0]["type"] == "ApprovalPatch"
     approved["status"]["conditions"].append({**condition, "type": "ApprovalUpdate"})
     approved = await api.put(f"{CSRS}/{name}/approval", approved)
     assert [one["type"] for one in approved["status"]["conditions"]] == ["ApprovalPatch", "ApprovalUpdate"]
-    status = (
-        await api.patch(
-            f"{CSRS}/{name}/status",
-            {
-                "status": {
-                    "conditions": [*approved["status"]["conditions"], {**condition, "type": "StatusPatch"}]
-                }
-            },
-        )
-    ).json
+    conditions = [*approved["status"]["conditions"], {**condition, "type": "StatusPatch"}]
+    status = (await api.patch(f"{CSRS}/{name}/status", {"status": {"conditions": conditions}})).json
     status["status"]["conditions"].append({**condition, "type": "StatusUpdate"})
     status = await api.put(f"{CSRS}/{name}/status", status)
     assert status["status"]["conditions"][-1]["type"] == "StatusUpdate"
