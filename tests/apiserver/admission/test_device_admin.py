@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from tiphys.apiserver.admission.device_admin import access_faults
 
 pytestmark = pytest.mark.every_version
 
@@ -46,6 +49,13 @@ async def test_asking(api: Any, path: str, kind: str, obj: dict[str, Any]) -> No
         await api.patch("/api/v1/namespaces/default", {"metadata": {"labels": {LABEL: "true"}}})
     ).status == 200
     assert (await api("POST", f"{BASE}/{path}", obj)).status == 201
+
+
+async def test_claims_of_other_groups_are_their_own() -> None:
+    attributes: Any = SimpleNamespace(
+        group="example.com", plural="resourceclaims", subresource="", operation="CREATE", obj=claim(EXACT)
+    )
+    assert await access_faults(attributes) == []
 
 
 async def test_it_is_said_before_the_other_faults(api: Any) -> None:

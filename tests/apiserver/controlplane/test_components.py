@@ -42,6 +42,20 @@ async def test_what_answers_is_healthy(serving: Any, context: Any) -> None:
         assert one["conditions"] == [{"type": "Healthy", "status": "False", "message": text}]
 
 
+async def test_who_asks_for_another_does_not_wait_for_stores(serving: Any, context: Any) -> None:
+    async def answer(_request: Request) -> Response:
+        return Response(200, {}, b"ok")
+
+    async def never() -> tuple[None, ...]:
+        raise AssertionError
+
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(serve(answer, ssl_context=context))
+        api = await stack.enter_async_context(serving(component_ports=(("scheduler", server.port),)))
+        api.server.backend.look_at_stores = never
+        assert (await api.get(f"{PATH}/scheduler"))["conditions"][0]["status"] == "True"
+
+
 async def test_what_does_not_listen(serving: Any, context: Any) -> None:
     async def never(_request: Request) -> Response:
         return Response(200)

@@ -275,6 +275,14 @@ async def test_what_streams_is_counted_when_it_has_ended(
 REQUESTS = "apiserver_request_total"
 
 
+async def test_what_no_route_takes_is_not_counted(api: Any) -> None:
+    path = "/api/v1/namespaces/default/configmaps"
+    for accept, count in (("text/html", 0), ("application/json;as=Boat;g=meta.k8s.io;v=v1", 1)):
+        assert (await api("GET", path, accept=accept)).status == 406
+        refused = [value for key, value in (await _values(api, REQUESTS)).items() if 'code="406"' in key]
+        assert sum(refused) == count
+
+
 async def _counted(api: Any, *requests: tuple[str, str, str]) -> dict[tuple[str, ...], float]:
     """Return what is added to the count by some requests: component, resource, subresource, verb and code."""
     before = await _values(api, REQUESTS)

@@ -62,8 +62,9 @@ def test_which_container(containers: dict[str, list[str]], named: str, chosen: s
     assert found.endswith(chosen)
 
 
-async def test_exec_needs_an_upgrade(api: Any, kubelet: Kubelet) -> None:
-    answer = await api("POST", POD + "/exec?command=ls&stdout=1")
+@pytest.mark.parametrize("accept", ["application/json", "text/html"])
+async def test_exec_needs_an_upgrade(api: Any, kubelet: Kubelet, accept: str) -> None:
+    answer = await api("POST", POD + "/exec?command=ls&stdout=1", accept=accept)
     assert (answer.status, answer.message) == (400, "Upgrade request required")
 
 
