@@ -12,6 +12,7 @@ from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.kinds import NODES, PODS
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
+from tiphys.kubelet import static_pods
 from tiphys.kubelet.static_pods import SEEN, StaticPods, mirror_of, static_pod
 from tiphys.kubelet.status.mirror import HASH, MIRROR, SOURCE, is_static, mirrored_by
 
@@ -231,8 +232,9 @@ async def test_one_that_is_refused_does_not_hold_up_the_rest(node, caplog):
 
 
 @pytest.mark.usefixtures("no_cgroups")
-async def test_it_runs_without_an_api_server_which_is_told_when_it_comes(tmp_path):
+async def test_it_runs_without_an_api_server_which_is_told_when_it_comes(tmp_path, monkeypatch):
     """So a control plane begins: its API server is one of its first node's static pods."""
+    monkeypatch.setattr(static_pods, "_SCAN_S", 0.02)
     node = WholeNode(tmp_path, static_pod_dir=tmp_path / "manifests")
     node.options.static_pod_dir.mkdir()
     manifest = node.options.static_pod_dir / "api.yaml"
@@ -255,8 +257,10 @@ async def test_it_runs_without_an_api_server_which_is_told_when_it_comes(tmp_pat
         await node.until(lambda: node.kubelet.workers)
         await node.until(lambda: node.ready("api-n1"))
         assert len(started()) == 1
+        node.api.reactors.append(lambda request: ServiceUnavailable("no more"))
         manifest.unlink()
-        await node.until(lambda: not node.kubelet.workers)
+        await node.until(lambda: not node.kubelet.workers, "an end without an API server")
+        node.api.reactors.clear()
         await node.until(lambda: node.api.get(PODS, "api-n1", "default") is None)
         assert node.runtime.sandboxes == {}
     await node.client.close()

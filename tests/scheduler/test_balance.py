@@ -62,6 +62,7 @@ CASES = {
         {"memory": "10k"}, (("6", "10k"), ("6", "10k")), (100, 75), (({"cpu": "6"},), (CPU,))
     ),
     "balance is lost": Case({"memory": "10k"}, (("6", "10k"), ("0", "10k")), (50, 75)),
+    "one of them is not there": Case(CPU, (("6", "0"), ("6", "10k")), (75, 62), ((CPU,), (CPU,))),
     "nothing is there": Case(CPU, (("0", "0"), ("0", "0")), (75, 75)),
 }  # fmt: skip
 

@@ -79,6 +79,16 @@ async def test_all_lists_in_all_forms(api: Api, monkeypatch: pytest.MonkeyPatch)
     assert seen > 1000
 
 
+@pytest.mark.parametrize("form", FORMS)
+async def test_a_list_in_parts_is_what_it_would_be_in_one(
+    api: Api, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(api)
+    for path in (MAPS, f"{MAPS}?limit=2"):
+        parts = whole(await api.send("GET", path, accept=form))
+        assert parts == await alone(api, path, form, monkeypatch)
+
+
 CRD = {
     "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
     "metadata": {"name": "boats.example.com"},
