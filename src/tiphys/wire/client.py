@@ -6,6 +6,7 @@ body as it comes, or after ``101`` the bare connection. Components' own API call
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import field
@@ -14,10 +15,15 @@ import httptools
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import TiphysError
+from tiphys.apimachinery.go_text import quoted
 from tiphys.wire.dial import Resolved, Tunnel, TunnelFailed, dial
 from tiphys.wire.upgrade import RawStream
 
 _MAX_HEAD_BYTES = 1 << 16
+_MOST_NOTICES = 6
+_BROKEN = "net/http: HTTP/1.x transport connection broken: "
+_STATUS = re.compile("[0-9]{3}")
+_VERSION = re.compile(r"HTTP/[0-9]\.[0-9]")
 
 
 class ConnectFailed(TiphysError):
@@ -226,16 +232,45 @@ async def exchange(stream: RawStream, where: str, asked: Asked) -> Answer:
         raise
 
 
+async def _head(stream: RawStream, head: bytearray) -> int:
+    """Read until a head is whole; return where it ends."""
+    while (end := head.find(b"\r\n\r\n")) < 0:
+        line, ended, _ = head.partition(b"\n")
+        if ended:
+            _status(line)  # what is no HTTP may well never end
+        data = await stream.read()
+        if not data:
+            raise ConnectionError(f"{_BROKEN}unexpected EOF") if head else _Silence("EOF")
+        if len(head) > _MAX_HEAD_BYTES:
+            raise ConnectionError("response head too large")
+        head += data
+    return end
+
+
+def _status(line: bytes | bytearray) -> int:
+    """Return the status of an answer's first line. Raises ConnectionError."""
+    text = line.rstrip(b"\r").decode("latin-1")
+    version, space, rest = text.partition(" ")
+    status = rest.lstrip(" ").partition(" ")[0]
+    if not space:
+        raise ConnectionError(f"{_BROKEN}malformed HTTP response {quoted(text)}")
+    if not _STATUS.fullmatch(status):
+        raise ConnectionError(f"{_BROKEN}malformed HTTP status code {quoted(status)}")
+    if not _VERSION.fullmatch(version):
+        raise ConnectionError(f"{_BROKEN}malformed HTTP version {quoted(version)}")
+    return int(status)
+
+
 async def _answer(stream: RawStream, method: str) -> Answer:
     head = bytearray()
-    while (end := head.find(b"\r\n\r\n")) < 0:
-        data = await stream.read()
-        if not data or len(head) > _MAX_HEAD_BYTES:
-            if data:
-                raise ConnectionError("response head too large")
-            raise ConnectionError("EOF") if head else _Silence("EOF")
-        head += data
-    status = int(head[9:12])
+    for _ in range(_MOST_NOTICES):
+        end = await _head(stream, head)
+        status = _status(head.partition(b"\n")[0])
+        if status >= 200 or status == 101:
+            break
+        del head[: end + 4]  # a notice: the answer comes behind it
+    else:
+        raise ConnectionError("net/http: too many 1xx informational responses")
     parsed = _Parsed()
     parser = parsed.parser = httptools.HttpResponseParser(parsed)
     if status == 101:
