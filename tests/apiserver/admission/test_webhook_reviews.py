@@ -114,8 +114,9 @@ def test_answers_of_wrong_types(body: bytes, text: str) -> None:
 
 
 NO_REVIEWS = {
-    b"<html>": (
-        "couldn't get version/kind; json parse error: invalid character '<' looking for beginning of value"
+    b"{<html>": (
+        "couldn't get version/kind; json parse error: invalid character '<' looking for beginning of object "
+        "key string"
     ),
     b'{"kind":"Pod","apiVersion":"v1"}': 'no kind "Pod" is registered for version "v1"',
     b'{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v2"}': (

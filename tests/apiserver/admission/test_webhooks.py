@@ -274,7 +274,7 @@ async def test_failures(api: Any, webhook: Any, name: str) -> None:
             "received invalid webhook response: webhook response was absent",
         ),
         (
-            Response(200, {}, b"no"),
+            Response(200, {}, b'{"a":no}'),
             "failed to call webhook: couldn't get version/kind; json parse error: invalid character 'o' in "
             "literal null (expecting 'u')",
         ),

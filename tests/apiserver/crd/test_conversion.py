@@ -178,11 +178,10 @@ async def test_a_response_that_is_no_object_is_a_failed_call(webhook: Any) -> No
 
 async def test_an_answer_that_is_no_json(webhook: Any) -> None:
     answering, config = webhook
-    answering.raw = Response(200, {}, b"junk")
+    answering.raw = Response(200, {}, b"{junk")
     wanted = "failed: couldn't get version/kind; json parse error: "
-    assert (
-        await fault(kind_of(config)) == f"{ONE}{wanted}invalid character 'j' looking for beginning of value"
-    )
+    found = await fault(kind_of(config))
+    assert found == f"{ONE}{wanted}invalid character 'j' looking for beginning of object key string"
 
 
 @pytest.mark.parametrize("name", ANSWERS)

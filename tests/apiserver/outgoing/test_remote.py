@@ -100,7 +100,10 @@ async def test_passing_failures_are_tried_again(answers: list[Any], attempts: in
         ([(502, b"")] * 5, r'an error on the server \(""\) has prevented the request from succeeding'),
         ([(404, b"")], "the server could not find the requested resource"),
         ([(403, b"go away")], "^go away$"),
-        ([(200, b"junk")], "json parse error: invalid character 'j' looking for beginning of value"),
+        ([(200, b"{junk")], "json parse error: invalid character 'j' looking for beginning of object key"),
+        ([(200, b"junk")], "json parse error: json: cannot unmarshal string into Go value of type struct"),
+        ([(200, b"")], "0-length response with status code: 200 and content type: application/json"),
+        ([(207, YES)], "the server responded with the status code 207 but did not return more information"),
         (
             [(200, {"status": {"authenticated": "false"}})],
             "json: cannot unmarshal string into Go struct field",

@@ -39,6 +39,13 @@ def test_what_is_an_answer(answer: Any, status: dict[str, Any] | None) -> None:
 _UNTOLD, _NOT = "couldn't get version/kind; json parse error: ", "json: cannot unmarshal "
 NONE = {
     b"": f"{_UNTOLD}unexpected end of JSON input",
+    b"<html>hi</html>": f"{_UNTOLD}{_NOT}string into Go value of type {TYPE_META}",
+    b"a: b: c": "yaml: mapping values are not allowed in this context",
+    b'{"kind":"Status","apiVersion":"v1","status":"Failure","message":"no"}': "no",
+    b'{"kind":"Status","apiVersion":"v1","status":"Odd"}': "",
+    b'{"kind":"Status","apiVersion":"v1","status":5}': (
+        f"{_NOT}number into Go struct field Status.status of type string"
+    ),
     b"[]": f"{_UNTOLD}{_NOT}array into Go value of type {TYPE_META}",
     b'{"kind":5}': f"{_UNTOLD}{_NOT}number into Go struct field .kind of type string",
     b'{"status":{"allowed":"false"}}': (
@@ -61,3 +68,12 @@ def test_what_is_none(body: bytes, text: str) -> None:
     with pytest.raises(Undecodable) as caught:
         read(body, ASKED, SHAPES)
     assert str(caught.value) == text
+
+
+def test_what_is_no_json_is_read_as_yaml() -> None:
+    assert read(b"status:\n  allowed: true\n", ASKED, SHAPES) == {"status": {"allowed": True}}
+
+
+def test_a_success_says_nothing_else() -> None:
+    said = b'{"kind":"Status","apiVersion":"v1","status":"Success","allowed":true}'
+    assert read(said, ASKED, SHAPES) == {}

@@ -45,6 +45,17 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> str:
     return explain(status, headers, body) if told is None else told
 
 
+def is_refused(status: int) -> bool:
+    """Tell whether an answer of that status is none."""
+    return not 200 <= status <= 206
+
+
+def silence(status: int, headers: Mapping[str, str]) -> str:
+    """Say of an answer that counts that it is empty."""
+    kind = headers.get("content-type") or "application/json"
+    return f"0-length response with status code: {status} and content type: {kind}"
+
+
 def _own_words(body: bytes) -> str | None:
     """Return the message of a ``Status``, None where a body is none. Its kind need not be told."""
     try:

@@ -19,7 +19,7 @@ from tiphys.apimachinery.errors import TiphysError
 from tiphys.apimachinery.meta import Object, gvk_of
 from tiphys.apimachinery.schema.node import Schema
 from tiphys.apiserver.observe.certificate_counts import WEBHOOKS, CertificateCounts, audit_notes
-from tiphys.apiserver.outgoing.foreign_answers import is_passing, refusal
+from tiphys.apiserver.outgoing.foreign_answers import is_passing, is_refused, refusal, silence
 from tiphys.apiserver.outgoing.typed_answers import Undecodable, read
 from tiphys.client import kubeconfig
 from tiphys.client.transport import Call, Transport, TransportError
@@ -157,10 +157,12 @@ class Remote:
             raise failure(text, timed_out=isinstance(cause, TimeoutError)) from error
         if self.certificates is not None and answer.certificate is not None:
             self._note(self.certificates.shown(WEBHOOKS, answer.certificate), notes)
-        if not 200 <= answer.status < 300:
+        if is_refused(answer.status):
             passing = is_passing(answer.status, answer.headers)
             text = refusal(answer.status, answer.headers, answer.body)
             raise _Passing(text) if passing else RemoteFailed(text)
+        if not answer.body:
+            raise RemoteFailed(silence(answer.status, answer.headers))
         return answer.body
 
 

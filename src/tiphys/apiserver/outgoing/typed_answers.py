@@ -1,24 +1,28 @@
 """Reads the reviews that webhooks answer with, as Go's typed decoder does.
 
-Owns: JSON, the kind, the types of fields. What does not fit is no answer, never a yes: ``"allowed": "false"``
-allows nothing. Refuses: what an answer means. Pure. Called for webhooks of admission, authentication,
-authorization and conversion.
+Owns: JSON, and YAML where it is none, the kind, the types of fields. What does not fit is no answer, never a
+yes: ``"allowed": "false"`` allows nothing. Refuses: what an answer means. Pure. Called for webhooks of
+admission, authentication, authorization and conversion.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
-from tiphys.apimachinery.errors import TiphysError
+from tiphys.apimachinery import go_yaml
+from tiphys.apimachinery.errors import BadRequest, TiphysError
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.schema.mismatch import DecodeError
 from tiphys.apimachinery.schema.node import Schema
 from tiphys.apimachinery.schema.strict_json import JsonError, loads
 from tiphys.apimachinery.schema.type_meta import NO_KIND, no_object, no_text
 from tiphys.apimachinery.schema.walk import decode_check
-from tiphys.apis.schemas import schema_for
+from tiphys.apis.schemas import definition, schema_for
+from tiphys.apiserver.endpoints import nesting
+
+_STATUS: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.Status"
 
 
 class Undecodable(TiphysError):
@@ -30,16 +34,15 @@ def read(body: bytes, asked: GVK, shapes: Mapping[str, Schema]) -> Object:
 
     Version and kind may be missing, which says that they are those of the question.
     """
-    try:
-        answer = loads(body)
-    except JsonError as error:
-        raise Undecodable(f"{NO_KIND}: {error}") from error
+    answer = _value(body)
     if answer is None:
         return {}
     if not isinstance(answer, dict):
         raise Undecodable(f"{NO_KIND}: {no_object(answer)}")
     if fault := no_text(answer):
         raise Undecodable(f"{NO_KIND}: {fault}")
+    if (answer.get("apiVersion"), answer.get("kind")) == ("v1", "Status"):
+        return _of_status(answer)
     version = _version(answer, asked, shapes)
     try:
         decode_check(answer, shapes[version])
@@ -49,6 +52,31 @@ def read(body: bytes, asked: GVK, shapes: Mapping[str, Schema]) -> Object:
         kind = asked.kind
         raise Undecodable(f"converting ({version}.{kind}) to ({asked.version}.{kind}): unknown conversion")
     return answer
+
+
+def _value(body: bytes) -> Any:
+    """Return what a body says, as YAML where it does not begin as an object of JSON. Raises Undecodable."""
+    if not body or body.lstrip().startswith(b"{"):
+        try:
+            return loads(body)
+        except JsonError as error:
+            raise Undecodable(f"{NO_KIND}: {error}") from error
+    try:
+        nesting.check_yaml(body)
+        return go_yaml.load(body)[0]
+    except (go_yaml.YamlError, BadRequest) as error:
+        raise Undecodable(str(error)) from error
+
+
+def _of_status(answer: Object) -> Object:
+    """Return an answer that says nothing, of a service that says that it went well. Raises Undecodable."""
+    try:
+        decode_check(answer, definition(_STATUS))
+    except DecodeError as error:
+        raise Undecodable(str(error)) from error
+    if answer.get("status") != "Success":
+        raise Undecodable(answer.get("message") or "")
+    return {}
 
 
 @cache

@@ -12,18 +12,19 @@ from contextlib import contextmanager
 from dataclasses import field
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from tiphys.apimachinery import tracing
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import TiphysError
+from tiphys.apimachinery.go_text import quoted
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.release import RELEASE
 from tiphys.apiserver.endpoints.call import Backend
 from tiphys.apiserver.observe.certificate_counts import WEBHOOKS, audit_notes
 from tiphys.apiserver.outgoing.client_span import answered, asking
-from tiphys.apiserver.outgoing.foreign_answers import refusal
 from tiphys.apiserver.outgoing.service_link import Endpoint, NoEndpoint, bundle_of, resolve, tls_context
+from tiphys.apiserver.outgoing.webhook_answer import Unusable, Whole, cut_off, read_whole
 from tiphys.client.call_counts import calls_to, resolved
 from tiphys.wire import client
 from tiphys.wire.kept import Place
@@ -31,7 +32,14 @@ from tiphys.wire.pki import KeyPair
 from tiphys.wire.reasons import reason_of
 
 _HTTPS: Final = 443
-_MAX_ANSWER_BYTES: Final = 16 << 20
+_MOST_RETRIES: Final = 10
+_MOST_HOPS: Final = 10
+_IN_TARGETS: Final = "%/?:@!$&'()*+,;=~[]"
+_HEADERS: Final = {
+    "Accept": "application/json, */*",
+    "Accept-Encoding": "gzip",
+    "User-Agent": f"kube-apiserver-admission/{RELEASE}",
+}
 
 
 class NoAnswer(TiphysError):
@@ -99,36 +107,96 @@ async def post(
         raise NoAnswer(f"unable to load root certificates: {error}") from error
     except OSError as error:
         raise NoAnswer(f"unable to read the token of this webhook: {error.strerror}") from error
-    headers = {
-        "Host": address.authority,
-        "Accept": "application/json, */*",
-        "Content-Type": "application/json",
-        "User-Agent": f"kube-apiserver-admission/{RELEASE}",
-        **authorization,
-    }
+    call = _Call(backend, address, place, {**_HEADERS, "Host": address.authority, **authorization}, timeout_s)
     try:
-        with (
-            asking("POST", address.url) as span,
-            _counting(backend, address.authority, body) as call,
-        ):
-            headers |= tracing.headers()
-            async with asyncio.timeout(timeout_s):
-                answer = await backend.kept.send(
-                    place, "POST", address.target, headers, body=body, connect_timeout_s=timeout_s + 1
-                )
-                call.status = answer.status
-                answered(span, answer.status)
-                try:
-                    return await _read(answer, call)
-                finally:
-                    await answer.close()
+        async with asyncio.timeout(timeout_s):
+            found = await call.answered(body)
+        return found.counted()
     except TimeoutError as error:
-        raise NoAnswer(f'Post "{address.url}": context deadline exceeded') from error
+        late = "context deadline exceeded"
+        raise NoAnswer(str(cut_off(late)) if call.reading else f'Post "{address.url}": {late}') from error
+    except Unusable as error:
+        raise NoAnswer(str(error), call.refused_with) from error
     except client.ConnectFailed as error:
-        found = backend.certificates.refused(WEBHOOKS, error)
-        told = audit_notes(found, address.host)
+        told = audit_notes(backend.certificates.refused(WEBHOOKS, error), address.host)
         reason = reason_of(error, address.endpoint.authority, of_client=True)
-        raise NoAnswer(f'Post "{address.url}": {reason}', audited=told) from error
+        reason = reason.removeprefix(f"{call.method} {place.host}:{place.port}: ")
+        raise NoAnswer(f'Post "{call.url}": {reason}', audited=told) from error
+
+
+@dataclass(slots=True)
+class _Call:
+    """The requests that it takes to get one answer."""
+
+    backend: Backend
+    address: _Address
+    place: Place
+    headers: dict[str, str]
+    timeout_s: int
+    method: str = "POST"
+    url: str = ""
+    """What was asked last."""
+    reading: bool = False
+    """The head of an answer is here, its end is not."""
+    refused_with: int = 0
+
+    async def answered(self, body: bytes) -> Whole:
+        """Return the answer that things end with. Raises Unusable, ConnectFailed."""
+        retries, hops, sent = 0, 0, body
+        self.url, target = self.address.url, self.address.target
+        while True:
+            found = await self._asked(target, sent)
+            self.refused_with = 0 if found.counts else found.status
+            if found.leads_on:
+                hops += 1
+                self.url, target = self._next(found.location, target, hops)
+                if found.turns_into_get:
+                    self.method, sent = "GET", b""
+            elif found.wait_s is not None and retries < _MOST_RETRIES:
+                retries, hops, sent = retries + 1, 0, body
+                self.method, self.url, target = "POST", self.address.url, self.address.target
+                await asyncio.sleep(found.wait_s)
+            else:
+                return found
+
+    def _next(self, location: str, target: str, hops: int) -> tuple[str, str]:
+        """Return the URL and target that an answer leads to. Raises Unusable.
+
+        Only to the same host: what a webhook names is no place to send reviews and credentials to.
+        """
+        self.refused_with = 0
+        try:
+            parts = urlsplit(urljoin(f"https://{self.address.authority}{target}", location))
+        except ValueError as error:
+            raise Unusable(f"failed to parse Location header {quoted(location)}: {error}") from error
+        if hops >= _MOST_HOPS:
+            raise Unusable(f'Post "{location}": stopped after {_MOST_HOPS} redirects')
+        if (parts.scheme, parts.netloc) != ("https", self.address.authority):
+            raise Unusable(f'Post "{location}": redirects to other hosts are not followed')
+        found = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        return f"https://{parts.netloc}{found}", quote(found, safe=_IN_TARGETS)
+
+    async def _asked(self, target: str, body: bytes) -> Whole:
+        self.reading = False
+        kind = {"Content-Type": "application/json"} if self.method == "POST" else {}
+        with (
+            asking(self.method, self.url) as span,
+            _counting(self.backend, self.address.authority, self.method, body) as outcome,
+        ):
+            headers = {**self.headers, **kind, **tracing.headers()}
+            answer = await self.backend.kept.send(
+                self.place, self.method, target, headers, body=body, connect_timeout_s=self.timeout_s + 1
+            )
+            outcome.status = answer.status
+            answered(span, answer.status)
+            self.reading = True
+            try:
+                found = await read_whole(answer)
+            finally:
+                await answer.close()
+            outcome.received = len(found.body)
+            self.reading = False
+            return found
 
 
 def _place(endpoint: Endpoint, bundle: bytes, shown: KeyPair | None) -> Place:
@@ -181,7 +249,7 @@ class _Outcome:
 
 
 @contextmanager
-def _counting(backend: Backend, authority: str, body: bytes) -> Iterator[_Outcome]:
+def _counting(backend: Backend, authority: str, method: str, body: bytes) -> Iterator[_Outcome]:
     """Count a call to a webhook among those of this server's clients."""
     began, found = backend.clock.monotonic(), _Outcome()
     try:
@@ -189,24 +257,6 @@ def _counting(backend: Backend, authority: str, body: bytes) -> Iterator[_Outcom
     finally:
         counts, took_s = calls_to(authority), backend.clock.monotonic() - began
         if found.status:
-            counts.answered("POST", str(found.status), took_s, len(body), found.received)
+            counts.answered(method, str(found.status), took_s, len(body), found.received)
         else:
-            counts.failed("POST", took_s, len(body))
-
-
-async def _read(answer: client.Answer, call: _Outcome) -> bytes:
-    parts, size = [], 0
-    try:
-        async for chunk in answer.body():
-            parts.append(chunk)
-            size += len(chunk)
-            if size > _MAX_ANSWER_BYTES:
-                raise NoAnswer(f"the response is larger than {_MAX_ANSWER_BYTES} bytes")
-    except client.CutOff as error:
-        text = f"unexpected error when reading response body. Please retry. Original error: {error}"
-        raise NoAnswer(text) from error
-    body, call.received = b"".join(parts), size
-    if 200 <= answer.status < 300:
-        return body
-    told = {"content-type": answer.header("content-type")}
-    raise NoAnswer(refusal(answer.status, told, body), answer.status)
+            counts.failed(method, took_s, len(body))
