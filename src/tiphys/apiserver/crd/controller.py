@@ -76,6 +76,7 @@ class CustomResources:
             self._serving.serve(name, None, None)
             self._judged.pop(name, None)
             self._forget_timer(name)
+            self._deletions.forget(name)
             gone = self._definitions.pop(name, None)
             if gone is not None:
                 del self._groups[gone["spec"]["group"]][name]

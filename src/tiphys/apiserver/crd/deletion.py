@@ -21,6 +21,7 @@ from tiphys.apiserver.crd.rows import is_true
 from tiphys.apiserver.crd.statuses import Statuses, with_status
 from tiphys.apiserver.endpoints.call import Backend
 from tiphys.apiserver.handlers.deletion import CLEANUP
+from tiphys.apiserver.registry.objects import Cached
 from tiphys.client.metrics import KeyWork
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,16 @@ class Deletions:
         elif CLEANUP in (definition["metadata"].get("finalizers") or ()) and name not in self._cleaning:
             task = group.create_task(self._clean_up(name))
             self._cleaning[name] = task
-            task.add_done_callback(lambda _task: self._cleaning.pop(name, None))
+            task.add_done_callback(lambda done: self._ended(name, done))
+
+    def forget(self, name: str) -> None:
+        """Give up the clean-up after a definition that is gone: one of its name may be made again."""
+        if (task := self._cleaning.pop(name, None)) is not None:
+            task.cancel()
+
+    def _ended(self, name: str, task: asyncio.Task[None]) -> None:
+        if self._cleaning.get(name) is task:
+            del self._cleaning[name]
 
     async def _clean_up(self, name: str) -> None:
         """Remove a definition's objects, then let it go; say what stands in the way, and retry."""
@@ -99,10 +109,21 @@ class Deletions:
         await remove_objects(self._backend.custom or self._backend, row_of(crd))
         return _COMPLETED
 
+    async def _going(self, name: str) -> Cached:
+        """Return a definition that waits to be cleaned up after.
+
+        Raises NotFound: it is gone, or one of its name has been made again since somebody let it go.
+        """
+        cached = await self._backend.store.get(self._statuses.row, "", name)
+        metadata = cached.object["metadata"]
+        if not metadata.get("deletionTimestamp") or CLEANUP not in (metadata.get("finalizers") or ()):
+            raise NotFound.of(self._statuses.row.group, self._statuses.row.plural, name)
+        return cached
+
     async def _tell(self, name: str, *terminating: str) -> Object:
         """Say how far the deletion of a definition is. Returns the definition."""
         while True:
-            cached = await self._backend.store.get(self._statuses.row, "", name)
+            cached = await self._going(name)
             new = with_status(cached.object, copy_object(cached.object.get("status") or {}))
             names.set_condition(new, "Terminating", *terminating, now=self._statuses.now())
             names.track(new, tracks=self._statuses.tracks)
@@ -117,7 +138,7 @@ class Deletions:
     async def _release(self, name: str, *terminating: str) -> None:
         """Take the finalizer off and say why; the definition goes with its last one."""
         while True:
-            cached = await self._backend.store.get(self._statuses.row, "", name)
+            cached = await self._going(name)
             new = with_status(cached.object, copy_object(cached.object.get("status") or {}))
             left = [one for one in new["metadata"].get("finalizers") or () if one != CLEANUP]
             try:
