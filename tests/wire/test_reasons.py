@@ -51,3 +51,20 @@ def test_nobody_is_reached(cause: Exception | int, text: str) -> None:
     error = client.ConnectFailed(f"dial tcp h.example:1: {cause}")
     error.__cause__ = cause
     assert reason_of(error) == text
+
+
+async def test_what_is_no_name_of_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refused(*_args: object, **_more: object) -> None:
+        "h..".encode("idna")
+
+    monkeypatch.setattr(client, "dial", refused)
+    with pytest.raises(client.ConnectFailed) as caught:
+        await client.send("h..", 1, "GET", "/", {})
+    assert reason_of(caught.value) == "dial tcp: lookup h..: no such host"
+
+
+async def test_what_cannot_be_said_in_a_head() -> None:
+    async with await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1") as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(client.ConnectFailed):
+            await client.send("127.0.0.1", port, "GET", "/\u03a9", {})

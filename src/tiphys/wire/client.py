@@ -172,7 +172,7 @@ async def connect(
         )  # fmt: skip
     except TunnelFailed as error:
         raise ConnectFailed(str(error)) from error
-    except (OSError, ssl.SSLError, TimeoutError) as error:
+    except (OSError, ssl.SSLError, TimeoutError, UnicodeError) as error:  # the last: no name of a host
         reason = str(error) or "i/o timeout"
         raise ConnectFailed(f"dial tcp {_address(host, port)}: {reason}") from error
 
@@ -219,7 +219,7 @@ async def exchange(stream: RawStream, where: str, asked: Asked) -> Answer:
             lines.append(f"Content-Length: {len(body)}")
         await stream.write("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
         return await _answer(stream, method)
-    except (ConnectionError, ssl.SSLError, httptools.HttpParserError) as error:
+    except (ConnectionError, ssl.SSLError, httptools.HttpParserError, UnicodeError) as error:
         await stream.close()
         failed = (
             NothingSaid

@@ -33,9 +33,9 @@ def reason_of(error: ConnectFailed, shown: str = "", *, of_client: bool = False)
     where, colon, why = str(error).partition(": ")
     if shown and where.startswith(_DIALLED):
         where = f"{_DIALLED}{shown}"
-    if isinstance(cause, socket.gaierror):
+    if isinstance(cause, socket.gaierror | UnicodeError):
         host = where.removeprefix(_DIALLED).rpartition(":")[0]
-        return f"dial tcp: lookup {host}: {_NO_NAME.get(cause.errno or 0, 'no such host')}"
+        return f"dial tcp: lookup {host}: {_NO_NAME.get(getattr(cause, 'errno', 0), 'no such host')}"
     if isinstance(cause, OSError) and cause.errno in _NO_WAY:
         return f"{where}: connect: {os.strerror(cause.errno).lower()}"
     if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:

@@ -212,3 +212,31 @@ async def test_but_not_for_ever(api: Any, speaker: Speaker, head: bytes, times: 
 async def test_nor_later_than_there_is_time(api: Any, speaker: Speaker) -> None:
     found = await asked(api, speaker, answer(b"HTTP/1.1 503 Later\r\nRetry-After: 60\r\n", b""))
     assert found.message.endswith('/h?timeout=1s": context deadline exceeded')
+
+
+@pytest.mark.parametrize(("path", "target"), [
+    ("", "/"), ("/", "/"), ("/a/", "/a"), ("/a//b/../c", "/a/c"), ("/a%20b", "/a%20b"),
+    ("/a b!", "/a%20b%21"),
+    ("/\u03a9", "/%CE%A9"), ("/a:b@c;d", "/a:b@c;d"),
+])  # fmt: skip
+async def test_paths_are_asked_for_in_their_shortest_form(
+    api: Any, speaker: Speaker, path: str, target: str
+) -> None:
+    url = speaker.config["url"].removesuffix("/h")
+    speaker.said = [answer()]
+    await configure(api, "validating", hook({**speaker.config, "url": f"{url}{path}"}))
+    await api.create(MAPS, config_map())
+    assert speaker.asked[0][0] == f"POST {target}?timeout=10s"
+
+
+@pytest.mark.parametrize(("url", "why"), [
+    ("https://127.0.0.1:99999/x", "dial tcp: address 99999: invalid port"),
+    ("https://127.0.0.1:0/x", "dial tcp 127.0.0.1:0: connect: connection refused"),
+])  # fmt: skip
+@pytest.mark.parametrize("policy", ["Fail", "Ignore"])
+async def test_ports_that_are_none(api: Any, policy: str, url: str, why: str) -> None:
+    """The policy decides on these, too."""
+    await configure(api, "validating", hook({"url": url}, failurePolicy=policy))
+    found = await api("POST", MAPS, config_map())
+    assert found.status == (500 if policy == "Fail" else 201)
+    assert policy == "Ignore" or found.message.endswith(f'Post "{url}?timeout=10s": {why}')

@@ -6,13 +6,14 @@ Owns: address, TLS, timeout, and upstream's texts for every way to get no answer
 from __future__ import annotations
 
 import asyncio
+import posixpath
 import ssl
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import field
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from tiphys.apimachinery import tracing
 from tiphys.apimachinery.dataclass import dataclass
@@ -34,6 +35,7 @@ from tiphys.wire.reasons import reason_of
 _HTTPS: Final = 443
 _MOST_RETRIES: Final = 10
 _MOST_HOPS: Final = 10
+_IN_PATHS: Final = "$&+,/:;=@"
 _IN_TARGETS: Final = "%/?:@!$&'()*+,;=~[]"
 _HEADERS: Final = {
     "Accept": "application/json, */*",
@@ -213,14 +215,12 @@ def _place(endpoint: Endpoint, bundle: bytes, shown: KeyPair | None) -> Place:
 
 
 async def _address(backend: Backend, config: Object, timeout_s: int) -> _Address:
-    timeout = f"timeout={timeout_s}s"
+    """Raises NoAnswer."""
     service = config.get("service")
     if service:
         port = int(service.get("port") or _HTTPS)
         host = f"{service['name']}.{service['namespace']}.svc"
-        authority = f"{host}:{port}"
-        path = service.get("path") or "/"
-        target = f"{path if path.startswith('/') else '/' + path}?{timeout}"
+        authority, target = f"{host}:{port}", _target(service.get("path") or "", timeout_s)
         url = f"https://{authority}{target}"
         try:
             endpoint = await resolve(backend, service["namespace"], service["name"], port)
@@ -228,15 +228,21 @@ async def _address(backend: Backend, config: Object, timeout_s: int) -> _Address
             raise NoAnswer(f'Post "{url}": {error}') from error
         return _Address(url, target, authority, endpoint, host, port)
     parts = urlsplit(config.get("url") or "")
-    target = f"{parts.path}?{f'{parts.query}&' if parts.query else ''}{timeout}"
-    if not parts.path:
-        target = f"/{target}"
+    target = _target(unquote(parts.path), timeout_s)
+    url = f"https://{parts.netloc}{target}"
+    try:
+        port = _HTTPS if parts.port is None else parts.port
+    except ValueError as error:
+        wrong = parts.netloc.rpartition(":")[2]
+        raise NoAnswer(f'Post "{url}": dial tcp: address {wrong}: invalid port') from error
     host, through = parts.hostname or "", backend.options.egress.controlplane
-    endpoint = Endpoint(host, parts.port or _HTTPS, host, through)
-    shown = target if parts.path else target[1:]
-    return _Address(
-        f"https://{parts.netloc}{shown}", target, parts.netloc, endpoint, endpoint.host, endpoint.port
-    )
+    return _Address(url, target, parts.netloc, Endpoint(host, port, host, through), host, port)
+
+
+def _target(path: str, timeout_s: int) -> str:
+    """Return what is asked for: a path in its shortest form, without a slash at its end."""
+    shortest = posixpath.normpath(f"/{path.lstrip('/')}")
+    return f"{quote(shortest, safe=_IN_PATHS)}?timeout={timeout_s}s"
 
 
 @dataclass(slots=True)
