@@ -172,7 +172,7 @@ async def connect(
         )  # fmt: skip
     except TunnelFailed as error:
         raise ConnectFailed(str(error)) from error
-    except (OSError, ssl.SSLError, TimeoutError, UnicodeError) as error:  # the last: no name of a host
+    except (OSError, ssl.SSLError, TimeoutError, ValueError) as error:  # the last: no name of a host
         reason = str(error) or "i/o timeout"
         raise ConnectFailed(f"dial tcp {_address(host, port)}: {reason}") from error
 

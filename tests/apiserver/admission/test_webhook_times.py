@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -116,3 +117,33 @@ async def test_timeouts_are_the_default_ten_seconds_and_told(api: Any, webhook: 
     assert [one["timeoutSeconds"] for one in made["webhooks"]] == [10, 7]
     await api.create(MAPS, config_map())
     assert sorted(webhook.paths) == ["/?timeout=10s", "/?timeout=7s"]
+
+
+async def test_a_service_that_moved_is_asked_where_it_is_now(api: Any, webhooks: Any) -> None:
+    """A connection that is kept to where it was before is not used again."""
+    await api.create("/api/v1/namespaces/default/services", {
+        "metadata": {"name": "hooks"}, "spec": {"ports": [{"port": 443}]},
+    })  # fmt: skip
+    row, objects = api.server.table.by_path("discovery.k8s.io", "v1", "endpointslices"), api.server.objects
+
+    async def serve_at(name: str, port: int) -> Any:
+        # Straight into the store: the API does not take loopback addresses.
+        labels = {"kubernetes.io/service-name": "hooks"}
+        return await objects.create(row, {
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+            "metadata": {"name": name, "namespace": "default", "labels": labels, "uid": name},
+            "endpoints": [{"addresses": ["127.0.0.1"]}], "ports": [{"name": "", "port": port}],
+        })  # fmt: skip
+
+    name = "hooks.default.svc"
+    async with webhooks.webhook_server(name) as old, webhooks.webhook_server(name) as new:
+        bundle = base64.b64encode(old.ca.certificate + new.ca.certificate).decode()
+        service = {"namespace": "default", "name": "hooks"}
+        await configure(api, "validating", hook({"service": service, "caBundle": bundle}))
+        made = await serve_at("old", old.port)
+        await api.create(MAPS, config_map("before"))
+        await objects.delete(row, "default", "old", made.revision)
+        await serve_at("new", new.port)
+        await api.create(MAPS, config_map("after"))
+        assert [one["name"] for one in old.asked] == ["before"]
+        assert [one["name"] for one in new.asked] == ["after"]
