@@ -10,6 +10,7 @@ from tests.apiserver.cache.test_memory import MAPS
 
 from tiphys.apimachinery.meta import GVK
 from tiphys.apimachinery.resource import Resource
+from tiphys.apis.table import TABLE
 from tiphys.apiserver.cache.foreign import StoredForm
 from tiphys.apiserver.cache.form import at_revision, encode, item_at_revision
 
@@ -54,3 +55,19 @@ def test_values_without_room_are_brought_into_form(row: Resource, obj: Any) -> N
         assert read == encode(obj)
         assert orjson.loads(at_revision(read, 7))["metadata"]["resourceVersion"] == "7"
         assert form.read(read) is read
+
+
+def test_what_is_always_shown_of_a_status_is_shown_of_older_values() -> None:
+    row = TABLE.by_path("autoscaling", "v2", "horizontalpodautoscalers")
+    assert row is not None
+    spec = {"scaleTargetRef": {"kind": "Deployment", "name": "d"}, "maxReplicas": 1}
+    for status in ({}, {"status": {"desiredReplicas": 0, "currentMetrics": None}}):
+        obj = {
+            "kind": row.kind,
+            "metadata": {"name": "h"},
+            "apiVersion": row.api_version,
+            "spec": spec,
+            **status,
+        }
+        read = orjson.loads(StoredForm(row).read(orjson.dumps(obj)))
+        assert read["status"] == {"desiredReplicas": 0, "currentMetrics": None}

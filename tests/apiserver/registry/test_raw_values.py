@@ -10,7 +10,7 @@ from tiphys.apimachinery.schema import raw_text
 from tiphys.apis.protobuf import codec as protobuf
 from tiphys.apis.schemas import schema_for
 from tiphys.apis.table import TABLE
-from tiphys.apiserver.cache.bucket import KEPT_AS_SENT
+from tiphys.apiserver.cache.foreign import KEPT_AS_SENT
 from tiphys.storage.base import Put
 from tiphys.storage.memory import MemoryStore
 
@@ -238,6 +238,18 @@ async def test_what_upstream_left_keeps_them(serving: Any) -> None:
         assert b'"data":' + SHOWN in await shown(api)
         await api.patch(f"{REVISIONS}/a", {"metadata": {"labels": {"a": "b"}}})
         assert b'"data":' + SHOWN in await shown(api)
+
+
+async def test_an_older_order_of_fields_keeps_them(serving: Any) -> None:
+    store = MemoryStore()
+    await store.open()
+    meta = b'"metadata":{"name":"old","namespace":"default","uid":"u"}'
+    value = b'{"apiVersion":"apps/v1","kind":"ControllerRevision",%b,"data":%b,"revision":1}' % (meta, DATA)
+    await store.commit([Put("/registry/controllerrevisions/default/old", value)])
+    async with serving(store) as api:
+        assert b'"data":' + DATA in await shown(api, f"{REVISIONS}/old")
+        await api.patch(f"{REVISIONS}/old", {"metadata": {"labels": {"a": "b"}}})
+        assert b'"data":' + DATA in await shown(api, f"{REVISIONS}/old")
 
 
 async def test_every_kind_that_has_them_is_known() -> None:

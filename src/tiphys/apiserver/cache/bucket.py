@@ -16,7 +16,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.cache.corrupt import CorruptObject, unreadable
 from tiphys.apiserver.cache.entry import ClosedEntry, Entry, RawEntry
-from tiphys.apiserver.cache.foreign import NotStored, StoredForm
+from tiphys.apiserver.cache.foreign import KEPT_AS_SENT, NotStored, StoredForm
 from tiphys.apiserver.cache.pages import KeptBytes, PageItems, Pages
 from tiphys.apiserver.cache.watchers import BucketEvent, Watchers
 from tiphys.apiserver.encryption.providers import ENCRYPTED, Identity, Unreadable
@@ -25,11 +25,6 @@ from tiphys.storage.base import Event, Record
 from tiphys.storage.keyorder import KeyOrder
 from tiphys.storage.keyspace import prefix_end
 
-KEPT_AS_SENT: Final = frozenset((
-    ("apps", "ControllerRevision"), ("resource.k8s.io", "DeviceClass"), ("resource.k8s.io", "ResourceClaim"),
-    ("resource.k8s.io", "ResourceClaimTemplate"),
-))  # fmt: skip
-"""Kinds that have values of which Go keeps the bytes."""
 log = logging.getLogger(__name__)
 
 _SAMPLE: Final = 8

@@ -8,6 +8,7 @@ memory; in the store it stays as it is until somebody writes it. Pure. Called by
 from __future__ import annotations
 
 import re
+from typing import Final
 
 import orjson
 
@@ -24,6 +25,12 @@ from tiphys.apis.protobuf import codec
 from tiphys.apis.schemas import SHOWN_SPECS, schema_for, sections
 from tiphys.apis.strategies import strategy_for
 from tiphys.apiserver.cache.form import encode, is_roomy, ordered
+
+KEPT_AS_SENT: Final = frozenset((
+    ("apps", "ControllerRevision"), ("resource.k8s.io", "DeviceClass"), ("resource.k8s.io", "ResourceClaim"),
+    ("resource.k8s.io", "ResourceClaimTemplate"),
+))  # fmt: skip
+"""Kinds that have values of which Go keeps the bytes."""
 
 
 class NotStored(ValueError):
@@ -60,6 +67,7 @@ class StoredForm:
     def __init__(self, row: Resource) -> None:
         self._storage = row.storage
         self._custom = row.custom
+        self._raw = (row.group, row.kind) in KEPT_AS_SENT
         kind = f'"kind":"{re.escape(row.storage.kind)}"'
         head = f'{kind},"apiVersion":"{re.escape(row.storage.api_version)}"'
         if row.custom:
@@ -81,6 +89,8 @@ class StoredForm:
             raise NotStored(f"the stored object is a {gvk_of(obj).kind}, not a {self._storage.kind}")
         if self._custom:
             return encode(obj)
+        if self._raw and not value.startswith(codec.MAGIC):
+            obj = raw_text.with_texts(obj, schema_for(gvk_of(obj)), value)
         return raw_text.dumps(ordered(self._shaped(convert(obj, self._storage))))
 
     def _shaped(self, obj: Object) -> Object:
@@ -92,6 +102,9 @@ class StoredForm:
         strategy_for(self._storage).default(obj)
         for name in sections(self._storage):
             obj.setdefault(name, {})
+        shown = schema_for(self._storage).properties
         if (self._storage.group, self._storage.kind) in SHOWN_SPECS:
-            obj["spec"] = filled(obj["spec"], schema_for(self._storage).properties["spec"])
+            obj["spec"] = filled(obj["spec"], shown["spec"])
+        if isinstance(obj.get("status"), dict) and "status" in shown:
+            obj["status"] = filled(obj["status"], shown["status"])
         return obj
