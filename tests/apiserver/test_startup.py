@@ -58,7 +58,7 @@ async def test_indexes_that_take_too_long_keep_a_server_unready_but_not_its_stor
     filled = asyncio.Event()
 
     def slow(_self: object) -> list[Any]:
-        return [SimpleNamespace(prime=filled.wait, run=Step())]
+        return [SimpleNamespace(begin=filled.wait, run=Step())]
 
     monkeypatch.setattr(server.ApiServer, "_feeds", slow)
     one = server.ApiServer(MemoryStore(), replace(OPTIONS, storage_initialization_s=0.0))
@@ -94,7 +94,7 @@ async def test_indexes_are_tried_again_as_long_as_it_takes(
 ) -> None:
     monkeypatch.setattr(startup, "PATIENCE_S", 0.0)
     step = Step(*SLOW, *SLOW)
-    monkeypatch.setattr(server.ApiServer, "_feeds", lambda _self: [SimpleNamespace(prime=step, run=Step())])
+    monkeypatch.setattr(server.ApiServer, "_feeds", lambda _self: [SimpleNamespace(begin=step, run=Step())])
     async with serving(storage_initialization_s=60.0) as api:
         assert (await api("GET", "/readyz/poststarthook/storage-readiness")).raw == b"ok"
     assert not step.faults

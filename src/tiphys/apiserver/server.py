@@ -71,7 +71,7 @@ from tiphys.apiserver.services import ServiceAllocator
 from tiphys.apiserver.services.allocator import ServiceRanges
 from tiphys.apiserver.services.repair import ServiceRepair
 from tiphys.apiserver.shortcuts.molds import Molds
-from tiphys.apiserver.startup import AGGREGATING, BOOTSTRAPPED, GIVEN_UP, PRIMED, Steps, patiently
+from tiphys.apiserver.startup import AGGREGATING, BOOTSTRAPPED, GIVEN_UP, PRIMED, Steps, attempt, patiently
 from tiphys.apiserver.stores import Elsewhere, Stores
 from tiphys.apiserver.usage.api import UsageApi
 from tiphys.apiserver.usage.scraper import Scraper, Source
@@ -306,7 +306,7 @@ class ApiServer:
         loop = asyncio.get_running_loop()
         given_up = loop.call_later(self.options.storage_initialization_s, self._give_up)
         for feed in feeds:
-            await patiently(feed.prime, math.inf)
+            await patiently(feed.begin, math.inf)
         given_up.cancel()
         self.steps.done(PRIMED)
         started = asyncio.Event()
@@ -315,14 +315,14 @@ class ApiServer:
         self._background = task
         await started.wait()
         await patiently(lambda: bootstrap(self.backend))
-        await patiently(self._kubernetes_service.begin)
-        await patiently(self._repair.run_once)
-        await patiently(self.traffic.prime)
+        await attempt(self._kubernetes_service.begin, "the Service kubernetes")
+        await attempt(self._repair.run_once, "repair of Services")
+        await attempt(self.traffic.prime, "flow control")
         if self.published is not None:
-            await patiently(self.published.renew)
+            await attempt(self.published.renew, "endpoints of the Service kubernetes")
         if self._identity is not None:
-            await patiently(self._identity.renew)
-        await patiently(self.aggregation.prime)
+            await attempt(self._identity.renew, "identity lease")
+        await attempt(self.aggregation.prime, "APIServices")
         if self._presence is not None:
             await patiently(self._presence.publish)
         self.steps.done({**BOOTSTRAPPED, **AGGREGATING})
@@ -337,7 +337,7 @@ class ApiServer:
         feeds = rbac_feeds(self.objects, self.table, self.rbac)
         feeds += self.backend.services.feeds()
         feeds += self._repair.feeds()
-        feeds.append(Feed(self.objects, self.custom.row, self.custom.observe, needs_all=False))
+        feeds.append(Feed(self.objects, self.custom.row, self.custom.observe))
         feeds += self.backend.admission.feeds(self.objects, self.table)
         feeds += self.aggregation.feeds()
         feeds += self.traffic.feeds()

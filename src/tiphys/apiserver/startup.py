@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
-from tiphys.apimachinery.errors import ServiceUnavailable, TooManyRequests
+from tiphys.apimachinery.errors import InternalError, ServiceUnavailable, StatusError, TooManyRequests
 from tiphys.apiserver.endpoints import respond
 from tiphys.apiserver.health import PATHS
 from tiphys.apiserver.options import ApiServerOptions
@@ -117,6 +117,19 @@ async def patiently(step: Callable[[], Awaitable[object]], ends: float | None = 
                 raise
             log.warning("store is slow at the start; trying again error=%s", error)
         await asyncio.sleep(_PAUSE_S)
+
+
+async def attempt(step: Callable[[], Awaitable[object]], what: str) -> None:
+    """Do a step ``patiently``; over what cannot be read the server comes up without it.
+
+    Raises ServiceUnavailable, StoreUnavailable, StatusError of other kinds.
+    """
+    try:
+        await patiently(step)
+    except StatusError as error:
+        if error.status_code != InternalError.code:
+            raise
+        log.error("left out at the start: something cannot be read step=%s error=%s", what, error)
 
 
 class Initializing:

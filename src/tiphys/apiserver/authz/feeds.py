@@ -32,10 +32,7 @@ def rbac_feeds(store: ObjectStore, table: Any, rbac: Rbac) -> list[Feed]:
     plurals = (
         ("roles", role), ("clusterroles", role), ("rolebindings", binding), ("clusterrolebindings", binding)
     )  # fmt: skip
-    return [
-        Feed(store, table.by_path(_GROUP, "v1", plural), handler, needs_all=False)
-        for plural, handler in plurals
-    ]
+    return [Feed(store, table.by_path(_GROUP, "v1", plural), handler) for plural, handler in plurals]
 
 
 def node_feeds(store: ObjectStore, table: Any, graph: NodeGraph, times: GraphTimes) -> list[Feed]:
@@ -54,7 +51,7 @@ def node_feeds(store: ObjectStore, table: Any, graph: NodeGraph, times: GraphTim
         ("certificates.k8s.io", "v1beta1", "podcertificaterequests", requests),
     )
     rows = ((table.by_path(*found), handler) for *found, handler in followed)
-    return [Feed(store, row, handler, needs_all=False) for row, handler in rows if row is not None]
+    return [Feed(store, row, handler) for row, handler in rows if row is not None]
 
 
 def _node_of(cached: Cached) -> object:

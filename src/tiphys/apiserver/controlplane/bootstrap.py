@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from typing import Any
 
 from tiphys.apimachinery.clock import rfc3339
-from tiphys.apimachinery.errors import AlreadyExists, Conflict, Invalid, NotFound
+from tiphys.apimachinery.errors import AlreadyExists, Conflict, InternalError, Invalid, NotFound, StatusError
 from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.apimachinery.meta import GVK, Object, copy_object, gvk_of, new_uid
 from tiphys.apimachinery.resource import Resource
@@ -42,12 +43,31 @@ _CRITICAL = (
 
 
 async def bootstrap(backend: Backend) -> None:
-    """Write what is missing, every write at once so that the store can group them."""
-    await asyncio.gather(ensure_namespaces(backend), ensure_default_cidr(backend))
+    """Write what is missing, every write at once so that the store can group them.
+
+    What is there and cannot be read stays as it is.
+    """
+    cidr = _left_if_unreadable(ensure_default_cidr(backend), "ServiceCIDR", "kubernetes")
+    await asyncio.gather(ensure_namespaces(backend), cidr)
     roles = policy(backend.options.feature_gates)
-    await asyncio.gather(*(_take_over(backend, obj, source) for obj, source in grown_out_of(roles)))
+    grown = grown_out_of(roles)
+    await asyncio.gather(*(_spared(_take_over(backend, obj, source), obj) for obj, source in grown))
     rest = [*roles, *_priority_classes(), tracking(backend)]
-    await asyncio.gather(*(_ensure(backend, obj) for obj in rest))
+    await asyncio.gather(*(_spared(_ensure(backend, obj), obj) for obj in rest))
+
+
+def _spared(work: Awaitable[None], obj: Object) -> Awaitable[None]:
+    return _left_if_unreadable(work, obj["kind"], obj["metadata"]["name"])
+
+
+async def _left_if_unreadable(work: Awaitable[None], kind: str, name: str) -> None:
+    """Do what needs an object to be read; where it cannot be, the server starts without."""
+    try:
+        await work
+    except StatusError as error:
+        if error.status_code != InternalError.code:
+            raise
+        log.error("left as it is: it cannot be read kind=%s name=%s error=%s", kind, name, error.message)
 
 
 async def ensure_namespaces(backend: Backend) -> None:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from tiphys.apimachinery.errors import Expired, InternalError, StatusError
+from tiphys.apimachinery.errors import ServiceUnavailable, StatusError
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.registry.objects import Cached, Change, ObjectStore, Selection
 
@@ -25,11 +25,12 @@ class Feed:
     """``prime`` reads what exists; ``run`` follows from there, relisting when history is gone.
 
     What cannot be read leaves what was known of it, and is taken in once it can be read. ``needs_all``: at
-    the start nothing may be missing, where that would allow more and not less.
+    the start nothing may be missing, where that would allow more and not less; until nothing is, it is not
+    ``synced`` and tells of nothing.
     """
 
     def __init__(
-        self, store: ObjectStore, resource: Resource, on_change: OnChange, *, needs_all: bool = True
+        self, store: ObjectStore, resource: Resource, on_change: OnChange, *, needs_all: bool = False
     ) -> None:
         self._store = store
         self._resource = resource
@@ -38,6 +39,20 @@ class Feed:
         self._known: dict[str, Cached] = {}
         self._unread: dict[str, Cached] = {}
         self._revision = 0
+        self.synced = False
+        """Whether all that was needed has been told of once."""
+
+    async def begin(self) -> None:
+        """Take in the present state; what is needed and cannot be read is waited for by ``run``.
+
+        Raises ServiceUnavailable: the store is away.
+        """
+        try:
+            await self.prime()
+        except ServiceUnavailable:
+            raise
+        except StatusError as error:
+            self._tell(error)
 
     async def prime(self) -> None:
         """Take in the present state; what has gone since the last time is reported as deleted.
@@ -53,16 +68,20 @@ class Feed:
         for item in found.values():
             self._put(item)
         self._revision = page.revision
+        self.synced = True
 
     async def run(self) -> None:
         """Follow changes for ever."""
+        while not self.synced:
+            await asyncio.sleep(_LOOK_S)
+            await self._prime_again()
         while True:
             try:
                 async with asyncio.timeout(_LOOK_S if self._unread else None):
                     await self._follow()
             except TimeoutError:
                 self.look_again()
-            except (Expired, InternalError):  # of the latter kind is what cannot be read
+            except StatusError:  # the past is gone, something cannot be read, or the store is away
                 await self._prime_again()
             await asyncio.sleep(0)
 
@@ -74,9 +93,12 @@ class Feed:
     async def _prime_again(self) -> None:
         try:
             await self.prime()
-        except InternalError as error:
-            log.error("objects are not followed resource=%s error=%s", self._resource.plural, error)
+        except StatusError as error:
+            self._tell(error)
             await asyncio.sleep(_LOOK_S)
+
+    def _tell(self, error: StatusError) -> None:
+        log.error("objects are not followed resource=%s error=%s", self._resource.plural, error)
 
     async def _follow(self) -> None:
         changes = self._store.watch(self._resource, Selection(), resource_version=str(self._revision))

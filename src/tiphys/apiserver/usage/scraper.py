@@ -57,7 +57,7 @@ class Scraper:
     def feeds(self) -> list[Feed]:
         """Return what must be followed while the server runs."""
         nodes = self._backend.table.by_path("", "v1", "nodes")
-        return [Feed(self._backend.store, nodes, self._observe, needs_all=False)]
+        return [Feed(self._backend.store, nodes, self._observe)]
 
     def _observe(self, old: Cached | None, new: Cached | None) -> None:
         if new is not None:

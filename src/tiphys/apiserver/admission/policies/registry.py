@@ -17,6 +17,7 @@ from tiphys.apiserver.admission import configuration, matching
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.policies.params import Misconfigured
 from tiphys.apiserver.admission.policies.policy import Binding, Policy
+from tiphys.apiserver.admission.readiness import Readiness
 from tiphys.apiserver.config_files import BadConfiguration, fields, strangeness
 from tiphys.apiserver.registry.feed import Feed
 from tiphys.apiserver.registry.objects import Cached, ObjectStore
@@ -75,16 +76,20 @@ class Registry(Generic[P]):
         self._static: list[tuple[P, list[Binding]]] = []
         self._index: dict[tuple[Any, ...], _Candidates[P]] = {}
         self._revision = -1
+        self._ready = Readiness()
 
     def feeds(self, store: ObjectStore, table: Any) -> list[Feed]:
         """Return what must be followed while the server runs."""
         rows = [table.by_path(_GROUP, "v1", plural) for plural in self._plurals]
-        return [Feed(store, rows[0], self._observe_policy), Feed(store, rows[1], self._observe_binding)]
+        observers = self._observe_policy, self._observe_binding
+        return self._ready.of(
+            Feed(store, row, observe, needs_all=True) for row, observe in zip(rows, observers, strict=True)
+        )
 
     @property
     def is_empty(self) -> bool:
-        """Whether no policy is bound."""
-        return not self._bound and not self._static
+        """Whether no policy is bound, as far as all could be read."""
+        return not self._bound and not self._static and bool(self._ready)
 
     def read_manifests(self, plugin: str, document: Object | None) -> Source | None:
         """Follow the files, too, that a plugin's part of the configuration names; those are asked first.
@@ -155,9 +160,14 @@ class Registry(Generic[P]):
         return found
 
     async def concerned(self, attributes: Attributes) -> list[Concerned[P]]:
-        """Return the policies that mean a write, in the order of their names."""
+        """Return the policies that mean a write, in the order of their names.
+
+        Raises Forbidden: some policy cannot be read.
+        """
         if self.is_empty or (attributes.group, attributes.plural) in _REVIEWS:
             return []
+        if not matching.is_exempt(attributes):
+            self._ready.check(attributes)
         candidates = self._candidates(attributes)
         if not candidates.policies:
             return []

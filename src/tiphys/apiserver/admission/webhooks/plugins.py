@@ -22,6 +22,7 @@ from tiphys.apiserver.admission import configuration, matching
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.policies.conditions import ConditionsFailed
 from tiphys.apiserver.admission.policies.inputs import Rights, inputs_of
+from tiphys.apiserver.admission.readiness import Readiness
 from tiphys.apiserver.admission.versions import Shown, Versions
 from tiphys.apiserver.admission.webhooks import dispatch
 from tiphys.apiserver.admission.webhooks import hook as hooks
@@ -57,6 +58,7 @@ class _Configurations:
         self._static: list[Hook] = []
         """Those of files, which are asked first."""
         self._ordered: list[Hook] = []
+        self._ready = Readiness()
         self.manifests = configuration.manifests(self.NAME, document or {}, (self.MANIFEST,), self._take)
 
     @classmethod
@@ -71,11 +73,11 @@ class _Configurations:
     def feeds(self, store: ObjectStore, table: Any) -> list[Feed]:
         """Return what must be followed while the server runs."""
         row = table.by_path("admissionregistration.k8s.io", "v1", self.PLURAL)
-        return [Feed(store, row, self._observe)]
+        return self._ready.of([Feed(store, row, self._observe, needs_all=True)])
 
     def idle(self, attributes: Attributes | None = None) -> bool:
-        """Tell whether there are no webhooks."""
-        return not self._ordered
+        """Tell whether there are no webhooks, as far as all could be read."""
+        return not self._ordered and bool(self._ready)
 
     def _observe(self, old: Cached | None, new: Cached | None) -> None:
         if new is not None:
@@ -94,9 +96,13 @@ class _Configurations:
         """Yield the webhooks that a write concerns, in order, with what each is to be shown.
 
         Each has its place among all webhooks, and is judged when it is its turn, by what those before it have
-        made of the object. Raises NotFound: a selector asks for the labels of a namespace that is not there.
+        made of the object. Raises NotFound: a selector asks for the labels of a namespace that is not there;
+        Forbidden: some configuration cannot be read.
         """
-        ordered = self._static if matching.is_exempt(attributes) else self._ordered
+        ordered = self._static
+        if not matching.is_exempt(attributes):
+            self._ready.check(attributes)
+            ordered = self._ordered
         if not ordered:
             return
         others = matching.equivalents(attributes)
