@@ -14,14 +14,17 @@ import pytest
 from tests.apiserver.test_shared_etcd import MAPS, OPTIONS, call, config_map, send
 
 from tiphys.apimachinery.clock import RealClock
+from tiphys.apiserver.cache import feed
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.server import ApiServer
 from tiphys.apiserver.store_probe import NOT_OPEN
 from tiphys.apiserver.stores import Stores
 from tiphys.storage.etcd import EtcdStore
+from tiphys.storage.etcd_client import EtcdOptions
 from tiphys.storage.memory import MemoryStore
 from tiphys.testing.etcd import EtcdProcess, free_ports
 
+NAMESPACES = "/api/v1/namespaces"
 EVENTS = "/api/v1/namespaces/default/events"
 NEWER = "/apis/events.k8s.io/v1/namespaces/default/events"
 SEALED = """
@@ -51,9 +54,10 @@ async def etcds(tmp_path: Path) -> AsyncIterator[tuple[EtcdProcess, EtcdProcess]
 
 @asynccontextmanager
 async def serving(
-    etcds: tuple[EtcdProcess, EtcdProcess], options: ApiServerOptions = OPTIONS
+    etcds: tuple[EtcdProcess, EtcdProcess], options: ApiServerOptions = OPTIONS, patience_s: float = 10
 ) -> AsyncIterator[ApiServer]:
-    first, second = (EtcdStore([etcd.url], compact_every_s=0) for etcd in etcds)
+    reached = EtcdOptions(timeout_s=patience_s)
+    first, second = (EtcdStore([etcd.url], options=reached, compact_every_s=0) for etcd in etcds)
     server = ApiServer(first, options, RealClock(), elsewhere={("", "events"): second})
     try:
         await server.start()
@@ -158,6 +162,29 @@ async def test_an_etcd_that_is_away_is_said_of_and_takes_its_kinds_along(
         ]
         _, found = await call(server, "GET", "/api/v1/componentstatuses/etcd-0")
         assert found["conditions"][0]["status"] == "True"
+
+
+@pytest.mark.etcd
+async def test_kinds_of_an_etcd_that_lives_are_written_while_the_first_is_away(
+    etcds: tuple[EtcdProcess, EtcdProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By namespaces and quotas as they were last known; once it is back, as they are."""
+    monkeypatch.setattr(feed, "SILENT_S", 0.1)
+    async with serving(etcds, patience_s=3) as server:
+        _, made = await call(server, "POST", EVENTS, event("e"))
+        await etcds[0].end()
+        for name in ("f", "g"):
+            assert (await call(server, "POST", EVENTS, event(name)))[0] == 201
+        assert (await call(server, "PUT", f"{EVENTS}/e", {**made, "reason": "Gone"}))[0] == 200
+        assert (await call(server, "DELETE", f"{EVENTS}/f"))[0] == 200
+        assert len((await call(server, "GET", EVENTS))[1]["items"]) == 2
+        elsewhere, other_event = EVENTS.replace("default", "new"), event("h")
+        other_event["involvedObject"]["namespace"] = "new"
+        assert (await call(server, "POST", elsewhere, other_event))[0] == 503, "it may be there by now"
+        await etcds[0].start()
+        async with serving(etcds) as other:
+            assert (await call(other, "POST", NAMESPACES, {"metadata": {"name": "new"}}))[0] == 201
+        assert (await call(server, "POST", elsewhere, other_event))[0] == 201
 
 
 @pytest.mark.etcd

@@ -64,10 +64,12 @@ class Stores:
     def cached(self, clock: Clock) -> CachedStore | SplitStore:
         """Return the objects of all stores, in memory."""
         leased = object_counts() if self._others else None
-        first = CachedStore(self._first, clock=clock, leased=leased)
+        first = CachedStore(self._first, clock=clock, leased=leased, lenient=bool(self._others))
         if not self._others:
             return first
-        caches = {store: CachedStore(store, clock=clock, leased=leased) for store in self._others}
+        caches = {
+            store: CachedStore(store, clock=clock, leased=leased, lenient=True) for store in self._others
+        }
         return SplitStore(first, {prefix: caches[store] for prefix, store in self._by_prefix.items()})
 
     async def open(self) -> None:

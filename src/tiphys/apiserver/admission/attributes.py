@@ -130,7 +130,7 @@ class Attributes:
         backend = self.call.backend
         row = backend.table.by_path(group, version, plural)
         try:
-            cached = await backend.store.get(row, namespace, name)
+            cached = await backend.store.seen(row, namespace, name)
         except NotFound:
             if self.reads is not None:
                 self.reads.complete = False

@@ -13,7 +13,7 @@ async def find(
     """Return one object (shared, read-only), None when there is none."""
     row = backend.table.by_path(group, version, plural)
     try:
-        return (await backend.store.get(row, namespace, name)).object
+        return (await backend.store.seen(row, namespace, name)).object
     except NotFound:
         return None
 

@@ -24,7 +24,7 @@ class LiveObjects:
     async def lookup(self, plural: str, namespace: str, name: str) -> Object | None:
         """Return an object of the core group, None where it is gone."""
         try:
-            cached: Cached = await self._objects.get(self._row(plural), namespace, name)
+            cached: Cached = await self._objects.seen(self._row(plural), namespace, name)
         except NotFound:
             return None
         return cached.object

@@ -37,6 +37,8 @@ from tiphys.storage.base import (
     ValueTooLarge,
 )
 
+SILENT_S: Final = 1.0
+"""A store that answers no sooner is away for those who judge requests to another one."""
 _CATCH_UP_S: Final = 3.0
 _RETRY_S: Final = 0.5
 _FRESH_S: Final = 75.0
@@ -70,6 +72,10 @@ def hint_of(resource: Resource, obj: Object, value: bytes | None = None, known: 
     return Hint(written, made if written is value else orjson.loads(written), False)
 
 
+def _failed(asked: asyncio.Future[None]) -> bool:
+    return asked.cancelled() or asked.exception() is not None
+
+
 class Feed:
     """The buckets over one store. ``open`` first, ``close`` at the end."""
 
@@ -92,6 +98,8 @@ class Feed:
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._unsubscribe: Callable[[], None] | None = None
         self._following: asyncio.Task[None] | None = None
+        self._overdue: asyncio.Future[None] | None = None
+        """An answer that has been waited for too long."""
         self._ageing: asyncio.TimerHandle | None = None
         self._aged = 0
         self._confirm_store: Callable[[], Awaitable[None]] | None = getattr(store, "confirm", None)
@@ -121,6 +129,8 @@ class Feed:
             self._following = None
         if self._ageing is not None:
             self._ageing.cancel()
+        if self._overdue is not None:
+            self._overdue.cancel()
         self._reset()
         self.kept.close()
 
@@ -212,6 +222,23 @@ class Feed:
         except StoreUnavailable as error:
             raise ServiceUnavailable(str(error)) from error
         await self.caught_up(present.revision)
+
+    async def confirm_if_it_answers(self, bucket: Bucket) -> None:
+        """``confirm``; of a store that is silent nothing is waited for, until it has answered again."""
+        overdue = self._overdue
+        if overdue is None or overdue.done():
+            began = asyncio.ensure_future(self.confirm(bucket))  # parent: close
+            began.add_done_callback(_failed)
+            known_silent = overdue is not None and _failed(overdue)
+            if not known_silent:
+                await asyncio.wait((began,), timeout=SILENT_S)
+            answered = began.done() and not _failed(began)
+            self._overdue = None if answered else began
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the last one who asked had no answer in time."""
+        return self._overdue is not None
 
     async def bucket(self, resource: Resource) -> Bucket:
         """Return the bucket of a kind, loaded. Raises ServiceUnavailable."""

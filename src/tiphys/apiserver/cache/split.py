@@ -86,6 +86,9 @@ class SplitStore:
     async def get(self, resource: Resource, namespace: str, name: str) -> Cached:
         return await self.of(resource).get(resource, namespace, name)
 
+    async def seen(self, resource: Resource, namespace: str, name: str) -> Cached:
+        return await self.of(resource).seen(resource, namespace, name)
+
     async def list(self, resource: Resource, selection: Selection, **options: Any) -> Page:
         return await self.of(resource).list(resource, selection, **options)
 

@@ -65,12 +65,16 @@ class CachedStore:
         clock: Clock | None = None,
         bookmark_s: float = _BOOKMARK_S,
         leased: Durations | None = None,
+        lenient: bool = False,
     ) -> None:
-        """``leased``: where caches over several stores count the objects of leases together."""
+        """``leased``: where caches over several stores count the objects of leases together. ``lenient``:
+        requests to the other stores go on being judged while this one is away.
+        """
         self._store = store
         self._clock = clock or RealClock()
         self._outbox = Outbox()
         self._feed = Feed(store, read_fields, self._clock, self._outbox)
+        self._confirm_seen = self._feed.confirm_if_it_answers if lenient else self._feed.confirm
         self._bookmark_s = bookmark_s
         self._leases = SharedLeases(store, self._clock, leased)
         self.collect = self._leases.collect
@@ -141,6 +145,19 @@ class CachedStore:
         if not self._feed.alone:
             await self._feed.confirm(bucket)
         entry = bucket.entries.get(_key(resource, namespace, name))
+        if entry is None:
+            raise _missing(resource, name)
+        return entry
+
+    async def seen(self, resource: Resource, namespace: str, name: str) -> Cached:
+        """Read what a request is judged by: as ``get``, or as last known (``lenient``). Raises NotFound."""
+        known = self._feed.known.get(id(resource))
+        bucket = known[1] if known is not None else await self._feed.load(resource)
+        if not self._feed.alone:
+            await self._confirm_seen(bucket)
+        entry = bucket.entries.get(_key(resource, namespace, name))
+        if entry is None and self._feed.is_silent:  # it may have been made since: nobody knows
+            return await self.get(resource, namespace, name)
         if entry is None:
             raise _missing(resource, name)
         return entry
@@ -227,11 +244,11 @@ class CachedStore:
         return Page(items, revision, following, remaining, stored=on_disk)
 
     async def all(self, resource: Resource, namespace: str = "") -> Sequence[Cached]:
-        """Return every object as of now. What admission asks for on every write is kept until it changes."""
+        """Return every object as ``seen``. What admission asks for on each write is kept until it changes."""
         known = self._feed.known.get(id(resource))
         bucket = known[1] if known is not None else await self._feed.load(resource)
         if not self._feed.alone:
-            await self._feed.confirm(bucket)
+            await self._confirm_seen(bucket)
         return bucket.whole(namespace) if bucket.entries else ()
 
     async def _as_of_now(self, resource: Resource) -> Bucket:

@@ -177,6 +177,11 @@ class CustomStore:
         cached = await self._objects.get(resource, namespace, name)
         return cached if resource.definition is None else await self._view(cached, resource)
 
+    async def seen(self, resource: Resource, namespace: str, name: str) -> Cached:
+        if resource.definition is None:
+            return await self._objects.seen(resource, namespace, name)
+        return await self.get(resource, namespace, name)
+
     async def all(self, resource: Resource, namespace: str = "") -> Sequence[Cached]:
         if resource.definition is None:
             return await self._objects.all(resource, namespace)

@@ -196,6 +196,12 @@ class ObjectStore(Protocol):
         """Linearizable read. Raises NotFound."""
         ...
 
+    async def seen(self, resource: Resource, namespace: str, name: str) -> Cached:
+        """Read what a request is judged by: as ``get``, but of one store among several that is away as it
+        was last known. Raises NotFound.
+        """
+        ...
+
     async def list(
         self,
         resource: Resource,
@@ -210,7 +216,7 @@ class ObjectStore(Protocol):
         ...
 
     async def all(self, resource: Resource, namespace: str = "") -> Sequence[Cached]:
-        """Return every object as of now, in key order; for kinds that have few and are asked about often."""
+        """Return every object as ``seen``, in key order; for kinds that have few and are asked for often."""
         ...
 
     def watch(
