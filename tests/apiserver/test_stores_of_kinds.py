@@ -19,6 +19,7 @@ from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.server import ApiServer
 from tiphys.apiserver.store_probe import NOT_OPEN
 from tiphys.apiserver.stores import Stores
+from tiphys.storage.base import Put
 from tiphys.storage.etcd import EtcdStore
 from tiphys.storage.etcd_client import EtcdOptions
 from tiphys.storage.memory import MemoryStore
@@ -265,6 +266,16 @@ async def test_which_kinds_are_elsewhere(elsewhere: tuple[str, str], prefix: str
             store.revisions = revisions  # type: ignore[method-assign]
         await stores.revisions(prefix, 1)
     assert asked[place] == 1
+
+
+async def test_what_a_moved_kind_leaves_behind_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    first, second = MemoryStore(), MemoryStore()
+    await first.open()
+    await first.commit([Put(f"/registry/events/default/e{number}", b"{}") for number in range(3)])
+    stores = Stores(first, first, ApiServerOptions(), {("", "events"): second}, lambda store: store)
+    await stores.open()
+    await stores.close()
+    assert "objects left in the first store are not served prefix=/registry/events/ count=3" in caplog.text
 
 
 def test_one_resource_beats_its_group() -> None:

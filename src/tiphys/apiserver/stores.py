@@ -8,6 +8,7 @@ definitions and APIServices are in the first store always, as upstream has it.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Protocol, runtime_checkable
 
@@ -21,8 +22,9 @@ from tiphys.apiserver.health import Check
 from tiphys.apiserver.observe.stored_objects import stored_bytes
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.store_probe import NOT_OPEN, StoreProbe
-from tiphys.storage.base import Store
+from tiphys.storage.base import Store, StoreUnavailable
 
+log = logging.getLogger(__name__)
 Elsewhere = Mapping[tuple[str, str], Store]
 """By group and plural, ``*`` for all of a group: the store, not yet opened, that objects are in."""
 EVERY: Final = "*"
@@ -76,6 +78,18 @@ class Stores:
         """Open all. Raises StoreUnavailable."""
         for store in (self._first, *self._others):
             await store.open()
+        await asyncio.gather(*map(self._tell_of_left, self._by_prefix))
+
+    async def _tell_of_left(self, prefix: str) -> None:
+        """Say what lies in the first store of a kind that is in another one: nobody moves or serves it."""
+        try:
+            left = await self._raw[0].range(prefix, limit=1)
+        except StoreUnavailable:
+            return
+        if left.count:
+            log.warning(
+                "objects left in the first store are not served prefix=%s count=%d", prefix, left.count
+            )
 
     def opened(self) -> None:
         """Note that they are open, for the checks."""

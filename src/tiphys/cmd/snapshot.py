@@ -106,7 +106,11 @@ def snapshot() -> None:
     pass
 
 
-@snapshot.command("save", help="Copy the objects of a cluster to FILE. The cluster goes on serving.")
+@snapshot.command(
+    "save",
+    help="Copy the objects of a cluster to FILE. The cluster goes on serving. Each etcd of"
+    " --etcd-servers-overrides is saved by itself, with --store: of several no one moment is saved.",
+)
 @click.argument("file", type=_FILE)
 @click.option("--name", default=DEFAULT_NAME, show_default=True, help="Which cluster.")
 @click.option("--store", default="", help=_STORE)
@@ -135,7 +139,8 @@ def status_command(file: Path) -> None:
     "restore",
     help="Put the objects in FILE in the place of a cluster's. With SQLite the old ones stay beside them as"
     " store.db.before-restore, and resource versions jump forward, so clients list anew; in etcd keys are"
-    " written like any others. No API server may use an etcd that is named with --store meanwhile.",
+    " written like any others. No API server may use an etcd that is named with --store meanwhile."
+    " Each etcd of --etcd-servers-overrides is put back by itself.",
 )
 @click.argument("file", type=_FILE)
 @click.option("--name", default=DEFAULT_NAME, show_default=True, help="Which cluster, running or not.")

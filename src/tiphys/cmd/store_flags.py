@@ -32,7 +32,8 @@ _OPTIONS = (
     click.option(
         _OVERRIDES,
         default="",
-        help="group/resource#URL[;URL],...: other etcd clusters for some resources; not for custom ones",
+        help="group/resource#URL[;URL],...: other etcd clusters for some resources; not for custom ones. "
+        "What the first store has of them stays there, unserved",
     ),
     click.option("--etcd-cafile", type=_FILE),
     click.option("--etcd-certfile", type=_FILE),
