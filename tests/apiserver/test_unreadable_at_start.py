@@ -49,6 +49,21 @@ async def test_a_server_comes_up(
             assert record.value == b"garbage", "it is left as it is"
 
 
+async def test_a_server_comes_up_where_nothing_can_be_read(serving: Any) -> None:
+    store = Kept()
+    async with serving(store):
+        pass
+    found = (await store.range("/registry/")).records
+    await store.commit([Put(record.key, b"\xff\0") for record in found])
+    async with serving(store) as api:
+        assert (await api("GET", "/readyz")).status == 200
+        assert (await api("GET", CMS, user="alice")).status == 403
+        path = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+        assert (await api("POST", path, {"metadata": {"name": "new"}, "rules": []})).status == 201
+        assert (await api("GET", f"{path}/new")).status == 200
+        assert (await api("GET", path)).status == 500
+
+
 @pytest.mark.parametrize("plural", POLICIES)
 async def test_what_could_stop_a_write_stops_every_write(
     serving: Any, plural: str, monkeypatch: pytest.MonkeyPatch
