@@ -235,11 +235,6 @@ class Feed:
             answered = began.done() and not _failed(began)
             self._overdue = None if answered else began
 
-    @property
-    def is_silent(self) -> bool:
-        """Whether the last one who asked had no answer in time."""
-        return self._overdue is not None
-
     async def bucket(self, resource: Resource) -> Bucket:
         """Return the bucket of a kind, loaded. Raises ServiceUnavailable."""
         known = self.known.get(id(resource))

@@ -67,13 +67,14 @@ class CachedStore:
         leased: Durations | None = None,
         lenient: bool = False,
     ) -> None:
-        """``leased``: where caches over several stores count the objects of leases together. ``lenient``:
-        requests to the other stores go on being judged while this one is away.
+        """``leased``: where several caches count the objects of leases together. ``lenient``: what there was
+        is ``seen`` while the store is away, so that requests to others are judged.
         """
         self._store = store
         self._clock = clock or RealClock()
         self._outbox = Outbox()
         self._feed = Feed(store, read_fields, self._clock, self._outbox)
+        self._lenient = lenient
         self._confirm_seen = self._feed.confirm_if_it_answers if lenient else self._feed.confirm
         self._bookmark_s = bookmark_s
         self._leases = SharedLeases(store, self._clock, leased)
@@ -151,16 +152,12 @@ class CachedStore:
 
     async def seen(self, resource: Resource, namespace: str, name: str) -> Cached:
         """Read what a request is judged by: as ``get``, or as last known (``lenient``). Raises NotFound."""
-        known = self._feed.known.get(id(resource))
-        bucket = known[1] if known is not None else await self._feed.load(resource)
-        if not self._feed.alone:
+        if self._lenient:
+            bucket = await self._feed.bucket(resource)
             await self._confirm_seen(bucket)
-        entry = bucket.entries.get(_key(resource, namespace, name))
-        if entry is None and self._feed.is_silent:  # it may have been made since: nobody knows
-            return await self.get(resource, namespace, name)
-        if entry is None:
-            raise _missing(resource, name)
-        return entry
+            if (entry := bucket.entries.get(_key(resource, namespace, name))) is not None:
+                return entry
+        return await self.get(resource, namespace, name)
 
     def key_of(self, resource: Resource, namespace: str, name: str) -> str:
         """Return the key that an object of a kind is kept under."""
@@ -253,8 +250,7 @@ class CachedStore:
 
     async def _as_of_now(self, resource: Resource) -> Bucket:
         """Return what there is of a kind; where others write to the store, it is asked what is newest."""
-        known = self._feed.known.get(id(resource))
-        bucket = known[1] if known is not None else await self._feed.load(resource)
+        bucket = await self._feed.bucket(resource)
         if not self._feed.alone:
             began = self._clock.monotonic()
             await self._feed.confirm(bucket)
