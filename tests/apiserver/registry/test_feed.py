@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,10 +11,11 @@ from typing import Any
 import pytest
 from tests.apiserver.encryption.test_store import SECRETS, Kept, aes, secret, write
 
-from tiphys.apimachinery.errors import InternalError
-from tiphys.apiserver.registry import feed
+from tiphys.apimachinery.errors import InternalError, ServiceUnavailable
+from tiphys.apis.table import TABLE
+from tiphys.apiserver.registry import feed as feed_module
 from tiphys.apiserver.registry.feed import Feed
-from tiphys.apiserver.registry.objects import Change
+from tiphys.apiserver.registry.objects import Change, Page
 from tiphys.storage.base import Delete, Put
 
 CMS = "/api/v1/namespaces/default/configmaps"
@@ -104,7 +106,7 @@ async def test_a_feed_looks_again_by_itself(
     async with serving(store, encryption_provider_config=path) as api:
         await api.create(SECRETS, secret("a"))
     write(path, aes("k2"))
-    monkeypatch.setattr(feed, "_LOOK_S", 0.01)
+    monkeypatch.setattr(feed_module, "_LOOK_S", 0.01)
     async with serving(store, encryption_provider_config=path) as api:
         followed = Followed(api)
         await followed.feed.prime()
@@ -191,3 +193,36 @@ async def test_a_server_starts_and_serves_the_rest(serving: Any, kind: str, path
         assert (await api("GET", "/readyz")).status == 200
         assert (await api("GET", path)).status == 500
         assert (await api("GET", CMS)).status == 200
+
+
+async def test_a_store_that_is_away_ends_no_feed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_module, "_LOOK_S", 0.0)
+    asked: list[str] = []
+    followed = asyncio.Event()
+
+    class Away:
+        async def list(self, _resource: Any, _selection: Any) -> Page:
+            asked.append("list")
+            if len(asked) < 4:
+                raise ServiceUnavailable("away")
+            return Page([], 1)
+
+        async def watch(self, _resource: Any, _selection: Any, **_options: Any) -> AsyncIterator[Any]:
+            asked.append("watch")
+            if len(asked) < 4:
+                raise ServiceUnavailable("away")
+            followed.set()
+            await asyncio.Event().wait()
+            yield []
+
+    store: Any = Away()
+    row: Any = TABLE.by_path("", "v1", "secrets")
+    feed = Feed(store, row, lambda _old, _new: None)
+    with pytest.raises(ServiceUnavailable):
+        await feed.begin()
+    feed.synced = True
+    task = asyncio.create_task(feed.run())
+    async with asyncio.timeout(10):
+        await followed.wait()
+    task.cancel()
+    assert asked == ["list", "watch", "list", "watch"]
