@@ -15,7 +15,7 @@ from tests.apiserver.egress.proxies import Asked, Konnectivity, connect_proxy
 from tiphys.apimachinery import tracing
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apiserver.config_files import BadConfiguration
-from tiphys.apiserver.egress import tunnels
+from tiphys.apiserver.egress import konnectivity, tunnels
 from tiphys.apiserver.egress.config import Selection
 from tiphys.apiserver.egress.konnectivity import CLOSE_REQ, DIAL_CLS, DIAL_REQ
 from tiphys.apiserver.egress.selector import EgressSelector
@@ -267,7 +267,10 @@ async def test_konnectivity_that_refuses(said: Any, text: str, reason: str, tmp_
         assert await refusal(Selection("cluster", "GRPC", socket=str(path)), "proxy", reason) == text
 
 
-async def test_konnectivity_is_told_that_nobody_waits_any_more(tmp_path: Path) -> None:
+async def test_konnectivity_is_told_that_nobody_waits_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(konnectivity, "_LAST_S", DEADLINE_S)
     path, proxy = tmp_path / "proxy.sock", Konnectivity(Asked(), silent=True)
     async with asyncio.timeout(DEADLINE_S), proxy.serving(path):
         selector = tunnels.make([Selection("cluster", "GRPC", socket=str(path))], CLOCK)

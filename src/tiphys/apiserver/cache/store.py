@@ -1,7 +1,6 @@
 """``CachedStore``: the ``ObjectStore`` of the handlers over any ``Store``.
 
-Reads and watches are answered from memory, which ``Feed`` keeps at what the store holds; writes go to the
-store.
+Reads and watches are answered from memory, which ``Feed`` keeps at what the store holds; writes go through.
 """
 
 from __future__ import annotations
