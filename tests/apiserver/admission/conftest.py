@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -38,6 +39,13 @@ def webhooks() -> Any:
 @pytest.fixture
 async def webhook(webhooks: Any) -> AsyncIterator[Any]:
     """A webhook at https://127.0.0.1."""
+    async with webhooks.webhook_server() as server:
+        yield server
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def swept_webhook(webhooks: Any) -> AsyncIterator[Any]:
+    """The same in the loop of all tests of a module, for those who use ``swept_api``."""
     async with webhooks.webhook_server() as server:
         yield server
 

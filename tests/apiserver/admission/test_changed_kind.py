@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from tests.apiserver.admission.hooked import (
     DENIED,
     FOOS,
@@ -29,11 +27,10 @@ def api(swept_api: Any) -> Any:
     return swept_api
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def webhook(webhooks: Any) -> AsyncIterator[Any]:
-    """A webhook of the test's own, in the loop of all."""
-    async with webhooks.webhook_server() as server:
-        yield server
+@pytest.fixture
+def webhook(swept_webhook: Any) -> Any:
+    """A webhook of the test's own."""
+    return swept_webhook
 
 
 def replaced(key: str, value: Any) -> dict[str, Any]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
 import pytest
-import pytest_asyncio
 from tests.apiserver.admission.hooked import (
     CRDS,
     DENIED,
@@ -37,11 +35,10 @@ def api(swept_api: Any) -> Any:
     return swept_api
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def webhook(webhooks: Any) -> AsyncIterator[Any]:
-    """A webhook of the test's own, in the loop of all."""
-    async with webhooks.webhook_server() as server:
-        yield server
+@pytest.fixture
+def webhook(swept_webhook: Any) -> Any:
+    """A webhook of the test's own."""
+    return swept_webhook
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from tests.apiserver.admission.hooked import configure, hook, rule
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -23,10 +21,10 @@ def api(swept_api: Any) -> Any:
     return swept_api
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def webhook(webhooks: Any) -> AsyncIterator[Any]:
-    async with webhooks.webhook_server() as server:
-        yield server
+@pytest.fixture
+def webhook(swept_webhook: Any) -> Any:
+    """A webhook of the test's own."""
+    return swept_webhook
 
 
 def token(spec: Any, status: Any) -> dict[str, Any]:

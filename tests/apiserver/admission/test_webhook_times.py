@@ -29,11 +29,10 @@ async def own_api(serving: Any) -> AsyncIterator[Any]:
         yield api
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def webhook(webhooks: Any) -> AsyncIterator[Any]:
-    """A webhook of the test's own, in the loop of all."""
-    async with webhooks.webhook_server() as server:
-        yield server
+@pytest.fixture
+def webhook(swept_webhook: Any) -> Any:
+    """A webhook of the test's own."""
+    return swept_webhook
 
 
 @pytest.mark.slow

@@ -7,7 +7,6 @@ from typing import Any
 
 import orjson
 import pytest
-import pytest_asyncio
 
 from tiphys.apiserver.admission.webhooks.hook import read_hooks
 from tiphys.wire.message import Request, Response
@@ -21,11 +20,10 @@ def api(swept_api: Any) -> Any:
     return swept_api
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def webhook(webhooks: Any) -> AsyncIterator[Any]:
-    """A webhook of the test's own, in the loop of all."""
-    async with webhooks.webhook_server() as server:
-        yield server
+@pytest.fixture
+def webhook(swept_webhook: Any) -> Any:
+    """A webhook of the test's own."""
+    return swept_webhook
 
 
 GROUP = "/apis/admissionregistration.k8s.io/v1"
