@@ -89,19 +89,18 @@ for where in (("fd00:64::20", 80), ("fd00:29::2", 30080), ("fd00:64::21", 80)):
 """
 
 
+def apart(script: str, given: str) -> subprocess.CompletedProcess[str]:
+    """Run a script in a network of its own, with what it is given to read."""
+    argv = ["unshare", "--net", sys.executable, "-c", script]
+    return subprocess.run(argv, input=given, capture_output=True, text=True, timeout=60, check=False)
+
+
 def test_connections_over_the_sixth_version(service: Any, endpoint_slice: Any) -> None:
     ports = {"type": "NodePort", "ports": [{"name": "http", "port": 80, "nodePort": 30080}]}
     services = [service(clusterIP="fd00:64::20", **ports), service("gone", clusterIP="fd00:64::21")]
     node = NodeFacts("n1", ("172.29.99.2", "fd00:29::2"), "", ("10.128.0.0/16", "fd00:1::/64"))
     table = ruleset(services, [endpoint_slice("fd00:1::5", family="IPv6")], node, "IPv6")
-    done = subprocess.run(
-        ["unshare", "--net", sys.executable, "-c", SIXTH],
-        input="\n".join(transaction(None, table)) + "\n",
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = apart(SIXTH, "\n".join(transaction(None, table)) + "\n")
     assert done.stdout.split() == ["fd00:1::5", "fd00:1::5", "refused"], done.stderr
 
 
@@ -110,14 +109,7 @@ def test_a_connection_of_the_node_with_itself_outlives_the_first_rules(
 ) -> None:
     """So are components beside an API server joined to it, and the server is an endpoint of a Service."""
     table = ruleset([service()], [endpoint_slice("172.29.99.2")], NODE)
-    done = subprocess.run(
-        ["unshare", "--net", sys.executable, "-c", STANDING],
-        input="\n".join(transaction(None, table)) + "\n",
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = apart(STANDING, "\n".join(transaction(None, table)) + "\n")
     assert done.stdout.split() == ["ask", "answer"], done.stderr
 
 
@@ -144,13 +136,6 @@ def test_connections(service: Any, endpoint_slice: Any, node_ports: tuple[str, .
         transaction(table, sparse),
         transaction(sparse, table),
     ]
-    done = subprocess.run(
-        ["unshare", "--net", sys.executable, "-c", SCRIPT],
-        input="=====\n".join("\n".join(step) + "\n" for step in steps),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = apart(SCRIPT, "=====\n".join("\n".join(step) + "\n" for step in steps))
     both = "['10.128.1.5', '10.128.1.6']"
     assert done.stdout.splitlines() == [both, both, "1", "refused refused"], done.stderr
