@@ -32,8 +32,11 @@ def shortest(value: float) -> str:
 
 
 _MARKUP = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
-_ESCAPED = {**_MARKUP, "\u2028": "\\u2028", "\u2029": "\\u2029"}
-_ESCAPED_BYTES = [(letter.encode(), escaped.encode()) for letter, escaped in _ESCAPED.items()]
+_BREAKS = {"\u2028": "\\u2028", "\u2029": "\\u2029"}
+_ESCAPED = {**_MARKUP, **_BREAKS}
+_MARKUP_BYTES = [(letter.encode(), escaped.encode()) for letter, escaped in _MARKUP.items()]
+_BREAK_BYTES = [(letter.encode(), escaped.encode()) for letter, escaped in _BREAKS.items()]
+_BREAKS_BEGIN = b"\xe2"
 _NAMED = dict(zip("\a\b\f\n\r\t\v", ("\\a", "\\b", "\\f", "\\n", "\\r", "\\t", "\\v"), strict=True))
 _ASCII, _WIDE = 0x80, 0x10000
 _LEAST_PLAIN, _MOST_PLAIN = 1e-6, 1e21
@@ -59,8 +62,11 @@ def safe_in_html(text: str) -> str:
 
 def without_markup(data: bytes) -> bytes:
     """Return JSON with the letters escaped that Go lets stand in no text: those of markup, and two more."""
-    for letter, escaped in _ESCAPED_BYTES:
+    for letter, escaped in _MARKUP_BYTES:
         if letter in data:
+            data = data.replace(letter, escaped)
+    if _BREAKS_BEGIN in data:  # one byte is found ten times as fast as three
+        for letter, escaped in _BREAK_BYTES:
             data = data.replace(letter, escaped)
     return data
 
