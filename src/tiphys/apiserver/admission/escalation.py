@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from tiphys.apimachinery.errors import NotFound
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.defaulting import each, peek
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.attributes import aggregate
@@ -18,6 +19,9 @@ from tiphys.apiserver.filters.requestinfo import RequestInfo
 
 GROUP = "rbac.authorization.k8s.io"
 _PLURALS = ("roles", "clusterroles", "rolebindings", "clusterrolebindings")
+_ROLES = {"Role": "roles", "ClusterRole": "clusterroles"}
+_OF_THE_COLLECTOR = frozenset({"ownerReferences", "finalizers", "managedFields"})
+"""What the garbage collector changes of objects, so that they can go."""
 
 
 _EVERYTHING = (
@@ -28,47 +32,48 @@ _AGGREGATES = "must have cluster-admin privileges to use an aggregationRule"
 
 
 class RbacEscalation:
-    """Checks roles against the writer's own rights, and bindings against the roles that they bind."""
+    """Checks roles against the writer's own rights, and bindings against the roles that they bind.
+
+    It is asked of the object as admission has made it, before anybody looks whether that is valid.
+    """
 
     NAME = "RbacEscalation"
     RESOURCES = frozenset((GROUP, plural) for plural in _PLURALS)
+    ADMITS = frozenset({"CREATE", "UPDATE"})
 
-    async def validate(self, attributes: Attributes) -> None:
-        if attributes.group != GROUP or attributes.obj is None or is_master(attributes.call.user):
-            return
-        if "RBAC" not in attributes.call.backend.authorizer.modes:
+    async def admit(self, attributes: Attributes) -> None:
+        obj = attributes.obj
+        if obj is None or is_master(attributes.call.user) or _lets_go(obj, attributes.old):
             return
         if attributes.plural in ("roles", "clusterroles"):
-            await self._role(attributes, attributes.obj)
-        elif attributes.plural in ("rolebindings", "clusterrolebindings"):
-            await self._binding(attributes, attributes.obj)
+            await self._role(attributes, obj)
+        else:
+            await self._binding(attributes, obj)
 
     async def _role(self, attributes: Attributes, role: Object) -> None:
-        old = attributes.old or {}
-        same = {key: old.get(key) == role.get(key) for key in ("rules", "aggregationRule")}
-        if attributes.old is not None and all(same.values()):
-            return
+        """All rules count, also those that were there: who changes a role might as well have written it."""
         if await self._may(attributes, "escalate", attributes.plural, attributes.call.info.name):
             return
-        if attributes.old is None or not same["rules"]:
-            self._check(attributes, rules_of(role))
-        if role.get("aggregationRule") or old.get("aggregationRule"):
+        self._check(attributes, rules_of(role))
+        if _aggregates(role) or _aggregates(attributes.old or {}):
             owned = list(attributes.call.backend.authorizer.rbac.rules_for(attributes.call.user, ""))
             if uncovered(owned, _EVERYTHING):
                 raise attributes.refuse(_AGGREGATES)
 
     async def _binding(self, attributes: Attributes, binding: Object) -> None:
-        old = attributes.old
-        if old is not None and all(old.get(key) == binding.get(key) for key in ("roleRef", "subjects")):
+        ref = peek(binding, "roleRef")
+        plural, name = _ROLES.get(str(ref.get("kind"))), str(ref.get("name") or "")
+        if plural is None:
+            return  # no such kind can be bound
+        if await self._may(attributes, "bind", plural, name):
             return
-        ref = binding["roleRef"]
-        plural = "roles" if ref["kind"] == "Role" else "clusterroles"
-        if await self._may(attributes, "bind", plural, ref["name"]):
-            return
-        namespace = attributes.namespace if ref["kind"] == "Role" else ""
-        rules = attributes.call.backend.authorizer.rbac.role_rules(namespace, ref["name"])
+        of_namespace = plural == "roles"
+        rules = None
+        if attributes.namespace or not of_namespace:
+            namespace = attributes.namespace if of_namespace else ""
+            rules = attributes.call.backend.authorizer.rbac.role_rules(namespace, name)
         if rules is None:
-            raise NotFound.of(GROUP, plural, ref["name"])
+            raise NotFound.of(GROUP, plural, name)
         self._check(attributes, rules)
 
     async def _may(self, attributes: Attributes, verb: str, plural: str, name: str) -> bool:
@@ -99,3 +104,20 @@ class RbacEscalation:
 def _describe_user(user: User) -> str:
     groups = " ".join(f'"{group}"' for group in user.groups)
     return f'"{user.name}" (groups=[{groups}])'
+
+
+def _aggregates(role: Object) -> bool:
+    """Tell whether a role takes over the rules of others."""
+    return any(True for _ in each(role, "aggregationRule", "clusterRoleSelectors"))
+
+
+def _lets_go(new: Object, old: Object | None) -> bool:
+    """Tell whether a write changes nothing but what may have to go before the object can."""
+    return old is not None and _rest(new) == _rest(old)
+
+
+def _rest(obj: Object) -> Object:
+    meta = {
+        key: value for key, value in peek(obj, "metadata").items() if value and key not in _OF_THE_COLLECTOR
+    }
+    return {key: value for key, value in {**obj, "metadata": meta}.items() if value}
