@@ -69,8 +69,103 @@ def pod(
     }
 
 
+def restarted(state: dict[str, Any], count: int, last: str = "", **more: Any) -> dict[str, Any]:
+    """Return the status of a container that was restarted, at a time of the last hour."""
+    status = {"state": state, "restartCount": count, **more}
+    if last:
+        status["lastState"] = {"terminated": {"finishedAt": f"2026-01-01T00:{last}Z"}}
+    return status
+
+
+WAITS = waiting("")["state"]
+DONE = ended()["state"]
+KILLED = ended(137, "Error")["state"]
+INITIALIZED = [{"type": "Initialized", "status": "True"}]
 READY_CONDITION = [{"type": "Ready", "status": "True"}]
 CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "a phase of its own": (pod(ready(3), {"restartCount": 3}, phase="Odd"), ["1/2", "Odd", "6"]),
+    "a reason of its own": (
+        pod(ready(3), {"ready": True, "restartCount": 3}, phase="Odd", status={"reason": "Why"}),
+        ["1/2", "Why", "6"],
+    ),
+    "ready and not running": (pod(ready(3), {"ready": True, "restartCount": 3}), ["1/2", "Running", "6"]),
+    "the first that says something decides": (
+        pod(restarted(waiting("Waits")["state"], 3), restarted(ended(0, "Ended")["state"], 3)),
+        ["0/2", "Waits", "6"],
+    ),
+    "one failed, one runs, all told failed": (
+        pod(ended(1, "Crash"), ready(), phase="Failed"),
+        ["1/2", "Crash", "0"],
+    ),
+    "one runs, one failed, all told failed": (
+        pod(ready(), ended(1, "Crash"), phase="Failed"),
+        ["1/2", "Crash", "0"],
+    ),
+    "one runs, one failed, one is done, all told failed": (
+        pod(ready(), ended(1, "Crash"), ended(), phase="Failed"),
+        ["1/3", "Crash", "0"],
+    ),
+    "an init container that was restarted": (
+        pod(restarted(WAITS, 0), init=[restarted(RUNNING, 3, "59:50")]),
+        ["0/1", "Init:0/1", "3 (10s ago)"],
+    ),
+    "the first of two was restarted": (
+        pod(restarted(WAITS, 0), init=[restarted(RUNNING, 3, "59:50"), restarted(WAITS, 0)]),
+        ["0/1", "Init:0/2", "3 (10s ago)"],
+    ),
+    "the second of two was restarted": (
+        pod(restarted(WAITS, 0), init=[restarted(DONE, 0), restarted(RUNNING, 3, "59:50")]),
+        ["0/1", "Init:1/2", "3 (10s ago)"],
+    ),
+    "both of two were restarted": (
+        pod(restarted(WAITS, 0), init=[restarted(DONE, 2, "58:00"), restarted(RUNNING, 3, "59:50")]),
+        ["0/1", "Init:1/2", "5 (10s ago)"],
+    ),
+    "restarts of init containers that are done do not count": (
+        pod(restarted(RUNNING, 4, "59:40"), init=[restarted(DONE, 2, "58:00")]),
+        ["0/1", "Running", "4 (20s ago)"],
+    ),
+    "the first of two sidecars runs": (
+        pod(
+            restarted(WAITS, 0),
+            phase="Pending",
+            sidecars=(0, 1),
+            init=[restarted(RUNNING, 3, "59:50", started=False), restarted(WAITS, 0, started=False)],
+        ),
+        ["0/3", "Init:0/2", "3 (10s ago)"],
+    ),
+    "the first of two sidecars has started": (
+        pod(
+            restarted(WAITS, 0),
+            phase="Pending",
+            sidecars=(0, 1),
+            init=[restarted(RUNNING, 3, "59:50", started=True), restarted(RUNNING, 0, started=False)],
+        ),
+        ["0/3", "Init:1/2", "3 (10s ago)"],
+    ),
+    "both sidecars have started": (
+        pod(
+            restarted(RUNNING, 4, "59:40", ready=True),
+            sidecars=(0, 1),
+            conditions=INITIALIZED,
+            init=[restarted(RUNNING, 3, "59:50", started=True), restarted(RUNNING, 0, started=True)],
+        ),
+        ["1/3", "Running", "7 (10s ago)"],
+    ),
+    "sidecars killed when all was done": (
+        pod(
+            restarted(ended(0, "Completed")["state"], 4, "59:40"),
+            phase="Succeeded",
+            sidecars=(0, 1),
+            conditions=INITIALIZED,
+            init=[restarted(KILLED, 3, "59:50", started=False), restarted(KILLED, 0, started=False)],
+        ),
+        ["0/3", "Completed", "7 (10s ago)"],
+    ),
+    "statuses of containers that are not there": (
+        pod({}, {}, total=1, sidecars=(1,), init=[{}, {}, {}], init_total=2),
+        ["0/2", "Init:0/2", "0"],
+    ),
     "done, another failed": (
         pod(ended(0, "Completed"), ended(1, "Error"), phase="Failed"),
         ["0/2", "Error", "0"],

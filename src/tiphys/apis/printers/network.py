@@ -149,13 +149,14 @@ def network_policy_row(obj: Object, now: datetime) -> Cells:
     return [name_of(obj), format_selector(peek(obj, "spec").get("podSelector")), age_of(obj, now)]
 
 
-def ip_address_row(obj: Object, _now: datetime) -> Cells:
+def ip_address_row(obj: Object, now: datetime) -> Cells:
+    """Upstream's rows end in an age that no column is named for, which clients leave out."""
     parent = peek(obj, "spec", "parentRef")
     group = f".{parent['group']}" if parent.get("group") else ""
     place = f"{parent['namespace']}/" if parent.get("namespace") else ""
     of = f"{parent.get('resource')}{group}".lower()
     shown = f"{of}/{place}{parent.get('name')}" if parent else NONE
-    return [name_of(obj), shown]
+    return [name_of(obj), shown, age_of(obj, now)]
 
 
 def service_cidr_row(obj: Object, now: datetime) -> Cells:
