@@ -111,18 +111,41 @@ async def test_bindings(api: Any, kind: str, rule: dict[str, Any], ref: Any, may
     assert answer.status == (201 if may else 422), answer.raw
     if not may:
         verb = "get" if "name" in ref else "list"
+        # of mutating ones the API mistakes the one for the other
+        user, verb = (ALICE, verb) if kind == "validating" else (verb, ALICE)
         assert answer.message.endswith(
-            f'spec.paramRef: Forbidden: user {verb} does not have "{ALICE}" permission on the object '
+            f'spec.paramRef: Forbidden: user {user} does not have "{verb}" permission on the object '
             "referenced by paramRef"
         )
 
 
-async def test_bindings_of_policies_that_are_not_there_need_every_right(api: Any) -> None:
-    await grant(api, {"resources": ["*"], "verbs": ["get"]})
+UNKNOWN: dict[str, tuple[Any, dict[str, Any], str]] = {
+    # the kind of the policy's parameters (None: there is no policy), the reference -> what is not known
+    "no policy": (None, {"name": "m"}, "get policy p"),
+    "no policy, of many": (None, {"selector": {}}, "get policy p"),
+    "no such kind": (
+        {"apiVersion": "foo.e.c/v1", "kind": "Params"}, {"name": "m"},
+        "resolve paramKind &{foo.e.c/v1 Params}",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("param_kind", "ref", "text"), UNKNOWN.values(), ids=UNKNOWN)
+async def test_bindings_of_what_is_not_known_need_every_right(
+    api: Any, param_kind: Any, ref: Any, text: str
+) -> None:
+    await grant(api, {"resources": ["*"], "verbs": ["get", "list"]})
     path = f"{GROUP}/validatingadmissionpolicybindings"
-    answer = await api("POST", path, binding("validating", name="m"), user="alice")
+    if param_kind:
+        await api.create(f"{GROUP}/validatingadmissionpolicies", policy("validating", param_kind))
+    answer = await api("POST", path, binding("validating", **ref), user="alice")
     assert answer.status == 422
-    await api.create(path, binding("validating", name="m"))
+    verb = "get" if "name" in ref else "list"
+    assert answer.message.endswith(
+        f"spec.paramRef: Forbidden: unable to {text} to determine minimum required permissions and user "
+        f'{ALICE} does not have "{verb}" permission for all groups, versions and resources'
+    )
+    await api.create(path, binding("validating", **ref))
 
 
 async def test_faults_come_first(api: Any) -> None:

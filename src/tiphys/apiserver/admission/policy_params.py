@@ -22,6 +22,11 @@ _BINDINGS: Final = {
     "validatingadmissionpolicybindings": "validatingadmissionpolicies",
     "mutatingadmissionpolicybindings": "mutatingadmissionpolicies",
 }
+_LACKS: Final = 'user %s does not have "%s" permission on the object referenced by paramRef'
+_LACKS_ALL: Final = (
+    'unable to {} to determine minimum required permissions and user %s does not have "%s" permission for '
+    "all groups, versions and resources"
+)
 
 
 class PolicyParamsAuthorization:
@@ -62,11 +67,17 @@ class PolicyParamsAuthorization:
         kind = peek(policy or {}, "spec").get("paramKind")
         verb = "get" if ref.get("name") else "list"
         if not await _may(attributes, verb, kind, ref.get("namespace") or "", ref.get("name") or ""):
-            text = (
-                f'user {verb} does not have "{_shown(attributes.call.user)}" permission on the object '
-                "referenced by paramRef"  # the API mistakes the one for the other
-            )
-            raise _refusal(attributes, "spec.paramRef", text)
+            user = _shown(attributes.call.user)
+            if attributes.plural == "mutatingadmissionpolicybindings":
+                verb, user = user, verb  # the API mistakes the one for the other
+                lacks = _LACKS
+            elif policy is None:
+                lacks = _LACKS_ALL.format(f"get policy {spec['policyName']}")
+            elif kind is not None and _plural(attributes, kind) is None:
+                lacks = _LACKS_ALL.format(f"resolve paramKind &{{{kind['apiVersion']} {kind['kind']}}}")
+            else:
+                lacks = _LACKS
+            raise _refusal(attributes, "spec.paramRef", lacks % (user, verb))
 
 
 async def _may(attributes: Attributes, verb: str, kind: Object | None, namespace: str, name: str) -> bool:
@@ -74,13 +85,18 @@ async def _may(attributes: Attributes, verb: str, kind: Object | None, namespace
     group, version, plural = "*", "*", "*"
     if kind is not None:
         group, version = split_api_version(kind["apiVersion"])
-        row = attributes.call.backend.table.by_kind(GVK(group, version, kind["kind"]))
-        plural = "*" if row is None else row.plural
+        plural = _plural(attributes, kind) or "*"
     info = RequestInfo(
         path="", verb=verb, is_resource=True, group=group, version=version, namespace=namespace,
         resource=plural, name=name,
     )  # fmt: skip
     return (await attributes.call.backend.authorizer.decide(attributes.call.user, info)).allowed
+
+
+def _plural(attributes: Attributes, kind: Object) -> str | None:
+    """Return the plural of a kind of parameters, None: nobody serves it."""
+    row = attributes.call.backend.table.by_kind(GVK(*split_api_version(kind["apiVersion"]), kind["kind"]))
+    return None if row is None else row.plural
 
 
 def _refusal(attributes: Attributes, path: str, text: str) -> Invalid:
