@@ -56,3 +56,20 @@ def test_one_more_of_a_kind_is_for_validation_to_judge() -> None:
     old, new = with_conditions({"type": "A", "message": "old"}), with_conditions({"type": "A"}, {"type": "A"})
     keep_conditions(new, old, "A")
     assert new == with_conditions({"type": "A"}, {"type": "A"})
+
+
+def test_what_failed_beside_decisions() -> None:
+    """They keep their words and their times, whichever of them came with a time."""
+    later = {"lastUpdateTime": "later", "lastTransitionTime": "later"}
+    new = with_conditions(*({"type": kind} for kind in "FDADA"))
+    old = with_conditions(
+        {"type": "D", "reason": "1"}, {"type": "A", "reason": "2"},
+        {"type": "D", "reason": "3", **later}, {"type": "A", "reason": "4", **later},
+    )  # fmt: skip
+    keep_conditions(new, old, "A", "D")
+    stamp_conditions(new, old, "now")
+    keys = ("type", "reason", "lastUpdateTime", "lastTransitionTime")
+    assert [[condition.get(key) for key in keys] for condition in new["status"]["conditions"]] == [
+        ["F", None, "now", "now"], ["D", "1", "now", "later"], ["A", "2", "now", "later"],
+        ["D", "3", "later", "later"], ["A", "4", "later", "later"],
+    ]  # fmt: skip

@@ -18,33 +18,49 @@ LEVEL = objects.priority_levels()[2]
 CATCH_ALL = objects.priority_levels()[1]
 
 
-def changed(obj: Any, *, mark: str | None = "true", generation: int = 1) -> Any:
+def changed(obj: Any, *, mark: str | None = "true", generation: int = 1, shares: int = 77) -> Any:
     live = copy.deepcopy(obj)
     live["metadata"]["generation"] = generation
     live["metadata"]["annotations"] = {} if mark is None else {objects.AUTOUPDATE: mark}
-    live["spec"]["limited"]["nominalConcurrencyShares"] = 77
+    live["spec"]["limited"]["nominalConcurrencyShares"] = shares
     return live
 
 
-@pytest.mark.parametrize(
-    ("live", "wanted", "mended"),
-    [
-        (LEVEL, LEVEL, False),
-        (changed(LEVEL), LEVEL, True),
-        (changed(LEVEL, mark="false", generation=4), LEVEL, False),
-        (changed(LEVEL, mark=None, generation=2), LEVEL, False),
-        (changed(LEVEL, mark=None, generation=1), LEVEL, True),
-        (changed(CATCH_ALL, mark="false", generation=9), CATCH_ALL, True),
-    ],
-    ids=["right", "ours", "the user's", "changed without a mark", "never changed", "mandatory"],
-)
-def test_what_is_put_back(live: Any, wanted: Any, mended: bool) -> None:
+OURS, THEIRS, NEITHER = ("true", True), ("false", False), None
+KEPT: dict[str, tuple[Any, Any, tuple[str, bool] | None]] = {
+    # what is there, what is wanted -> its mark afterwards and whether it was put back; None: it stays
+    "right": (LEVEL, LEVEL, NEITHER),
+    "ours": (changed(LEVEL), LEVEL, OURS),
+    "ours, often changed": (changed(LEVEL, generation=2), LEVEL, OURS),
+    "ours, in another spelling": (changed(LEVEL, mark="T", generation=2), LEVEL, ("T", True)),
+    "the user's": (changed(LEVEL, mark="false", generation=4), LEVEL, NEITHER),
+    "the user's, never changed": (changed(LEVEL, mark="false"), LEVEL, NEITHER),
+    "the user's, in another spelling": (changed(LEVEL, mark="0"), LEVEL, NEITHER),
+    "changed without a mark": (changed(LEVEL, mark=None, generation=2), LEVEL, THEIRS),
+    "changed with an odd mark": (changed(LEVEL, mark="odd", generation=2), LEVEL, THEIRS),
+    "changed back without a mark": (changed(LEVEL, mark=None, generation=3, shares=30), LEVEL, THEIRS),
+    "never changed": (changed(LEVEL, mark=None, generation=1), LEVEL, OURS),
+    "never changed, with an odd mark": (changed(LEVEL, mark="odd", generation=1), LEVEL, OURS),
+    "right without a mark": (changed(LEVEL, mark=None, shares=30), LEVEL, ("true", False)),
+    "mandatory": (changed(CATCH_ALL, mark="false", generation=9), CATCH_ALL, OURS),
+    "mandatory without a mark": (changed(CATCH_ALL, mark=None, shares=5), CATCH_ALL, ("true", False)),
+}
+
+
+@pytest.mark.parametrize(("live", "wanted", "expected"), KEPT.values(), ids=KEPT)
+def test_what_is_put_back(live: Any, wanted: Any, expected: tuple[str, bool] | None) -> None:
+    before = copy.deepcopy(live)
     found = repaired(live, wanted)
-    assert (found is not None) is mended
-    if found is not None:
-        assert found["spec"] == wanted["spec"]
-        assert found["metadata"]["generation"] == live["metadata"]["generation"] + 1
-        assert repaired(found, wanted) is None
+    assert live == before
+    if expected is None:
+        assert found is None
+        return
+    assert found is not None
+    mark, is_put_back = expected
+    assert found["metadata"]["annotations"] == {objects.AUTOUPDATE: mark}
+    assert found["spec"] == (wanted if is_put_back else live)["spec"]
+    assert found["metadata"]["generation"] == live["metadata"]["generation"] + is_put_back
+    assert repaired(found, wanted) is None
 
 
 def test_shares_of_what_is_exempt_are_the_users() -> None:
@@ -196,9 +212,10 @@ async def test_what_is_gone_stays_gone_when_it_is_not_ours(api: Any) -> None:
 async def test_what_an_earlier_version_kept_is_removed(api: Any) -> None:
     level = {"type": "Limited", "limited": {"limitResponse": {"type": "Reject"}}}
     path = f"{GROUP}/prioritylevelconfigurations"
-    for name, mark in (("old", "true"), ("taken", "false")):
+    marks = {"old": "true", "spelled": "T", "taken": "false", "odd": "invalid"}
+    for name, mark in marks.items():
         meta = {"name": name, "annotations": {objects.AUTOUPDATE: mark}}
         await api.create(path, {"metadata": meta, "spec": level})
     await settled(api)
-    assert (await api("GET", f"{path}/old")).json["reason"] == NotFound.reason
-    assert (await api("GET", f"{path}/taken")).status == 200
+    left = {name for name in marks if (await api("GET", f"{path}/{name}")).status == 200}
+    assert left == {"taken", "odd"}

@@ -38,6 +38,13 @@ ISSUED = encoded(pki.issue_client(CA, "u", [], NOW, days=2).certificate)
 @pytest.mark.parametrize(
     ("wanted_s", "lasts_s", "honored"),
     [
+        (3600, 3600, True),
+        (3600, 3240, True),
+        (3600, 3960, True),
+        (1000, 651, True),
+        (1000, 650, False),
+        (1000, 1349, True),
+        (1000, 1350, False),
         (600, 600, True),
         (600, 929, True),
         (600, 930, False),

@@ -32,21 +32,25 @@ _OFTEN = 5
 version or with other objects, writes it too."""
 _LEFT_S, _LEFT_JITTER_S = 30.0, 45.0
 _GROUP = "flowcontrol.apiserver.k8s.io"
+_BOOLEANS = {
+    **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
+    **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
+}
 
 
 def repaired(live: Object, wanted: Object) -> Object | None:
     """Return ``live`` as it has to be, None when it is right or its owner's. Pure.
 
     Mandatory objects are always put back, but for the shares of what is exempt; suggested ones while their
-    annotation, or nobody's change, allows.
+    annotation, or nobody's change, allows. The annotation says afterwards which it was.
     """
     meta = live["metadata"]
-    mark = (meta.get("annotations") or {}).get(objects.AUTOUPDATE)
+    mark = _mark_of(live)
     mandatory = meta["name"] in MANDATORY
-    ours = mandatory or mark == "true" or (mark is None and meta.get("generation", 1) == 1)
+    ours = mandatory or (meta.get("generation", 1) == 1 if mark is None else mark)
     annotations = dict(meta.get("annotations") or {})
-    if ours:
-        annotations[objects.AUTOUPDATE] = "true"
+    if mark is not ours:
+        annotations[objects.AUTOUPDATE] = "true" if ours else "false"
     spec = wanted["spec"] if ours else live["spec"]
     if mandatory and spec.get("exempt") and live["spec"].get("exempt"):
         spec = {**spec, "exempt": live["spec"]["exempt"]}
@@ -59,6 +63,12 @@ def repaired(live: Object, wanted: Object) -> Object | None:
         changed["spec"] = spec
         changed["metadata"]["generation"] = meta.get("generation", 1) + 1
     return changed
+
+
+def _mark_of(obj: Object) -> bool | None:
+    """Return whether an object's annotation lets it be put back, None: it does not say."""
+    text = (obj["metadata"].get("annotations") or {}).get(objects.AUTOUPDATE)
+    return _BOOLEANS.get(text)
 
 
 def with_dangling(schema: Object, *, dangling: bool, now: str) -> Object | None:
@@ -163,8 +173,7 @@ class Repair:
     async def _remove_all_but(self, kind: str, wanted: set[str]) -> None:
         """Take away what an earlier version kept and this one does not."""
         for live in list(self._live[kind].values()):
-            mark = (live.object["metadata"].get("annotations") or {}).get(objects.AUTOUPDATE)
-            if live.name not in wanted and mark == "true":
+            if live.name not in wanted and _mark_of(live.object):
                 with suppress(Conflict, NotFound):  # we look again then
                     await self._backend.store.delete(self._rows[kind], "", live.name, live.revision)
 
