@@ -267,6 +267,15 @@ CONDITION = {"type": "foo", "status": "False", "lastTransitionTime": "2000-01-01
 STATED = {"status": {"conditions": [CONDITION]}}
 SLICE = spec(nodeName="n", driver="d.example.com", pool={"name": "p", "resourceSliceCount": 1},
              devices=[{"name": "device-0"}])  # fmt: skip
+EXACT = {"exactly": {"deviceClassName": "class", "allocationMode": "All"}}
+REQUEST = "spec.spec.devices.requests.0"
+ADMIN_ACCESS = "admin access to devices requires the `resource.kubernetes.io/admin-access: true` label"
+
+
+def asks(**request: Any) -> Body:
+    return spec(spec={"devices": {"requests": [{"name": "req-0", **request}]}})
+
+
 DEVICES: dict[str, tuple[str, list[Step]]] = {
     "taint": steps(
         f"{_DEVICES}/v1beta2/devicetaintrules",
@@ -298,6 +307,21 @@ DEVICES: dict[str, tuple[str, list[Step]]] = {
         ("make", SLICE, {GENERATION: 1}),
         ("change", {}, {GENERATION: 1}),
         ("change", spec(devices=[{"name": "device-0"}, {"name": "device-1"}]), {GENERATION: 2}),
+    ),
+    "template of claims": steps(
+        f"{_DEVICES}/v1{NAMESPACED}/resourceclaimtemplates",
+        ("make", {"metadata": {"name": "%#@$%$"}, **asks(**EXACT)}, "a lowercase RFC 1123 subdomain"),
+        ("make", asks(), "exactly one of `exactly` or `firstAvailable` is required"),
+        ("make", asks(exactly={"deviceClassName": "class", "adminAccess": True}), ADMIN_ACCESS),
+        ("make", asks(**EXACT), {f"{REQUEST}.exactly.allocationMode": "All", GENERATION: None}),
+        ("change", {}, {f"{REQUEST}.exactly.allocationMode": "All"}),
+        ("change", asks(exactly={**EXACT["exactly"], "adminAccess": True}), "field is immutable"),
+    ),
+    "template of claims for the first there is": steps(
+        f"{_DEVICES}/v1{NAMESPACED}/resourceclaimtemplates",
+        ("make", asks(firstAvailable=[{"name": "sub", "deviceClassName": "class"}]),
+         {f"{REQUEST}.firstAvailable.0.allocationMode": "ExactCount",
+          f"{REQUEST}.firstAvailable.0.count": 1}),
     ),
 }  # fmt: skip
 
