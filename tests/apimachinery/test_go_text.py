@@ -103,3 +103,15 @@ def test_encoded_floats(value: float) -> None:
 
 def test_zero_below_zero() -> None:
     assert go_text.encoded(-0.0) == "-0"
+
+
+@pytest.mark.parametrize("text", ["", "yes", "tRUE", "0x1", " true"])
+def test_no_boolean(text: str) -> None:
+    assert go_text.bool_fault(text) == f'strconv.ParseBool: parsing "{text}": invalid syntax'
+    assert text not in go_text.BOOLS
+
+
+@pytest.mark.parametrize(("text", "value"), [("1", True), ("T", True), ("False", False), ("f", False)])
+def test_boolean(text: str, value: bool) -> None:
+    assert go_text.bool_fault(text) == ""
+    assert go_text.BOOLS[text] is value

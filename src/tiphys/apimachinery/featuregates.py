@@ -17,6 +17,7 @@ from tiphys.apimachinery import compatibility
 from tiphys.apimachinery.compatibility import Effective, Version
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.feature_list import DEPENDENCIES, EARLIER, STAGES
+from tiphys.apimachinery.go_text import BOOLS, bool_fault
 
 ALPHA: Final = "ALPHA"
 BETA: Final = "BETA"
@@ -25,8 +26,6 @@ DEPRECATED: Final = "DEPRECATED"
 PRE_ALPHA: Final = "PRE-ALPHA"
 _ALL: Final = {"AllAlpha": ALPHA, "AllBeta": BETA}
 """Gates that stand for every gate of a stage which is not set by itself."""
-_TRUE: Final = ("1", "t", "T", "TRUE", "true", "True")
-_FALSE: Final = ("0", "f", "F", "FALSE", "false", "False")
 COMPONENT: Final = "kube"
 """The one component whose gates there are; a flag may name it: ``kube:Name=true``."""
 
@@ -143,11 +142,9 @@ def parse(text: str) -> dict[str, bool]:
         name = gate if colon else name
         if not equals:
             raise FeatureGateError(f"missing bool value for {name}")
-        if value not in (*_TRUE, *_FALSE):
-            raise FeatureGateError(
-                f'invalid value of {name}={value}, err: strconv.ParseBool: parsing "{value}": invalid syntax'
-            )
-        found[name] = value in _TRUE
+        if fault := bool_fault(value):
+            raise FeatureGateError(f"invalid value of {name}={value}, err: {fault}")
+        found[name] = BOOLS[value]
     return found
 
 

@@ -1,11 +1,22 @@
-"""How Go prints JSON values, where they are shown so: as ``%v``, as ``%#v``, as ``%q``, and as JSON."""
+"""Go's texts: JSON values as ``%v``, ``%#v``, ``%q`` and JSON print them, and booleans as it reads them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
+
+BOOLS: Final = {
+    **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
+    **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
+}
+"""The texts that Go takes for booleans (``strconv.ParseBool``); it refuses all others."""
+
+
+def bool_fault(text: str) -> str:
+    """Return what Go says of a text that is no boolean; empty: it is one."""
+    return "" if text in BOOLS else f'strconv.ParseBool: parsing "{text}": invalid syntax'
 
 
 def plain(value: object) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from tiphys.apimachinery.featuregates import FeatureGates
+from tiphys.apimachinery.go_text import BOOLS, bool_fault
 from tiphys.apimachinery.meta import GVR
 from tiphys.apis.table import ResourceTable
 
@@ -33,8 +34,6 @@ _GATES: Final[Mapping[tuple[str, str], str]] = {
     ("storagemigration.k8s.io", "storageversionmigrations"): "StorageVersionMigrator",
 }
 """Kinds that are served only while a feature is on, whatever the configuration says of their versions."""
-_TRUE: Final = ("", "1", "t", "T", "TRUE", "true", "True")
-_FALSE: Final = ("0", "f", "F", "FALSE", "false", "False")
 
 
 class RuntimeConfigError(ValueError):
@@ -100,8 +99,8 @@ def _stage_value(stage: str, text: str) -> bool:
 
 
 def _value(key: str, text: str) -> bool:
-    if text not in (*_TRUE, *_FALSE):
-        raise RuntimeConfigError(
-            f'invalid value of {key}: {text}, err: strconv.ParseBool: parsing "{text}": invalid syntax'
-        )
-    return text in _TRUE
+    if not text:
+        return True
+    if fault := bool_fault(text):
+        raise RuntimeConfigError(f"invalid value of {key}: {text}, err: {fault}")
+    return BOOLS[text]

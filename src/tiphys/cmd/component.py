@@ -15,16 +15,13 @@ import click
 
 from tiphys.apimachinery.duration import go_duration
 from tiphys.apimachinery.errors import TiphysError
+from tiphys.apimachinery.go_text import BOOLS, bool_fault
 from tiphys.apimachinery.release import RELEASE
 from tiphys.apimachinery.verbosity import Pattern
 from tiphys.cmd import duration, log_lines
 from tiphys.cmd.upstream_flags import flags_of, why_idle
 
 log = logging.getLogger(__name__)
-_BOOLS = {
-    **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), "true"),
-    **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), "false"),
-}
 _JOINED = ("list", "ints", "map")
 _META = "tiphys.cmd.component"
 
@@ -205,7 +202,7 @@ class _Line:
         if fault:
             shown = "-v, --v" if name == "v" else f"--{name}"
             raise self._refused(f'invalid argument "{value}" for "{shown}" flag: {fault}')
-        return _BOOLS[value] if kind == "bool" else value
+        return str(BOOLS[value]).lower() if kind == "bool" else value
 
     def _version(self, value: str) -> None:
         if value == "raw":
@@ -272,10 +269,6 @@ def _number(name: str, read: Callable[[str], Any]) -> Callable[[str], str]:
     return check
 
 
-def _bool(value: str) -> str:
-    return "" if value in _BOOLS else f'strconv.ParseBool: parsing "{value}": invalid syntax'
-
-
 def _modules(value: str) -> str:
     try:
         log_lines.read_patterns(value)
@@ -285,7 +278,7 @@ def _modules(value: str) -> str:
 
 
 _CHECKS: dict[str, Callable[[str], str]] = {
-    "bool": _bool,
+    "bool": bool_fault,
     "int": _number("ParseInt", lambda value: int(value, 0)),
     "float": _number("ParseFloat", float),
     "duration": duration.fault,

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from typing import Final
 
+from tiphys.apimachinery.go_text import BOOLS
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.defaulting import each, peek
 
 _ENFORCED: Final = "kubernetes.io/enforce-mountable-secrets"
-_TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 
 
 def are_enforced(account: Object) -> bool:
     """Tell whether an account's pods may use no other Secrets than it names."""
-    return peek(account, "metadata", "annotations").get(_ENFORCED) in _TRUE
+    return BOOLS.get(peek(account, "metadata", "annotations").get(_ENFORCED, ""), False)
 
 
 def refused(account: Object, spec: Object) -> str:

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import NotAcceptable, UnsupportedMediaType
+from tiphys.apimachinery.go_text import BOOLS
 from tiphys.wire.accept import Clause, clauses, reaches
 from tiphys.wire.message import Request
 
@@ -170,7 +171,7 @@ def _aggregated(accept: str) -> Format | None:
 
 def _is_pretty(pretty: str, user_agent: str) -> bool:
     if pretty:
-        return pretty in ("1", "t", "T", "true", "True", "TRUE")
+        return BOOLS.get(pretty, False)
     return user_agent.startswith(_PRETTY_AGENTS)
 
 

@@ -14,6 +14,7 @@ from contextlib import suppress
 
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound, StatusError
+from tiphys.apimachinery.go_text import BOOLS
 from tiphys.apimachinery.meta import GVK, Object, copy_object, get_condition, new_uid
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.flowcontrol.mandatory import MANDATORY
@@ -32,10 +33,6 @@ _OFTEN = 5
 version or with other objects, writes it too."""
 _LEFT_S, _LEFT_JITTER_S = 30.0, 45.0
 _GROUP = "flowcontrol.apiserver.k8s.io"
-_BOOLEANS = {
-    **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
-    **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
-}
 
 
 def repaired(live: Object, wanted: Object) -> Object | None:
@@ -67,8 +64,8 @@ def repaired(live: Object, wanted: Object) -> Object | None:
 
 def _mark_of(obj: Object) -> bool | None:
     """Return whether an object's annotation lets it be put back, None: it does not say."""
-    text = (obj["metadata"].get("annotations") or {}).get(objects.AUTOUPDATE)
-    return _BOOLEANS.get(text)
+    text = (obj["metadata"].get("annotations") or {}).get(objects.AUTOUPDATE, "")
+    return BOOLS.get(text)
 
 
 def with_dangling(schema: Object, *, dangling: bool, now: str) -> Object | None:

@@ -19,13 +19,13 @@ from typing import Final, Protocol
 
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.apimachinery.families import CounterMetricFamily, Metric
+from tiphys.apimachinery.go_text import BOOLS
 from tiphys.apimachinery.resource import Resource
 
 log = logging.getLogger(__name__)
 PERIOD_S: Final = 300.0
 _JITTER: Final = 0.5
 _DIGEST_BYTES: Final = 8
-_TRUE: Final = ("1", "t", "T", "TRUE", "true", "True")
 _ENDS_PROCESS: Final = "KUBE_WATCHCACHE_CONSISTENCY_CHECKER"
 
 
@@ -86,7 +86,7 @@ class ConsistencyChecker:
             *about, revision, theirs, ours,
         )  # fmt: skip
         self._results[*about, "failure"] += 1
-        if os.environ.get(_ENDS_PROCESS) in _TRUE:
+        if BOOLS.get(os.environ.get(_ENDS_PROCESS, "")):
             raise Inconsistent(
                 f'Cache consistency check failed, group: "{row.group}", resource: "{row.plural}", '
                 f'resourceVersion: "{revision}", etcdDigest: "{theirs}", cacheDigest: "{ours}"'

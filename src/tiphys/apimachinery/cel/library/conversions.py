@@ -29,6 +29,7 @@ from tiphys.apimachinery.cel.values import (
     parse_timestamp,
     timestamp,
 )
+from tiphys.apimachinery.go_text import BOOLS
 
 _WHOLE = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _DIGITS, _HEX_DIGITS = "[0-9]+(?:_[0-9]+)*", "[0-9a-f]+(?:_[0-9a-f]+)*"
@@ -40,10 +41,6 @@ _HEX_DOUBLE = re.compile(
     rf"[+-]?0x(?:_?{_HEX_DIGITS}\.?(?:{_HEX_DIGITS})?|\.{_HEX_DIGITS})p[+-]?{_DIGITS}",
     re.ASCII | re.IGNORECASE,
 )
-_BOOLS = {
-    **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
-    **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
-}
 
 
 def _unfit(source: str, wanted: str) -> EvaluationError:
@@ -124,9 +121,9 @@ def _bytes_to_text(value: bytes) -> str:
 
 
 def _text_to_bool(text: str) -> bool:
-    if text not in _BOOLS:
+    if text not in BOOLS:
         raise _unfit("string", "bool")
-    return _BOOLS[text]
+    return BOOLS[text]
 
 
 def _text_to_duration(text: str) -> Any:
