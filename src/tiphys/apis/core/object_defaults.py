@@ -113,14 +113,15 @@ def default_node_status(node: Object) -> None:
 
 
 def prepare_node(node: Object) -> None:
-    """A kubelet's configuration is no longer given through its node, so a new node has none."""
-    peek(node, "spec").pop("configSource", None)
+    """A kubelet's configuration is no longer given through its node: a new node neither has nor tells one."""
+    prepare_node_update(node, {})
+    prepare_node_status(node, {})
 
 
 def prepare_node_update(new: Object, old: Object) -> None:
     """What is there of it from earlier versions may stay and change."""
     if not peek(old, "spec").get("configSource"):
-        prepare_node(new)
+        peek(new, "spec").pop("configSource", None)
 
 
 def prepare_node_status(new: Object, old: Object) -> None:
