@@ -10,6 +10,7 @@ from tiphys.apimachinery.field_errors import (
     Struct,
     forbidden,
     invalid,
+    not_found,
     not_supported,
     required,
     shown_selector,
@@ -28,6 +29,7 @@ from tiphys.apis.value_validation import (
     not_negative,
 )
 
+_UNCONVERTIBLE = "non-convertible.kubernetes.io"
 MISMATCH = "`selector` does not match template `labels`"
 
 
@@ -178,9 +180,24 @@ def validate_replication_controller(obj: Object) -> list[FieldError]:
     return faults + _selected_template(template, label_machinery.from_set(selector), "ReplicationController")
 
 
-def validate_replication_controller_update(new: Object, _old: Object) -> list[FieldError]:
+def validate_replication_controller_update(new: Object, old: Object) -> list[FieldError]:
     """Return every fault of replacing a ReplicationController.
 
     As upstream does, all rules of a new one are told twice.
     """
-    return validate_replication_controller(new) * 2
+    return validate_replication_controller(new) * 2 + _unconvertible(new, old)
+
+
+def _unconvertible(new: Object, old: Object) -> list[FieldError]:
+    """What annotations say of fields that had no place in a ReplicationController: a selector stays then."""
+    faults: list[FieldError] = []
+    for key, value in peek(old, "metadata", "annotations").items():
+        group, _, name = key.partition("/")
+        if not group.startswith(_UNCONVERTIBLE) or not name:
+            continue
+        selector, before = (peek(obj, "spec").get("selector") or {} for obj in (new, old))
+        if "selector" not in name:
+            faults.append(not_found(name, value, "unknown non-convertible field"))
+        elif selector != before:
+            faults.append(invalid("spec.selector", selector, "cannot update non-convertible selector"))
+    return faults
