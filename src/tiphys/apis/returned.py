@@ -13,4 +13,7 @@ RETURNED: Final = frozenset((
     ("resource.k8s.io", "resourceclaimtemplates"), ("resource.k8s.io", "resourcepoolstatusrequests"),
     ("resource.k8s.io", "resourceslices"),
 ))  # fmt: skip
-"""Groups and resources."""
+"""Groups and resources, as the published documents say."""
+
+ANSWERED: Final = RETURNED | {("", "namespaces")}
+"""Those that do so. Of Namespaces the documents say that they answer with a Status."""

@@ -9,7 +9,7 @@ from tiphys.apimachinery import tracing
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import Conflict, NotFound, StatusError
 from tiphys.apimachinery.meta import Object
-from tiphys.apis.returned import RETURNED
+from tiphys.apis.returned import ANSWERED
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.endpoints import bodies, respond
 from tiphys.apiserver.endpoints.call import Call
@@ -58,7 +58,7 @@ async def handle(call: Call) -> Response:
     tracing.event("Object deleted from database")
     resource = call.resource
     obj = deleted.obj
-    if deleted.gone and (resource.group, resource.plural) not in RETURNED:
+    if deleted.gone and (resource.group, resource.plural) not in ANSWERED:
         meta = obj["metadata"]
         return respond.respond(
             call, respond.success(resource.group, resource.plural, meta["name"], meta.get("uid", ""))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from tiphys.apimachinery.errors import InternalError, Invalid, MethodNotAllowed
+from tiphys.apimachinery.errors import Conflict, InternalError, Invalid, MethodNotAllowed
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apis.scale import ScalePaths, apply_scale, says_replicas, scale_of, validate_scale
 from tiphys.apiserver.endpoints import bodies, respond
@@ -73,6 +73,7 @@ def _produce(call: Call, wanted: _Wanted, paths: ScalePaths) -> Produce:
         faults = validate_scale(scale)
         if faults:
             raise Invalid.of("autoscaling", "Scale", call.name, faults)
+        _check_uid(call, scale, live)
         new = apply_scale(live, scale, paths)
         meta = {key: value for key, value in new["metadata"].items() if key != "managedFields"}
         for key in ("resourceVersion", "uid"):
@@ -84,6 +85,17 @@ def _produce(call: Call, wanted: _Wanted, paths: ScalePaths) -> Produce:
         return {**new, "metadata": meta}
 
     return produce
+
+
+def _check_uid(call: Call, scale: Object, live: Object) -> None:
+    """Raise Conflict where the scale is one of another object."""
+    asked, uid = scale["metadata"].get("uid"), live["metadata"]["uid"]
+    if not asked or asked == uid:
+        return
+    row = call.resource
+    named = row.kind if row.custom else f"{row.plural}/scale"
+    why = f"Precondition failed: UID in precondition: {asked}, UID in object meta: {uid}"
+    raise Conflict.of(row.group, named, call.name, why)
 
 
 def _write(call: Call, options: WriteOptions) -> ownership.Write:
