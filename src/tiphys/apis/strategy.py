@@ -58,6 +58,8 @@ class Strategy:
     default_status: Callable[[Object], None] | None = None
     """What ``default`` does to a status and the metadata beside it, in the first level of each: it changes
     nothing else. None: nobody has said, so that writes of a status take all of ``default``."""
+    complete_stored: Callable[[Object], None] = nothing
+    """Say of an object that another server stored, and that has its defaults, what that one left out."""
     prepare_create: Callable[[Object], None] = nothing
     """Besides what the server does for all kinds (status is dropped when there is a status subresource)."""
     prepare_update: Callable[[Object, Object], None] = _nothing_update

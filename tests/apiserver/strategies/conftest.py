@@ -23,7 +23,7 @@ def left_behind(api: Any) -> Callable[[str, dict[str, Any]], Awaitable[dict[str,
     async def leave(path: str, changed: dict[str, Any]) -> dict[str, Any]:
         meta, (_, plural) = changed["metadata"], path.rsplit("/", 1)
         where = f"{meta['namespace']}/" if "namespace" in meta else ""
-        group = {"nodes": "minions"}.get(plural, plural)
+        group = {"nodes": "minions", "services": "services/specs"}.get(plural, plural)
         await api.store.commit([Put(f"/registry/{group}/{where}{meta['name']}", orjson.dumps(changed))])
         await api.settle()
         found: dict[str, Any] = await api.get(f"{path}/{meta['name']}")

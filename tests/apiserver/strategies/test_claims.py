@@ -105,6 +105,30 @@ async def test_what_a_changed_claim_keeps(
     assert (after["metadata"]["labels"], sources(after)) == ({"a": "b"}, (kept, referred))
 
 
+STORED: dict[str, tuple[Body | None, Body | None, Body | None, Body | None]] = {
+    "neither": (None, None, None, None),
+    "a source": (VOLUME, None, VOLUME, VOLUME),
+    "a reference": (None, SNAPSHOT, SNAPSHOT, SNAPSHOT),
+    "a reference elsewhere": (None, elsewhere(OTHER), None, elsewhere(OTHER)),
+    "both": (VOLUME, VOLUME, VOLUME, VOLUME),
+}
+
+
+@pytest.mark.parametrize(("source", "reference", "shown", "referred"), STORED.values(), ids=STORED)
+async def test_what_an_older_server_left_of_it_is_shown_in_both_ways(
+    api: Any,
+    left_behind: Any,
+    source: Body | None,
+    reference: Body | None,
+    shown: Body | None,
+    referred: Body | None,
+) -> None:
+    made = await api.create(CLAIMS, claim())
+    spec = claim(dataSource=source, dataSourceRef=reference)["spec"]
+    assert sources(await left_behind(CLAIMS, {**made, "spec": spec})) == (shown, referred)
+    assert [sources(item) for item in (await api.get(CLAIMS))["items"]] == [(shown, referred)]
+
+
 RESIZING = {"type": "Resizing", "status": "True"}
 STATUSES: dict[str, Body] = {
     "conditions": {"conditions": [RESIZING | {"lastProbeTime": None, "lastTransitionTime": None}]},

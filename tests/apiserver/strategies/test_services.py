@@ -237,3 +237,45 @@ async def test_what_a_balancer_said_goes_with_it(api: Any, kind: str) -> None:
     made = await api.put(f"{SERVICES}/s/status", {**made, "status": status})
     after = await api.put(f"{SERVICES}/s", changed(made, to(kind)))
     assert after["status"] == {"loadBalancer": {}, "conditions": [ready]}
+
+
+V6 = "fd00::77"
+ONE, TWO, EITHER = "SingleStack", "RequireDualStack", "PreferDualStack"
+STORED: dict[str, tuple[Body, Body]] = {
+    "an address of old": (
+        {"clusterIP": "10.96.0.77"},
+        {"clusterIPs": ["10.96.0.77"], "ipFamilies": ["IPv4"], "ipFamilyPolicy": ONE},
+    ),
+    "one of the other family": (
+        {"clusterIP": V6}, {"clusterIPs": [V6], "ipFamilies": ["IPv6"], "ipFamilyPolicy": ONE}
+    ),
+    "two": (
+        {"clusterIP": V6, "clusterIPs": [V6, "10.96.0.77"]},
+        {"clusterIPs": [V6, "10.96.0.77"], "ipFamilies": ["IPv6", "IPv4"], "ipFamilyPolicy": TWO},
+    ),
+    "none": (
+        {"clusterIP": "None", "selector": {"a": "b"}},
+        {"clusterIPs": ["None"], "ipFamilies": ["IPv4"], "ipFamilyPolicy": ONE},
+    ),
+    "none, for no pods": (
+        {"clusterIP": "None", "selector": None},
+        {"clusterIPs": ["None"], "ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": TWO},
+    ),
+    "all of it": (HELD | {"ipFamilyPolicy": EITHER}, HELD | {"ipFamilyPolicy": EITHER}),
+    "another's name": ({"type": NAME, "externalName": "a.b", "internalTrafficPolicy": "Cluster"}, {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("left", "shown"), STORED.values(), ids=STORED)
+async def test_what_an_older_server_left_of_it_is_completed(
+    api: Any, left_behind: Any, left: Body, shown: Body
+) -> None:
+    made = await api.create(SERVICES, service(PLAIN))
+    spec = {"type": PLAIN, "ports": PORTS, "selector": {"k": "v"}, **left}
+    found = (await left_behind(SERVICES, {**made, "spec": spec}))["spec"]
+    assert {key: found[key] for key in (*FIELDS[1:], "internalTrafficPolicy") if key in found} == {
+        **{key: shown[key] for key in FIELDS[1:] if key in shown},
+        **({} if left.get("type") == NAME else {"internalTrafficPolicy": "Cluster"}),
+    }
+    listed = (await api.get(f"{SERVICES}?fieldSelector=metadata.name=s"))["items"]
+    assert [item["spec"] for item in listed] == [found]

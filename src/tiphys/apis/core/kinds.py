@@ -21,7 +21,11 @@ from tiphys.apis.core.pod_defaults import default_pod, default_pod_status
 from tiphys.apis.core.pod_strategy import prepare_pod, prepare_pod_status, prepare_pod_update
 from tiphys.apis.core.pod_validation import validate_pod
 from tiphys.apis.core.pod_warnings import named_template_warnings, pod_warnings
-from tiphys.apis.core.service_defaults import default_endpoints, default_service
+from tiphys.apis.core.service_defaults import (
+    complete_stored_service,
+    default_endpoints,
+    default_service,
+)
 from tiphys.apis.core.service_warnings import service_warnings
 from tiphys.apis.core.template_validation import validate_pod_template, validate_pod_template_update
 from tiphys.apis.core.tls_pairs import secret_warnings
@@ -64,6 +68,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         _core("Service"),
         default=default_service,
+        complete_stored=complete_stored_service,
         prepare_create=objects.prepare_service,
         validate=services.validate_service,
         validate_update=ratcheted(
@@ -166,6 +171,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         _core("PersistentVolumeClaim"),
         default=objects.default_claim,
+        complete_stored=objects.complete_stored_claim,
         prepare_create=objects.prepare_claim,
         prepare_update=objects.prepare_claim_update,
         validate=persistent.validate_claim,

@@ -176,6 +176,11 @@ def _mirror_data_source(spec: Object) -> None:
         spec["dataSource"] = {key: reference[key] for key in ("apiGroup", "kind", "name") if key in reference}
 
 
+def complete_stored_claim(claim: Object) -> None:
+    """Older servers kept only the one of the two that was written."""
+    _mirror_data_source(section(claim, "spec"))
+
+
 def _settle_data_source(claim: Object, old: Object) -> None:
     """``dataSource`` alone names claims and snapshots only, where neither was there; a reference all."""
     spec, before = section(claim, "spec"), peek(old, "spec")

@@ -29,6 +29,27 @@ def default_service(service: Object) -> None:
                 fill_optional(ingress, "ipMode", "VIP")
 
 
+def complete_stored_service(service: Object) -> None:
+    """Older servers knew one address and no families, and gave external names a policy.
+
+    What families a Service without an address meant is not known: IPv4, and both where nothing selects pods.
+    """
+    spec = service["spec"]
+    if spec["type"] == "ExternalName":
+        spec.pop("internalTrafficPolicy", None)
+        return
+    single = spec.get("clusterIP")
+    if single and not spec.get("clusterIPs"):
+        spec["clusterIPs"] = [single]
+    if spec.get("ipFamilies") or not single:
+        return
+    if single == "None":
+        spec["ipFamilies"] = ["IPv4"] if spec.get("selector") else ["IPv4", "IPv6"]
+    else:
+        spec["ipFamilies"] = ["IPv6" if ":" in address else "IPv4" for address in spec["clusterIPs"]]
+    spec["ipFamilyPolicy"] = "SingleStack" if len(spec["ipFamilies"]) == 1 else "RequireDualStack"
+
+
 def _default_affinity(spec: Object) -> None:
     fill(spec, "sessionAffinity", "None")
     if spec["sessionAffinity"] == "None":

@@ -99,7 +99,9 @@ class StoredForm:
             decode_check(obj, schema_for(self._storage))
         except DecodeError as error:
             raise NotStored(str(error)) from error
-        strategy_for(self._storage).default(obj)
+        strategy = strategy_for(self._storage)
+        strategy.default(obj)
+        strategy.complete_stored(obj)
         for name in sections(self._storage):
             obj.setdefault(name, {})
         shown = schema_for(self._storage).properties
