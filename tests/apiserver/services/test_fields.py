@@ -89,6 +89,83 @@ def test_mirror(new: Spec, old: Spec | None, expected: list[str] | None) -> None
     assert spec.get("clusterIPs") == expected
 
 
+A, B, V6, OTHER_V6 = "10.0.0.10", "10.0.0.11", "2000::1", "3000::1"
+NORMALIZED: dict[str, tuple[tuple[str, list[str]] | None, tuple[str, list[str]], list[str]]] = {
+    # the singular and the plural before, those written, the plural that comes of it
+    "new, the singular": (None, (A, []), [A]),
+    "new, the plural": (None, ("", [A]), [A]),
+    "new, both": (None, (A, [A]), [A]),
+    "no change": ((A, [A]), (A, [A]), [A]),
+    "both changed": ((A, [A]), (B, [B]), [B]),
+    "all changed": ((A, [A, V6]), (B, [B, OTHER_V6]), [B, OTHER_V6]),
+    "a second one comes": ((A, [A]), (A, [A, V6]), [A, V6]),
+    "a second one goes": ((A, [A, V6]), (A, [A]), [A]),
+    "the singular cleared": ((A, [A]), ("", [A]), []),
+    "the plural cleared, by clients that know none": ((A, [A]), (A, []), [A]),
+    "both cleared": ((A, [A]), ("", []), []),
+    "the singular cleared, the plural changed": ((A, [A]), ("", [B]), [B]),
+    "the plural cleared, the singular changed": ((A, [A, V6]), (B, []), []),
+    "an address instead of none": (("None", ["None"]), (A, ["None"]), [A]),
+    "none instead of an address": ((A, [A]), ("None", [A]), ["None"]),
+    "none instead of an address, another in the plural": ((A, [A, V6]), ("None", [B, V6]), [B, V6]),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "expected"), NORMALIZED.values(), ids=NORMALIZED)
+def test_which_of_the_two_is_followed(
+    old: tuple[str, list[str]] | None, new: tuple[str, list[str]], expected: list[str]
+) -> None:
+    """The singular stays as it was written, whatever is wrong with it."""
+    spec: Spec = {"clusterIP": new[0], "clusterIPs": list(new[1])}
+    before = None if old is None else {"clusterIP": old[0], "clusterIPs": old[1]}
+    fields.mirror_cluster_ips(spec, before)
+    assert (spec["clusterIP"], spec.get("clusterIPs") or []) == (new[0], expected)
+
+
+def balanced(kind: str, *nodes: int, **more: Any) -> Spec:
+    ports: list[Spec] = [{"port": 93 + at, "nodePort": number} for at, number in enumerate(nodes)]
+    return {"type": kind, "ports": ports, **more}
+
+
+LOAD, ALL = "LoadBalancer", {"clusterIP": A, "clusterIPs": [A, V6], "healthCheckNodePort": 31234}
+ONLY_IPS, TO_LOCAL = {"clusterIP": A, "clusterIPs": [A, V6]}, {"externalTrafficPolicy": "Local"}
+NONE, SOME = {"allocateLoadBalancerNodePorts": False}, {"allocateLoadBalancerNodePorts": True}
+PATCHED: dict[str, tuple[Spec, Spec, bool, list[int], bool]] = {
+    # before, an update, whether it gets the addresses, its node ports, whether it gets the check's
+    "all": (balanced(LOAD, 3, **ALL, **TO_LOCAL), balanced(LOAD, 0, **TO_LOCAL), True, [3], True),
+    "addresses": (balanced("ClusterIP", 3, **ALL), balanced("ClusterIP", 0), True, [0], False),
+    "node ports": (balanced("NodePort", 3, **ALL), balanced("NodePort", 0, **ONLY_IPS), True, [3], False),
+    "the port of the check": (
+        balanced(LOAD, 3, **ALL, **TO_LOCAL), balanced(LOAD, 3, **ONLY_IPS, **TO_LOCAL), True, [3], True
+    ),
+    "nothing": (
+        balanced("ExternalName", 3, **ALL, **TO_LOCAL), balanced("ExternalName", 0, **TO_LOCAL),
+        False, [0], False,
+    ),
+    "no node ports": (
+        balanced(LOAD, 3, **ALL, **NONE), balanced(LOAD, 0, **ONLY_IPS, **NONE), True, [0], False
+    ),
+    "one node port less": (
+        balanced(LOAD, 3, 4, **ALL, **NONE), balanced(LOAD, 3, 0, **ONLY_IPS, **NONE), True, [3, 0], False
+    ),
+    "node ports of a balancer": (
+        balanced(LOAD, 3, **ALL, **SOME), balanced(LOAD, 0, **ONLY_IPS, **SOME), True, [3], False
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "addresses", "nodes", "check"), PATCHED.values(), ids=PATCHED)
+def test_what_an_update_is_given(
+    old: Spec, new: Spec, nodes: list[int], *, addresses: bool, check: bool
+) -> None:
+    spec = {**new, "ports": [dict(port) for port in new["ports"]]}
+    fields.keep_allocated(spec, old)
+    assert spec.get("clusterIPs", []) == ([A, V6] if addresses else [])
+    assert spec.get("clusterIP", "") == (A if addresses else "")
+    assert [port["nodePort"] for port in spec["ports"]] == nodes
+    assert ("healthCheckNodePort" in spec) is check
+
+
 FAMILIES: Spec = {"ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack"}
 DROP: dict[str, tuple[Spec, Spec, Spec]] = {
     "external name": (

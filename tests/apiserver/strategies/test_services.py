@@ -279,3 +279,34 @@ async def test_what_an_older_server_left_of_it_is_completed(
     }
     listed = (await api.get(f"{SERVICES}?fieldSelector=metadata.name=s"))["items"]
     assert [item["spec"] for item in listed] == [found]
+
+
+CLUSTERS: dict[str, tuple[tuple[str, ...], str]] = {
+    "IPv4": (("10.0.0.0/24",), "10.0.0.77"),
+    "IPv6": (("fd00::/112",), "fd00::77"),
+    "IPv4 and IPv6": (("10.0.0.0/24", "fd00::/112"), "10.0.0.77"),
+    "IPv6 and IPv4": (("fd00::/112", "10.0.0.0/24"), "fd00::77"),
+}
+
+
+@pytest.mark.parametrize(("ranges", "address"), CLUSTERS.values(), ids=CLUSTERS)
+async def test_a_new_service_has_one_address_in_both_ways(
+    serving: Any, ranges: tuple[str, ...], address: str
+) -> None:
+    family = "IPv6" if ":" in address else "IPv4"
+    async with serving(bare=True, service_cluster_ip_ranges=ranges) as api:
+        for name, given in (("any", {}), ("own", {"clusterIP": address})):
+            spec = {"ports": PORTS, "selector": {"k": "v"}, **given}
+            found = (await api.create(SERVICES, {"metadata": {"name": name}, "spec": spec}))["spec"]
+            assert found["clusterIP"] == given.get("clusterIP", found["clusterIP"])
+            assert found["clusterIPs"] == [found["clusterIP"]]
+            assert (found["ipFamilies"], found["ipFamilyPolicy"]) == ([family], ONE)
+        external = {"type": NAME, "externalName": "a.b"}
+        found = (await api.create(SERVICES, {"metadata": {"name": "e"}, "spec": external}))["spec"]
+        assert not [
+            key for key in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy") if key in found
+        ]
+        for policy, families in ((ONE, ["IPv6"]), (EITHER, ["IPv4", "IPv6"]), (TWO, ["IPv6", "IPv4"])):
+            asked = {**external, "ipFamilyPolicy": policy, "ipFamilies": families}
+            answer = await api("POST", SERVICES, {"metadata": {"name": "f"}, "spec": asked})
+            assert answer.status == 422
