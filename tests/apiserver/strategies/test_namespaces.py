@@ -171,3 +171,9 @@ async def test_the_scale_of_another_object(api: Any, kind: str, row: tuple[str, 
     assert answer.message == f'Operation cannot be fulfilled on {named} "foo": {why}'
     same = await api.patch(f"{path}/foo/scale", {"metadata": {"uid": made["metadata"]["uid"]}})
     assert same.status == 200
+    # A whole scale is held against its object before it is read any further.
+    scale = await api.get(f"{path}/foo/scale")
+    other = {**scale, "metadata": {**scale["metadata"], "uid": "123"}, "spec": {"replicas": -1}}
+    answer = await api("PUT", f"{path}/foo/scale", other)
+    assert (answer.status, answer.json["reason"]) == (409, "Conflict")
+    assert why in answer.message

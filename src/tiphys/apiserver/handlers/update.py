@@ -185,11 +185,11 @@ async def _attempt(call: Call, name: str, change: Change) -> Cached | Object:
     cached = await _live(call, stored, name, change)
     call.live_size = cached.size
     old = cached.object
+    if change.uid and change.uid != old["metadata"].get("uid"):
+        raise unmet(resource, old, "UID", change.uid)
     produced = change.produce(machinery.convert(old, resource.gvk))
     wanted: Object = await produced if inspect.isawaitable(produced) else produced
     strategy = machinery.strategy_for(resource)
-    if change.uid and change.uid != old["metadata"].get("uid"):
-        raise unmet(resource, old, "UID", change.uid)
     new = await aside(call.size, _completed, call, strategy, wanted, change)
     if change.manages_fields:
         await _manage(call, new, old, change)
