@@ -131,6 +131,9 @@ REFUSED: dict[str, tuple[Body, Body, str]] = {
         ONE, {"containers": [*named("a", **LARGE), *named("b", **SMALL)]}, COUNT
     ),
     "another order": (TWO, {"containers": named("b", "a", **LARGE)}, f"[{', '.join(ORDER)}]"),
+    "another order, and what a resize says nothing about": (
+        TWO, {"containers": named("b", "a", **LARGE), "dnsPolicy": "Nowhere"}, f"[{', '.join(ORDER)}]"
+    ),
 }  # fmt: skip
 
 

@@ -36,11 +36,14 @@ def _merge_ephemeral(live: Object, wanted: Object) -> Object:
 def _merge_resize(live: Object, wanted: Object) -> Object:
     """Take over what containers ask for; whether they are those of the pod is for validation to see."""
     spec = wanted.get("spec") or {}
-    for key in ("containers", "initContainers"):
+    lists = ("containers", "initContainers")
+    if any(len(_names(spec, key)) != len(_names(live["spec"], key)) for key in lists):
+        live["spec"] = spec
+        return live
+    for key in lists:
         if _names(spec, key) != _names(live["spec"], key):
-            live["spec"] = spec
-            return live
-    for key in ("containers", "initContainers"):
+            restore(live["spec"], spec, key)
+            continue
         for container, found in zip(live["spec"].get(key) or (), spec.get(key) or (), strict=True):
             container["resources"] = found.get("resources") or {}
             if found.get("resizePolicy"):
