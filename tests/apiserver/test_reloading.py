@@ -101,7 +101,7 @@ async def test_what_the_server_tells(serving: Any, tmp_path: Path) -> None:
         files["authentication"].write_text(authentication("false"))
         files["authorization"].write_text("nonsense")
         for _ in range(2):  # a faulty file is told of once
-            await reload_all(server._reloads())
+            await reload_all([server.backend.authenticator.reload, *server._reloads()])
         text = (await api("GET", "/metrics")).raw.decode()
         found = {name: shown_of(text, name) for name in files}
         assert found == {"authentication": {"success": 1}, "authorization": {"success": 1, "failure": 1}}

@@ -353,6 +353,8 @@ class ApiServer:
             for feed in feeds:
                 group.create_task(feed.run())
             group.create_task(self.custom.run())
+            group.create_task(self.backend.authenticator.run())
+            group.create_task(reload_forever([self.backend.authenticator.reload]))  # issuers may take long
             group.create_task(reload_forever(self._reloads()))
             group.create_task(self._repair.run())
             group.create_task(self.aggregation.run())
@@ -381,7 +383,7 @@ class ApiServer:
     def _reloads(self) -> list[Reload]:
         """Return what looks for changes of the files that may change, and for what others took away."""
         backend = self.backend
-        found: list[Reload] = [backend.authenticator.reload, lambda: self._modes.reload(backend.authorizer)]
+        found: list[Reload] = [lambda: self._modes.reload(backend.authorizer)]
         found += [self.aggregation.keep_published, backend.admission.reload]
         if self.options.proxy_client_certificate is not None:
             found.append(self.aggregation.reload)

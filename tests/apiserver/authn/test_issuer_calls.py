@@ -133,3 +133,27 @@ def test_an_object_whatever_it_is_called() -> None:
 )
 def test_statuses(status: int, line: str) -> None:
     assert status_line(Answer(status, {}, b"")) == line
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("https://[::1", """parse "https://[::1": missing ']' in host"""),
+        ("https://127.0.0.1:ab/", 'parse "https://127.0.0.1:ab/": invalid port ":ab" after host'),
+        ("https://127.0.0.1:99999/", 'Get "https://127.0.0.1:99999/": dial tcp: address 99999: invalid port'),
+    ],
+)
+async def test_what_others_tell_may_be_no_address(url: str, why: str) -> None:
+    with pytest.raises(IssuerUnavailable) as caught:
+        await fetch(url, "", {})
+    assert str(caught.value) == why
+
+
+async def test_it_may_lead_to_no_address(leading: Leading) -> None:
+    leading.to = {"/a": (302, "https://[::1")}
+    with pytest.raises(IssuerUnavailable) as caught:
+        await fetch(f"{leading.url}/a", leading.ca, {})
+    assert str(caught.value) == (
+        f'Get "{leading.url}/a": failed to parse Location header "https://[::1": '
+        """parse "https://[::1": missing ']' in host"""
+    )

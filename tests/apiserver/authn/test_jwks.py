@@ -15,8 +15,10 @@ import yaml
 from tests.apiserver.authn.test_jwt_tokens import BASE, KEY, NOW, OTHER, document, token
 
 from tiphys.apimachinery.clock import FakeClock, RealClock
+from tiphys.apiserver.authn import assembly
+from tiphys.apiserver.authn.assembly import JwtIssuers
 from tiphys.apiserver.authn.issuer_calls import IssuerUnavailable
-from tiphys.apiserver.authn.jwks import IssuerKeys
+from tiphys.apiserver.authn.jwks import IssuerKeys, KeysUnavailable
 from tiphys.apiserver.authn.jwt_tokens import JwtTokens
 from tiphys.apiserver.authn.tokens import Refused
 from tiphys.wire import pki
@@ -32,6 +34,7 @@ class Provider:
         self.claimed = ""
         self.keys = [document(KEY)]
         self.asked: list[str] = []
+        self.was_asked = asyncio.Event()
         self.status = 200
         """Of the answer with the keys."""
         self.document: Response | None = None
@@ -41,6 +44,7 @@ class Provider:
 
     async def __call__(self, request: Request) -> Response:
         self.asked.append(request.path)
+        self.was_asked.set()
         if request.path.startswith("/.well-known") and self.document is not None:
             return self.document
         if request.path == "/keys" and self.served is not None:
@@ -69,10 +73,11 @@ async def test_keys_are_found_by_discovery(provider: tuple[Provider, str]) -> No
     server, ca = provider
     clock = FakeClock(NOW)
     keys = IssuerKeys(server.url, clock, certificate_authority=ca)
-    assert await keys.candidates("k") == []
+    await keys.ready()
+    assert keys.candidates("k") == []
     assert [key.key_id for key in await keys.newer("k")] == ["k"]
     assert server.asked == ["/.well-known/openid-configuration", "/keys"]
-    assert len(await keys.candidates("k")) == 1
+    assert len(keys.candidates("k")) == 1
     assert await keys.newer("unknown") == []
     assert len(server.asked) == 2, "an issuer is not asked at every token"
     server.keys.append(document(OTHER, "next"))
@@ -84,8 +89,7 @@ async def test_keys_are_found_by_discovery(provider: tuple[Provider, str]) -> No
 async def test_all_who_wait_for_keys_share_one_answer(provider: tuple[Provider, str]) -> None:
     server, ca = provider
     keys = IssuerKeys(server.url, FakeClock(NOW), certificate_authority=ca)
-    found = await asyncio.gather(*(keys.candidates("k") for _ in range(3)))
-    assert found == [[], [], []]
+    await asyncio.gather(*(keys.ready() for _ in range(3)))
     found = await asyncio.gather(*(keys.newer("k") for _ in range(3)))
     assert [len(one) for one in found] == [1, 1, 1]
     assert server.asked == ["/.well-known/openid-configuration", "/keys"]
@@ -97,6 +101,7 @@ async def test_a_key_that_changes_under_its_id(provider: tuple[Provider, str]) -
     clock = FakeClock(NOW)
     config = replace(BASE, url=server.url, certificate_authority=ca)
     issuer = JwtTokens(config, clock)
+    await issuer.ready()
     assert await issuer.authenticate_token(token(iss=server.url), ()) is not None
     server.keys = [document(OTHER)]
     clock.advance(1)
@@ -110,6 +115,7 @@ async def test_keys_that_cannot_be_had_now(provider: tuple[Provider, str]) -> No
     server, ca = provider
     server.status = 503
     issuer = JwtTokens(replace(BASE, url=server.url, certificate_authority=ca), FakeClock(NOW))
+    await issuer.ready()
     for _ in range(2):
         with pytest.raises(Refused) as caught:
             await issuer.authenticate_token(token(iss=server.url), ())
@@ -157,12 +163,34 @@ async def test_keys_that_are_no_json(provider: tuple[Provider, str]) -> None:
     server, ca = provider
     server.served = Response(200, {"content-type": "application/json"}, b"[")
     issuer = JwtTokens(replace(BASE, url=server.url, certificate_authority=ca), FakeClock(NOW))
+    await issuer.ready()
     with pytest.raises(Refused) as caught:
         await issuer.authenticate_token(token(iss=server.url), ())
     assert str(caught.value) == (
         "oidc: verify token: failed to verify signature: fetching keys oidc: failed to decode keys: "
         "got Content-Type = application/json, but could not unmarshal as JSON: unexpected end of JSON input ["
     )
+
+
+async def test_keys_that_are_no_list(provider: tuple[Provider, str]) -> None:
+    server, ca = provider
+    server.served = Response(200, {"content-type": "application/json"}, b'{"keys":5}')
+    keys = IssuerKeys(server.url, FakeClock(NOW), certificate_authority=ca)
+    await keys.ready()
+    with pytest.raises(KeysUnavailable) as caught:
+        await keys.newer("k")
+    assert str(caught.value) == (
+        "fetching keys oidc: failed to decode keys: json: cannot unmarshal number into Go struct field "
+        'JSONWebKeySet.keys of type []jose.JSONWebKey {"keys":5}'
+    )
+
+
+async def test_nothing_for_keys(provider: tuple[Provider, str]) -> None:
+    server, ca = provider
+    server.served = Response(200, {"content-type": "application/json"}, b"null")
+    keys = IssuerKeys(server.url, FakeClock(NOW), certificate_authority=ca)
+    await keys.ready()
+    assert await keys.newer("k") == []
 
 
 async def test_keys_that_sign_nothing_for_others(provider: tuple[Provider, str]) -> None:
@@ -173,7 +201,8 @@ async def test_keys_that_sign_nothing_for_others(provider: tuple[Provider, str])
         {"kty": "RSA"},
     ]
     keys = IssuerKeys(server.url, FakeClock(NOW), certificate_authority=ca)
-    assert await keys.candidates("") == []
+    await keys.ready()
+    assert keys.candidates("") == []
     assert await keys.newer("") == []
 
 
@@ -185,8 +214,9 @@ async def test_an_issuer_that_is_not_believed(provider: tuple[Provider, str], fa
     url = "https://127.0.0.1:1" if fault == "another address" else server.url
     keys = IssuerKeys(url, FakeClock(NOW), certificate_authority=authority)
     for _ in range(2):
-        with pytest.raises(IssuerUnavailable, match="authenticator not initialized"):
-            await keys.candidates("k")
+        with pytest.raises(IssuerUnavailable):
+            await keys.ready()
+        assert not keys.found
 
 
 async def test_a_discovery_document_elsewhere(provider: tuple[Provider, str]) -> None:
@@ -196,6 +226,59 @@ async def test_a_discovery_document_elsewhere(provider: tuple[Provider, str]) ->
     keys = IssuerKeys(server.claimed, FakeClock(NOW), discovery_url=discovery, certificate_authority=ca)
     await keys.ready()
     assert len(await keys.newer("k")) == 1
+
+
+async def test_an_issuer_is_asked_in_the_background(
+    provider: tuple[Provider, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tokens ask nobody where keys lie, and are refused at once; it is asked again until the issuer tells."""
+    monkeypatch.setattr(assembly, "ASKED_AGAIN_S", 0)
+    server, ca = provider
+    server.document = Response(503, {}, b"away")
+    clock = FakeClock(NOW)
+    issuers = JwtIssuers([replace(BASE, url=server.url, certificate_authority=ca)], clock)
+    with pytest.raises(Refused, match="oidc: authenticator not initialized"):
+        await issuers.authenticate_token(token(iss=server.url), ())
+    assert not server.asked
+    async with asyncio.TaskGroup() as group:
+        group.create_task(issuers.run())
+        await server.was_asked.wait()
+        with pytest.raises(Refused, match="oidc: authenticator not initialized"):
+            await issuers.authenticate_token(token(iss=server.url), ())
+        server.document = None
+        clock.advance(10)
+    assert await issuers.authenticate_token(token(iss=server.url), ()) is not None
+    assert server.asked == ["/.well-known/openid-configuration"] * 2 + ["/keys"]
+
+
+async def test_an_issuer_is_asked_as_the_server_starts(
+    provider: tuple[Provider, str], serving: Any, tmp_path: Path
+) -> None:
+    server, ca = provider
+    path = tmp_path / "config.yaml"
+    issuer = {"url": server.url, "audiences": ["app"], "certificateAuthority": ca}
+    config = {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfiguration",
+              "jwt": [{"issuer": issuer, "claimMappings": {"username": {"claim": "sub", "prefix": ""}}}]}  # fmt: skip
+    path.write_text(yaml.safe_dump(config))
+    async with serving(authentication_config=path):
+        await asyncio.wait_for(server.was_asked.wait(), 30)
+
+
+async def test_an_issuer_that_is_replaced_is_asked_no_more(
+    provider: tuple[Provider, str], serving: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assembly, "ASKED_AGAIN_S", 0)
+    server, ca = provider
+    server.document = Response(503, {}, b"away")
+    path = tmp_path / "config.yaml"
+    empty = {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfiguration"}
+    path.write_text(yaml.safe_dump(empty))
+    issuers = JwtIssuers([replace(BASE, url=server.url, certificate_authority=ca)], FakeClock(NOW), path)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(issuers.run())
+        await server.was_asked.wait()
+        path.write_text(yaml.safe_dump({**empty, "jwt": []}))
+        assert await issuers.reload()
 
 
 async def test_through_the_server(provider: tuple[Provider, str], serving: Any, tmp_path: Path) -> None:
@@ -213,6 +296,7 @@ async def test_through_the_server(provider: tuple[Provider, str], serving: Any, 
     write("a:")
     whoami = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
     async with serving(authentication_config=path) as api:
+        await api.server.backend.authenticator.run()
         exp = int(api.clock.now().timestamp()) + 60
         text = token(iss=server.url, exp=exp)
         review = await api.create(whoami, {}, user=text)
@@ -252,6 +336,7 @@ async def test_a_new_issuer_holds_once_it_has_told_its_keys(
     write(server.url)
     async with serving(authentication_config=path) as api:
         authenticator = api.server.backend.authenticator
+        await authenticator.run()
         assert await status(api) == 200
         write("https://127.0.0.1:1")
         await authenticator.reload()

@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apiserver.authn.expressions import ExpressionError
-from tiphys.apiserver.authn.issuer_calls import IssuerUnavailable
 from tiphys.apiserver.authn.jwt_config import ClaimMapping, JwtConfig, Rule
 from tiphys.apiserver.authn.jwt_tokens import JwtTokens, map_claims
 from tiphys.apiserver.authn.jwt_verifier import issuer_of
@@ -149,11 +148,9 @@ class Keys:
 
     def __init__(self, *keys: rsa.RSAPrivateKey, gone: bool = False) -> None:
         self._keys = [jwt.PyJWK.from_dict(document(key)) for key in keys]
-        self._gone = gone
+        self.found = not gone
 
-    async def candidates(self, key_id: str) -> list[jwt.PyJWK]:
-        if self._gone:
-            raise IssuerUnavailable("authenticator not initialized")
+    def candidates(self, key_id: str) -> list[jwt.PyJWK]:
         return self._keys
 
     async def newer(self, key_id: str) -> list[jwt.PyJWK]:

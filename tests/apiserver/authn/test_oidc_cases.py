@@ -141,6 +141,7 @@ async def test_users(world: World, serving: Any, signed: Any) -> None:
     """Several issuers of one file, each with its own document elsewhere."""
     world.write(*(world.entry(name, **config) for name, (config, _, _) in CASES.items()))
     async with serving(authentication_config=world.path) as api:
+        await api.server.backend.authenticator.run()
         for name, (_, claims, want) in CASES.items():
             answer = await api("POST", WHOAMI, {}, user=signed(api, name, **claims))
             if isinstance(want, int):
@@ -157,6 +158,7 @@ async def test_users(world: World, serving: Any, signed: Any) -> None:
 async def test_what_is_remembered_of_tokens_is_counted(world: World, serving: Any, signed: Any) -> None:
     world.write(world.entry("i", NAME))
     async with serving(authentication_config=world.path) as api:
+        await api.server.backend.authenticator.run()
         token = signed(api, "i")
         for _ in range(3):
             assert (await api("POST", WHOAMI, {}, user=token)).status == 201
@@ -195,6 +197,8 @@ async def test_a_file_that_changes(world: World, serving: Any, signed: Any, case
 
     texts = [write(before)]
     async with serving(authentication_config=world.path) as api:
+        if first:
+            await api.server.backend.authenticator.run()
         assert await name(api) == first
         texts.append(write(after))
         await api.server.backend.authenticator.reload()
@@ -221,6 +225,7 @@ async def test_what_is_counted_of_issuers(world: World, serving: Any, signed: An
     world.write(world.entry("first", NAME), world.entry("second", NAME))
     prefix = "apiserver_authentication_jwt_authenticator_"
     async with serving(authentication_config=world.path) as api:
+        await api.server.backend.authenticator.run()
         for text, status in (
             (signed(api, "first"), 201),
             (signed(api, "second"), 401),

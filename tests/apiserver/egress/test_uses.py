@@ -239,6 +239,8 @@ async def test_issuers_say_themselves(name: str, noting: Noting, serving: Any, t
         ends = int(api.clock.now().timestamp()) + 60
         answered = await api("GET", "/api/v1/nodes", user=token(iss=issuer["url"], exp=ends))
         assert answered.status == 401
+        if name:
+            await noting.told.wait()
         assert noting.seen == ([(name, AWAY, 5443)] if name else [])
 
 

@@ -6,6 +6,7 @@ Owns: which kinds of tokens there are, and taking over a changed authentication 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from tiphys.apiserver.authn.bootstraptoken import BootstrapTokens
 from tiphys.apiserver.authn.expressions import compile_expression
 from tiphys.apiserver.authn.external_keys import ExternalTokenKeys
 from tiphys.apiserver.authn.issuer_calls import IssuerUnavailable
+from tiphys.apiserver.authn.jwks import ASKED_AGAIN_S
 from tiphys.apiserver.authn.jwt_config import AuthenticationConfig, JwtConfig
 from tiphys.apiserver.authn.jwt_counts import KeyFetches
 from tiphys.apiserver.authn.jwt_tokens import JwtTokens
@@ -89,7 +91,7 @@ class JwtIssuers:
     async def reload(self) -> bool:
         """Take over a changed file; tell whether it was. Issuers that stay keep their keys.
 
-        Before new ones hold, all must have told where their keys lie; it is tried again until they have.
+        Before it holds, all must have told where their keys lie; it is tried again until they have.
         """
         if self._path is None:
             return False
@@ -101,7 +103,7 @@ class JwtIssuers:
             config = jwt_config.parse(read, compile_expression, self._own, str(self._path), self._gates)
             before = self._by_config
             issuers = {one: before.get(one) or self._made(one) for one in config.issuers}
-            await asyncio.gather(*(issuers[one].ready() for one in issuers if one not in before))
+            await asyncio.gather(*(one.ready() for one in issuers.values()))
         except (OSError, ValueError, IssuerUnavailable) as error:
             if isinstance(error, ValueError):
                 self._read = read  # it will not be less faulty when it is read again
@@ -114,6 +116,19 @@ class JwtIssuers:
         self._reloads.succeeded(read)
         log.info("authentication configuration reloaded path=%s", self._path)
         return True
+
+    async def run(self) -> None:
+        """Ask those issuers with which the server began where their keys lie, until they tell or go."""
+        async with asyncio.TaskGroup() as group:
+            for config, issuer in self._by_config.items():
+                group.create_task(self._learn(config, issuer))
+
+    async def _learn(self, config: JwtConfig, issuer: JwtTokens) -> None:
+        while self._by_config.get(config) is issuer:
+            with contextlib.suppress(IssuerUnavailable):  # it is logged where it is known
+                await issuer.ready()
+                break
+            await asyncio.sleep(ASKED_AGAIN_S)
 
     def collect(self) -> Iterator[Metric]:
         """Yield what is counted of the file, and of the issuers and their keys."""

@@ -6,6 +6,7 @@ Owns: the order, as upstream's union has it, and what counts as a failed attempt
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -138,6 +139,12 @@ class Authenticator:
     def follow(self, request: Request, seen: Seen) -> None:
         """Take it that requests like this one, only counted from now on, come with its certificate."""
         self._certificates.follow(request, seen)
+
+    async def run(self) -> None:
+        """Learn in the background what is to be known of those that vouch for tokens."""
+        async with asyncio.TaskGroup() as group:
+            for authenticator in self.tokens:
+                group.create_task(authenticator.run())
 
     async def reload(self) -> None:
         """Take over changed files."""

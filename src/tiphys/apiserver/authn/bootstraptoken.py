@@ -44,6 +44,9 @@ class BootstrapTokens:
     async def close(self) -> None:
         return
 
+    async def run(self) -> None:
+        return
+
     async def reload(self) -> None:
         return
 

@@ -35,7 +35,7 @@ class DistributedClaims:
         self._config = config
         self._clock = clock
         self._through = through
-        self._verifiers: OrderedDict[str, Verifier] = OrderedDict()
+        self._verifiers: OrderedDict[str, tuple[IssuerKeys, Verifier]] = OrderedDict()
 
     async def expand(self, claims: dict[str, Any], now: datetime) -> dict[str, Any]:
         """Return the claims with the one that lies elsewhere. Raises NotExpanded."""
@@ -71,27 +71,32 @@ class DistributedClaims:
                 f'getting untrusted issuer from endpoint {url} failed for claim "{self._claim}": {fault}'
             )
         try:
-            return await self._verifier(issuer).verify(token, now)
+            verifier = await self._verifier(issuer)
+            return await verifier.verify(token, now)
         except NotVerified as error:
             raise NotExpanded(f"verify distributed claim token: {error}") from error
         except IssuerUnavailable as error:
             text = f'verifier not initialized for issuer: "{issuer}"'
             raise NotExpanded(f"verifying untrusted issuer {issuer} failed: {text}") from error
 
-    def _verifier(self, issuer: str) -> Verifier:
-        found = self._verifiers.get(issuer)
-        if found is None:
-            config = self._config
-            keys = IssuerKeys(
-                issuer,
-                self._clock,
-                discovery_url=config.discovery_url if issuer == config.url else "",
-                certificate_authority=config.certificate_authority,
-                through=self._through,
-            )
-            found = self._verifiers[issuer] = Verifier(config.audiences, config.algorithms, keys)
-            if len(self._verifiers) > _MAX_ISSUERS:
-                self._verifiers.popitem(last=False)
+    async def _verifier(self, issuer: str) -> Verifier:
+        """Return what verifies an issuer's tokens, once it has told of its keys. Raises IssuerUnavailable."""
+        keys, verifier = self._verifiers.get(issuer) or self._made(issuer)
+        await keys.ready()
+        return verifier
+
+    def _made(self, issuer: str) -> tuple[IssuerKeys, Verifier]:
+        config = self._config
+        keys = IssuerKeys(
+            issuer,
+            self._clock,
+            discovery_url=config.discovery_url if issuer == config.url else "",
+            certificate_authority=config.certificate_authority,
+            through=self._through,
+        )
+        found = self._verifiers[issuer] = keys, Verifier(config.audiences, config.algorithms, keys)
+        if len(self._verifiers) > _MAX_ISSUERS:
+            self._verifiers.popitem(last=False)
         return found
 
 

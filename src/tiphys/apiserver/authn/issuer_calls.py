@@ -9,7 +9,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 import orjson
 
@@ -17,6 +17,7 @@ from tiphys.apimachinery.errors import TiphysError
 from tiphys.apimachinery.go_text import syntax
 from tiphys.apimachinery.schema import json_fault
 from tiphys.apimachinery.schema.mismatch import json_kind
+from tiphys.apiserver.config_files import url_fault
 from tiphys.apiserver.outgoing.remote import go_reason
 from tiphys.client.transport import Answer, Call, HttpTransport, TransportError
 from tiphys.wire.dial import Tunnel
@@ -50,7 +51,7 @@ async def fetch(
         location = answer.headers.get("location")
         if answer.status not in _LEADS_ELSEWHERE or not location:
             return answer
-        led = urljoin(url, location)
+        led = _led(url, location)
         if not _is_same_domain(url, led):
             headers = {name: value for name, value in headers.items() if name != "Authorization"}
         url = led
@@ -58,7 +59,7 @@ async def fetch(
 
 
 async def _fetch_once(url: str, authority: str, headers: Mapping[str, str], through: Tunnel | None) -> Answer:
-    parts = urlsplit(url)
+    parts = _parted(url)
     if parts.scheme != "https" or not parts.netloc:
         raise IssuerUnavailable(f'Get "{url}": unsupported protocol scheme "{parts.scheme}"')
     context = ssl.create_default_context(cadata=authority or None)
@@ -73,6 +74,26 @@ async def _fetch_once(url: str, authority: str, headers: Mapping[str, str], thro
         raise IssuerUnavailable(f'Get "{url}": {go_reason(url, error.__cause__ or error)}') from error
     finally:
         await transport.close()
+
+
+def _parted(url: str) -> SplitResult:
+    """Return the parts of a URL that others have told. Raises IssuerUnavailable where it is none."""
+    if fault := url_fault(url):
+        raise IssuerUnavailable(fault)
+    parts = urlsplit(url)
+    try:
+        _ = parts.port
+    except ValueError as error:
+        port = parts.netloc.rpartition(":")[2]
+        raise IssuerUnavailable(f'Get "{url}": dial tcp: address {port}: invalid port') from error
+    return parts
+
+
+def _led(url: str, location: str) -> str:
+    """Return the URL that is meant by a place, seen from another. Raises IssuerUnavailable."""
+    if fault := url_fault(location):
+        raise IssuerUnavailable(f'Get "{url}": failed to parse Location header "{location}": {fault}')
+    return urljoin(url, location)
 
 
 def _is_same_domain(url: str, led: str) -> bool:
@@ -98,8 +119,8 @@ def read_object(answer: Answer, kind: str) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         why = json_fault.explain(answer.body) or str(error)
     else:
-        if isinstance(found, dict):
-            return found
+        if isinstance(found, dict | None):
+            return found or {}
         why = f"json: cannot unmarshal {json_kind(found)} into Go value of type {kind}"
     said = answer.headers.get("content-type", "")
     if said.partition(";")[0].strip().lower() == "application/json":

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 import jwt
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.errors import TiphysError
+from tiphys.apimachinery.schema.mismatch import json_kind
 from tiphys.apiserver.authn.issuer_calls import IssuerUnavailable, fetch, read_object, shown, status_line
 from tiphys.apiserver.authn.jwt_counts import KeyFetches
 from tiphys.client.transport import Answer
@@ -21,7 +22,8 @@ from tiphys.wire.dial import Tunnel
 
 log = logging.getLogger(__name__)
 _WELL_KNOWN = "/.well-known/openid-configuration"
-_DISCOVERED_AGAIN_S = 10.0
+ASKED_AGAIN_S: Final = 10.0
+"""Where the keys of an issuer lie that has not told is asked for no more often than this."""
 _FETCHED_AGAIN_S = 1.0
 """An issuer is asked for keys no more often than this, whatever tokens come."""
 
@@ -50,16 +52,17 @@ class IssuerKeys:
         self._fetches = fetches or KeyFetches(issuer, clock)
         self._keys_url = ""
         self._keys: list[jwt.PyJWK] = []
-        self._discovery = Attempts(self._discover, clock, _DISCOVERED_AGAIN_S)
+        self._discovery = Attempts(self._discover, clock, ASKED_AGAIN_S)
         self._fetching = Attempts(self._fetch_keys, clock, _FETCHED_AGAIN_S)
 
-    async def candidates(self, key_id: str) -> list[jwt.PyJWK]:
-        """Return those of the known keys that may have signed. Raises IssuerUnavailable."""
-        try:
-            await self.ready()
-        except IssuerUnavailable as error:
-            raise IssuerUnavailable("authenticator not initialized") from error
-        return self._matching(key_id)
+    @property
+    def found(self) -> bool:
+        """Whether it is known where the keys lie."""
+        return bool(self._keys_url)
+
+    def candidates(self, key_id: str) -> list[jwt.PyJWK]:
+        """Return those of the known keys that may have signed."""
+        return [key for key in self._keys if not key_id or key.key_id == key_id]
 
     async def newer(self, key_id: str) -> list[jwt.PyJWK]:
         """Return what may have signed once keys are fetched anew: none of the known ones has.
@@ -68,15 +71,12 @@ class IssuerKeys:
             KeysUnavailable: they cannot be had.
         """
         await self._fetching.once_more()
-        return self._matching(key_id)
+        return self.candidates(key_id)
 
     async def ready(self) -> None:
         """Know where the keys lie. Raises IssuerUnavailable, which says why that is not known."""
-        if not self._keys_url:
+        if not self.found:
             await self._discovery.once_more()
-
-    def _matching(self, key_id: str) -> list[jwt.PyJWK]:
-        return [key for key in self._keys if not key_id or key.key_id == key_id]
 
     async def _discover(self) -> None:
         try:
@@ -105,13 +105,13 @@ class IssuerKeys:
     async def _fetch_keys(self) -> None:
         try:
             answer = await self._served_keys()
-            document = _key_set(answer)
+            told = _key_set(answer)
         except IssuerUnavailable as error:
             self._fetches.failed()
             log.error("oidc keys not fetched issuer=%s why=%s", self._issuer, error)
             raise KeysUnavailable(f"fetching keys {error}") from error
         self._fetches.succeeded(answer.body)
-        self._keys = [key for one in document.get("keys") or () if (key := _key(one)) is not None]
+        self._keys = [key for one in told if (key := _key(one)) is not None]
         log.info("oidc keys fetched issuer=%s count=%d", self._issuer, len(self._keys))
 
     async def _served_keys(self) -> Answer:
@@ -155,9 +155,13 @@ class Attempts:
         self._ended = self._clock.monotonic()
 
 
-def _key_set(answer: Answer) -> dict[str, Any]:
+def _key_set(answer: Answer) -> list[Any]:
     try:
-        return read_object(answer, "jose.JSONWebKeySet")
+        keys = read_object(answer, "jose.JSONWebKeySet").get("keys") or []
+        if isinstance(keys, list):
+            return keys
+        where = "Go struct field JSONWebKeySet.keys of type []jose.JSONWebKey"
+        raise ValueError(f"json: cannot unmarshal {json_kind(keys)} into {where}")
     except ValueError as error:
         raise IssuerUnavailable(f"oidc: failed to decode keys: {error} {shown(answer)}") from error
 

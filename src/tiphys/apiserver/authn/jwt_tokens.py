@@ -1,5 +1,6 @@
 """Tokens of OpenID Connect issuers: verified with the issuer's keys, their claims mapped to a user.
 
+Nothing of an issuer is asked for on behalf of a token before it has told where its keys lie (``ready``).
 Owns: what claims make of a user and upstream's words for what fails. Signatures and dates are
 ``jwt_verifier``'s, groups that lie elsewhere ``distributed_claims``', the file is ``jwt_config``'s.
 """
@@ -14,7 +15,6 @@ from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.schema.mismatch import json_kind
 from tiphys.apiserver.authn.distributed_claims import DistributedClaims, NotExpanded
 from tiphys.apiserver.authn.expressions import ExpressionError
-from tiphys.apiserver.authn.issuer_calls import IssuerUnavailable
 from tiphys.apiserver.authn.jwks import IssuerKeys
 from tiphys.apiserver.authn.jwt_config import ClaimMapping, JwtConfig, Rule
 from tiphys.apiserver.authn.jwt_counts import FAILURE, SUCCESS, KeyFetches
@@ -83,18 +83,23 @@ class JwtTokens:
     async def close(self) -> None:
         self._cache.close()
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the issuer has told where its keys lie: before, its tokens are refused."""
+        return self._keys.found
+
     async def ready(self) -> None:
         """Know where the issuer's keys lie. Raises IssuerUnavailable."""
         await self._keys.ready()
 
     async def _claims(self, token: str, now: datetime) -> dict[str, Any]:
         """Return what a token says, with the groups that it says lie elsewhere. Raises Refused."""
+        if not self.is_ready:
+            raise Refused("oidc: authenticator not initialized")
         try:
             claims = await self._verifier.verify(token, now)
         except NotVerified as error:
             raise Refused(f"oidc: verify token: {error}") from error
-        except IssuerUnavailable as error:
-            raise Refused(f"oidc: {error}") from error
         if self._elsewhere is None:
             return claims
         try:

@@ -31,8 +31,8 @@ class NotVerified(Exception):
 
 
 class Keys(Protocol):
-    async def candidates(self, key_id: str) -> list[jwt.PyJWK]:
-        """Return those of the known keys that may have signed. Raises IssuerUnavailable."""
+    def candidates(self, key_id: str) -> list[jwt.PyJWK]:
+        """Return those of the known keys that may have signed."""
         ...
 
     async def newer(self, key_id: str) -> list[jwt.PyJWK]:
@@ -52,8 +52,7 @@ class Verifier:
         """Return the claims of a token.
 
         Raises:
-            NotVerified: it is none of the issuer's, not for us, or over.
-            IssuerUnavailable: no keys can be had.
+            NotVerified: it is none of the issuer's, not for us, or over, or no keys can be had.
         """
         claims = _told(token)  # what costs nothing is looked at before any key is asked for
         _check_form(claims)
@@ -76,7 +75,7 @@ class Verifier:
     async def _is_signed(self, token: str, header: Mapping[str, Any]) -> bool:
         """Tell whether a known key has signed, or one that is fetched now: keys may change under their id."""
         key_id, algorithm = str(header.get("kid") or ""), header["alg"]
-        known = await self._keys.candidates(key_id)
+        known = self._keys.candidates(key_id)
         if any(_opened(token, key, algorithm) for key in known):
             return True
         try:

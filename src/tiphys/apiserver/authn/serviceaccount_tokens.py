@@ -91,6 +91,9 @@ class ServiceAccountTokens:
     async def close(self) -> None:
         return
 
+    async def run(self) -> None:
+        return
+
     async def reload(self) -> None:
         return
 

@@ -56,6 +56,10 @@ class TokenAuthenticator(Protocol):
 
     async def close(self) -> None: ...
 
+    async def run(self) -> None:
+        """Learn from the start on what takes time to be known; return when all is."""
+        ...
+
     async def reload(self) -> object:
         """Take over what has changed in a file of its own. Raises nothing."""
         ...
@@ -85,6 +89,9 @@ class AnyAudience:
     async def close(self) -> None:
         await self._inner.close()
 
+    async def run(self) -> None:
+        await self._inner.run()
+
     async def reload(self) -> object:
         return await self._inner.reload()
 
@@ -107,6 +114,9 @@ class StaticTokens:
         return self._known.get(token)
 
     async def close(self) -> None:
+        return
+
+    async def run(self) -> None:
         return
 
     async def reload(self) -> None:

@@ -48,6 +48,9 @@ class WebhookTokens:
         self._cache.close()
         await self._remote.close()
 
+    async def run(self) -> None:
+        return
+
     async def reload(self) -> None:
         return
 
