@@ -180,6 +180,15 @@ def forged(**changes: Any) -> str:
     return jwt.PyJWS().encode(orjson.dumps(claims), pem, algorithm="RS256", headers={"kid": "k"})
 
 
+def spelled(payload: str | bytes) -> str:
+    """A token whose payload is written like this."""
+    pem = KEY.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    sent = payload.encode() if isinstance(payload, str) else payload
+    return jwt.PyJWS().encode(sent, pem, algorithm="RS256", headers={"kid": "k"})
+
+
 def tokens(config: JwtConfig = BASE, **rest: Any) -> JwtTokens:
     keys: Any = Keys(KEY, **rest)
     return JwtTokens(config, FakeClock(NOW), keys)
@@ -248,6 +257,31 @@ async def test_wrong_tokens(text: str, rest: dict[str, Any], want: str) -> None:
     with pytest.raises(Refused) as caught:
         await tokens(**rest).authenticate_token(text, ())
     assert str(caught.value) == want
+
+
+SPELLED = '{"iss":"https://i","aud":"app","exp":EXP,"sub":"SUB"}'.replace("EXP", str(SECOND + 60))
+
+
+@pytest.mark.parametrize(
+    ("sub", "name"),
+    [(b"a\\ud800b", "a\ufffdb"), (b"a\xffb", "a\ufffdb"), (b"\\ud83d\\ude00", "\U0001f600")],
+    ids=["half a character", "a byte of none", "a pair"],
+)
+async def test_names_are_read_as_go_reads_them(sub: bytes, name: str) -> None:
+    found = await tokens().authenticate_token(spelled(SPELLED.encode().replace(b"SUB", sub)), ())
+    assert found is not None
+    assert found.user.name == f"oidc:{name}"
+
+
+async def test_an_end_that_is_no_number() -> None:
+    text = spelled(SPELLED.replace(str(SECOND + 60), "NaN"))
+    assert issuer_of(text) == ""
+    assert await tokens().authenticate_token(text, ()) is None
+
+
+@pytest.mark.parametrize("issuer", ["5", '["https://i"]', "null", "{}"])
+def test_issuers_that_are_no_text(issuer: str) -> None:
+    assert issuer_of(spelled(f'{{"iss":{issuer}}}')) == ""
 
 
 def test_the_two_names_of_one_issuer() -> None:

@@ -13,15 +13,15 @@ import jwt
 import orjson
 
 from tiphys.apimachinery.go_text import quoted_list
+from tiphys.apimachinery.schema import strict_json
 from tiphys.apimachinery.schema.mismatch import json_kind
+from tiphys.apimachinery.schema.strict_json import JsonError
 from tiphys.apiserver.authn.jwks import KeysUnavailable
 
 _GOOGLE: Final = "accounts.google.com"
 _NOT_YET_LEEWAY: Final = timedelta(minutes=5)
 _UNREAD: Final = "oidc: failed to unmarshal claims"
-_SIGNATURE_ONLY: Any = dict.fromkeys(
-    ("verify_aud", "verify_exp", "verify_nbf", "verify_iat", "verify_sub", "verify_jti"), False
-)
+_JWS: Final = jwt.PyJWS()
 _NAMES: Final = "_claim_names"
 _SOURCES: Final = "_claim_sources"
 
@@ -96,28 +96,35 @@ class Verifier:
 def issuer_of(token: str) -> str:
     """Return the issuer that a token claims, unverified; empty when it is no JWT."""
     try:
-        claims = jwt.decode(token, options={"verify_signature": False})
-    except (jwt.InvalidTokenError, ValueError):
+        issuer = _told(token).get("iss")
+    except NotVerified:
         return ""
-    issuer = claims.get("iss")
-    return f"https://{_GOOGLE}" if issuer == _GOOGLE else str(issuer or "")
+    if not isinstance(issuer, str):
+        return ""
+    return f"https://{_GOOGLE}" if issuer == _GOOGLE else issuer
 
 
 def _opened(token: str, key: jwt.PyJWK, algorithm: str) -> bool:
     """Tell whether a key has signed a token."""
     try:
-        jwt.decode(token, key.key, algorithms=[algorithm], options=_SIGNATURE_ONLY)
+        _JWS.decode_complete(token, key.key, algorithms=[algorithm])
     except (jwt.InvalidTokenError, TypeError, ValueError):
         return False
     return True
 
 
 def _told(token: str) -> dict[str, Any]:
-    """Return what a token says, whoever has signed it. Raises NotVerified."""
+    """Return what a token says, whoever has signed it, as Go would read it. Raises NotVerified."""
     try:
-        found: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+        payload = _JWS.decode_complete(token, options={"verify_signature": False})["payload"]
     except (jwt.InvalidTokenError, ValueError) as error:
         raise NotVerified(f"oidc: malformed jwt: {error}") from error
+    try:
+        found = strict_json.loads(payload)
+    except JsonError as error:
+        raise NotVerified(f"{_UNREAD}: {error}") from error
+    if not isinstance(found, dict):
+        raise NotVerified(f"{_UNREAD}: {_go_value(found, 'oidc.idToken')}")
     return found
 
 
@@ -148,7 +155,7 @@ def _no_number(value: Any) -> str:
     if isinstance(value, str):
         quoted = orjson.dumps(orjson.dumps(value).decode()).decode()
         return f"json: invalid number literal, trying to unmarshal {quoted} into Number"
-    return f"json: cannot unmarshal {json_kind(value)} into Go value of type json.Number"
+    return _go_value(value, "json.Number")
 
 
 def _go_time(moment: datetime) -> str:
@@ -170,9 +177,7 @@ def _audiences(named: Any) -> list[str]:
     else:
         wrong, wanted = next((one for one in found if not isinstance(one, str)), None), "string"
     if wrong is not None:
-        raise NotVerified(
-            f"{_UNREAD}: json: cannot unmarshal {json_kind(wrong)} into Go value of type {wanted}"
-        )
+        raise NotVerified(f"{_UNREAD}: {_go_value(wrong, wanted)}")
     return [one or "" for one in found]
 
 
@@ -197,3 +202,7 @@ def _check_sources(claims: Mapping[str, Any]) -> None:
 def _unread(value: Any, field: str, wanted: str) -> str:
     kind = json_kind(value)
     return f"{_UNREAD}: json: cannot unmarshal {kind} into Go struct field idToken.{field} of type {wanted}"
+
+
+def _go_value(value: Any, wanted: str) -> str:
+    return f"json: cannot unmarshal {json_kind(value)} into Go value of type {wanted}"
