@@ -24,10 +24,16 @@ def test_every_alias_names_a_controller() -> None:
     assert set(GATES) <= EVERY
 
 
-def test_gates_bring_controllers() -> None:
-    gates = resolve({"GenericWorkload": True})
-    found = {str(kind.name) for kind in chosen(("*",), gates)}  # type: ignore[attr-defined]
-    assert found == names("*") | {"podgroup-protection-controller"}
+@pytest.mark.parametrize(
+    ("gate", "name"),
+    [
+        ("GenericWorkload", "podgroup-protection-controller"),
+        ("PodCertificateRequest", "podcertificaterequest-cleaner-controller"),
+    ],
+)
+def test_gates_bring_controllers(gate: str, name: str) -> None:
+    found = {str(kind.name) for kind in chosen(("*",), resolve({gate: True}))}  # type: ignore[attr-defined]
+    assert found == names("*") | {name}
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from tiphys.controllers.certificates.controller import (
     CertificateCleaner,
     CertificateSigner,
 )
+from tiphys.controllers.certificates.pod_requests import PodCertificateCleaner
 from tiphys.controllers.clusterroleaggregation.controller import ClusterRoleAggregationController
 from tiphys.controllers.context import Context, Controller, ControllerOptions
 from tiphys.controllers.cronjob.controller import CronJobController
@@ -81,6 +82,7 @@ CONTROLLERS: tuple[type, ...] = (
     CertificateApprover,
     CertificateSigner,
     CertificateCleaner,
+    PodCertificateCleaner,
     BootstrapSigner,
     TokenCleaner,
     TtlController,

@@ -8,6 +8,7 @@ OFF_BY_DEFAULT: Final = ("bootstrap-signer-controller", "token-cleaner-controlle
 """Run only when they are named: ``*`` does not mean them."""
 
 GATES: Final = {
+    "podcertificaterequest-cleaner-controller": "PodCertificateRequest",
     "podgroup-protection-controller": "GenericWorkload",
     "storage-version-migrator-controller": "StorageVersionMigrator",
 }
@@ -70,6 +71,5 @@ ELSEWHERE: Final = frozenset(
     | {"kube-apiserver-serving-clustertrustbundle-publisher-controller"}
     | {"kube-apiserver-serving-clustertrustbundle-publisher", "selinux-warning-controller"}
     | {"storageversion-garbage-collector-controller", "storage-version-gc"}
-    | {"podcertificaterequest-cleaner-controller"}
 )
 """Upstream's that are part of another controller here, or not built: naming them changes nothing."""

@@ -11,6 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tiphys.apimachinery.featuregates import resolve
+
 pytestmark = pytest.mark.every_version
 
 REQUESTS = "/apis/certificates.k8s.io/v1beta1/namespaces/default/podcertificaterequests"
@@ -127,3 +129,15 @@ async def test_saying_nothing_needs_no_right(api: Any) -> None:
     await api.create(REQUESTS, request())
     await allow(api, "status", "podcertificaterequests/status", "patch")
     assert (await answer(api, {}, user="alice")).status == 200
+
+
+async def test_who_clears_them_away(serving: Any) -> None:
+    """The controller has an account and its rights once there is something to clear."""
+    name = "system:controller:podcertificaterequestcleaner"
+    async with serving(feature_gates=resolve({"PodCertificateRequest": True})) as api:
+        rules = (await api.get(f"{RBAC}/clusterroles/{name}"))["rules"]
+        assert [(rule["apiGroups"], rule["resources"], rule["verbs"]) for rule in rules] == [
+            (["certificates.k8s.io"], ["podcertificaterequests"], ["delete", "get", "list", "watch"])
+        ]
+        (subject,) = (await api.get(f"{RBAC}/clusterrolebindings/{name}"))["subjects"]
+        assert (subject["name"], subject["namespace"]) == ("podcertificaterequestcleaner", "kube-system")

@@ -15,6 +15,16 @@ from tiphys.apiserver.authz.rules import Rule, rules_of
 
 _RBAC: Final = "rbac.authorization.k8s.io"
 _GATED: Final[Mapping[str, tuple[str, tuple[Mapping[str, Any], ...]]]] = {
+    "podcertificaterequestcleaner": (
+        "PodCertificateRequest",
+        (
+            {
+                "apiGroups": ["certificates.k8s.io"],
+                "resources": ["podcertificaterequests"],
+                "verbs": ["delete", "get", "list", "watch"],
+            },
+        ),
+    ),
     "podgroup-protection-controller": (
         "GenericWorkload",
         (
