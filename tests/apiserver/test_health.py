@@ -244,3 +244,16 @@ async def test_health_is_open_to_everybody_metrics_are_not(api: Any) -> None:
     await api.create(f"{rbac}/clusterrolebindings", binding)
     await api.settle()
     assert (await api("GET", "/metrics", user="alice")).status == 200
+
+
+async def test_health_may_be_closed(api: Any) -> None:
+    """It is open by a role and a binding, which whoever may can take away."""
+    assert (await api("GET", "/livez", user="")).status == 200
+    binding = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/system:public-info-viewer"
+    assert (await api("DELETE", binding)).status == 200
+    await api.settle()
+    for path in ("/livez", "/readyz", "/healthz"):
+        answer = await api("GET", path, user="")
+        assert (answer.status, answer.json["message"]) == (
+            403, f'forbidden: User "system:anonymous" cannot get path "{path}"'
+        )  # fmt: skip

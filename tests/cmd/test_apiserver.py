@@ -95,9 +95,12 @@ async def test_a_server_whose_store_is_slow_listens_in_the_end(
     monkeypatch.setattr(command, "_told_to_stop", lambda: stop)
     monkeypatch.setattr(command, "tune_interpreter", lambda: None)
     (port,) = free_ports(1)
+    tokens = tmp_path / "tokens"
+    tokens.write_text('t,root,1,"system:masters"\n')  # roles are not known before the store is read
     line = [
         "--bind-address=127.0.0.1", f"--secure-port={port}", f"--cert-dir={tmp_path}",
         "--storage-initialization-timeout=0s", "--endpoint-reconciler-type=none",
+        f"--token-auth-file={tokens}",
     ]  # fmt: skip
     with apiserver.make_context("apiserver", line) as context, context.scope():
         running = asyncio.create_task(command.run(dict(context.params)))
@@ -106,11 +109,13 @@ async def test_a_server_whose_store_is_slow_listens_in_the_end(
     tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
     client = HttpTransport(f"https://127.0.0.1:{port}", ssl_context=tls)
 
+    root = {"Authorization": "Bearer t"}
+
     async def answered(path: str, status: int) -> None:
         async with asyncio.timeout(60):
             while True:
                 try:
-                    if (await client.send(Call("GET", path))).status == status:
+                    if (await client.send(Call("GET", path, headers=root))).status == status:
                         return
                 except TransportError:
                     assert not running.done()
@@ -122,7 +127,7 @@ async def test_a_server_whose_store_is_slow_listens_in_the_end(
         if ends:
             filled.set()
             await answered("/readyz", 200)
-            await answered("/api/v1/pods", 403)
+            await answered("/api/v1/pods", 200)
     finally:
         await client.close()
         stop.set()

@@ -247,7 +247,9 @@ def test_modes() -> None:
         chain("ABAC")
     assert not chain("AlwaysDeny").authorize(JANE, LIST).allowed
     assert chain("AlwaysDeny").authorize(User("x", groups=("system:masters",)), LIST).allowed
-    assert chain("RBAC").authorize(JANE, RequestInfo(path="/livez", verb="get")).allowed
+    assert not chain("RBAC").authorize(JANE, RequestInfo(path="/livez", verb="get")).allowed, (
+        "no role says so"
+    )
 
 
 def counted(counts: AuthorizerCounts) -> dict[tuple[str, ...], float]:

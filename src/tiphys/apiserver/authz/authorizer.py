@@ -21,8 +21,6 @@ from tiphys.apiserver.filters.requestinfo import RequestInfo
 _MASTER = Decision(allowed=True)
 _EVERYTHING = Decision(allowed=True)
 _DENIED = Decision(reason="Everything is forbidden.")
-_ALWAYS_ALLOWED = ("/healthz", "/livez", "/readyz")
-"""Paths that health checkers reach without a right, as ``--authorization-always-allow-paths`` has it."""
 _NOT_ASKED = Decision(reason="the webhook authorizer has not been asked")
 Mode = str | WebhookAuthorizer
 _Local = Callable[[User, RequestInfo], Decision]
@@ -84,9 +82,8 @@ class Authorizer:
         return found.decision
 
     def _look(self, user: User, info: RequestInfo) -> Lasting:
-        passes = _passes(user, info)
-        if passes is not None:
-            return Lasting(passes, _UNCOUNTED)
+        if is_master(user):
+            return Lasting(_MASTER, _UNCOUNTED)
         reasons = _Reasons()
         for ask, allowed, denied in self._chain:
             if isinstance(ask, WebhookAuthorizer):
@@ -115,9 +112,8 @@ class Authorizer:
 
         None: they are not, or it depends on more, as what a node may do follows its pods. Counts nothing.
         """
-        passes = _passes(user, info)
-        if passes is not None:
-            return Lasting(passes, _UNCOUNTED)
+        if is_master(user):
+            return Lasting(_MASTER, _UNCOUNTED)
         if not self.local or NODES in user.groups or self.rbac.names_matter(user, info):
             return None
         return self.allowed(user, info)
@@ -126,9 +122,8 @@ class Authorizer:
         """Return the first decision; reasons of the authorizers that had no opinion are joined."""
         if self.local:
             return self.authorize(user, info)
-        passes = _passes(user, info)
-        if passes is not None:
-            return passes
+        if is_master(user):
+            return _MASTER
         reasons = _Reasons()
         for ask, allowed, denied in self._chain:
             if isinstance(ask, WebhookAuthorizer):
@@ -187,9 +182,3 @@ class _Reasons:
             return NO_OPINION
         error = aggregate(self._errors) if self._errors else ""
         return Decision(reason="\n".join(self._reasons), error=error)
-
-
-def _passes(user: User, info: RequestInfo) -> Decision | None:
-    if is_master(user) or (not info.is_resource and info.path in _ALWAYS_ALLOWED):
-        return _MASTER
-    return None
