@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from tiphys.apimachinery.featuregates import resolve
 from tiphys.apimachinery.meta import copy_object, gvk_of
 from tiphys.apis.table import TABLE
-from tiphys.apiserver.authz.defaults import default_policy, node_rules
+from tiphys.apiserver.authz.defaults import default_policy, node_rules, policy
 from tiphys.apiserver.authz.rules import rules_of, uncovered
 from tiphys.apiserver.controlplane import bootstrap
 from tiphys.apiserver.registry import machinery
@@ -86,3 +87,27 @@ def test_nothing_is_added_by_defaults() -> None:
         filled = copy_object(obj)
         machinery.strategy_for(row).default(filled)
         assert filled == obj
+
+
+def rules_by_name(*gates: str) -> dict[str, Any]:
+    found = policy(resolve(dict.fromkeys(gates, True)))
+    return {obj["metadata"]["name"]: obj["rules"] for obj in found if obj["kind"] == "ClusterRole"}
+
+
+def test_gates_give_nodes_more_to_read() -> None:
+    usual, group = rules_by_name()["system:node"], "certificates.k8s.io"
+    assert rules_by_name("ClusterTrustBundle", "PodCertificateRequest")["system:node"] == [
+        *usual,
+        {"apiGroups": [group], "resources": ["clustertrustbundles"], "verbs": ["get", "list", "watch"]},
+        {"apiGroups": [group], "resources": ["podcertificaterequests"],
+         "verbs": ["create", "get", "list", "watch"]},
+    ]  # fmt: skip
+
+
+async def test_every_account_may_read_whom_to_trust(serving: Any) -> None:
+    path = "/apis/certificates.k8s.io/v1beta1/clustertrustbundles"
+    gates = resolve({"ClusterTrustBundle": True})
+    async with serving(feature_gates=gates, runtime_config={"api/beta": "true"}) as api:
+        account = "system:serviceaccount:default:default"
+        assert (await api("GET", path, **{"impersonate-user": account})).status == 200
+        assert (await api("GET", path, **{"impersonate-user": "jane"})).status == 403

@@ -14,12 +14,34 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.authz.rules import Rule, rules_of
 
 _RBAC: Final = "rbac.authorization.k8s.io"
+_READ: Final = ("get", "list", "watch")
+_EVENTS: Final = {
+    "apiGroups": ["", "events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch", "update"],
+}  # fmt: skip
+_SIGNERS: Final = "certificates.k8s.io"
 _GATED: Final[Mapping[str, tuple[str, tuple[Mapping[str, Any], ...]]]] = {
+    "kube-apiserver-serving-clustertrustbundle-publisher": (
+        "ClusterTrustBundle",
+        (
+            {
+                "apiGroups": [_SIGNERS],
+                "resourceNames": ["kubernetes.io/kube-apiserver-serving"],
+                "resources": ["signers"],
+                "verbs": ["attest"],
+            },
+            {
+                "apiGroups": [_SIGNERS],
+                "resources": ["clustertrustbundles"],
+                "verbs": ["create", "delete", "list", "update", "watch"],
+            },
+            _EVENTS,
+        ),
+    ),
     "podcertificaterequestcleaner": (
         "PodCertificateRequest",
         (
             {
-                "apiGroups": ["certificates.k8s.io"],
+                "apiGroups": [_SIGNERS],
                 "resources": ["podcertificaterequests"],
                 "verbs": ["delete", "get", "list", "watch"],
             },
@@ -49,6 +71,11 @@ _GATED: Final[Mapping[str, tuple[str, tuple[Mapping[str, Any], ...]]]] = {
     ),
 }
 """Controllers that need a feature gate: its name, and what they may do."""
+_OF_NODES: Final = (
+    ("ClusterTrustBundle", "clustertrustbundles", _READ),
+    ("PodCertificateRequest", "podcertificaterequests", ("create", *_READ)),
+)
+"""What gates add to ``system:node``: resources of certificates."""
 
 
 @cache
@@ -58,23 +85,40 @@ def default_policy() -> tuple[Object, ...]:
     return tuple(orjson.loads(text))
 
 
-def gated_policy(gates: FeatureGates) -> list[Object]:
-    """Return the roles and bindings of those controllers whose feature gates are on."""
-    found: list[Object] = []
+def policy(gates: FeatureGates) -> list[Object]:
+    """Return the default roles and bindings, and what feature gates that are on add. Shared: read only."""
+    more = [
+        {"apiGroups": [_SIGNERS], "resources": [resource], "verbs": list(verbs)}
+        for gate, resource, verbs in _OF_NODES
+        if gates.enabled(gate)
+    ]
+    found = [_with_rules(obj, more) if more and _is_of_nodes(obj) else obj for obj in default_policy()]
+    if gates.enabled("ClusterTrustBundle"):
+        subject = {"apiGroup": _RBAC, "kind": "Group", "name": "system:serviceaccounts"}
+        rule = {"apiGroups": [_SIGNERS], "resources": ["clustertrustbundles"], "verbs": list(_READ)}
+        found += _role_and_binding("system:cluster-trust-bundle-discovery", [rule], subject)
     for account, (gate, rules) in _GATED.items():
         if gates.enabled(gate):
-            found += _of_controller(account, [dict(rule) for rule in rules])
+            subject = {"kind": "ServiceAccount", "name": account, "namespace": "kube-system"}
+            name = f"system:controller:{account}"
+            found += _role_and_binding(name, [dict(rule) for rule in rules], subject)
     return found
 
 
-def _of_controller(account: str, rules: list[Object]) -> list[Object]:
-    name = f"system:controller:{account}"
+def _is_of_nodes(obj: Object) -> bool:
+    return bool(obj["kind"] == "ClusterRole" and obj["metadata"]["name"] == "system:node")
+
+
+def _with_rules(role: Object, more: list[Object]) -> Object:
+    return {**role, "rules": [*role["rules"], *more]}
+
+
+def _role_and_binding(name: str, rules: list[Object], subject: Object) -> list[Object]:
     about = {
         "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
         "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"},
         "name": name,
     }
-    subject = {"kind": "ServiceAccount", "name": account, "namespace": "kube-system"}
     reference = {"apiGroup": _RBAC, "kind": "ClusterRole", "name": name}
     head = {"apiVersion": f"{_RBAC}/v1", "metadata": about}
     return [
@@ -85,5 +129,4 @@ def _of_controller(account: str, rules: list[Object]) -> list[Object]:
 
 def node_rules() -> tuple[Rule, ...]:
     """Return what the node authorizer lets every kubelet do, whatever the stored role says."""
-    roles = (obj for obj in default_policy() if obj["kind"] == "ClusterRole")
-    return next((rules_of(role) for role in roles if role["metadata"]["name"] == "system:node"), ())
+    return next((rules_of(obj) for obj in default_policy() if _is_of_nodes(obj)), ())

@@ -16,7 +16,7 @@ from tiphys.apimachinery.errors import AlreadyExists, Conflict, InternalError, I
 from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.apimachinery.meta import GVK, Object, copy_object, gvk_of, new_uid
 from tiphys.apimachinery.resource import Resource
-from tiphys.apiserver.authz.defaults import default_policy, gated_policy
+from tiphys.apiserver.authz import defaults
 from tiphys.apiserver.authz.mending import AUTOUPDATE, grown_out_of, inherited, mended
 from tiphys.apiserver.endpoints.call import Backend
 from tiphys.apiserver.registry import machinery
@@ -172,7 +172,7 @@ def policy(gates: FeatureGates = DEFAULTS) -> list[Object]:
     )  # fmt: skip
     into = ("admin", "edit", "view")
     reader["metadata"]["labels"] = {f"{_RBAC}/aggregate-to-{role}": "true" for role in into}
-    return [*default_policy(), *gated_policy(gates), reader]
+    return [*defaults.policy(gates), reader]
 
 
 def _priority_classes() -> list[Object]:
