@@ -28,6 +28,7 @@ def test_every_alias_names_a_controller() -> None:
     ("gate", "name"),
     [
         ("GenericWorkload", "podgroup-protection-controller"),
+        ("ClusterTrustBundle", "kube-apiserver-serving-clustertrustbundle-publisher-controller"),
         ("PodCertificateRequest", "podcertificaterequest-cleaner-controller"),
     ],
 )

@@ -26,6 +26,7 @@ from tiphys.controllers.certificates.controller import (
     CertificateSigner,
 )
 from tiphys.controllers.certificates.pod_requests import PodCertificateCleaner
+from tiphys.controllers.certificates.trust_bundles import TrustBundlePublisher
 from tiphys.controllers.clusterroleaggregation.controller import ClusterRoleAggregationController
 from tiphys.controllers.context import Context, Controller, ControllerOptions
 from tiphys.controllers.cronjob.controller import CronJobController
@@ -83,6 +84,7 @@ CONTROLLERS: tuple[type, ...] = (
     CertificateSigner,
     CertificateCleaner,
     PodCertificateCleaner,
+    TrustBundlePublisher,
     BootstrapSigner,
     TokenCleaner,
     TtlController,

@@ -168,6 +168,15 @@ ROOT_CA_SECONDS = _histogram(
     "root_ca_cert_publisher_sync_duration_seconds", "[ALPHA] The time that took.", _powers(0.001, 2, 15),
     "code",
 )  # fmt: skip
+TRUST_BUNDLE_SYNCS = _counter(
+    "clustertrustbundle_publisher_sync",
+    "[ALPHA] Rounds of publishing the API server's CA as a bundle.",
+    "code",
+)
+TRUST_BUNDLE_SECONDS = _histogram(
+    "clustertrustbundle_publisher_sync_duration_seconds", "[ALPHA] The time that took.",
+    _powers(0.001, 2, 15), "code",
+)  # fmt: skip
 
 NODE_EVICTIONS = _counter(
     "node_collector_evictions", "[STABLE] Nodes whose pods were given up since this controller runs.", "zone"

@@ -8,6 +8,7 @@ OFF_BY_DEFAULT: Final = ("bootstrap-signer-controller", "token-cleaner-controlle
 """Run only when they are named: ``*`` does not mean them."""
 
 GATES: Final = {
+    "kube-apiserver-serving-clustertrustbundle-publisher-controller": "ClusterTrustBundle",
     "podcertificaterequest-cleaner-controller": "PodCertificateRequest",
     "podgroup-protection-controller": "GenericWorkload",
     "storage-version-migrator-controller": "StorageVersionMigrator",
@@ -58,6 +59,9 @@ ALIASES: Final = {
     "ttl-after-finished": "ttl-after-finished-controller",
     "root-ca-certificate-publisher-controller": "root-ca-certificate-publisher",
     "root-ca-cert-publisher": "root-ca-certificate-publisher",
+    "kube-apiserver-serving-clustertrustbundle-publisher": (
+        "kube-apiserver-serving-clustertrustbundle-publisher-controller"
+    ),
     "ephemeral-volume": "ephemeral-volume-controller",
     "resource-claim-controller": "resourceclaim-controller",
     "validatingadmissionpolicy-status": "validatingadmissionpolicy-status-controller",
@@ -68,8 +72,7 @@ ALIASES: Final = {
 ELSEWHERE: Final = frozenset(
     {"service-lb-controller", "service", "node-route-controller", "route", "cloud-node-lifecycle-controller"}
     | {"cloud-node-lifecycle"}
-    | {"kube-apiserver-serving-clustertrustbundle-publisher-controller"}
-    | {"kube-apiserver-serving-clustertrustbundle-publisher", "selinux-warning-controller"}
+    | {"selinux-warning-controller"}
     | {"storageversion-garbage-collector-controller", "storage-version-gc"}
 )
 """Upstream's that are part of another controller here, or not built: naming them changes nothing."""
