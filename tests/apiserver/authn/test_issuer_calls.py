@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import orjson
 import pytest
 
 from tiphys.apimachinery.clock import RealClock
+from tiphys.apiserver.authn import issuer_calls
 from tiphys.apiserver.authn.issuer_calls import IssuerUnavailable, fetch, read_object, status_line
 from tiphys.client.transport import Answer
 from tiphys.wire import pki
@@ -156,4 +158,31 @@ async def test_it_may_lead_to_no_address(leading: Leading) -> None:
     assert str(caught.value) == (
         f'Get "{leading.url}/a": failed to parse Location header "https://[::1": '
         """parse "https://[::1": missing ']' in host"""
+    )
+
+
+async def test_answers_without_end(monkeypatch: pytest.MonkeyPatch, leading: Leading) -> None:
+    """An issuer cannot fill the server's memory."""
+    monkeypatch.setattr(issuer_calls, "_MOST_BYTES", 4)
+    assert (await fetch(f"{leading.url}/abc", leading.ca, {})).body == b"/abc"
+    with pytest.raises(IssuerUnavailable, match="the response is larger than 4 bytes"):
+        await fetch(f"{leading.url}/abcd", leading.ca, {})
+
+
+async def test_an_issuer_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is given up, before it has answered anything."""
+    monkeypatch.setattr(issuer_calls, "_TIMEOUT_S", 0.01)
+    released = asyncio.Event()
+
+    async def silent(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await released.wait()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        with pytest.raises(IssuerUnavailable) as caught:
+            await fetch(url, "", {})
+        released.set()
+    assert str(caught.value) == (
+        f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
     )
