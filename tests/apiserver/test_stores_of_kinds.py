@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -163,6 +164,36 @@ async def test_an_etcd_that_is_away_is_said_of_and_takes_its_kinds_along(
         ]
         _, found = await call(server, "GET", "/api/v1/componentstatuses/etcd-0")
         assert found["conditions"][0]["status"] == "True"
+
+
+@pytest.mark.etcd
+async def test_an_etcd_that_was_emptied_is_served_as_it_is_now(
+    tmp_path: Path, etcds: tuple[EtcdProcess, EtcdProcess]
+) -> None:
+    """Nobody is shown what is no longer there, or waits for revisions of the past to come once more."""
+    async with serving(etcds) as server:
+        for number in range(5):
+            _, made = await call(server, "POST", EVENTS, event(f"e{number}"))
+        seen = made["metadata"]["resourceVersion"]
+        response = await send(server, "GET", f"{EVENTS}?watch=1&resourceVersion={seen}")
+        assert response.stream is not None
+        stream = aiter(response.stream)
+        waiting = asyncio.ensure_future(anext(stream))
+        await etcds[1].end()
+        shutil.rmtree(tmp_path / "events" / etcds[1].name)
+        await etcds[1].start()
+        async with asyncio.timeout(20):
+            told = orjson.loads(await waiting)
+            while (await call(server, "GET", EVENTS))[0] != 200:
+                pass  # away until the server has found it again
+        assert (told["type"], told["object"]["code"], told["object"]["reason"]) == ("ERROR", 410, "Expired")
+        assert (await call(server, "GET", EVENTS))[1]["items"] == []
+        assert (await call(server, "POST", EVENTS, event("new")))[0] == 201, "the lease is a new one"
+        assert len((await call(server, "GET", EVENTS))[1]["items"]) == 1
+        again = await send(server, "GET", f"{EVENTS}?watch=1&resourceVersion={seen}")
+        assert again.stream is not None
+        told = orjson.loads(await anext(aiter(again.stream)))
+        assert (told["type"], told["object"]["code"]) == ("ERROR", 410)
 
 
 @pytest.mark.etcd

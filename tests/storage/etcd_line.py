@@ -52,6 +52,11 @@ class Line:
         finally:
             target.close()
 
+    def lead(self, url: str) -> None:
+        """Lead to another etcd from now on."""
+        self._port = int(url.rpartition(":")[2])
+        self.cut()
+
     def cut(self) -> None:
         """Break every connection; new ones are let through unless ``is_down``."""
         for pair in self._pairs:

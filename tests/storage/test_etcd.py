@@ -14,7 +14,7 @@ from etcd_line import Line, opened
 from tiphys.storage.base import Compacted, CompareFailed, Delete, Event, Put, Record, StoreUnavailable
 from tiphys.storage.etcd import EtcdStore
 from tiphys.storage.etcd_client import EtcdClient, EtcdOptions
-from tiphys.storage.etcd_watch import batches
+from tiphys.storage.etcd_watch import _check_not_gone_back, batches
 from tiphys.wire import pki
 
 pytestmark = pytest.mark.etcd
@@ -345,3 +345,45 @@ async def test_how_large_the_file_is(etcd: Any) -> None:
         assert store.size_bytes() == 0
         await store.measure()
         assert store.size_bytes() >= 4096
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+async def test_a_cluster_that_went_back_is_told_of(
+    tmp_path: Path, etcd_process: type[Any], line: Line, etcd: Any, kept: int
+) -> None:
+    """Another etcd, with fewer revisions, in the place of the one that was followed."""
+    url = await line.open()
+    lost = asyncio.Event()
+    heard: list[Event] = []
+    emptied = etcd_process(tmp_path / "emptied")
+    await emptied.start()
+    try:
+        async with opened(url) as store, opened(emptied.url) as other:
+            store.subscribe(heard.extend, lost.set)
+            for number in range(4):
+                await store.commit([Put("/a", b"%d" % number)])
+            for _ in range(kept):
+                await other.commit([Put("/a", b"kept")])
+            line.lead(emptied.url)
+            await lost.wait()
+            assert (store.revision, store.went_back_from) == (1 + kept, 5)
+            await other.commit([Put("/b", b"")])
+            await store.confirm()
+            assert heard[-1].record.key == "/b"
+            assert await store.commit([Put("/c", b"")]) == heard[-1].record.mod_revision == 3 + kept
+    finally:
+        await emptied.end()
+
+
+async def test_a_late_member_is_no_cluster_that_went_back(etcd: Any) -> None:
+    """Asked for what comes after its present, a member says where it is; the cluster is asked, too."""
+    async with opened(etcd.url) as store:
+        await store.commit([Put("/a", b"")])
+        client = EtcdClient([etcd.url], EtcdOptions())
+        client.open()
+        try:
+            await _check_not_gone_back(client, 2)
+            with pytest.raises(Compacted):
+                await _check_not_gone_back(client, 3)
+        finally:
+            await client.close()

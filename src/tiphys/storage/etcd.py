@@ -65,6 +65,7 @@ class EtcdStore:
         self._seen = 0
         self._compacted = 0
         self._losses = 0
+        self._went_back_from = 0
         self._feed = Feed(self.history)
         self._subscribers: list[tuple[Subscriber, Callable[[], None]]] = []
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
@@ -126,6 +127,11 @@ class EtcdStore:
         """The revision before which history is gone, as this process has learned."""
         return self._compacted
 
+    @property
+    def went_back_from(self) -> int:
+        """The newest revision of a past of which the cluster knows nothing any more; 0: there is none."""
+        return self._went_back_from
+
     def size_bytes(self) -> int:
         """Return how large a member's file was when it was last asked; 0 before."""
         return self._size_bytes
@@ -152,8 +158,8 @@ class EtcdStore:
     ) -> Callable[[], None]:
         """Call ``subscriber`` with events before their ``commit`` returns; gives the undo.
 
-        ``lost`` is called instead when events are gone for good (away longer than history is kept): what was
-        built from events has to be built anew.
+        ``lost`` is called instead when events are gone for good (away longer than history is kept, or the
+        cluster itself went back): what was built from events has to be built anew.
         """
         entry = (subscriber, lost)
         self._subscribers.append(entry)
@@ -183,6 +189,8 @@ class EtcdStore:
         self._losses += 1
         self._feed.close()
         self._feed = Feed(self.history)
+        if present < self._seen:
+            self._went_back_from = max(self._went_back_from, self._seen)
         self._seen = present
         self._fail_waiting("etcd's history was lost; try again")
         for _, lost in list(self._subscribers):

@@ -1,6 +1,7 @@
 """Following an etcd cluster: every event of its key space, in order, whole revisions, none missing.
 
-Owns: the watch stream, its fragments, taking it up again where it broke, at another member if need be.
+Owns: the watch stream, its fragments, taking it up again where it broke, at another member if need be;
+noticing that the cluster has less than was seen of it (it was emptied, or restored from an older snapshot).
 Refuses: handing events to anybody; that is ``storage.feed``. Called by ``storage.etcd``.
 
 The whole key space is watched although only one root is asked for: each revision has an event, so a hole
@@ -62,6 +63,8 @@ async def _one_stream(client: EtcdClient, first: int) -> AsyncGenerator[Batch, N
     try:
         async with asyncio.timeout(_CREATE_S):
             response = await _read(call)
+        if response is not None and response.header.revision < first - 1:
+            await _check_not_gone_back(client, first - 1)
         unchecked = response is not None and 1 < first <= response.header.revision
         events: list[Any] = []
         while response is not None:
@@ -92,6 +95,18 @@ async def _check_whole(client: EtcdClient, first: int) -> None:
         await client.call(wire.RANGE, before)
     except History as error:
         raise Compacted(first) from error
+
+
+async def _check_not_gone_back(client: EtcdClient, seen: int) -> None:
+    """Make sure that the cluster still has what was ``seen``: one member alone may be late.
+
+    Raises Compacted: nothing that was seen before counts any more.
+    """
+    found = await client.call(wire.RANGE, wire.request(wire.RANGE, key=b"\0", count_only=True))
+    present = int(found.header.revision)
+    if present < seen:
+        log.error("etcd was emptied, or an older state of it restored seen=%d present=%d", seen, present)
+        raise Compacted(present)
 
 
 async def _read(call: Any) -> Any:

@@ -79,8 +79,17 @@ def _failed(asked: asyncio.Future[None]) -> bool:
 class Feed:
     """The buckets over one store. ``open`` first, ``close`` at the end."""
 
-    def __init__(self, store: Store, read_fields: ReadFields, clock: Clock, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        store: Store,
+        read_fields: ReadFields,
+        clock: Clock,
+        outbox: Outbox,
+        forgot: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``forgot`` is called when all that was known of the store counts no more."""
         self._store = store
+        self._forgot = forgot
         self._outbox = outbox
         self._monotonic = clock.monotonic
         self.counts: dict[str, KindCounts] = {}
@@ -196,6 +205,7 @@ class Feed:
             bucket.pages.clear()
         self.buckets.clear()
         self.known.clear()
+        self._forgot()
 
     async def caught_up(self, revision: int) -> None:
         """Wait until the cache shows ``revision``. Raises Timeout ("too large") when it takes long."""
@@ -209,14 +219,18 @@ class Feed:
         except TimeoutError:
             raise versions.too_large(revision, self.revision) from None
 
-    async def confirm(self, bucket: Bucket) -> None:
-        """Make sure that what is read next is no older than this moment."""
+    async def confirm(self, bucket: Bucket, wanted: int = 0) -> None:
+        """Make sure that what is read next is no older than this moment.
+
+        Raises ServiceUnavailable, or Expired where ``refuse_gone`` does for ``wanted``.
+        """
         if self.alone:
             return
         try:
             with latencies.spending(latencies.STORE):
                 if self._unsubscribe is not None and self._confirm_store is not None:
                     await self._confirm_store()
+                    self.refuse_gone(wanted)
                     return
                 present = await self._store.range(bucket.prefix, limit=1)
         except StoreUnavailable as error:
@@ -286,6 +300,11 @@ class Feed:
         for at, (row, _) in list(self.known.items()):
             if row.gvr == resource.gvr:
                 del self.known[at]
+
+    def refuse_gone(self, wanted: int) -> None:
+        """Raise Expired for a revision that a store which went back since has yet to write anew."""
+        if self.revision < wanted <= getattr(self._store, "went_back_from", 0):
+            raise versions.watch_expired(wanted, self.revision)
 
     async def caught_up_or_refuse(self, wanted: int) -> None:
         """Wait for a revision that may come. Raises Timeout ("too large") where it cannot."""

@@ -50,6 +50,10 @@ class SharedLeases:
         self._known[ttl_s] = (lease, granted, keys + 1)
         return lease
 
+    def forget(self) -> None:
+        """Give none of the present leases any more: the store may not know them."""
+        self._known.clear()
+
     def collect(self) -> Iterator[Metric]:
         """Yield how many objects leases had."""
         family = HistogramMetricFamily("etcd_lease_object_counts", "[ALPHA] Objects of one lease.")

@@ -72,11 +72,11 @@ class CachedStore:
         self._store = store
         self._clock = clock or RealClock()
         self._outbox = Outbox()
-        self._feed = Feed(store, read_fields, self._clock, self._outbox)
+        self._leases = SharedLeases(store, self._clock, leased)
+        self._feed = Feed(store, read_fields, self._clock, self._outbox, self._leases.forget)
         self._lenient = lenient
         self._confirm_seen = self._feed.confirm_if_it_answers if lenient else self._feed.confirm
         self._bookmark_s = bookmark_s
-        self._leases = SharedLeases(store, self._clock, leased)
         self.collect = self._leases.collect
         """Yields what is counted that is of no kind."""
 
@@ -309,7 +309,7 @@ class CachedStore:
         """Yield batches until closed or cut off. Raises Expired on the first step when history is gone."""
         wanted = versions.parse_version(resource_version)
         bucket = await self._feed.bucket(resource)
-        await self._feed.confirm(bucket)
+        await self._feed.confirm(bucket, wanted)
         initial = wanted == 0 if send_initial_events is None else send_initial_events
         if initial:
             await self._feed.caught_up_or_refuse(wanted)
@@ -341,6 +341,7 @@ class CachedStore:
                 if batch:
                     yield batch
                 batch = []  # while it waits, a watch keeps nothing of what it told
+            self._feed.refuse_gone(current)
         finally:
             bucket.counts.cut += watcher.too_slow
             bucket.watchers.remove(watcher)
@@ -417,11 +418,10 @@ class CachedStore:
         key = _key(resource, meta.get("namespace", ""), name)
         entry = bucket.entries.get(key)
         hint = hint_of(resource, obj, value, None if entry is None else entry.at_hand)
-        value = hint.value
         if (
             entry is not None
             and entry.revision == expect_revision
-            and entry.value == value
+            and entry.value == hint.value
             and not entry.stale
         ):
             await self._feed.confirm(bucket)
@@ -431,7 +431,7 @@ class CachedStore:
             lease = await self._leases.of(ttl_s)
         else:
             lease = entry.lease if entry is not None else 0
-        put = Put(key, value, expect=expect_revision, lease=lease)
+        put = Put(key, hint.value, expect=expect_revision, lease=lease)
         try:
             revision = await self._feed.commit(bucket, UPDATE, put, hint)
         except CompareFailed as error:
