@@ -178,6 +178,8 @@ async def test_an_etcd_that_was_emptied_is_served_as_it_is_now(
         response = await send(server, "GET", f"{EVENTS}?watch=1&resourceVersion={seen}")
         assert response.stream is not None
         stream = aiter(response.stream)
+        await call(server, "POST", EVENTS, event("e"))
+        assert orjson.loads(await anext(stream))["type"] == "ADDED"
         waiting = asyncio.ensure_future(anext(stream))
         await etcds[1].end()
         shutil.rmtree(tmp_path / "events" / etcds[1].name)
