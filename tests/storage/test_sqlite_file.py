@@ -43,7 +43,8 @@ SIZES = st.lists(st.integers(0, 90_000), min_size=1, max_size=150)
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_row_arrives_once_and_in_order(tmp_path: Path, sizes: list[int], deleted: int) -> None:
     path = tmp_path / "property.db"
-    path.unlink(missing_ok=True)
+    for left in (path, Path(f"{path}.lock")):
+        left.unlink(missing_ok=True)
     file = SqliteFile(path)
     file.open()
     events: list[Event] = []

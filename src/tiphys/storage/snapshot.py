@@ -179,19 +179,20 @@ def stage_at(file: Path, staged: Path) -> Summary:
     return summary
 
 
-def take_staged(store: Path) -> None:
+def take_staged(store: Path, acknowledged: int = 0) -> None:
     """Let a staged snapshot take the store's place; the old store stays as ``<store>.before-restore``.
 
-    The caller holds the store's lock. Raises OSError, sqlite3.Error.
+    ``acknowledged``: a revision that the old store had reached, whatever is left of it. The caller holds the
+    store's lock. Raises OSError, sqlite3.Error.
     """
     staged = _staged(store)
     if not staged.exists():
         return
-    old = 0
+    old = acknowledged
     if store.exists():
         # Damaged, or not for us to read: the leap has to do.
         with suppress(sqlite3.Error, SnapshotError), closing(_reading(store)) as connection:
-            old = _revision(connection)
+            old = max(old, _revision(connection))
     with closing(sqlite3.connect(staged, isolation_level=None)) as connection:
         upkeep.leap(connection, max(old, _revision(connection)) + LEAP)
     before = store.with_name(f"{store.name}.before-restore")

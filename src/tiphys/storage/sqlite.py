@@ -5,7 +5,8 @@ wait at that moment (or half of them: ``storage.rhythm``) in one transaction wit
 become the present, watchers hear of them, and ``commit`` returns. Reads of the present never touch the disk;
 the past is read in a second thread. Compaction and the rest of housekeeping is ``storage.upkeep``'s.
 
-Keeps no promise about two processes: the file is locked, a second opener is refused.
+Keeps no promise about two processes: the file is locked, a second opener is refused. Nor does it write to a
+file that is no longer where it was opened.
 """
 
 from __future__ import annotations
@@ -92,6 +93,7 @@ class SqliteStore:
         self._rhythm = Rhythm()
         self._wake = asyncio.Event()
         self._unsure = False  # after a failed write the disk may hold more than was acknowledged
+        self._lost = ""  # what is wrong with a file that was taken away: nothing is written to it any more
         self._closing = False
         self._stopped = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -230,6 +232,8 @@ class SqliteStore:
     def _enqueue(self, writes: Sequence[Put | Delete], *leases: LeaseChange) -> asyncio.Future[int]:
         if self._closing or self._stopped or not self._tasks:
             raise StoreUnavailable("the store has stopped" if self._stopped else "the store is closed")
+        if self._lost:
+            raise StoreUnavailable(self._lost)
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._queue.append(_Pending(writes, done, leases))
         self._wake.set()
@@ -368,8 +372,19 @@ class SqliteStore:
         while True:
             await asyncio.sleep(_HOUSEKEEPING_S)
             with suppress(StoreUnavailable):  # tried again; writers are told themselves
+                await self._look_for_file()
                 await self.expire_leases()
                 await self.retain()
+
+    async def _look_for_file(self) -> None:
+        """Take no more writes once a file has been taken away, and save in the other what there is."""
+        gone = await self._read(self._file.taken_away)
+        if gone is None:
+            return
+        if not self._lost:
+            self._lost = f"{gone} was taken away under the server: no more is written until it starts anew"
+            log.error("store file taken away path=%s", gone)
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._file.finish_checkpoint)
 
 
 def _private(error: Exception) -> Exception:

@@ -1,7 +1,8 @@
 """The SQLite file under ``storage.sqlite``: its log, and every statement that writes or reads it.
 
 Blocking; called from the store's threads only, never from the event loop. One process has a file at a time
-(an exclusive lock on ``<file>.lock``). What keeps the file in shape is in ``sqlite_upkeep``.
+(an exclusive lock on ``<file>.lock``). A file that holds less than was acknowledged (``high_water``) is not
+opened. What keeps the file in shape is in ``sqlite_upkeep``.
 
 A row's id is its revision times ``_SLOTS`` plus its place in the transaction: ids order the log by revision,
 and reading from a revision on needs no index of its own.
@@ -22,6 +23,7 @@ from typing import Any, Final
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.storage import sqlite_upkeep as upkeep
 from tiphys.storage.base import Event, RangeResult, Record, StoreUnavailable
+from tiphys.storage.high_water import HighWater
 from tiphys.storage.keyspace import FIRST_REVISION, MAX_WRITES, prefix_end
 from tiphys.storage.retention import Mark
 from tiphys.storage.snapshot import take_staged
@@ -81,24 +83,37 @@ class SqliteFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock: int | None = None
+        self._acknowledged: HighWater | None = None
+        self._places: dict[Path, int] = {}
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         self._copier: sqlite3.Connection | None = None
 
     def open(self) -> Recovered:
         """Lock, create or check, and read the present. Raises StoreUnavailable."""
-        self._take_lock()
+        lock = self._take_lock()
         try:
-            take_staged(self._path)
+            self._acknowledged = known = HighWater(lock)
+            take_staged(self._path, known.revision)
+            if known.revision and not self._path.exists():
+                raise StoreUnavailable(f"it is gone, and {_lacking(self._path, known.revision)}")
             self._writer = self._connect()
             upkeep.prepare(self._writer)
             self._reader, self._copier = self._connect(), self._connect()
-            return self._recover(self._writer)
+            found = self._recover(self._writer)
+            if found.revision < known.revision:
+                raise StoreUnavailable(
+                    f"it ends at revision {found.revision}, and {_lacking(self._path, known.revision)}"
+                )
+            known.note(found.revision)
+            log = self._path.with_name(f"{self._path.name}-wal")
+            self._places = {path: path.stat().st_ino for path in (self._path, log)}
+            return found
         except (sqlite3.Error, OSError, StoreUnavailable) as error:
             self.close()
             raise StoreUnavailable(f"cannot open {self._path}: {error}") from error
 
-    def _take_lock(self) -> None:
+    def _take_lock(self) -> int:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -110,6 +125,7 @@ class SqliteFile:
             os.close(lock)
             raise StoreUnavailable(f"{self._path} is in use by another process") from error
         self._lock = lock
+        return lock
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=5)
@@ -131,13 +147,26 @@ class SqliteFile:
             if connection is not None:
                 connection.close()
         self._copier = self._reader = self._writer = None
+        if self._acknowledged is not None:
+            self._acknowledged.close()
+            self._acknowledged = None
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
+    def taken_away(self) -> Path | None:
+        """Return which of the open files is no longer at its place: what is written to it is lost."""
+        for path, inode in self._places.items():
+            try:
+                if path.stat().st_ino != inode:
+                    return path
+            except OSError:
+                return path
+        return None
+
     # -- the writer thread
 
-    def append(self, events: Iterable[Event], leases: Sequence[LeaseChange] = ()) -> None:
+    def append(self, events: Sequence[Event], leases: Sequence[LeaseChange] = ()) -> None:
         """Write one batch durably, or nothing. Raises StoreUnavailable.
 
         A statement gives the interpreter's lock up while it runs and must wait for a busy event loop to get
@@ -145,6 +174,13 @@ class SqliteFile:
         """
         writer = self._open(self._writer)
         groups = list(_groups(_rows(events)))
+        self._write(writer, groups, leases)
+        if events and self._acknowledged is not None:
+            self._acknowledged.note(events[-1].record.mod_revision)
+
+    def _write(
+        self, writer: sqlite3.Connection, groups: list[list[_Row]], leases: Sequence[LeaseChange]
+    ) -> None:
         try:
             if len(groups) == 1 and not leases:
                 _insert(writer, groups[0])
@@ -319,6 +355,14 @@ def _event(row: _Row) -> Event:
     if deleted:
         value = prev_value if prev_value is not None else b""
     return Event(Record(key, value, id_ // _SLOTS, created, lease), bool(deleted), previous)
+
+
+def _lacking(path: Path, acknowledged: int) -> str:
+    name = path.name
+    return (
+        f"revision {acknowledged} had been acknowledged: writes are missing. Put the file back as it was, and"
+        f" its {name}-wal; or restore a snapshot. Once {name}.lock is removed, it is opened as it is"
+    )
 
 
 def _unavailable(path: Path, do: str, error: sqlite3.Error) -> StoreUnavailable:
