@@ -14,7 +14,7 @@ from etcd_line import Line, opened
 from tiphys.storage.base import Compacted, CompareFailed, Delete, Event, Put, Record, StoreUnavailable
 from tiphys.storage.etcd import EtcdStore
 from tiphys.storage.etcd_client import EtcdClient, EtcdOptions
-from tiphys.storage.etcd_watch import _check_not_gone_back, batches
+from tiphys.storage.etcd_watch import WentBack, _check_still_there, batches, between
 from tiphys.wire import pki
 
 pytestmark = pytest.mark.etcd
@@ -347,11 +347,13 @@ async def test_how_large_the_file_is(etcd: Any) -> None:
         assert store.size_bytes() >= 4096
 
 
-@pytest.mark.parametrize("kept", [0, 1])
+@pytest.mark.parametrize(
+    ("kept", "from_"), [pytest.param(0, 5, id="emptied"), (1, 5), pytest.param(9, 0, id="written on since")]
+)
 async def test_a_cluster_that_went_back_is_told_of(
-    tmp_path: Path, etcd_process: type[Any], line: Line, etcd: Any, kept: int
+    tmp_path: Path, etcd_process: type[Any], line: Line, etcd: Any, kept: int, from_: int
 ) -> None:
-    """Another etcd, with fewer revisions, in the place of the one that was followed."""
+    """Another etcd, with fewer revisions or others, in the place of the one that was followed."""
     url = await line.open()
     lost = asyncio.Event()
     heard: list[Event] = []
@@ -366,24 +368,34 @@ async def test_a_cluster_that_went_back_is_told_of(
                 await other.commit([Put("/a", b"kept")])
             line.lead(emptied.url)
             await lost.wait()
-            assert (store.revision, store.went_back_from) == (1 + kept, 5)
+            assert (store.revision, store.lives, store.went_back_from) == (1 + kept, 2, from_)
             await other.commit([Put("/b", b"")])
             await store.confirm()
             assert heard[-1].record.key == "/b"
             assert await store.commit([Put("/c", b"")]) == heard[-1].record.mod_revision == 3 + kept
+            line.cut()
+            await other.commit([Put("/d", b"")])
+            await store.confirm()
+            assert (heard[-1].record.key, store.lives) == ("/d", 2), "a line that is cut begins no life"
     finally:
         await emptied.end()
 
 
 async def test_a_late_member_is_no_cluster_that_went_back(etcd: Any) -> None:
-    """Asked for what comes after its present, a member says where it is; the cluster is asked, too."""
+    """A member says where it is; whether the cluster knows what was seen, the cluster is asked."""
     async with opened(etcd.url) as store:
         await store.commit([Put("/a", b"")])
+        await store.commit([Delete("/a")])
         client = EtcdClient([etcd.url], EtcdOptions())
         client.open()
         try:
-            await _check_not_gone_back(client, 2)
-            with pytest.raises(Compacted):
-                await _check_not_gone_back(client, 3)
+            put, gone = [event async for events in between(client, 2, 3) for event in events]
+            for seen, event in ((2, put), (3, gone), (3, None)):
+                await _check_still_there(client, seen, event)
+            for seen, event in ((3, put), (2, gone), (4, None)):
+                with pytest.raises(WentBack):
+                    await _check_still_there(client, seen, event)
+            await store.compact(3)
+            await _check_still_there(client, 2, put)
         finally:
             await client.close()

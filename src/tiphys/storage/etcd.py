@@ -32,7 +32,7 @@ from tiphys.storage.base import (
 )
 from tiphys.storage.etcd_client import EtcdClient, EtcdOptions, History, Unsure
 from tiphys.storage.etcd_snapshot import take_staged
-from tiphys.storage.etcd_watch import batches, between, compacted_at
+from tiphys.storage.etcd_watch import WentBack, batches, between, compacted_at
 from tiphys.storage.feed import Feed, Subscriber
 
 log = logging.getLogger(__name__)
@@ -65,6 +65,8 @@ class EtcdStore:
         self._seen = 0
         self._compacted = 0
         self._losses = 0
+        self._last: Any = None
+        self._lives = 1
         self._went_back_from = 0
         self._feed = Feed(self.history)
         self._subscribers: list[tuple[Subscriber, Callable[[], None]]] = []
@@ -128,6 +130,11 @@ class EtcdStore:
         return self._compacted
 
     @property
+    def lives(self) -> int:
+        """One more each time the cluster was found emptied, or with an older state restored."""
+        return self._lives
+
+    @property
     def went_back_from(self) -> int:
         """The newest revision of a past of which the cluster knows nothing any more; 0: there is none."""
         return self._went_back_from
@@ -168,11 +175,13 @@ class EtcdStore:
     async def _follow(self) -> None:
         while True:
             try:
-                async with aclosing(batches(self._client, self._seen + 1)) as stream:
+                async with aclosing(batches(self._client, self._seen + 1, self._last)) as stream:
                     async for last, found in stream:
+                        self._last = found[-1]
                         self._publish(last, self._keys.events(found))
             except Compacted as error:
                 log.warning("etcd history lost after=%d oldest=%d", self._seen, error.oldest)
+                self._lives += isinstance(error, WentBack)
                 await self._begin_anew()
             except Exception:
                 log.exception("following etcd failed revision=%d", self._seen)
@@ -191,7 +200,7 @@ class EtcdStore:
         self._feed = Feed(self.history)
         if present < self._seen:
             self._went_back_from = max(self._went_back_from, self._seen)
-        self._seen = present
+        self._seen, self._last = present, None
         self._fail_waiting("etcd's history was lost; try again")
         for _, lost in list(self._subscribers):
             lost()

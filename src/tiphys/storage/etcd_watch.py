@@ -19,7 +19,7 @@ from typing import Any, Final
 import grpc.aio
 
 from tiphys.storage import etcd_wire as wire
-from tiphys.storage.base import Compacted, StoreUnavailable
+from tiphys.storage.base import Compacted, FutureRevision, StoreUnavailable
 from tiphys.storage.etcd_client import EtcdClient, History
 
 log = logging.getLogger(__name__)
@@ -31,23 +31,30 @@ Batch = tuple[int, list[Any]]
 """Up to which revision the events go, and the events."""
 
 
-async def batches(client: EtcdClient, first: int) -> AsyncGenerator[Batch, None]:
+class WentBack(Compacted):
+    """The cluster was emptied, or an older state of it restored: what was yielded counts no more."""
+
+
+async def batches(client: EtcdClient, first: int, before: Any = None) -> AsyncGenerator[Batch, None]:
     """Yield events from revision ``first`` on, for ever; a lost connection is taken up again.
+
+    ``before``: the last event that the caller knows, where there is one.
 
     Raises:
         Compacted: events are gone that were not yielded yet.
+        WentBack: so is what was yielded, or what the caller knows.
         StoreUnavailable: the client has been closed.
     """
     failed = False
     while True:
         try:
-            async with aclosing(_one_stream(client, first)) as stream:
+            async with aclosing(_one_stream(client, first, before)) as stream:
                 async for last, events in stream:
                     if failed:
                         log.info("etcd watch continues revision=%d", first)
                         failed = False
                     yield last, events
-                    first = last + 1
+                    first, before = last + 1, events[-1]
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError, StoreUnavailable) as error:
             if client.is_closed:
                 raise StoreUnavailable("the store is closed") from error
@@ -58,13 +65,13 @@ async def batches(client: EtcdClient, first: int) -> AsyncGenerator[Batch, None]
         await asyncio.sleep(_PAUSE_S)
 
 
-async def _one_stream(client: EtcdClient, first: int) -> AsyncGenerator[Batch, None]:
+async def _one_stream(client: EtcdClient, first: int, before: Any) -> AsyncGenerator[Batch, None]:
     call = await client.watch(wire.watch_all(first))
     try:
         async with asyncio.timeout(_CREATE_S):
             response = await _read(call)
-        if response is not None and response.header.revision < first - 1:
-            await _check_not_gone_back(client, first - 1)
+        if response is not None and (before is not None or response.header.revision < first - 1):
+            await _check_still_there(client, first - 1, before)
         unchecked = response is not None and 1 < first <= response.header.revision
         events: list[Any] = []
         while response is not None:
@@ -97,16 +104,28 @@ async def _check_whole(client: EtcdClient, first: int) -> None:
         raise Compacted(first) from error
 
 
-async def _check_not_gone_back(client: EtcdClient, seen: int) -> None:
-    """Make sure that the cluster still has what was ``seen``: one member alone may be late.
+async def _check_still_there(client: EtcdClient, seen: int, event: Any) -> None:
+    """Make sure that the cluster, not one member that may be late, still has what was seen last.
 
-    Raises Compacted: nothing that was seen before counts any more.
+    Raises WentBack.
     """
-    found = await client.call(wire.RANGE, wire.request(wire.RANGE, key=b"\0", count_only=True))
-    present = int(found.header.revision)
-    if present < seen:
-        log.error("etcd was emptied, or an older state of it restored seen=%d present=%d", seen, present)
-        raise Compacted(present)
+    key = event.kv.key if event is not None else b"\0"
+    try:
+        found = await client.call(wire.RANGE, wire.request(wire.RANGE, key=key, revision=seen))
+    except History:
+        return  # the watch says so itself
+    except FutureRevision:
+        found = None
+    if found is None or (event is not None and not _shows(found.kvs, event)):
+        log.error("etcd was emptied, or an older state of it restored seen=%d", seen)
+        raise WentBack(seen)
+
+
+def _shows(kvs: Any, event: Any) -> bool:
+    """Tell whether a key is as an event left it."""
+    if event.type == wire.DELETED:
+        return not kvs
+    return bool(kvs) and kvs[0].mod_revision == event.kv.mod_revision and kvs[0].value == event.kv.value
 
 
 async def _read(call: Any) -> Any:

@@ -28,7 +28,7 @@ LEASE_REVOKE: Final = "/etcdserverpb.Lease/LeaseRevoke"
 _ALL: Final = b"\0"
 """As key: the first there is; as range end: no end."""
 _MOD: Final = 2
-_DELETE: Final = 1
+DELETED: Final = 1
 
 
 @cache
@@ -108,7 +108,7 @@ class Keys:
             if not kv.key.startswith(self._own):
                 continue
             previous = self.record(event.prev_kv) if event.HasField("prev_kv") else None
-            if event.type == _DELETE:
+            if event.type == DELETED:
                 last = previous or self.record(kv)
                 gone = Record(last.key, last.value, kv.mod_revision, last.create_revision, last.lease)
                 events.append(Event(gone, True, previous))

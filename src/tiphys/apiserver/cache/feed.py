@@ -23,7 +23,7 @@ from tiphys.apiserver.cache import entry, versions
 from tiphys.apiserver.cache.bucket import Bucket, ReadFields, Seal
 from tiphys.apiserver.cache.counts import LIST, KindCounts
 from tiphys.apiserver.cache.form import dump, ordered
-from tiphys.apiserver.cache.lanes import Outbox
+from tiphys.apiserver.cache.lanes import Outbox, Watcher
 from tiphys.apiserver.cache.pages import KeptBytes
 from tiphys.apiserver.cache.watchers import Watchers
 from tiphys.apiserver.observe import latencies
@@ -103,7 +103,7 @@ class Feed:
         self.kept = KeptBytes()
         self._loading: dict[str, asyncio.Lock] = {}
         self._hints: dict[str, Hint] = {}
-        self._applied = 0
+        self._applied = self._lives = 0
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._unsubscribe: Callable[[], None] | None = None
         self._following: asyncio.Task[None] | None = None
@@ -116,10 +116,10 @@ class Feed:
 
     async def open(self) -> None:
         """Begin to follow the (opened) store."""
-        self._applied = self._store.revision
+        self._applied, self._lives = self._store.revision, self._lives_of_store()
         subscribe = getattr(self._store, "subscribe", None)
         if subscribe is not None and self._confirm_store is not None:
-            self._unsubscribe = subscribe(self._apply, self._reset)
+            self._unsubscribe = subscribe(self._apply, self._lost)
         elif subscribe is not None:
             self._unsubscribe = subscribe(self._apply)
             self.alone = True
@@ -197,10 +197,19 @@ class Feed:
             await asyncio.sleep(_RETRY_S)
             self._applied = self._store.revision
 
-    def _reset(self) -> None:
+    def _lives_of_store(self) -> int:
+        return getattr(self._store, "lives", 0)
+
+    def _lost(self) -> None:
+        """Forget everything, as events were lost; where the store went back, watches end with a fault."""
+        known, self._lives = self._lives, self._lives_of_store()
+        self._reset(outlived=known != self._lives)
+
+    def _reset(self, *, outlived: bool = False) -> None:
         """Forget everything: clients come back and find what is then there."""
         for bucket in self.buckets.values():
             for watcher in list(bucket.watchers):
+                watcher.outlived = outlived
                 watcher.end()
             bucket.pages.clear()
         self.buckets.clear()
@@ -305,6 +314,11 @@ class Feed:
         """Raise Expired for a revision that a store which went back since has yet to write anew."""
         if self.revision < wanted <= getattr(self._store, "went_back_from", 0):
             raise versions.watch_expired(wanted, self.revision)
+
+    def refuse_outlived(self, watcher: Watcher, since: int) -> None:
+        """Raise Expired where a watch that began at ``since`` ended because the store went back."""
+        if watcher.outlived:
+            raise versions.watch_expired(since, self.revision)
 
     async def caught_up_or_refuse(self, wanted: int) -> None:
         """Wait for a revision that may come. Raises Timeout ("too large") where it cannot."""

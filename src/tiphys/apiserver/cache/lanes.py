@@ -30,7 +30,10 @@ class Watcher:
     ``live`` is set once all that comes is news to the reader: only then may events go past it, to ``outlet``.
     """
 
-    __slots__ = ("_bytes", "_changes", "closed", "lane", "live", "outlet", "selection", "too_slow", "waiter")
+    __slots__ = (
+        "_bytes", "_changes", "closed", "lane", "live", "outlet", "outlived", "selection", "too_slow",
+        "waiter",
+    )  # fmt: skip
 
     def __init__(self, selection: Selection, outlet: EventOutlet | None = None) -> None:
         self.selection = selection
@@ -38,6 +41,8 @@ class Watcher:
         self.lane: Lane | None = None
         self.live = False
         self.closed = False
+        self.outlived = False
+        """The store went back: what was told counts no more."""
         self.too_slow = False
         """It was cut off, as its reader left too much unread."""
         self.waiter: asyncio.Future[None] | None = None

@@ -341,7 +341,7 @@ class CachedStore:
                 if batch:
                     yield batch
                 batch = []  # while it waits, a watch keeps nothing of what it told
-            self._feed.refuse_gone(current)
+            self._feed.refuse_outlived(watcher, current)
         finally:
             bucket.counts.cut += watcher.too_slow
             bucket.watchers.remove(watcher)
