@@ -9,18 +9,28 @@ Source: "Validation rules" of CustomResourceDefinitions.
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import field
-from datetime import date
 from typing import Any
 
 from tiphys.apimachinery.cel import types as t
-from tiphys.apimachinery.cel.errors import EvaluationError
+from tiphys.apimachinery.cel.fitting import (
+    array,
+    content,
+    day,
+    mapping,
+    moment,
+    number,
+    span,
+    text,
+    truth,
+    whole,
+    whole_or_text,
+    within_container,
+)
 from tiphys.apimachinery.cel.lexer import KEYWORDS, RESERVED
 from tiphys.apimachinery.cel.typed import TypedList, TypedMap, TypedMapList, TypedObject, TypedSet, Wrap
-from tiphys.apimachinery.cel.values import SECOND, Duration, Timestamp, parse_duration, parse_timestamp
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.schema.node import MISSING, Schema
 
@@ -80,7 +90,7 @@ def declare(
     if schema.int_or_string:
         limit = schema.constraints.get("maxLength")
         size = MAX_REQUEST_BYTES - 2 if limit is None else max(limit, 0) * 4
-        return Declaration(t.DYN, size, 1, wrap=_whole_or_text)
+        return Declaration(t.DYN, size, 1, wrap=whole_or_text)
     if root:
         schema = with_identity(schema)
     match schema.type:
@@ -91,19 +101,19 @@ def declare(
         case "string":
             return _string(schema)
         case "boolean":
-            return Declaration(t.BOOL, 0, 4)
+            return Declaration(t.BOOL, 0, 4, wrap=truth)
         case "number":
-            return Declaration(t.DOUBLE, 0, 1, wrap=float)
+            return Declaration(t.DOUBLE, 0, 1, wrap=number)
         case "integer":
-            return Declaration(t.INT, 0, 1, wrap=_whole)
+            return Declaration(t.INT, 0, 1, wrap=whole)
     return None
 
 
 def with_identity(schema: Schema) -> Schema:
     """Return a resource's schema with kind, apiVersion and its metadata's names."""
-    text = Schema(type="string")
-    meta = Schema(type="object", properties={"name": text, "generateName": text})
-    own = {"kind": text, "apiVersion": text, "metadata": meta}
+    name = Schema(type="string")
+    meta = Schema(type="object", properties={"name": name, "generateName": name})
+    own = {"kind": name, "apiVersion": name, "metadata": meta}
     return Schema(
         type="object",
         properties={**schema.properties, **own},
@@ -111,18 +121,6 @@ def with_identity(schema: Schema) -> Schema:
         preserve_unknown=schema.preserve_unknown,
         constraints=schema.constraints,
     )
-
-
-def _whole(value: Any) -> Any:
-    if type(value) is float:  # it was written with a point or an exponent
-        raise EvaluationError("invalid data, expected int, got float64")
-    return value if type(value) is int else int(value)
-
-
-def _whole_or_text(value: Any) -> Any:
-    if type(value) is float:
-        raise EvaluationError("invalid data, expected XIntOrString value to be either a string or integer")
-    return value
 
 
 def _list(schema: Schema, name: str, within: tuple[Schema, ...]) -> Declaration | None:
@@ -134,12 +132,13 @@ def _list(schema: Schema, name: str, within: tuple[Schema, ...]) -> Declaration 
     limit = schema.constraints.get("maxItems")
     size = (MAX_REQUEST_BYTES - 2) // (item.least + 1) if limit is None else max(limit, 0)
     wrap: Wrap
+    inner = within_container(item.wrap, nullable=schema.items.nullable)
     if schema.list_type == "map":
         keys = tuple(escape(key) or key for key in schema.list_map_keys)
-        wrap = lambda raw: TypedMapList(raw, item.wrap, keys)  # noqa: E731
+        wrap = lambda raw: TypedMapList(array(raw), inner, keys)  # noqa: E731
     else:
         view = TypedSet if schema.list_type == "set" else TypedList
-        wrap = lambda raw: view(raw, item.wrap)  # noqa: E731
+        wrap = lambda raw: view(array(raw), inner)  # noqa: E731
     return Declaration(t.list_of(item.type), size, 2, wrap, element=item)
 
 
@@ -152,7 +151,8 @@ def _map(schema: Schema, name: str, within: tuple[Schema, ...]) -> Declaration |
         return None
     limit = schema.constraints.get("maxProperties")
     size = (MAX_REQUEST_BYTES - 2) // (value.least + 6) if limit is None else max(limit, 0)
-    wrap = lambda raw: TypedMap(raw, value.wrap)  # noqa: E731
+    inner = within_container(value.wrap, nullable=schema.additional.nullable)
+    wrap = lambda raw: TypedMap(mapping(raw), inner)  # noqa: E731
     key = Declaration(t.STRING)
     return Declaration(t.map_of(t.STRING, value.type), size, 2, wrap, key=key, element=value)
 
@@ -183,7 +183,7 @@ def object_declaration(
     """Declare an object by its fields, where no schema does."""
     shown = wraps if wraps is not None else {key: (key, one.wrap) for key, one in fields.items()}
     type_ = t.object_of(name, {key: one.type for key, one in fields.items()})
-    return Declaration(type_, 0, least, lambda raw: TypedObject(raw, shown), fields=fields)
+    return Declaration(type_, 0, least, lambda raw: TypedObject(mapping(raw), shown), fields=fields)
 
 
 def _string(schema: Schema) -> Declaration:
@@ -191,56 +191,20 @@ def _string(schema: Schema) -> Declaration:
     least, most = _SIZES.get(schema.format or "", (2, MAX_REQUEST_BYTES - 2))
     match schema.format:
         case "byte":
-            return Declaration(t.BYTES, most if limit is None else max(limit, 0), 2, _bytes)
+            return Declaration(t.BYTES, most if limit is None else max(limit, 0), 2, content)
         case "duration":
-            return Declaration(t.DURATION, most, least, _duration)
+            return Declaration(t.DURATION, most, least, span)
         case "date":
-            return Declaration(t.TIMESTAMP, most, least, _date)
+            return Declaration(t.TIMESTAMP, most, least, day)
         case "date-time" | "micro-time":
             least, most = _SIZES["date-time"]
-            return Declaration(t.TIMESTAMP, most, least, _date_time)
+            return Declaration(t.TIMESTAMP, most, least, moment)
     if limit is not None:
-        return Declaration(t.STRING, max(limit, 0) * 4, least)
+        return Declaration(t.STRING, max(limit, 0) * 4, least, text)
     if schema.enum:
-        return Declaration(t.STRING, _longest(schema.enum), least)
-    return Declaration(t.STRING, most, least)
+        return Declaration(t.STRING, _longest(schema.enum), least, text)
+    return Declaration(t.STRING, most, least, text)
 
 
 def _longest(values: Iterable[Any]) -> int:
     return max((len(value.encode()) for value in values if isinstance(value, str)), default=0)
-
-
-def _bytes(text: Any) -> Any:
-    try:
-        return base64.b64decode(text, validate=True)
-    except ValueError as error:
-        raise EvaluationError(f"Invalid byte formatted string {text}: {error}") from error
-
-
-_DAYS = re.compile(r"\s*([0-9]+)\s*(d|days?|w|weeks?|hours?|minutes?|min|seconds?|sec)\s*")
-_LONG = {"d": 86400, "w": 604800, "h": 3600, "m": 60, "s": 1}
-
-
-def _duration(text: Any) -> Any:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        match = _DAYS.fullmatch(text)
-        if match is None:
-            raise EvaluationError(f"Invalid duration {text}: unable to parse it") from error
-        return Duration(int(match[1]) * _LONG[match[2][0]] * SECOND)
-
-
-def _date(text: Any) -> Any:
-    try:
-        days = date.fromisoformat(text).toordinal() - date(1970, 1, 1).toordinal()
-    except ValueError as error:
-        raise EvaluationError(f"Invalid date formatted string {text}: {error}") from error
-    return Timestamp(days * 86400 * SECOND)
-
-
-def _date_time(text: Any) -> Any:
-    try:
-        return parse_timestamp(text)
-    except ValueError as error:
-        raise EvaluationError(f"Invalid date-time formatted string {text}: {error}") from error

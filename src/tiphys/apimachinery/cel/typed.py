@@ -75,7 +75,7 @@ class TypedMap(MapView):
 
     def find(self, key: Any) -> Any:
         value = self.raw.get(key, ABSENT) if type(key) is str else ABSENT
-        return value if value is ABSENT or value is None or self._wrap is None else self._wrap(value)
+        return value if value is ABSENT or self._wrap is None else self._wrap(value)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.raw)
@@ -100,12 +100,10 @@ class TypedList(ListView):
 
     def item(self, index: int) -> Any:
         value = self.raw[index]
-        return value if value is None or self._wrap is None else self._wrap(value)
+        return value if self._wrap is None else self._wrap(value)
 
     def __iter__(self) -> Iterator[Any]:
-        if self._wrap is None:
-            return iter(self.raw)
-        return (self.item(index) for index in range(len(self.raw)))
+        return iter(self.raw) if self._wrap is None else map(self._wrap, self.raw)
 
     def equals(self, other: Any) -> bool:
         return is_list(other) and len(self) == len(other) and all(map(equals, self, other))
