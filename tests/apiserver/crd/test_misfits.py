@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 
 from tiphys.apimachinery.cel import Budget
 from tiphys.apimachinery.schema.build import build_custom
 from tiphys.apis.apiextensions.rule_checks import Rules
 
+APPLY = "application/apply-patch+yaml"
 TEXT = {"type": "string"}
 KEYED = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"]}
 ITEM = {"type": "object", "properties": {"k": TEXT, "v": {"type": "integer"}}}
@@ -125,3 +127,24 @@ async def test_an_update_beside_them_is_refused_not_broken(api: Any, crds: Any) 
     assert answer.status == 422
     assert "invalid data, expected int, got string evaluating rule: too small" in answer.message
     assert f"{NULL} evaluating rule: self.tags.all" in answer.message
+
+
+async def test_an_apply_over_them_tells_where_they_are(api: Any, crds: Any) -> None:
+    version = crds.version()
+    free = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version["schema"]["openAPIV3Schema"] = free
+    await crds.make(version)
+    await api.create(crds.foos, {**crds.foo("a"), "spec": {"ports": [{"port": 1}], "size": "big"}})
+    ports = {"type": "array", "items": {**ITEM, "required": ["k"]}, **KEYED}
+    spec = {"type": "object", "properties": {"ports": ports, "size": {"type": "integer"}}}
+    version["schema"]["openAPIV3Schema"] = {"type": "object", "properties": {"spec": spec}}
+    await crds.change({"spec": {"versions": [version]}})
+    applied = {**crds.foo("a"), "spec": {}}
+    answer = await api("PATCH", f"{crds.foos}/a?fieldManager=m", orjson.dumps(applied), content_type=APPLY)
+    assert answer.status == 500
+    assert answer.message == (
+        "failed to create typed live object (default/a; example.com/v1, Kind=Foo): errors:\n"
+        '  .spec.ports: element 0: associative list with keys has an element that omits key field "k" '
+        "(and doesn't have default value)\n"
+        "  .spec.size: expected numeric (int or float), got string"
+    )

@@ -124,9 +124,8 @@ def apply(
         managed = _managers(live, base, request)
         result, managed = _applied_or_upgraded(base, managed, request, force=force)
     except FieldsError as error:
-        raise StatusError(
-            f"failed to create typed live object ({described_object(base)}): {error}"
-        ) from error
+        why = _misfits(base, schema) or error
+        raise StatusError(f"failed to create typed live object ({described_object(base)}): {why}") from error
     if manager == _KUBECTL:
         _renew_last_applied(result, applied)
     entries.put(result, managed)
@@ -141,6 +140,15 @@ def _check_applied(applied: Object, api_version: str) -> None:
             "Incorrect version specified in apply patch. "
             f"Specified patch version: {applied.get('apiVersion')}, expected: {api_version}"
         )
+
+
+def _misfits(live: Object, schema: Schema | None) -> str:
+    """Return all that does not fit the schema, each with its path; nothing where another version is meant."""
+    try:
+        applied_fields(live, schema)
+    except FieldsError as error:
+        return str(error)
+    return ""
 
 
 def claimed_fields(applied: Object, schema: Schema | None) -> Node:
