@@ -90,6 +90,7 @@ class Versions:
         Raises:
             BadRequest, InternalError: as ``take``.
         """
+        self._complete(changed)
         was, own = self._later, shown_kind(self._attributes, row)
         if row.custom and own == row.gvk:
             fits = is_custom_kind(changed, row)
@@ -119,6 +120,7 @@ class Versions:
         """
         obj, resource = self._attributes.obj, self._attributes.call.resource
         assert obj is not None
+        self._complete(changed)
         self._later = None
         table, own = self._attributes.call.backend.table, shown_kind(self._attributes, row)
         if row.custom and own == row.gvk:
@@ -149,6 +151,11 @@ class Versions:
             machinery.decode_in_place(after, resource.gvk, resource)
         machinery.strategy_for(resource).default(after)
         return self._replace(obj, after)
+
+    def _complete(self, changed: Object) -> None:
+        """Put back the metadata that a patch took away: in Go there is always some, if only empty."""
+        if self._attributes.operation != "CONNECT" and changed.get("metadata") is None:
+            changed["metadata"] = {}
 
     def _take_scale(self, obj: Object, scale: Object) -> bool:
         """Bring the object's replicas to those of a Scale."""

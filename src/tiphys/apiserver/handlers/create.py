@@ -158,6 +158,7 @@ async def _prepare(attributes: Attributes, options: WriteOptions, *, manage_fiel
         await aside(call.size, ownership.manage_update, None, obj, resource, write)
     machinery.show_whole(obj, resource)
     await backend.admission.admit(attributes)
+    meta_rules.check_namespace(obj, resource, call.namespace)
     owners.keep_once(call, obj, after_admission=True)
     # Identity, and what follows from the rest, comes after what admission has made of it.
     now = backend.clock.now()

@@ -29,7 +29,8 @@ from tiphys.apiserver.outgoing.webhook_call import NoAnswer, post
 log = logging.getLogger(__name__)
 
 
-_BAD_REQUEST, _UNAVAILABLE = 400, 503
+_BAD_REQUEST, _INTERNAL, _UNAVAILABLE = 400, 500, 503
+_LAST_CODE = 999
 _UNREACHED = {True: _UNAVAILABLE, False: _BAD_REQUEST}
 """What counts as the answer of a mutating or validating webhook that gives none."""
 
@@ -154,10 +155,17 @@ def refusal(hook: Hook, verdict: review.Verdict) -> StatusError:
     code = status.get("code")
     return StatusError(
         f"{denied}: {why}" if why else f"{denied} without explanation",
-        code=code if isinstance(code, int) and code >= 400 else 400,
+        code=_sent(code),
         reason=str(status.get("reason") or ""),
         details=status.get("details") or None,
     )
+
+
+def _sent(code: object) -> int:
+    """Return the code of a refusal: never one of success, nor what HTTP has no place for."""
+    if not isinstance(code, int) or code < _BAD_REQUEST:
+        return _BAD_REQUEST
+    return code if code <= _LAST_CODE else _INTERNAL
 
 
 def internal(error: CallFailed) -> StatusError:
