@@ -15,7 +15,6 @@ from tests.apiserver.admission.hooked import (
     define,
     foo,
     hook,
-    refuse,
     rule,
 )
 
@@ -23,7 +22,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 APPLY = "application/apply-patch+yaml"
 ELSEWHERE = "the namespace of the provided object does not match the namespace sent on the request"
 NO_NAME = "metadata.name: Required value: name or generateName is required"
-GONE = {"removed": {"op": "remove"}, "null": {"op": "replace", "value": None}}
+GONE: dict[str, dict[str, Any]] = {"removed": {"op": "remove"}, "null": {"op": "replace", "value": None}}
 
 
 @pytest.fixture
@@ -96,9 +95,6 @@ async def test_metadata_taken_away_is_missed(
 
 @pytest.mark.parametrize(("code", "sent"), [(99, 400), (200, 400), (418, 418), (999, 999), (9999, 500)])
 async def test_codes_of_refusals_are_codes_of_failures(api: Any, webhook: Any, code: int, sent: int) -> None:
-    webhook.answers["/"] = lambda asked: {
-        "allowed": False,
-        "status": {**refuse(asked)["status"], "code": code},
-    }
+    webhook.answers["/"] = lambda _: {"allowed": False, "status": {"code": code}}
     await configure(api, "validating", hook(webhook.url()))
     assert (await api("POST", MAPS, config_map("m"))).status == sent

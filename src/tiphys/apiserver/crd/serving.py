@@ -37,6 +37,9 @@ class Serving:
         table, before = self._backend.table, self._rows.pop(name, [])
         table.declare(name, _declared(crd))
         rows = [] if crd is None else [row for row in rows_of(crd, text) if not self._is_built_in(row)]
+        if shown is None or shown["terminating"]:
+            for row in before:  # those who hold them are under way still
+                row.definition.terminating = True
         kept = {row.gvr for row in rows}
         for row in before:
             if row.gvr not in kept:

@@ -88,8 +88,7 @@ async def create_object(
     """
     resource, backend = call.resource, call.backend
     meta = obj["metadata"]
-    if resource.definition is not None and resource.definition.terminating:
-        raise Forbidden.of(resource.group, resource.plural, meta.get("name") or "", _TERMINATING)
+    _check_definition(resource, obj)
     generated = not meta.get("name") and bool(meta.get("generateName"))
     if manage_fields:
         meta.pop("managedFields", None)
@@ -112,6 +111,12 @@ async def create_object(
             if not generated or attempt == _GENERATE_ATTEMPTS - 1:
                 raise await _taken(call, candidate, error) from error
     raise AssertionError("every attempt returns or raises")
+
+
+def _check_definition(resource: Resource, obj: Object) -> None:
+    """Refuse an object of a definition that goes: what is made after its objects are gone would stay."""
+    if resource.definition is not None and resource.definition.terminating:
+        raise Forbidden.of(resource.group, resource.plural, obj["metadata"].get("name") or "", _TERMINATING)
 
 
 def _says_version(meta: Object) -> bool:
@@ -244,4 +249,5 @@ async def _store(call: Call, obj: Object, value: bytes | None = None) -> Cached:
     resource = backend.table.stored(call.resource)
     if value is None:
         obj, value = await aside(call.size, raw_values.stored, call, obj)
+    _check_definition(call.resource, obj)  # again, for it may have gone since
     return await backend.store.create(resource, obj, ttl_s=backend.ttl_s(resource), value=value)
