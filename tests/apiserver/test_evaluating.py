@@ -50,6 +50,18 @@ async def test_short_ones_stay() -> None:
     assert threads == [threading.current_thread().name]
 
 
+async def test_many_in_a_row_let_others_in() -> None:
+    """As one write's do, that a hundred policies are asked about."""
+    others: list[int] = []
+    count = 40
+    for done in range(count):
+        asyncio.get_running_loop().call_soon(others.append, done)
+        assert await evaluate(running(SHORT, [1], Budget(), [])) is True
+        if others:
+            break
+    assert others
+
+
 async def test_long_ones_start_over_on_a_thread() -> None:
     threads: list[str] = []
     ticks = 0

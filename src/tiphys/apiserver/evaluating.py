@@ -23,7 +23,26 @@ UNITS: Final = 10_000
 """What runs on the loop may cost together: some five milliseconds."""
 LARGE_BYTES: Final = 128 * 1024
 """From so many on an object is looked through aside: a hundred times what most objects have."""
+_AROUND: Final = 1_000
+"""What comes with an evaluation, its inputs and what is made of its outcome, in the same units."""
 _THREADS: Final = ThreadPoolExecutor(max_workers=8, thread_name_prefix="evaluate")
+
+
+class _Turn:
+    """What has been evaluated on the loop since it was last left to others."""
+
+    def __init__(self) -> None:
+        self._units = 0
+
+    async def spent(self, units: int) -> None:
+        """Count an evaluation; after some of them others are let in, for a write may have hundreds."""
+        self._units += units + _AROUND
+        if self._units >= UNITS:
+            self._units = 0
+            await asyncio.sleep(0)
+
+
+_TURN: Final = _Turn()
 
 
 async def evaluate(run: Callable[[], T], size: int = 0) -> T:
@@ -32,11 +51,14 @@ async def evaluate(run: Callable[[], T], size: int = 0) -> T:
     ``size``: the bytes that it looks through.
     """
     if size < LARGE_BYTES:
-        with patience(UNITS):
-            try:
-                return run()
-            except TakesLong:
-                pass
+        try:
+            with patience(UNITS) as ours:
+                found = run()
+        except TakesLong:
+            return await _on_a_thread(run)
+        if ours.left < UNITS:
+            await _TURN.spent(UNITS - ours.left)
+        return found
     return await _on_a_thread(run)
 
 

@@ -29,11 +29,12 @@ PATIENCE: ContextVar[Patience | None] = ContextVar("patience", default=None)
 
 
 @contextmanager
-def patience(units: int) -> Iterator[None]:
-    """Let the runs within cost so much together."""
-    token = PATIENCE.set(Patience(units))
+def patience(units: int) -> Iterator[Patience]:
+    """Let the runs within cost so much together, and tell what is left of it."""
+    found = Patience(units)
+    token = PATIENCE.set(found)
     try:
-        yield
+        yield found
     finally:
         PATIENCE.reset(token)
 

@@ -89,7 +89,7 @@ async def _delete(backend: Backend, row: Resource, page: Page) -> list[str]:
 
 async def _wait_gone(backend: Backend, row: Resource) -> None:
     while True:
-        page = await backend.store.list(row, Selection())
+        page = await backend.store.list(row, Selection(), limit=1)  # who converts them has enough to do
         if not page.items:
             return
         watch = backend.store.watch(row, Selection(), resource_version=str(page.revision))
