@@ -42,3 +42,33 @@ async def test_what_comes_too_late_is_refused(
     if not again:
         await crds.make()
     assert (await api.get(crds.foos))["items"] == []
+
+
+async def test_a_clean_up_that_waits_looks_for_one_object(
+    api: Any, crds: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list of all would have each of them converted with each that goes."""
+    await crds.make()
+    for name in "abc":
+        held = crds.foo(name)
+        held["metadata"]["finalizers"] = ["example.com/hold"]
+        await api.create(crds.foos, held)
+    store = api.server.backend.custom.store
+    limits: list[int] = []
+    listed = store.list
+
+    async def listing(row: Any, selection: Any, **options: Any) -> Any:
+        if row.plural == "foos":
+            limits.append(options.get("limit", 0))
+        return await listed(row, selection, **options)
+
+    monkeypatch.setattr(store, "list", listing)
+    await api("DELETE", f"{crds.path}/{NAME}")
+    await crds.wait(NAME, "Terminating")
+    async with asyncio.timeout(30):
+        while len(limits) < 2:  # noqa: ASYNC110 -- the deletions are issued, and are waited for
+            await asyncio.sleep(0.001)
+    for name in "abc":
+        await api.patch(f"{crds.foos}/{name}", {"metadata": {"finalizers": None}})
+    await crds.gone(NAME)
+    assert (limits[0], set(limits[1:])) == (0, {1})
