@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tiphys.apimachinery.schema.correlation import partner, same, unchanged
+from tiphys.apimachinery.schema.correlation import Partners, same, unchanged
 from tiphys.apimachinery.schema.node import MISSING, Schema
 
 BY_KEY = Schema(type="array", list_type="map", list_map_keys=("name", "protocol"))
@@ -22,11 +22,29 @@ BY_KEY = Schema(type="array", list_type="map", list_map_keys=("name", "protocol"
         ("a", ["a"], BY_KEY, MISSING),
         ({"name": "a"}, [{"name": "a"}], Schema(type="array", list_type="set"), MISSING),
         ({"name": "a"}, [{"name": "a"}], Schema(type="array"), MISSING),
+        ({"name": ["a"], "v": 2}, [{}, {"name": ["a"], "v": 1}], BY_KEY, {"name": ["a"], "v": 1}),
+        ({"name": {"a": 1, "b": 2}}, [{}, {"name": {"b": 2, "a": 1}}], BY_KEY, {"name": {"a": 1, "b": 2}}),
     ],
-    ids=["by key", "other key", "new", "no list", "no object", "set", "atomic"],
+    ids=["by key", "other key", "new", "no list", "no object", "set", "atomic", "by a list", "by a map"],
 )
 def test_partner(item: Any, old: Any, node: Schema, wanted: Any) -> None:
-    assert partner(item, old, node) == wanted
+    assert Partners(old, node).of(item, 0) == wanted
+
+
+def test_a_list_in_another_order_is_not_looked_through_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    count, compared = 200, 0
+    same_key = Partners._same
+
+    def counted(self: Partners, one: Any, item: Any) -> bool:
+        nonlocal compared
+        compared += 1
+        return same_key(self, one, item)
+
+    monkeypatch.setattr(Partners, "_same", counted)
+    old = [{"name": str(number), "v": number} for number in range(count)]
+    partners = Partners(old, BY_KEY)
+    assert [partners.of(item, at) for at, item in enumerate(reversed(old))] == old[::-1]
+    assert compared <= count
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,13 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from tiphys.apimachinery.managedfields.compare import NO_DIFFERENCE, Difference, difference_of, fields_of
+from tiphys.apimachinery.managedfields.compare import (
+    NO_DIFFERENCE,
+    Difference,
+    difference_of,
+    fields_of,
+    indexed,
+)
 from tiphys.apimachinery.managedfields.entries import Managed
 from tiphys.apimachinery.managedfields.fieldset import LEAF, Node, intersection, ordered, union
 from tiphys.apimachinery.managedfields.structure import Shape, root_shape
@@ -91,6 +97,7 @@ def reconciled(managed: Managed, versions: Versions | None, live: Object | None)
 def _parts(node: Node, shape: Shape, value: Any) -> Node:
     """Return the fields in what is owned without any of its parts, though it has some."""
     made: Node = {}
+    items = indexed(value, shape) if type(value) is list and shape.list_kind else {}
     for key, below in node.items():
         if key == ".":
             continue
@@ -98,20 +105,14 @@ def _parts(node: Node, shape: Shape, value: Any) -> Node:
             inner = shape.child(key[2:])
             item = value.get(key[2:]) if type(value) is dict else None
         else:
-            inner, item = shape.item, _item(value, shape, key)
+            same = items.get(key, ())
+            inner, item = shape.item, same[0] if len(same) == 1 else None
         if not item or not isinstance(item, dict | list) or inner.is_leaf(item):
             continue
         found = _parts(below, inner, item) if below else fields_of(item, inner)
         if found:
             made[key] = found
     return made
-
-
-def _item(value: Any, shape: Shape, element: str) -> Any:
-    if type(value) is not list or not shape.list_kind:
-        return None
-    found = [item for item in value if shape.element(item) == element]
-    return found[0] if len(found) == 1 else None
 
 
 def _collapsed(node: Node, shape: Shape) -> Node:

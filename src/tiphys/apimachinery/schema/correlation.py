@@ -8,24 +8,46 @@ Source: "Validation ratcheting" of CustomResourceDefinitions.
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import Any
+
+import orjson
 
 from tiphys.apimachinery.schema.node import MISSING, Schema
 
 
-def partner(item: Any, old: Any, node: Schema, at: int = 0) -> Any:
-    """Return what an item of a list was before; MISSING where that cannot be told.
+class Partners:
+    """What the items of one list were before; each is looked for where it stands now, then by its key."""
 
-    It is looked for first where the item stands now: most lists keep their order.
-    """
-    if node.list_type != "map" or type(old) is not list or type(item) is not dict:
-        return MISSING
-    keys = node.list_map_keys
-    for one in chain(old[at : at + 1], old):
-        if type(one) is dict and all(one.get(key) == item.get(key) for key in keys):
-            return one
-    return MISSING
+    __slots__ = ("_index", "_keys", "_old")
+
+    def __init__(self, old: Any, node: Schema) -> None:
+        self._keys = node.list_map_keys
+        self._old: list[Any] = old if node.list_type == "map" and type(old) is list else []
+        self._index: dict[Any, Any] | None = None
+
+    def of(self, item: Any, at: int) -> Any:
+        """Return what an item at a place was; MISSING where that cannot be told."""
+        if not self._old or type(item) is not dict:
+            return MISSING
+        if at < len(self._old) and self._same(self._old[at], item):
+            return self._old[at]
+        if self._index is None:
+            self._index = {}
+            for one in self._old:
+                if type(one) is dict:
+                    self._index.setdefault(self._name(one), one)
+        return self._index.get(self._name(item), MISSING)
+
+    def _name(self, item: Any) -> tuple[Any, ...]:
+        return tuple([_hashable(item.get(key)) for key in self._keys])
+
+    def _same(self, one: Any, item: Any) -> bool:
+        return type(one) is dict and all(one.get(key) == item.get(key) for key in self._keys)
+
+
+def _hashable(value: Any) -> Any:
+    """Return what stands for a value of a key; it should be a scalar, but what is stored may be older."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS) if isinstance(value, dict | list) else value
 
 
 TYPE_FIELDS = frozenset({"apiVersion", "kind"})
@@ -45,11 +67,11 @@ def unchanged(new: Any, old: Any, node: Schema) -> bool:
             for key, item in new.items()
         )
     if type(new) is list and node.list_type == "map" and new:
-        items = node.items
+        items, partners = node.items, Partners(old, node)
         return (
             items is not None
             and len(new) == len(old)
-            and all(unchanged(item, partner(item, old, node, at), items) for at, item in enumerate(new))
+            and all(unchanged(item, partners.of(item, at), items) for at, item in enumerate(new))
         )
     return same(new, old)
 

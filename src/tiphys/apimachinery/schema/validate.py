@@ -16,7 +16,7 @@ from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.regex import RegexError, compile_regex
 from tiphys.apimachinery.schema import formats
 from tiphys.apimachinery.schema.build import build_custom
-from tiphys.apimachinery.schema.correlation import TYPE_FIELDS, partner, unchanged
+from tiphys.apimachinery.schema.correlation import TYPE_FIELDS, Partners, unchanged
 from tiphys.apimachinery.schema.node import MISSING, Schema
 from tiphys.apimachinery.schema.numbers import broken, number_faults, place
 
@@ -112,8 +112,9 @@ class Validator:
 
     def _list(self, values: list[Any], schema: Schema, path: str, faults: Faults, old: Any) -> None:
         if schema.items is not None:
+            partners = Partners(old, schema)
             for index, item in enumerate(values):
-                self._node(item, schema.items, f"{path}[{index}]", faults, partner(item, old, schema, index))
+                self._node(item, schema.items, f"{path}[{index}]", faults, partners.of(item, index))
 
     def _constraints(self, value: Any, schema: Schema, path: str, faults: Faults) -> None:
         rules = schema.constraints

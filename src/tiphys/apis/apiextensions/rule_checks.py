@@ -17,7 +17,7 @@ from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.cel import Budget, CostExceeded, EvaluationError
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.schema.correlation import TYPE_FIELDS, partner, unchanged
+from tiphys.apimachinery.schema.correlation import TYPE_FIELDS, Partners, unchanged
 from tiphys.apimachinery.schema.node import MISSING, Schema
 from tiphys.apimachinery.warnings import warn
 from tiphys.apis.apiextensions.rules import (
@@ -172,8 +172,9 @@ def _parts(part: _Part, node: Schema) -> Iterator[tuple[Schema, _Part]]:
                 excusable = bool(part.path) or key not in TYPE_FIELDS
                 yield child, _inner(part, item, before.get(key, MISSING), path, child, excusable=excusable)
     elif type(part.new) is list and node.items is not None:
+        partners = Partners(part.old, node)
         for index, item in enumerate(part.new):
-            old = partner(item, part.old, node, index)
+            old = partners.of(item, index)
             yield node.items, _inner(part, item, old, f"{part.path}[{index}]", node.items)
 
 
