@@ -7,10 +7,14 @@ storage version (events as core Events); the paths of ``events.k8s.io`` mean the
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
+
+INDEXED: Final = {"pods": "spec.nodeName"}
+"""By resource, of whatever group, the field by whose values objects and watches are found: every object is
+asked for it, so it is read as soon as one is decoded."""
 
 _DEFAULTS = {
     "spec.unschedulable": "false",

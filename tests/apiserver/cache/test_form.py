@@ -52,9 +52,9 @@ def test_values_without_room_are_brought_into_form(row: Resource, obj: Any) -> N
     form = StoredForm(row)
     for written in (orjson.dumps({**first, **obj}), orjson.dumps(obj) + b"\n"):
         read = form.read(written)
-        assert read == encode(obj)
-        assert orjson.loads(at_revision(read, 7))["metadata"]["resourceVersion"] == "7"
-        assert form.read(read) is read
+        assert read.value == encode(obj)
+        assert orjson.loads(at_revision(read.value, 7))["metadata"]["resourceVersion"] == "7"
+        assert form.read(read.value).value is read.value
 
 
 def test_what_is_always_shown_of_a_status_is_shown_of_older_values() -> None:
@@ -69,5 +69,5 @@ def test_what_is_always_shown_of_a_status_is_shown_of_older_values() -> None:
             "spec": spec,
             **status,
         }
-        read = orjson.loads(StoredForm(row).read(orjson.dumps(obj)))
+        read = orjson.loads(StoredForm(row).read(orjson.dumps(obj)).value)
         assert read["status"] == {"desiredReplicas": 0, "currentMetrics": None}

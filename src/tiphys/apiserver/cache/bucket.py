@@ -14,9 +14,10 @@ from typing import Final, Protocol
 
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
+from tiphys.apis.selectable import INDEXED
 from tiphys.apiserver.cache.corrupt import CorruptObject, unreadable
 from tiphys.apiserver.cache.entry import ClosedEntry, Entry, RawEntry
-from tiphys.apiserver.cache.foreign import KEPT_AS_SENT, NotStored, StoredForm
+from tiphys.apiserver.cache.foreign import KEPT_AS_SENT, NotStored, Read, StoredForm
 from tiphys.apiserver.cache.pages import KeptBytes, PageItems, Pages
 from tiphys.apiserver.cache.watchers import BucketEvent, Watchers
 from tiphys.apiserver.encryption.providers import ENCRYPTED, Identity, Unreadable
@@ -79,6 +80,8 @@ class Bucket:
         self._read_fields = read_fields
         self._rows: list[Resource] = []
         self.has_fields = False
+        self._indexed = False
+        """Whether every object is asked for the value of a field."""
         self.custom = False
         self._keys = KeyOrder()
         self._ring: deque[BucketEvent] = deque()
@@ -95,6 +98,7 @@ class Bucket:
             self._form = StoredForm(row)
             self._kind = RawEntry if (row.group, row.kind) in KEPT_AS_SENT else Entry
             self.custom = row.custom
+            self._indexed = row.plural in INDEXED and not row.custom
             self.has_fields = any(known.selectable_fields for known in self._rows)
             for entry in self.entries.values():
                 entry.forget_fields()
@@ -125,7 +129,7 @@ class Bucket:
             found = value
             if value.startswith(ENCRYPTED):
                 found = Identity().open(key, value) if self._seal is None else self._seal.unseal(key, value)
-            return found if self._form is None else self._form.read(found)
+            return found if self._form is None else self._form.read(found).value
         except (Unreadable, NotStored) as error:
             self.counts.undecodable += isinstance(error, NotStored)
             raise CorruptObject(key, revision, error) from error
@@ -144,25 +148,29 @@ class Bucket:
         if faults:
             raise unreadable(resource, faults)
 
-    def entry_of(self, record: Record, *, written_here: bool = False) -> Entry:
-        """Make an entry of a record; namespace and name are in its key."""
-        namespace, _, name = record.key[len(self.prefix) :].rpartition("/")
-        value: bytes | None = record.value
-        if not written_here:
-            value = self._own(record.key, record.value)
-        kind = self._kind if value is not None else ClosedEntry
-        value = record.value if value is None else value
-        revision, lease = record.mod_revision, record.lease
-        return kind(self, record.key, namespace, name, value, revision=revision, lease=lease)
+    def entry_of(self, record: Record, obj: Object | None = None) -> Entry:
+        """Make an entry of a record; namespace and name are in its key.
 
-    def _own(self, key: str, value: bytes) -> bytes | None:
-        """Return a value in this server's form; None where it cannot be read."""
-        if value.startswith(ENCRYPTED):
+        ``obj``: what was written, where that is at hand; else the value is decoded, to see whether it can be
+        read. What selectors ask for is taken from it where somebody surely will: it is not decoded again.
+        """
+        namespace, _, name = record.key[len(self.prefix) :].rpartition("/")
+        read = self._read(record) if obj is None else Read(record.value, obj)
+        kind, value = (ClosedEntry, record.value) if read is None else (self._kind, read.value)
+        revision, lease = record.mod_revision, record.lease
+        entry = kind(self, record.key, namespace, name, value, revision=revision, lease=lease)
+        if read is not None and (obj is not None or self._indexed):
+            entry.extract(read.obj)
+        return entry
+
+    def _read(self, record: Record) -> Read | None:
+        """Return what a record holds, in this server's form; None where it cannot be read."""
+        if record.value.startswith(ENCRYPTED) or self._form is None:
             return None
         try:
-            return value if self._form is None else self._form.read(value)
+            return self._form.read(record.value)
         except NotStored as error:
-            log.error("stored value unreadable key=%s why=%s", key, error)
+            log.error("stored value unreadable key=%s why=%s", record.key, error)
             return None
 
     def load(self, records: Sequence[Record], revision: int) -> None:
@@ -204,15 +212,13 @@ class Bucket:
             self._keys.remove(key)
             self._foreign.discard(key)
         else:
-            entry = self.entry_of(event.record, written_here=obj is not None)
+            entry = self.entry_of(event.record, obj)
             if entry.value is not event.record.value or isinstance(entry, ClosedEntry):
                 self._foreign.add(key)
             elif self._foreign:
                 self._foreign.discard(key)
-            if obj is not None:
-                entry.extract(obj)
-                if keep:
-                    entry.keep(obj)
+            if obj is not None and keep:
+                entry.keep(obj)
             if previous is None:
                 self._keys.add(key)
             self.entries[key] = entry

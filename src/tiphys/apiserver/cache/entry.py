@@ -178,7 +178,7 @@ class Entry:
     def extract(self, obj: Object) -> None:
         """Take from the object, where it is at hand anyway, what selectors may ask for."""
         labels = obj["metadata"].get("labels")
-        self._labels = dict(labels) if labels else _NO_LABELS
+        self._labels = dict(labels) if labels and isinstance(labels, dict) else _NO_LABELS
         if self._reader.has_fields:
             self._fields = self._reader.read_fields(obj)
 

@@ -8,7 +8,7 @@ memory; in the store it stays as it is until somebody writes it. Pure. Called by
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -61,6 +61,15 @@ def _fault(value: bytes, error: ValueError) -> str:
     return str(error)
 
 
+class Read(NamedTuple):
+    """What was found in the store."""
+
+    value: bytes
+    """In the form it is written in here."""
+    obj: Object
+    """What it says, decoded; its resourceVersion is empty."""
+
+
 class StoredForm:
     """How the objects of one kind lie in the store when this server writes them."""
 
@@ -78,20 +87,21 @@ class StoredForm:
         """Whether a value begins as what is written here begins, and has the room that is left here."""
         return self._head.match(value) is not None and is_roomy(obj)
 
-    def read(self, value: bytes) -> bytes:
-        """Return a value in the form it is written in here. Raises NotStored."""
+    def read(self, value: bytes) -> Read:
+        """Bring a value into the form it is written in here. Raises NotStored."""
         obj = decode(value)
         if not isinstance(obj.get("metadata"), dict):
             raise NotStored("the stored object has no metadata")
         if self._is_own(value, obj):
-            return value
+            return Read(value, obj)
         if gvk_of(obj).kind != self._storage.kind:
             raise NotStored(f"the stored object is a {gvk_of(obj).kind}, not a {self._storage.kind}")
         if self._custom:
-            return encode(obj)
+            return Read(encode(obj), obj)
         if self._raw and not value.startswith(codec.MAGIC):
             obj = raw_text.with_texts(obj, schema_for(gvk_of(obj)), value)
-        return raw_text.dumps(ordered(self._shaped(convert(obj, self._storage))))
+        made = ordered(self._shaped(convert(obj, self._storage)))
+        return Read(raw_text.dumps(made), made)
 
     def _shaped(self, obj: Object) -> Object:
         """Complete an object as a write of it would: what is always shown, and defaults younger than it."""

@@ -459,7 +459,7 @@ class CachedStore:
         entry = bucket.entries.get(put.key)
         if entry is not None and entry.revision == revision:
             return entry
-        return bucket.entry_of(Record(put.key, put.value, revision, 0, put.lease), written_here=True)
+        return bucket.entry_of(Record(put.key, put.value, revision, 0, put.lease))
 
 
 def _present(bucket: Bucket, selection: Selection) -> Iterator[builtins.list[Change]]:

@@ -10,14 +10,12 @@ Source: KEP-1040, "Width of requests"; k8s.io/apiserver ``pkg/util/flowcontrol``
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from tiphys.apimachinery.errors import BadRequest
 from tiphys.apimachinery.fields import parse_field_selector
+from tiphys.apis.selectable import INDEXED
 from tiphys.apiserver.filters.requestinfo import RequestInfo
-
-_INDEXED: Final = {"pods": "spec.nodeName"}
-"""By resource, of whatever group, the field by whose values watches are found."""
 
 
 class Watched(NamedTuple):
@@ -31,7 +29,7 @@ class Watched(NamedTuple):
 
 def watched(info: RequestInfo) -> Watched | None:
     """Return as what a watch is counted; None: a write is not thought to wake it."""
-    field = _INDEXED.get(info.resource)
+    field = INDEXED.get(info.resource)
     if field is not None and info.field_selector and _picks_a_value(info.field_selector, field):
         return None
     return Watched(info.group, info.resource, info.namespace, info.name)
