@@ -100,6 +100,18 @@ async def test_selectors(api: Any, query: str, want: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    "selector",
+    ["labelSelector=k", "fieldSelector=metadata.namespace%3Ddefault", "fieldSelector=metadata.name!%3Dz"],
+)
+async def test_with_a_selector_nobody_is_told_how_many_are_left(api: Any, selector: str) -> None:
+    await fill(api, "a", "b", "c")
+    for path in (CMS, "/api/v1/configmaps"):
+        found = await api.get(f"{path}?limit=1&{selector}")
+        assert found["metadata"]["continue"]
+        assert "remainingItemCount" not in found["metadata"]
+
+
+@pytest.mark.parametrize(
     ("namespace", "selector", "want"),
     [
         ("", "metadata.name=foo", ["ns1/foo", "ns2/foo"]),

@@ -26,4 +26,6 @@ async def handle(call: Call) -> Response:
         resource_version=options.resource_version,
         resource_version_match=options.resource_version_match,
     )
+    if page.remaining is not None and (options.label_selector or options.field_selector):
+        page = replace(page, remaining=None)  # with selectors it is never told, also where it is known
     return respond.respond_page(call, replace(page, shard=options.shard) if options.shard else page)
