@@ -323,7 +323,7 @@ class CachedStore:
             if initial:
                 for batch in _present(bucket, selection):
                     yield batch
-                if bookmarks:
+                if bookmarks and send_initial_events:
                     yield [bookmark(resource, current, initial_end=True)]
                 wanted = current
             elif not wanted:
