@@ -14,7 +14,7 @@ from etcd_line import Line, opened
 from tiphys.storage.base import Compacted, CompareFailed, Delete, Event, Put, Record, StoreUnavailable
 from tiphys.storage.etcd import EtcdStore
 from tiphys.storage.etcd_client import EtcdClient, EtcdOptions
-from tiphys.storage.etcd_watch import WentBack, _check_still_there, batches, between
+from tiphys.storage.etcd_watch import WentBack, _check_still_there, batches, between, complete
 from tiphys.wire import pki
 
 pytestmark = pytest.mark.etcd
@@ -192,6 +192,60 @@ async def test_history_ends_where_asked(etcd: Any) -> None:
             await store.history("/", 4, 6)
         assert caught.value.oldest == 4
         assert len(await store.history("/", 5, 6)) == 2
+
+
+class Forgetful:
+    """A stream of an etcd that has not noted yet that it is to tell what was before: a busy one is late."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+        self.cancel = call.cancel
+
+    async def read(self) -> Any:
+        response = await self._call.read()
+        for event in response.events:
+            event.ClearField("prev_kv")
+        return response
+
+
+@pytest.fixture
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = EtcdClient.watch
+
+    async def forget(client: EtcdClient, request: Any) -> Forgetful:
+        return Forgetful(await watch(client, request))
+
+    monkeypatch.setattr(EtcdClient, "watch", forget)
+
+
+@pytest.mark.usefixtures("forgetful")
+async def test_what_was_before_is_known_also_where_etcd_does_not_tell_it(etcd: Any) -> None:
+    async with opened(etcd.url) as store, store.watch("/") as stream:
+        for value in (b"1", b"2"):
+            await store.commit([Put("/a", value)])
+        last = await store.commit([Delete("/a")])
+        live: list[Event] = []
+        while len(live) < 3:
+            live += await anext(stream)
+        for events in (live, await store.history("/", 2, last)):
+            assert [event.previous and event.previous.value for event in events] == [None, b"1", b"2"]
+            assert [event.deleted for event in events] == [False, False, True]
+            assert events[-1].record.value == b"2"
+
+
+async def test_what_was_before_and_is_gone_is_no_creation(etcd: Any) -> None:
+    async with opened(etcd.url) as store:
+        for value in (b"1", b"2"):
+            await store.commit([Put("/a", value)])
+        changed: list[Any] = []
+        async with aclosing(between(store._client, 2, 3)) as stream:
+            async for events in stream:
+                changed += events
+        changed[-1].ClearField("prev_kv")
+        await store.compact(3)
+        with pytest.raises(Compacted) as caught:
+            await complete(store._client, changed)
+        assert caught.value.oldest == 3
 
 
 async def test_old_versions_are_compacted_by_age(etcd: Any) -> None:

@@ -87,6 +87,7 @@ async def _one_stream(client: EtcdClient, first: int, before: Any) -> AsyncGener
                 if unchecked:
                     await _check_whole(client, first)
                     unchecked = False
+                await complete(client, events)
                 last = events[-1].kv.mod_revision
                 yield last, events
                 first, events = last + 1, []
@@ -126,6 +127,27 @@ def _shows(kvs: Any, event: Any) -> bool:
     if event.type == wire.DELETED:
         return not kvs
     return bool(kvs) and kvs[0].mod_revision == event.kv.mod_revision and kvs[0].value == event.kv.value
+
+
+async def complete(client: EtcdClient, events: list[Any]) -> None:
+    """Ask for what was before an event, where that is not told: without it a deletion would be none.
+
+    etcd notes a moment after a watch has begun that this is wanted, and passes over what it cannot read.
+
+    Raises:
+        Compacted: it is gone.
+    """
+    for event in events:
+        kv = event.kv
+        if kv.create_revision == kv.mod_revision or event.HasField("prev_kv"):
+            continue
+        before = wire.request(wire.RANGE, key=kv.key, revision=kv.mod_revision - 1)
+        try:
+            found = await client.call(wire.RANGE, before)
+        except History as error:
+            raise Compacted(kv.mod_revision) from error
+        if found.kvs:
+            event.prev_kv.CopyFrom(found.kvs[0])
 
 
 async def _read(call: Any) -> Any:
