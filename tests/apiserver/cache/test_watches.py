@@ -178,34 +178,51 @@ async def test_send_initial_events(store: CachedStore) -> None:
     assert (meta["resourceVersion"], meta["annotations"]) == ("2", {"k8s.io/initial-events-end": "true"})
 
 
-@pytest.mark.parametrize(
-    ("version", "initial", "bookmarks", "want"),
-    [
-        ("", None, False, ["ADDED", "ADDED"]),
-        ("0", None, True, ["ADDED", "ADDED"]),
-        ("0", True, True, ["ADDED", "BOOKMARK", "ADDED"]),
-        ("", True, False, ["ADDED", "ADDED"]),
-        ("2", True, True, ["ADDED", "BOOKMARK", "ADDED"]),
-        ("", False, True, ["ADDED"]),
-        ("0", False, False, ["ADDED"]),
-        ("1", False, False, ["ADDED", "ADDED"]),
-    ],
-)  # fmt: skip
+ALL, NEW = ["a", "b", "c", "later"], ["later"]
+BEGINS = {
+    ("", True): ALL, ("", False): NEW, ("", None): ALL,
+    ("0", True): ALL, ("0", False): NEW, ("0", None): ALL,
+    ("1", True): ALL, ("1", False): ALL, ("1", None): ALL,
+    ("3", True): ALL, ("3", False): ["c", "later"], ("3", None): ["c", "later"],
+    ("now", True): ALL, ("now", False): NEW, ("now", None): NEW,
+}  # fmt: skip
+"""By the version and whether first events are asked for: which pods are told of."""
+
+
+@pytest.mark.parametrize("bookmarks", [True, False], ids=["bookmarks", "none"])
+@pytest.mark.parametrize(("version", "initial"), BEGINS)
 async def test_where_a_watch_begins(
-    store: CachedStore, version: str, initial: bool | None, bookmarks: bool, want: list[str]
+    store: CachedStore, version: str, initial: bool | None, bookmarks: bool
 ) -> None:
-    await store.create(PODS, pod("a"))
+    for name in "abc":
+        await store.create(PODS, pod(name))
+    await store.create(PODS, pod("a", "elsewhere"))  # the bookmark has the revision of everything
+    now = str(store.revision_of(PODS))
     stream = store.watch(
-        PODS, Selection(), resource_version=version, send_initial_events=initial, bookmarks=bookmarks
-    )
+        PODS, Selection("default"), resource_version=now if version == "now" else version,
+        send_initial_events=initial, bookmarks=bookmarks,
+    )  # fmt: skip
+    want = BEGINS[version, initial]
+    ends = bool(initial and bookmarks)
     async with asyncio.timeout(5), aclosing(stream):
-        reading = asyncio.ensure_future(take(stream, len(want)))
+        reading = asyncio.ensure_future(take(stream, len(want) + ends))
         await attached(store, PODS)
-        await store.create(PODS, pod("b"))
+        await store.create(PODS, pod("later"))
         changes = await reading
-    assert [change.type for change in changes] == want
-    assert changes[-1].cached is not None
-    assert changes[-1].cached.name == "b"
+    assert [change.cached.name for change in changes if change.cached is not None] == want
+    assert {change.type for change in changes} <= {"ADDED", "BOOKMARK"}
+    last_of = [at for at, change in enumerate(changes) if change.type == "BOOKMARK"]
+    assert last_of == ([3] if ends else [])
+    if ends:
+        assert (changes[3].initial_end, changes[3].revision) == (True, int(now))
+
+
+async def test_first_events_of_one_name_end_at_the_revision_of_everything(store: CachedStore) -> None:
+    for name in "abc":
+        await store.create(PODS, pod(name))
+    stream = store.watch(PODS, Selection(name="a"), send_initial_events=True, bookmarks=True)
+    async with asyncio.timeout(5), aclosing(stream):
+        assert told(await take(stream, 2)) == [("ADDED", "a", 2), ("BOOKMARK", "", 4)]
 
 
 async def test_bookmarks(below: Store, clock: FakeClock) -> None:
