@@ -140,3 +140,51 @@ async def test_every_reader_sees_what_its_fields_select(api: Any, crds: Any, con
     assert [watch.versions for watch in watches] == [
         {f"example.com/{path.split('/')[3]}"} for path, _, _ in asked
     ]
+
+
+BEGINS = {
+    "of everything": ("", [("ADDED", "a"), ("DELETED", "a"), ("ADDED", "b")]),
+    "at the present": (
+        "sendInitialEvents=false&resourceVersionMatch=NotOlderThan", [("DELETED", "a"), ("ADDED", "b")]
+    ),
+    "at the present, told as 0": (
+        "sendInitialEvents=false&resourceVersionMatch=NotOlderThan&resourceVersion=0",
+        [("DELETED", "a"), ("ADDED", "b")],
+    ),
+    "at a version": ("resourceVersion=NOW", [("DELETED", "a"), ("ADDED", "b")]),
+    "of everything, at least of a version": (
+        f"{INFORMER}&resourceVersion=NOW",
+        [("ADDED", "a"), ("BOOKMARK", ""), ("DELETED", "a"), ("ADDED", "b")],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BEGINS.values(), ids=BEGINS)
+async def test_what_was_there_when_a_watch_began(api: Any, crds: Any, conversion: Any, case: Any) -> None:
+    """Of it the watch was told, or knows: it is told when it goes out of what is selected."""
+    query, want = case
+    await crds.make(version("v1", "hostPort"), version("v2", "host", "port"), conversion=conversion)
+    made = {"apiVersion": "example.com/v2", "kind": "Foo"}
+    a = await api.create(V2, {**made, "metadata": {"name": "a"}, "host": "h", "port": "1"})
+    b = await api.create(V2, {**made, "metadata": {"name": "b"}, "host": "i", "port": "1"})
+    query = query.replace("NOW", b["metadata"]["resourceVersion"])
+    response = await api.send("GET", f"{V2}?watch=true&fieldSelector=host%3Dh&{query}")
+    seen: list[tuple[str, str]] = []
+
+    async def read() -> None:
+        async for chunk in response.stream:
+            events = [orjson.loads(line) for line in chunk.splitlines()]
+            seen.extend((one["type"], one["object"]["metadata"].get("name", "")) for one in events)
+            if len(seen) >= len(want):
+                return
+
+    async with asyncio.timeout(10):
+        reading = asyncio.ensure_future(read())
+        kept = api.server.objects._feed.buckets["/registry/example.com/foos/"]
+        while not list(kept.watchers):  # noqa: ASYNC110 (nobody tells)
+            await asyncio.sleep(0.001)
+        await api.put(f"{V2}/a", {**a, "host": "i"})
+        await api.put(f"{V2}/b", {**b, "host": "h"})
+        await reading
+    await response.stream.aclose()
+    assert seen == want

@@ -212,6 +212,36 @@ async def test_pages_of_what_was_converted_and_selected_are_full(
             break
         token = f"&continue={found['metadata']['continue']}"
     assert pages == [["f1", "f3", "f5"], ["f7"]]
+    whole = await api.get(f"{V2}?fieldSelector=spec.picture=y&limit=3&resourceVersion=0")
+    assert [item["metadata"]["name"] for item in whole["items"]] == ["f1", "f3", "f5", "f7"]
+    first = (await api.get(f"{crds.foos}/f0"))["metadata"]["resourceVersion"]
+    counts = {"": 4, "&resourceVersionMatch=NotOlderThan": 4, "&resourceVersionMatch=Exact": 0}
+    for more, count in counts.items():
+        found = await api.get(f"{V2}?fieldSelector=spec.picture=y&resourceVersion={first}{more}")
+        assert len(found["items"]) == count
+
+
+async def test_pages_of_what_was_converted_and_selected_show_one_moment(
+    api: Any, crds: Any, webhook: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await crds.make(crds.version(), pictured(crds, storage=False), conversion=webhook)
+    for name in "bcd":
+        await api.create(crds.foos, {**crds.foo(name), "metadata": {"name": name, "labels": {"a": "b"}}})
+    newer, views = ["a"], store.CustomStore._views
+
+    async def meanwhile(*given: Any) -> Any:
+        found = await views(*given)
+        if newer:
+            name = newer.pop()
+            await api.create(crds.foos, {**crds.foo(name), "metadata": {"name": name, "labels": {"a": "b"}}})
+        return found
+
+    monkeypatch.setattr(store.CustomStore, "_views", meanwhile)
+    page = await api.get(f"{V2}?labelSelector=a&limit=2")
+    rest = await api.get(f"{V2}?labelSelector=a&limit=2&continue={page['metadata']['continue']}")
+    shown = [item["metadata"]["name"] for item in page["items"] + rest["items"]]
+    assert shown == ["b", "c", "d"]
+    assert page["metadata"]["resourceVersion"] == rest["metadata"]["resourceVersion"]
 
 
 def deprecated(name: str, **more: Any) -> dict[str, Any]:

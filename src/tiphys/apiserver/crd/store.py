@@ -19,6 +19,7 @@ from tiphys.apimachinery.go_text import without_markup
 from tiphys.apimachinery.meta import GVK, Object, copy_object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.selectable import field_values
+from tiphys.apiserver.cache import versions
 from tiphys.apiserver.cache.form import at_revision, encode
 from tiphys.apiserver.crd.kind import CustomKind
 from tiphys.apiserver.registry.objects import (
@@ -204,6 +205,13 @@ class CustomStore:
         """Return a full page of what matches in the version asked for: what is stored may not tell."""
         limit = options.pop("limit", 0)
         items: builtins.list[Cached] = []
+        first = not options.get("continue_token")
+        if not limit or (first and options.get("resource_version") == "0"):  # then nobody looks at limits
+            page = await self._objects.list(resource, selection, **options)
+            for at in range(0, len(page.items), _CHUNK):
+                views = await self._views(page.items[at : at + _CHUNK], resource)
+                items += filter(matches, views)
+            return Page(items, page.revision)
         while True:
             page = await self._objects.list(resource, selection, limit=_CHUNK, **options)
             views = await self._views(page.items, resource)
@@ -213,7 +221,8 @@ class CustomStore:
                 items.append(view)
                 if len(items) == limit:
                     if at + 1 < len(views):  # for its token, which goes on behind this very object
-                        page = await self._objects.list(resource, selection, limit=at + 1, **options)
+                        again = _of_its_moment(page, options)
+                        page = await self._objects.list(resource, selection, limit=at + 1, **again)
                     return Page(items, page.revision, page.continue_token)
             if not page.continue_token:
                 return Page(items, page.revision)
@@ -227,7 +236,7 @@ class CustomStore:
             options["outlet"] = outlet
         if resource.definition is not None and selection.matches is not None and _converts(resource):
             selection = replace(selection, matches=None, field_equals=None)
-            await self._learn(judge, resource, selection, options.get("resource_version", ""))
+            options |= await self._learn(judge, resource, selection, options)
         else:
             judge.matches = None
         changes = self._objects.watch(resource, selection, **options)
@@ -239,13 +248,19 @@ class CustomStore:
                     yield batch
                 batch = []  # while it waits, a watch keeps nothing of what it told
 
-    async def _learn(self, judge: _Judge, row: Resource, selection: Selection, version: str) -> None:
-        """Find out what a watch from a past moment has been told of already."""
-        if version not in ("", "0"):
-            page = await self._objects.list(
-                row, selection, resource_version=version, resource_version_match="Exact"
-            )
-            judge.learn(await self._views(page.items, row))
+    async def _learn(
+        self, judge: _Judge, row: Resource, selection: Selection, options: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Find out what a watch that is not told of everything first knows; return where it begins."""
+        version = options.get("resource_version", "")
+        somewhere = version not in ("", "0")
+        told = options.get("send_initial_events")
+        if told or (told is None and not somewhere):
+            return {}
+        exact = {"resource_version": version, "resource_version_match": "Exact"} if somewhere else {}
+        page = await self._objects.list(row, selection, **exact)
+        judge.learn(await self._views(page.items, row))
+        return {"resource_version": str(page.revision)}
 
     async def _changes(self, batch: Iterable[Change], row: Resource) -> builtins.list[Change]:
         shown = []
@@ -283,6 +298,14 @@ class CustomStore:
     async def delete(self, resource: Resource, namespace: str, name: str, expect_revision: int) -> Cached:
         last = await self._objects.delete(resource, namespace, name, expect_revision)
         return last if resource.definition is None else await self._view(last, resource)
+
+
+def _of_its_moment(page: Page, options: dict[str, Any]) -> dict[str, Any]:
+    """Return what asks for the beginning of a page as it was, whatever has been written since."""
+    if continue_token := options.get("continue_token"):
+        token = versions.decode_token(continue_token)
+        return {"continue_token": versions.encode_token(page.revision, token.start, token.begun)}
+    return {"resource_version": str(page.revision), "resource_version_match": "Exact"}
 
 
 class _Judge:
