@@ -120,12 +120,13 @@ class Typed:
     def watch(self, version: str, **query: str) -> Iterator[Iterator[tuple[str, Object]]]:
         """Events after a version: (type, object)."""
         connection = self.api.connect()
-        headers = {"Accept": f"{PROTOBUF};stream=watch", "Authorization": f"Bearer {self.api.token}"}
+        headers = {"Accept": f"{self.form};stream=watch", "Authorization": f"Bearer {self.api.token}"}
+        read = _events if self.form == PROTOBUF else _lines
         try:
             connection.request(
                 "GET", self._path(watch="true", resourceVersion=version, **query), headers=headers
             )
-            yield _events(connection.getresponse())
+            yield read(connection.getresponse())
         finally:
             connection.close()
 
@@ -145,6 +146,13 @@ def _events(response: http.client.HTTPResponse) -> Iterator[tuple[str, Object]]:
             kind, obj, used = read
             data = data[used:]
             yield kind, obj
+
+
+def _lines(response: http.client.HTTPResponse) -> Iterator[tuple[str, Object]]:
+    assert response.status == 200, response.read()
+    while line := response.readline():
+        event = _loads(line)
+        yield event["type"], event["object"]
 
 
 def eventually(look: Callable[[], Any], wait_s: float = WAIT_S) -> Any:
