@@ -119,6 +119,9 @@ def test_sandbox_is_as_privileged_as_its_containers():
     assert sandbox_security(pod(), "/s")["privileged"] is False
     privileged = pod(container(securityContext={"privileged": True}))
     assert sandbox_security(privileged, "/s")["privileged"] is True
+    debugged = pod()
+    debugged["spec"]["ephemeralContainers"] = [container(securityContext={"privileged": True})]
+    assert sandbox_security(debugged, "/s")["privileged"] is True
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ Source: "Configure a Security Context for a Pod or Container"; the masked paths 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 from tiphys.apimachinery.errors import TiphysError
@@ -178,9 +179,13 @@ def _capability(name: str) -> str:
 
 
 def sandbox_security(pod: Object, seccomp_root: str) -> Config:
-    """Return ``LinuxSandboxSecurityContext``; the sandbox is privileged when any container is."""
+    """Return ``LinuxSandboxSecurityContext``; the sandbox is privileged when any container is.
+
+    Ephemeral ones count as well: with each container the runtime is told anew what its sandbox may hold.
+    """
     context = pod["spec"].get("securityContext") or {}
-    privileged = any((item.get("securityContext") or {}).get("privileged") for item in spec_containers(pod))
+    containers = chain(spec_containers(pod), pod["spec"].get("ephemeralContainers") or ())
+    privileged = any((item.get("securityContext") or {}).get("privileged") for item in containers)
     result: Config = {
         "namespace_options": namespace_options(pod),
         "privileged": bool(privileged),
