@@ -1,11 +1,11 @@
-"""Does a node fit a term, does a toleration cover a taint? Pure rules over API objects.
+"""Does a node fit a term? Pure rules over API objects.
 
-Source: core/v1 NodeSelector and Toleration.
+Source: core/v1 NodeSelector.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from tiphys.apimachinery.atoi import atoi
@@ -16,32 +16,6 @@ def node_labels(node: Object | None) -> dict[str, str]:
     """Return a node's labels ({} for an empty row)."""
     labels: dict[str, str] = (node or {}).get("metadata", {}).get("labels") or {}
     return labels
-
-
-def tolerates(tolerations: Sequence[dict[str, Any]], taint: dict[str, Any]) -> bool:
-    """Say whether any toleration covers the taint. Source: v1.Toleration."""
-    return any(_tolerates_one(toleration, taint) for toleration in tolerations)
-
-
-def _tolerates_one(toleration: dict[str, Any], taint: dict[str, Any]) -> bool:
-    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
-        return False
-    if toleration.get("key") and toleration["key"] != taint.get("key"):
-        return False
-    operator = toleration.get("operator") or "Equal"
-    if operator == "Exists":
-        return True
-    value, own = toleration.get("value") or "", taint.get("value") or ""
-    if operator in ("Lt", "Gt"):
-        return _compare_numbers(operator, value, own)
-    return bool(toleration.get("key")) and bool(value == own)
-
-
-def _compare_numbers(operator: str, tolerated: str, tainted: str) -> bool:
-    left, right = atoi(tainted), atoi(tolerated)
-    if left is None or right is None:
-        return False
-    return left < right if operator == "Lt" else left > right
 
 
 _SET_OPERATORS: dict[str, Callable[[str | None, list[str]], bool]] = {

@@ -11,7 +11,7 @@ from tiphys.controllers.nodelifecycle.plan import (
     plan_taints,
     silent_conditions,
 )
-from tiphys.controllers.tainteviction.plan import evict_at, tolerates, undated
+from tiphys.controllers.tainteviction.plan import evict_at, undated
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 T = "2026-01-01T11:59:00Z"
@@ -160,20 +160,6 @@ def test_taints_are_seen_first_and_forgotten():
     assert first == {"k=v:NoExecute": NOW}
     assert undated([BY_HAND], first, NOW + MINUTE) == first
     assert undated([], first, NOW + MINUTE) == {}
-
-
-@pytest.mark.parametrize(
-    ("toleration", "matches"),
-    [
-        ({"key": "k", "operator": "Equal", "value": "v"}, True),
-        ({"key": "k", "value": "w"}, False),
-        ({"key": "other", "operator": "Exists"}, False),
-        ({"operator": "Exists", "effect": "NoExecute"}, True),
-        ({}, False),
-    ],
-)
-def test_tolerates(toleration, matches):
-    assert tolerates(toleration, TAINT) is matches
 
 
 def test_pods_of_a_silent_node_are_not_ready():

@@ -9,7 +9,7 @@ from typing import Any
 
 from tiphys.apimachinery.atoi import atoi
 from tiphys.apimachinery.meta import Object, copy_object
-from tiphys.controllers.tainteviction.plan import tolerates
+from tiphys.apimachinery.taints import tolerates
 
 _ALWAYS = (
     ("node.kubernetes.io/not-ready", "NoExecute"),
@@ -34,7 +34,7 @@ def should_run(template: Object, node: Object) -> tuple[bool, bool]:
     for taint in (node.get("spec") or {}).get("taints") or ():
         if taint.get("effect") not in ("NoSchedule", "NoExecute"):
             continue
-        if not any(tolerates(item, taint) for item in tolerations):
+        if not tolerates(tolerations, taint):
             start = False
             stay = stay and taint["effect"] != "NoExecute"
     return start, stay

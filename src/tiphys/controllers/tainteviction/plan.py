@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from tiphys.apimachinery.clock import parse_time
 from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.taints import covers
 
 
 def undated(taints: Sequence[Object], seen: Mapping[str, datetime], now: datetime) -> dict[str, datetime]:
@@ -37,7 +38,7 @@ def evict_at(
     for taint in taints:
         if taint.get("effect") != "NoExecute":
             continue
-        matching = [item for item in tolerations if tolerates(item, taint)]
+        matching = [item for item in tolerations if covers(item, taint)]
         if not matching:
             return now
         limits = [item["tolerationSeconds"] for item in matching if item.get("tolerationSeconds") is not None]
@@ -47,14 +48,3 @@ def evict_at(
             since = max(since, parse_time(created)) if created else since
             times.append(since + timedelta(seconds=max(min(limits), 0)))
     return min(times, default=None)
-
-
-def tolerates(toleration: Object, taint: Object) -> bool:
-    """Source: core/v1 Toleration."""
-    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
-        return False
-    if toleration.get("key") and toleration["key"] != taint.get("key"):
-        return False
-    if (toleration.get("operator") or "Equal") == "Exists":
-        return True
-    return bool(toleration.get("key")) and (toleration.get("value") or "") == (taint.get("value") or "")

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from tiphys.apimachinery import quantity
 from tiphys.apimachinery.meta import Object, get_condition
+from tiphys.apimachinery.taints import tolerates
 from tiphys.ctl.why.references import claim_names
 from tiphys.ctl.why.scene import Finding, Scene, condition_text, where
 
@@ -140,7 +141,7 @@ def node_obstacles(pod: Object, node: Object, here: Iterable[Object]) -> list[st
         f"taint {taint_text(taint)} is not tolerated"
         for taint in spec.get("taints") or ()
         if taint["effect"] != "PreferNoSchedule"
-        and not _tolerated(pod, taint)
+        and not tolerates(pod["spec"].get("tolerations") or (), taint)
         and not (spec.get("unschedulable") and taint["key"] == "node.kubernetes.io/unschedulable")
     ]
     found += [
@@ -194,15 +195,3 @@ def _ended(pod: Object) -> bool:
 def taint_text(taint: Object) -> str:
     value = f"={taint['value']}" if taint.get("value") else ""
     return f"{taint['key']}{value}:{taint['effect']}"
-
-
-def _tolerated(pod: Object, taint: Object) -> bool:
-    for toleration in pod["spec"].get("tolerations") or ():
-        if toleration.get("effect") not in (None, "", taint["effect"]):
-            continue
-        if toleration.get("operator", "Equal") == "Exists":
-            if toleration.get("key") in (None, "", taint["key"]):
-                return True
-        elif toleration.get("key") == taint["key"] and toleration.get("value", "") == taint.get("value", ""):
-            return True
-    return False

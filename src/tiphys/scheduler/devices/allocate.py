@@ -12,10 +12,10 @@ from typing import Any, TypeAlias
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.taints import tolerates
 from tiphys.scheduler.devices.capacity import Amounts, fits
 from tiphys.scheduler.devices.inventory import Counters, Device, DeviceId, Pool
 from tiphys.scheduler.devices.selectors import split_name
-from tiphys.scheduler.matching import tolerates
 
 MOST_STEPS = 20_000
 """A search that takes longer is given up: no answer is better than a scheduler that stands still."""

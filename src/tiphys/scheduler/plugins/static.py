@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from tiphys.apimachinery.taints import tolerates
 from tiphys.scheduler.columns import Columns
 from tiphys.scheduler.counts import Mask
 from tiphys.scheduler.framework import Filtered, Scores, normalize
 from tiphys.scheduler.hints import Change
-from tiphys.scheduler.matching import matches_node_selector, matches_node_term, node_labels, tolerates
+from tiphys.scheduler.matching import matches_node_selector, matches_node_term, node_labels
 from tiphys.scheduler.podinfo import PodInfo
 
 UNSCHEDULABLE_TAINT = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}

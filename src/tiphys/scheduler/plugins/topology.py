@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from tiphys.apimachinery.dataclass import dataclass
+from tiphys.apimachinery.taints import tolerates
 from tiphys.scheduler.columns import Columns
 from tiphys.scheduler.counts import Ints, Mask, TermCounts
 from tiphys.scheduler.framework import MAX_SCORE, Filtered, Scores
 from tiphys.scheduler.hints import Change
-from tiphys.scheduler.matching import node_labels, tolerates
+from tiphys.scheduler.matching import node_labels
 from tiphys.scheduler.plugins.static import by_node, matches_node_affinity
 from tiphys.scheduler.podinfo import PodInfo, SpreadConstraint, Term, jointly, read_spread
 
