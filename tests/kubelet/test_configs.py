@@ -1,5 +1,7 @@
 """Sandbox and container configurations, admission, mounts."""
 
+from dataclasses import replace
+
 import pytest
 from pods import container, pod
 
@@ -74,7 +76,10 @@ def test_hash_follows_the_image_only():
     assert container_hash(container()) != container_hash(container(image="b"))
 
 
-CAPACITY = NodeCapacity({"cpu": 1000, "memory": 2**20, "pods": 2}, {"zone": "a"}, ("kernel.msg*",))
+TAINTS = ({"key": "k", "value": "v", "effect": "NoExecute"}, {"key": "j", "effect": "NoSchedule"})
+CAPACITY = NodeCapacity(
+    {"cpu": 1000, "memory": 2**20, "pods": 2}, {"zone": "a"}, ("kernel.msg*",), name="n", apparmor=False
+)
 
 
 def asks(**requests):
@@ -89,6 +94,26 @@ def affinity(operator, *values):
     term = {"matchExpressions": [{"key": "zone", "operator": operator, "values": list(values)}]}
     required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
     return pod(affinity={"nodeAffinity": required})
+
+
+def on_node(operator, *names):
+    term = {"matchFields": [{"key": "metadata.name", "operator": operator, "values": list(names)}]}
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
+    return pod(affinity={"nodeAffinity": required})
+
+
+def labelled(**labels):
+    made = pod()
+    made["metadata"]["labels"] = {"kubernetes.io/os": "linux", **labels}
+    return made
+
+
+def groups(policy):
+    return pod(securityContext={"supplementalGroupsPolicy": policy})
+
+
+def profile(kind, **spec):
+    return pod(container(securityContext={"appArmorProfile": {"type": kind}}), **spec)
 
 
 def on_port(status=None, **port):
@@ -121,11 +146,43 @@ def on_port(status=None, **port):
         (on_port(hostIP="10.0.0.1"), [on_port(hostIP="10.0.0.2")], None),
         (on_port(hostIP="10.0.0.1"), [on_port()], "NodePorts"),
         (on_port(), [on_port(status={"phase": "Failed"})], None),
+        (on_node("In", "n"), [], None),
+        (on_node("In", "m"), [], "NodeAffinity"),
+        (on_node("NotIn", "n"), [], "NodeAffinity"),
+        (pod(asks(cpu="2"), nodeSelector={"zone": "b"}), [], "OutOfcpu"),
+        (pod(os={"name": "linux"}), [], None),
+        (pod(os={"name": "windows"}), [], "PodOSNotSupported"),
+        (labelled(), [], None),
+        (labelled(**{"kubernetes.io/os": "windows"}), [], "PodOSSelectorNodeLabelDoesNotMatch"),
+        (groups("Merge"), [], None),
+        (groups("Strict"), [], "SupplementalGroupsPolicyNotSupported"),
+        (profile("Unconfined"), [], None),
+        (profile("RuntimeDefault"), [], "AppArmor"),
+        (profile("RuntimeDefault", status={"phase": "Running"}), [], None),
+        (pod(securityContext={"appArmorProfile": {"type": "RuntimeDefault"}}), [], "AppArmor"),
     ],
 )
 def test_admission(the_pod, others, reason):
     found = admit(the_pod, others, CAPACITY)
     assert (found.reason if found else None) == reason
+
+
+def test_a_node_that_can_more_takes_more():
+    able = replace(CAPACITY, strict_groups=True, apparmor=True)
+    assert admit(groups("Strict"), [], able) is None
+    assert admit(profile("RuntimeDefault"), [], able) is None
+
+
+def test_pods_that_would_be_evicted_at_once_are_not_taken_in():
+    tainted = replace(CAPACITY, taints=TAINTS)
+    found = admit(pod(), [], tainted)
+    text = "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate"
+    assert (found.reason, found.message) == ("TaintToleration", text)
+    for_a_while = {"key": "k", "operator": "Exists", "tolerationSeconds": 5}
+    assert admit(pod(tolerations=[for_a_while]), [], tainted) is None
+    static = pod()
+    static["metadata"]["annotations"] = {"kubernetes.io/config.source": "file"}
+    assert admit(static, [], tainted) is None
 
 
 def test_admission_message():

@@ -65,7 +65,10 @@ def test_sizes_of_images(size, name):
     assert since("image_pull_duration_seconds_sum", image_size_in_bytes=name) == 7
 
 
-@pytest.mark.parametrize(("reason", "shown"), [("OutOfcpu", "OutOfcpu"), ("OutOfexample.com/a", "Other")])
+@pytest.mark.parametrize(
+    ("reason", "shown"),
+    [("OutOfcpu", "OutOfcpu"), ("OutOfexample.com/a", "OutOfExtendedResources"), ("NodePorts", "Other")],
+)
 def test_reasons_of_refusals(reason, shown):
     since = Since(counts.REGISTRY, "kubelet_")
     counts.rejected(reason)

@@ -13,6 +13,7 @@ from tiphys.apimachinery import labels
 from tiphys.apimachinery.atoi import atoi
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.taints import tolerates
 from tiphys.kubelet.cm.qos import qos_class
 from tiphys.kubelet.cm.resources import pod_amount
 from tiphys.kubelet.eviction.plan import refused_under
@@ -26,6 +27,10 @@ SAFE_SYSCTLS = frozenset({
 
 NODE_AFFINITY = "NodeAffinity"
 """The reason of pods that want a node with other labels."""
+TAINTED = "TaintToleration"
+"""The reason of pods that do not tolerate what the node's taints say."""
+OS_LABEL, OS = "kubernetes.io/os", "linux"
+_CONFIG_SOURCE = "kubernetes.io/config.source"
 _ANY_ADDRESS = "0.0.0.0"
 
 
@@ -55,6 +60,12 @@ class NodeCapacity:
     """The node's conditions that say that something is short."""
     refuses: Rejection | None = None
     """Why it takes no pods at all."""
+    name: str = ""
+    taints: tuple[Object, ...] = ()
+    strict_groups: bool = False
+    """The runtime can leave out the groups that an image gives its user."""
+    apparmor: bool = True
+    """The kernel enforces AppArmor profiles."""
 
 
 def finished(pod: Object) -> bool:
@@ -69,9 +80,13 @@ def admit(pod: Object, others: Iterable[Object], node: NodeCapacity) -> Rejectio
         node.refuses
         or _pressure(pod, node)
         or _sysctls(pod, node)
-        or _selector(pod, node)
+        or _system(pod)
+        or _groups(pod, node)
         or _fit(pod, running, node)
+        or _selector(pod, node)
         or _ports(pod, running)
+        or _taints(pod, node)
+        or _apparmor(pod, node)
     )
 
 
@@ -104,6 +119,47 @@ def _sysctls(pod: Object, node: NodeCapacity) -> Rejection | None:
     return None
 
 
+def _system(pod: Object) -> Rejection | None:
+    if (pod["metadata"].get("labels") or {}).get(OS_LABEL, OS) != OS:
+        text = f"Failed to admit pod as the `{OS_LABEL}` label doesn't match node label"
+        return Rejection("PodOSSelectorNodeLabelDoesNotMatch", text)
+    if (pod["spec"].get("os") or {}).get("name", OS) != OS:
+        return Rejection("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
+    return None
+
+
+def _groups(pod: Object, node: NodeCapacity) -> Rejection | None:
+    policy = (pod["spec"].get("securityContext") or {}).get("supplementalGroupsPolicy")
+    if policy != "Strict" or node.strict_groups:
+        return None
+    text = f"SupplementalGroupsPolicy={policy} is not supported in this node"
+    return Rejection("SupplementalGroupsPolicyNotSupported", text)
+
+
+def _taints(pod: Object, node: NodeCapacity) -> Rejection | None:
+    """Static pods stay whatever the taints."""
+    if (pod["metadata"].get("annotations") or {}).get(_CONFIG_SOURCE, "api") != "api":
+        return None
+    tolerations = pod["spec"].get("tolerations") or ()
+    for taint in node.taints:
+        if taint.get("effect") == "NoExecute" and not tolerates(tolerations, taint):
+            text = "node(s) had taints that the pod didn't tolerate"
+            return Rejection(TAINTED, f"Predicate {TAINTED} failed: {text}")
+    return None
+
+
+def _apparmor(pod: Object, node: NodeCapacity) -> Rejection | None:
+    if node.apparmor or (pod.get("status") or {}).get("phase", "Pending") != "Pending":
+        return None
+    spec = pod["spec"]
+    every = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
+    contexts = [one.get("securityContext") or {} for one in (spec, *every)]
+    profiles = [context.get("appArmorProfile") or {} for context in contexts]
+    if all(profile.get("type", "Unconfined") == "Unconfined" for profile in profiles):
+        return None
+    return Rejection("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host")
+
+
 def _selector(pod: Object, node: NodeCapacity) -> Rejection | None:
     wanted = pod["spec"].get("nodeSelector") or {}
     if any(node.labels.get(key) != value for key, value in wanted.items()):
@@ -123,7 +179,10 @@ def _term(term: dict[str, object], node: NodeCapacity) -> bool:
     fields = list(term.get("matchFields") or ())  # type: ignore[call-overload]
     if not expressions and not fields:
         return False
-    return all(_matches(item, node.labels) for item in expressions)
+    own = {"metadata.name": node.name}
+    return all(_matches(item, node.labels) for item in expressions) and all(
+        _matches(item, own) for item in fields
+    )
 
 
 def _matches(item: dict[str, object], have: dict[str, str]) -> bool:

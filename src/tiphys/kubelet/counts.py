@@ -39,8 +39,9 @@ _SIZE_NAMES: Final = (
     "30GB-40GB", "40GB-60GB", "60GB-100GB", "GT100GB",
 )  # fmt: skip
 _REJECTIONS: Final = frozenset(
-    {"AppArmor", "Evicted", "NodeAffinity", "NodePorts", "NodeShutdown", "OutOfcpu", "OutOfephemeral-storage",
-     "OutOfmemory", "OutOfpods", "PodOSNotSupported", "SysctlForbidden", "UnexpectedAdmissionError"}
+    {"AppArmor", "Evicted", "NodeShutdown", "OutOfcpu", "OutOfephemeral-storage", "OutOfmemory", "OutOfpods",
+     "PodOSNotSupported", "PodOSSelectorNodeLabelDoesNotMatch", "SupplementalGroupsPolicyNotSupported",
+     "SysctlForbidden", "UnexpectedAdmissionError"}
 )  # fmt: skip
 _KINDS: Final = {
     "containers": "container", "initContainers": "init_container",
@@ -203,4 +204,5 @@ def evicted(signal: str) -> None:
 
 def rejected(reason: str) -> None:
     """Count a pod that the node did not take in; rare reasons have no names of their own."""
-    _REJECTED.labels(reason if reason in _REJECTIONS else "Other").inc()
+    rare = "OutOfExtendedResources" if reason.startswith("OutOf") else "Other"
+    _REJECTED.labels(reason if reason in _REJECTIONS else rare).inc()

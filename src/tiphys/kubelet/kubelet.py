@@ -275,13 +275,18 @@ class Kubelet:
     def _capacity(self) -> NodeCapacity:
         assert self.reporter is not None
         allocatable = {name: self._amount(name) for name in self.reporter.allocatable}
-        labels = dict(self.reporter.node["metadata"].get("labels") or {})
+        node = self.reporter.node
+        features = (node.get("status") or {}).get("features") or {}
         return NodeCapacity(
             allocatable,
-            labels,
+            dict(node["metadata"].get("labels") or {}),
             self.options.allowed_unsafe_sysctls,
             self.reporter.pressures,
             REFUSED if self.reporter.shutting_down else None,
+            node["metadata"]["name"],
+            tuple((node.get("spec") or {}).get("taints") or ()),
+            bool(features.get("supplementalGroupsPolicy")),
+            self.reporter.machine.apparmor,
         )
 
     async def _first_relist(self, node: NodeContext) -> None:

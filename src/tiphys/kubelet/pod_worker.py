@@ -20,7 +20,7 @@ from tiphys.apimachinery.meta import Object, object_key
 from tiphys.client.kinds import PODS
 from tiphys.client.transport import TransportError
 from tiphys.kubelet import counts
-from tiphys.kubelet.admission import NODE_AFFINITY, Rejection, finished
+from tiphys.kubelet.admission import NODE_AFFINITY, TAINTED, Rejection, finished
 from tiphys.kubelet.allocation.pod_resize import PodResizer
 from tiphys.kubelet.allocation.resize import Resize, plan_resizes, whole_pod_differs
 from tiphys.kubelet.cm.resources import is_sidecar
@@ -299,8 +299,8 @@ class PodWorker:
             return
         self._admitted = True
         rejection = self._node.allocator.admit(pod)
-        if rejection is not None and rejection.reason == NODE_AFFINITY:
-            await self._node.look_at_node()  # it may have been labelled just now
+        if rejection is not None and rejection.reason in (NODE_AFFINITY, TAINTED):
+            await self._node.look_at_node()  # its labels and taints may be new
             rejection = self._node.allocator.admit(pod)
         rejection = rejection or await self._node.devices.assign(pod)
         if rejection is not None:

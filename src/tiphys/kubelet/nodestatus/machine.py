@@ -25,6 +25,8 @@ class Machine:
     machine_id: str
     boot_id: str
     system_uuid: str
+    apparmor: bool = False
+    """Whether its kernel enforces AppArmor profiles."""
 
 
 def read_machine(root: Path, node_name: str) -> Machine:
@@ -43,6 +45,7 @@ def read_machine(root: Path, node_name: str) -> Machine:
         machine_id=own.hex,
         boot_id=_text("/proc/sys/kernel/random/boot_id"),
         system_uuid=str(own),
+        apparmor=_text("/sys/module/apparmor/parameters/enabled").startswith("Y"),
     )
 
 

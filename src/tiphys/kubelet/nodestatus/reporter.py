@@ -48,7 +48,7 @@ class NodeReporter:
     ) -> None:
         self._client = client
         self._runtime = runtime
-        self._machine = machine
+        self.machine = machine
         self._options = options
         self._clock = clock
         self._recorder = client.events("kubelet", options.node_name)
@@ -69,7 +69,7 @@ class NodeReporter:
     @property
     def allocatable(self) -> dict[str, str]:
         """Quantities that pods may take."""
-        own = allocatable(capacity(self._machine, self._options), self._options)
+        own = allocatable(capacity(self.machine, self._options), self._options)
         return {**own, **{name: str(healthy) for name, (_, healthy) in self.devices().items()}}
 
     def poke(self) -> None:
@@ -99,14 +99,14 @@ class NodeReporter:
         if self._options.register_node:
             # Whole from the start: whoever sees it come looks for its addresses at once.
             found, now = await self.findings(), self._clock.now()
-            status = node_status(self._machine, self._options, found, {}, now)
-            new = {**new_node(self._machine, self._options), "status": status}
+            status = node_status(self.machine, self._options, found, {}, now)
+            new = {**new_node(self.machine, self._options), "status": status}
             try:
                 return await self._ask(self._client.create(NODES, new))
             except AlreadyExists:
                 pass
         node = await self._ask(self._client.get(NODES, name))
-        own = node_labels(self._machine, self._options)
+        own = node_labels(self.machine, self._options)
         labels = {key: value for key, value in own.items() if key in KUBELET_LABELS}
         have = node["metadata"].get("labels") or {}
         if any(have.get(key) != value for key, value in labels.items()):
@@ -161,7 +161,7 @@ class NodeReporter:
             self.node = await self._ask(self._client.get(NODES, self._options.node_name))
         self._tell_of_cordon()
         old = self.node.get("status") or {}
-        status = node_status(self._machine, self._options, found, old, self._clock.now())
+        status = node_status(self.machine, self._options, found, old, self._clock.now())
         extended = extended_allocatable(old, status["capacity"])
         now = self._clock.monotonic()
         due = now - self._reported_at >= self._options.status_report_s or bool(extended)
