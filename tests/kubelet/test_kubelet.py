@@ -282,12 +282,24 @@ async def test_pre_stop_hook_runs_before_the_stop(node):
         assert calls.index("exec_sync") < calls.index("stop_container")
 
 
+async def test_what_a_hook_says_is_in_no_event(node):
+    node.runtime.exec_answer = lambda command: ExecResult(1, b"the secret")
+    async with node.running():
+        hook = {"preStop": {"exec": {"command": ["login", "password"]}}}
+        await node.create(containers=[{"name": "c", "image": "img:1", "lifecycle": hook}])
+        await node.until(node.ready)
+        node.api.delete_pod("p")
+        await node.until(lambda: node.events("FailedPreStopHook"))
+        assert node.events("FailedPreStopHook") == ["PreStopHook failed"]
+
+
 async def test_failed_post_start_hook_kills(node):
     node.runtime.exec_answer = lambda command: ExecResult(1, b"no")
     async with node.running():
         hook = {"postStart": {"exec": {"command": ["hello"]}}}
         await node.create(containers=[{"name": "c", "image": "img:1", "lifecycle": hook}])
         await node.until(lambda: node.events("FailedPostStartHook"))
+        assert node.events("FailedPostStartHook") == ["PostStartHook failed"]
         await node.until(lambda: "stop_container" in [name for name, _ in node.runtime.calls])
 
 

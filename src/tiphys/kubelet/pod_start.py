@@ -344,8 +344,15 @@ class PodStarter:
             target = hook_target(self._node, part.pod, part.container, container_id, runtime)
             await run_hook(handler, target)
         except HookFailure as failure:
-            record, text = self._node.recorder.record, f"PostStartHook failed: {failure}"
-            record(part.pod, "Warning", "FailedPostStartHook", text, field_path=part.path)
+            # What it was and said is no event's: there may be secrets in it.
+            log.warning(
+                "hook failed pod=%s container=%s error=%s",
+                part.pod["metadata"]["name"],
+                part.container["name"],
+                failure,
+            )
+            record = self._node.recorder.record
+            record(part.pod, "Warning", "FailedPostStartHook", "PostStartHook failed", field_path=part.path)
             record(part.pod, "Normal", "Killing", "FailedPostStartHook", field_path=part.path)
             await self._node.runtime.stop_container(container_id, 30)
             return False

@@ -43,9 +43,11 @@ async def kill_container(node: NodeContext, pod: Object, kill: Kill) -> None:
         except TimeoutError:
             pass  # the grace period covers hook and stop alike
         except HookFailure as failure:
-            node.recorder.record(
-                pod, "Warning", "FailedPreStopHook", f"PreStopHook failed: {failure}", field_path=path
+            # What it was and said is no event's: there may be secrets in it.
+            log.warning(
+                "hook failed pod=%s container=%s error=%s", pod["metadata"]["name"], kill.name, failure
             )
+            node.recorder.record(pod, "Warning", "FailedPreStopHook", "PreStopHook failed", field_path=path)
         left -= node.clock.monotonic() - began
     try:
         grace = int(max(left, MIN_KILL_S)) if kill.hook else 0
