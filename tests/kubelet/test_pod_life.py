@@ -148,6 +148,7 @@ async def test_a_command_that_is_not_there_backs_off(node, monkeypatch, leaves, 
     async with node.running():
         await node.create()
         await node.until(lambda: node.waiting().get("reason") == reason)
+        assert set(node.events("Failed")) == {'Error: exec: "/nosuch": no such file or directory'}
         assert len(node.runtime.names("start_container")) == tries
         await node.until(lambda: len(node.events("BackOff")) == (1 if leaves else 0))
         before = (node.container()["lastState"].get("terminated") or {}).get("startedAt")

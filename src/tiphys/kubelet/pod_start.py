@@ -235,9 +235,9 @@ class PodStarter:
         self, part: _Part, reason: str, error: Exception, retry_s: float = _START_RETRY_S
     ) -> StartProblem:
         """Tell people of a failure; returns what its container waits for."""
-        text = f"Error: {error}"
-        self._node.recorder.record(part.pod, "Warning", "Failed", text, field_path=part.path)
-        return StartProblem(Waiting(reason, str(error)), retry_s)
+        text = error.said if isinstance(error, RuntimeFailure) else str(error)
+        self._node.recorder.record(part.pod, "Warning", "Failed", f"Error: {text}", field_path=part.path)
+        return StartProblem(Waiting(reason, text), retry_s)
 
     async def _image(self, part: _Part, asked: dict[str, Any], sandbox_cri: Config) -> Image:
         """Have the image that ``asked`` names, for the container or for a volume of its."""

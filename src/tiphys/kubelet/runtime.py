@@ -39,10 +39,12 @@ class RuntimeFailure(TiphysError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+        self.said = message
+        """The runtime's own words."""
 
     def __str__(self) -> str:
         grpc_code = "".join(part.title() for part in self.code.split("_"))
-        return f"rpc error: code = {grpc_code} desc = {self.args[0]}"
+        return f"rpc error: code = {grpc_code} desc = {self.said}"
 
 
 class RuntimeUnavailable(RuntimeFailure):

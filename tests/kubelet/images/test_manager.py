@@ -21,6 +21,8 @@ from tiphys.kubelet.images.manager import ImageProblem, Images, find_auth, norma
         ("localhost/app", "localhost/app:latest"),
         ("reg.test:5000/a/b:v1", "reg.test:5000/a/b:v1"),
         ("a.test/b@sha256:" + "0" * 64, "a.test/b@sha256:" + "0" * 64),
+        ("Registry/a", "Registry/a:latest"),
+        ("index.docker.io/a", "docker.io/library/a:latest"),
     ],
 )
 def test_normalize(name, expected):
@@ -32,6 +34,22 @@ def test_no_image_name(name):
     with pytest.raises(ImageProblem) as caught:
         normalize(name)
     assert caught.value.reason == "InvalidImageName"
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("a b", "invalid reference format"),
+        ("a.test/Web:1", "invalid reference format: repository name (Web) must be lowercase"),
+        ("Web", "invalid reference format: repository name (library/Web) must be lowercase"),
+        ("ab" * 32, f"invalid repository name ({'ab' * 32}), cannot specify 64-byte hexadecimal strings"),
+    ],
+)
+def test_why_it_is_no_image_name(name, why):
+    with pytest.raises(ImageProblem) as caught:
+        normalize(name)
+    told = f'Failed to apply default image tag "{name}": couldn\'t parse image name "{name}": {why}'
+    assert str(caught.value) == told
 
 
 @pytest.mark.parametrize(

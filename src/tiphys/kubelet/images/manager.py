@@ -29,7 +29,8 @@ _NAME = re.compile(
     r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*"
     r"(?::[\w][\w.-]{0,127})?(?:@[A-Za-z][\w.+-]*:[0-9a-fA-F]{32,})?$"
 )
-_DEFAULT_REGISTRY = "docker.io"
+_IDENTIFIER = re.compile(r"^[a-f0-9]{64}$")
+_DEFAULT_REGISTRY, _FORMER_REGISTRY = "docker.io", "index.docker.io"
 
 
 class ImageProblem(TiphysError):
@@ -51,22 +52,33 @@ class Recorder(Protocol):
 
 def normalize(image: str) -> str:
     """Return the full name: registry, repository, tag. Raises ImageProblem for what is no image name."""
-    if not _NAME.match(image):
-        text = (
-            f'Failed to apply default image tag "{image}": couldn\'t parse image name "{image}":'
-            " invalid reference format"
-        )
-        raise ImageProblem("InvalidImageName", text)
-    head, slash, rest = image.partition("/")
-    if not slash:
-        name = f"{_DEFAULT_REGISTRY}/library/{image}"
-    elif "." in head or ":" in head or head == "localhost":
-        name = f"{head}/{rest}"
-    else:
-        name = f"{_DEFAULT_REGISTRY}/{image}"
+    registry, path = _split(image)
+    if fault := _fault(image, path):
+        words = f'Failed to apply default image tag "{image}": couldn\'t parse image name "{image}": {fault}'
+        raise ImageProblem("InvalidImageName", words)
+    name = f"{registry}/{path}"
     if "@" not in name and ":" not in name.rpartition("/")[2]:
         name += ":latest"
     return name
+
+
+def _split(image: str) -> tuple[str, str]:
+    """Return the registry and what follows, with the defaults of both."""
+    head, slash, rest = image.partition("/")
+    is_registry = "." in head or ":" in head or head == "localhost" or head != head.lower()
+    registry, path = (head, rest) if slash and is_registry else (_DEFAULT_REGISTRY, image)
+    registry = _DEFAULT_REGISTRY if registry == _FORMER_REGISTRY else registry
+    return registry, path if registry != _DEFAULT_REGISTRY or "/" in path else f"library/{path}"
+
+
+def _fault(image: str, path: str) -> str:
+    """Say why this is no image name; empty for one that is."""
+    if _IDENTIFIER.match(image):
+        return f"invalid repository name ({image}), cannot specify 64-byte hexadecimal strings"
+    repository = path.partition(":")[0]
+    if repository != repository.lower():
+        return f"invalid reference format: repository name ({repository}) must be lowercase"
+    return "" if _NAME.match(image) else "invalid reference format"
 
 
 def pull_policy(container: Mapping[str, Any]) -> str:
