@@ -27,6 +27,8 @@ SAFE_SYSCTLS = frozenset({
 
 NODE_AFFINITY = "NodeAffinity"
 """The reason of pods that want a node with other labels."""
+OUT_OF = "OutOf"
+"""What the reasons begin with of pods for which there is too little of something."""
 TAINTED = "TaintToleration"
 """The reason of pods that do not tolerate what the node's taints say."""
 OS_LABEL, OS = "kubernetes.io/os", "linux"
@@ -46,6 +48,23 @@ class Rejection:
     """The node gives up a pod that has done nothing wrong."""
     at_admission: bool = False
     """The node never took the pod in: there is nothing to tell of its containers."""
+    condition: str = ""
+    """What the condition of a disruption says, if it is not the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """A resource of which there is not enough for a pod: millis for cpu, units else."""
+
+    resource: str
+    requested: int
+    used: int
+    capacity: int
+
+    @property
+    def missing(self) -> int:
+        """How much would have to be free beside what is."""
+        return self.requested - (self.capacity - self.used)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,18 +238,23 @@ def _host_ports(pod: Object) -> Iterator[tuple[str, str, int]]:
 
 
 def _fit(pod: Object, running: list[Object], node: NodeCapacity) -> Rejection | None:
+    for short in shortages(pod, running, node):
+        text = f"requested: {short.requested}, used: {short.used}, capacity: {short.capacity}"
+        words = f"Node didn't have enough resource: {short.resource}, {text}"
+        return Rejection(f"{OUT_OF}{short.resource}", words)
+    return None
+
+
+def shortages(pod: Object, others: Iterable[Object], node: NodeCapacity) -> Iterator[Shortage]:
+    """Yield what a pod finds too little of beside the others."""
+    running = [item for item in others if not finished(item)]
     limit = node.allocatable.get("pods")
     if limit is not None and len(running) + 1 > limit:
-        return Rejection(
-            "OutOfpods",
-            f"Node didn't have enough resource: pods, requested: 1, used: {len(running)}, capacity: {limit}",
-        )
+        yield Shortage("pods", 1, len(running), limit)
     for name, capacity in node.allocatable.items():
         if name == "pods":
             continue
         requested = pod_amount(pod, "requests", name)
         used = sum(pod_amount(item, "requests", name) for item in running) if requested else 0
         if requested and requested + used > capacity:
-            text = f"{name}, requested: {requested}, used: {used}, capacity: {capacity}"
-            return Rejection(f"OutOf{name}", f"Node didn't have enough resource: {text}")
-    return None
+            yield Shortage(name, requested, used, capacity)

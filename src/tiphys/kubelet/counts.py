@@ -136,6 +136,10 @@ _EVICTIONS = Counts(
     "kubelet_evictions", "[ALPHA] Cumulative number of pod evictions by eviction signal", ["eviction_signal"],
     REGISTRY, bare=True,
 )  # fmt: skip
+_PREEMPTIONS = Counts(
+    "kubelet_preemptions", "[ALPHA] Cumulative number of pod preemptions by preemption resource",
+    ["preemption_signal"], REGISTRY, bare=True,
+)  # fmt: skip
 _REJECTED = _counter(
     "admission_rejections", "Cumulative number pod admission rejections by the Kubelet.", "reason"
 )
@@ -200,6 +204,11 @@ def image_removed() -> None:
 def evicted(signal: str) -> None:
     """Count a pod that had to go, by what was short."""
     _EVICTIONS.labels(signal).inc()
+
+
+def preempted(resource: str) -> None:
+    """Count a pod that had to go for a critical one, by what that was short of."""
+    _PREEMPTIONS.labels(resource).inc()
 
 
 def rejected(reason: str) -> None:

@@ -165,13 +165,16 @@ class Kubelet:
                 )
             )
 
+    def _give_up(self, uid: str, rejection: Rejection) -> None:
+        if (worker := self.workers.get(uid)) is not None:
+            worker.evict(rejection)
+
     def _evictions(self, node: NodeContext, keeper: Housekeeper) -> EvictionManager:
         options = self.options
 
         def evict(victim: Victim) -> None:
-            worker = self.workers.get(str(victim.pod["metadata"]["uid"]))
-            if worker is not None:
-                worker.evict(Rejection("Evicted", victim.message, victim.grace_s, disruption=True))
+            rejection = Rejection("Evicted", victim.message, victim.grace_s, disruption=True)
+            self._give_up(str(victim.pod["metadata"]["uid"]), rejection)
 
         return EvictionManager(
             node,
@@ -247,7 +250,12 @@ class Kubelet:
             devices=self._devices(),
             services=self._services.list,
             allocator=Allocator(
-                options.root_dir / "allocations", self._all_pods, self._capacity, recorder, self._poke
+                options.root_dir / "allocations",
+                self._all_pods,
+                self._capacity,
+                recorder,
+                self._poke,
+                preempt=self._give_up,
             ),
             look_at_node=self.reporter.look,
             on_gone=self._on_gone,

@@ -16,7 +16,8 @@ import orjson
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object, object_key
-from tiphys.kubelet.admission import NodeCapacity, Rejection, admit, finished
+from tiphys.kubelet import counts
+from tiphys.kubelet.admission import OUT_OF, NodeCapacity, Rejection, admit, finished, shortages
 from tiphys.kubelet.allocation.plan import (
     DEFERRED,
     Allocation,
@@ -29,7 +30,9 @@ from tiphys.kubelet.allocation.plan import (
     resize_message,
     resize_order,
 )
+from tiphys.kubelet.allocation.preemption import PREEMPTED, NoRoom, victims
 from tiphys.kubelet.allocation.resize import Resources
+from tiphys.kubelet.cm.qos import is_critical
 from tiphys.kubelet.images.manager import Recorder
 
 log = logging.getLogger(__name__)
@@ -46,7 +49,10 @@ class _Entry:
 
 
 class Allocator:
-    """One for each kubelet. ``capacity`` says what the node gives to ``pods``, all by UID."""
+    """One for each kubelet. ``capacity`` says what the node gives to ``pods``, all by UID.
+
+    ``preempt`` gives one up.
+    """
 
     def __init__(
         self,
@@ -55,10 +61,13 @@ class Allocator:
         capacity: Callable[[], NodeCapacity],
         recorder: Recorder,
         poke: Callable[[str], None],
+        *,
+        preempt: Callable[[str, Rejection], None],
     ) -> None:
         self._folder = folder
         self._pods = pods
         self._poke = poke
+        self._preempt = preempt
         self._capacity = capacity
         self._recorder = recorder
         self._entries: dict[str, _Entry] = {}
@@ -71,12 +80,33 @@ class Allocator:
         self._entries[uid] = self._load(uid) or _new(pod)
 
     def admit(self, pod: Object) -> Rejection | None:
-        """Promise a new pod what it asks for, or say why it cannot be."""
-        rejection = admit(pod, self._others(pod), self._capacity())
+        """Promise a new pod what it asks for, or say why it cannot be.
+
+        For a critical one that finds too little, others go. It does not wait until they are gone.
+        """
+        others, node = self._others(pod), self._capacity()
+        rejection = admit(pod, others, node)
+        if rejection is not None and rejection.reason.startswith(OUT_OF) and is_critical(pod):
+            rejection = admit(pod, others, replace(node, allocatable={})) or self._make_room(
+                pod, others, node
+            )
         if rejection is None:
             self._entries[_uid(pod)] = _new(pod)
             self._save(_uid(pod))
         return rejection
+
+    def _make_room(self, pod: Object, others: list[Object], node: NodeCapacity) -> Rejection | None:
+        short = list(shortages(pod, others, node))
+        try:
+            leaving = victims(pod, [one for one in others if not finished(one)], short)
+        except NoRoom as error:
+            text = f"Unexpected error while attempting to recover from admission failure: {error}"
+            return Rejection("UnexpectedAdmissionError", text)
+        for one in leaving:
+            log.info("pod goes for a critical one pod=%s critical=%s", object_key(one), object_key(pod))
+            self._preempt(_uid(one), PREEMPTED)
+            counts.preempted(short[0].resource)
+        return None
 
     def view(self, pod: Object) -> Object:
         """Return the pod with what it was promised instead of what it asks for."""

@@ -158,7 +158,8 @@ def _ready(pod: Object, containers: Condition) -> Condition:
 def _disruption(state: PodState) -> list[Condition]:
     if state.rejection is None or not state.rejection.disruption:
         return []
-    return [Condition("DisruptionTarget", True, "TerminationByKubelet", state.rejection.message)]
+    told = state.rejection.condition or state.rejection.message
+    return [Condition("DisruptionTarget", True, "TerminationByKubelet", told)]
 
 
 def _all_restarting(pod: Object, runtime: RuntimePod, phase: str) -> list[Condition]:
