@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import yaml
 from cryptography import x509
 
 from tiphys.client.kubeconfig import load
@@ -31,5 +33,7 @@ def test_prepare(tmp_path: Path) -> None:
     kept = [(cluster.pki / name).read_bytes() for name in ("ca.crt", "ca.key", "sa.key")]
     prepare(cluster, NOW)
     assert [(cluster.pki / name).read_bytes() for name in ("ca.crt", "ca.key", "sa.key")] == kept
+    user = yaml.load(cluster.kubeconfig.read_text(), yaml.CSafeLoader)["users"][0]["user"]
+    assert b64decode(user["client-key-data"]).startswith(b"-----BEGIN EC PRIVATE KEY-----")
     for secret in (cluster.kubeconfig, cluster.pki / "ca.key", cluster.pki / "apiserver.key"):
         assert secret.stat().st_mode & 0o77 == 0

@@ -54,10 +54,10 @@ def write_private(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def _private_pem(key: CertificateIssuerPrivateKeyTypes) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """As Kubernetes' own tools write a key: ``EC PRIVATE KEY``. Some clients take any other form for RSA."""
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
 
 
 def _builder(
@@ -99,7 +99,7 @@ def make_ca(common_name: str, now: datetime, *, days: int = 3650) -> KeyPair:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
-    return KeyPair(certificate.public_bytes(serialization.Encoding.PEM), _private_pem(key))
+    return KeyPair(certificate.public_bytes(serialization.Encoding.PEM), private_pem(key))
 
 
 def _load_ca(ca: KeyPair) -> tuple[x509.Certificate, CertificateIssuerPrivateKeyTypes]:
@@ -139,7 +139,7 @@ def issue_server(
         )
         .sign(issuer_key, hashes.SHA256())
     )
-    return KeyPair(certificate.public_bytes(serialization.Encoding.PEM), _private_pem(key))
+    return KeyPair(certificate.public_bytes(serialization.Encoding.PEM), private_pem(key))
 
 
 def issue_client(ca: KeyPair, user: str, groups: Iterable[str], now: datetime, *, days: int = 365) -> KeyPair:
@@ -159,12 +159,12 @@ def issue_client(ca: KeyPair, user: str, groups: Iterable[str], now: datetime, *
         )
         .sign(issuer_key, hashes.SHA256())
     )
-    return KeyPair(certificate.public_bytes(serialization.Encoding.PEM), _private_pem(key))
+    return KeyPair(certificate.public_bytes(serialization.Encoding.PEM), private_pem(key))
 
 
 def make_signing_key() -> bytes:
     """Make a private key (PEM) that signs service account tokens with ES256."""
-    return _private_pem(ec.generate_private_key(ec.SECP256R1()))
+    return private_pem(ec.generate_private_key(ec.SECP256R1()))
 
 
 def public_pem(private_key: bytes) -> bytes:

@@ -25,6 +25,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.client.kinds import CERTIFICATE_SIGNING_REQUESTS
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
+from tiphys.wire import pki
 
 RENEW_AT: Final = (0.7, 0.9)
 """The share of a certificate's life after which it is renewed lies between these, by chance."""
@@ -77,7 +78,7 @@ async def _ask(client: Client, wanted: Wanted, sleep: Callable[[float], Awaitabl
     while left:
         status = made.get("status") or {}
         if status.get("certificate"):
-            return Pair(base64.b64decode(status["certificate"]), _key_pem(key))
+            return Pair(base64.b64decode(status["certificate"]), pki.private_pem(key))
         for condition in status.get("conditions") or ():
             if condition["type"] in ("Denied", "Failed"):
                 raise Refused(
@@ -161,11 +162,3 @@ def names_all(pem: bytes, hosts: Sequence[str]) -> bool:
     except x509.ExtensionNotFound:
         return not hosts
     return {_general_name(host) for host in hosts} <= set(names)
-
-
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.TraditionalOpenSSL,
-        serialization.NoEncryption(),
-    )
