@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ RANDOM = ("Secret", "CertificateSigningRequest", "ClusterTrustBundle", "PodCerti
 
 
 def _columns(rows: list[tuple[str, ...]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    """Lay rows out; one may be longer than others: an address has a cell that no column is named for."""
+    widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
+    lines = ("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)) for row in rows)
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
