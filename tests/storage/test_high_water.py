@@ -19,8 +19,8 @@ async def opened(path: Path) -> SqliteStore:
     return store
 
 
-async def killed(folder: Path) -> Path:
-    """Return a store as a kill leaves it: some of its writes are in the file, the newest in its log only."""
+async def copied(folder: Path) -> Path:
+    """Return the copy of a store under way: some writes are in the file, the newest in its log only."""
     store = await opened(folder / "served" / "store.db")
     await store.commit([Put("/a", b"1")])
     store._file.checkpoint()
@@ -31,8 +31,19 @@ async def killed(folder: Path) -> Path:
     return folder / "left" / "store.db"
 
 
+async def killed(folder: Path) -> Path:
+    """Return such a store as a kill leaves it, at its own place."""
+    path = await copied(folder)
+    handle = os.open(f"{path}.lock", os.O_RDWR)
+    acknowledged = HighWater(handle)
+    acknowledged.note(5)
+    acknowledged.close()
+    os.close(handle)
+    return path
+
+
 def lose_log(store: Path) -> None:
-    store.with_name("store.db-wal").unlink()
+    store.with_name("store.db-wal").unlink(missing_ok=True)
 
 
 def cut_log(store: Path) -> None:
@@ -71,6 +82,18 @@ async def test_a_file_that_lacks_writes_is_refused_until_somebody_says_so(
     await store.commit([Put("/b", b"")])
     await store.close()
     await (await opened(path)).close()
+
+
+async def test_of_a_copy_nothing_was_promised(tmp_path: Path) -> None:
+    path = await copied(tmp_path)
+    lose_log(path)
+    store = await opened(path)
+    assert store.revision == 2
+    await store.commit([Put("/b", b"")])
+    await store.close()
+    lose_all_but_lock(path)
+    with pytest.raises(StoreUnavailable, match="it is gone, and revision 3 had been acknowledged"):
+        await opened(path)
 
 
 async def test_a_log_that_is_put_back_brings_the_writes_back(tmp_path: Path) -> None:
