@@ -157,6 +157,19 @@ async def test_faults_end_the_connection(name: str) -> None:
             assert server.connections == 2
 
 
+@pytest.mark.parametrize("script", [OK, CHUNKED], ids=["length", "chunked"])
+async def test_answers_have_the_size_that_is_wanted(script: bytes) -> None:
+    most = 5 if script is CHUNKED else 2
+    async with scripted(script, script, OK) as (server, pool):
+        connection = await pool.take()
+        assert await connection.fetch(REQUEST, 5.0, most_bytes=most)
+        with pytest.raises(ConnectionError, match=f"the response is larger than {most - 1} bytes"):
+            await connection.fetch(REQUEST, 5.0, most_bytes=most - 1)
+        pool.give(connection)
+        assert await fetch(pool) == (200, b"ok")
+        assert server.connections == 2, "what is left of it is nobody's answer"
+
+
 async def test_a_kept_connection_that_ends_says_so() -> None:
     async with scripted(OK, b"close", OK) as (server, pool):
         await fetch(pool)

@@ -84,6 +84,7 @@ class Connection(asyncio.Protocol):
         self._error: Exception | None = None
         self._chunks: list[bytes] = []
         self._size = 0
+        self._most = 0
 
     @property
     def headers(self) -> Headers:
@@ -97,12 +98,16 @@ class Connection(asyncio.Protocol):
 
     # -- for the pool's callers
 
-    async def fetch(self, request: bytes, timeout_s: float, *, bodyless: bool = False) -> bytes:
+    async def fetch(
+        self, request: bytes, timeout_s: float, *, bodyless: bool = False, most_bytes: int = 0
+    ) -> bytes:
         """Send a request; return the body of the answer, whose head is in ``status`` and ``headers``.
 
         Raises:
-            TimeoutError: it took longer than ``timeout_s``. Unanswered, OSError: there is no (whole) answer.
+            TimeoutError: it took longer than ``timeout_s``.
+            Unanswered, OSError: there is no (whole) answer, or one of over ``most_bytes`` (0: any size).
         """
+        self._most = most_bytes
         self._begin(request, streaming=False, bodyless=bodyless)
         await self._wait(timeout_s)
         chunks, self._chunks = self._chunks, []
@@ -232,6 +237,10 @@ class Connection(asyncio.Protocol):
                 self._paused = True
                 self._transport.pause_reading()
             self._wake()
+        elif self._most:
+            self._size += len(data)
+            if self._size > self._most:
+                self._fail(ConnectionError(f"the response is larger than {self._most} bytes"))
 
     def on_message_complete(self) -> None:
         if self._head_done:

@@ -55,6 +55,8 @@ class Call:
     """The whole exchange; for a stream, the longest silence."""
     repeats: int = 0
     """The status of the answer that it is sent once more for."""
+    most_bytes: int = 0
+    """So large may the body of a whole answer be; 0: of any size."""
 
 
 @dataclass(slots=True)
@@ -172,17 +174,17 @@ class HttpTransport:
         return answer
 
     async def _exchange(self, call: Call) -> Answer:
-        request, bodyless = self._encode(call), call.method == "HEAD"
+        request, bodyless, most = self._encode(call), call.method == "HEAD", call.most_bytes
         connection = await self._pool.take()
         try:
             try:
-                body = await connection.fetch(request, call.timeout_s, bodyless=bodyless)
+                body = await connection.fetch(request, call.timeout_s, bodyless=bodyless, most_bytes=most)
             except Unanswered:
                 if call.method not in _REPEATABLE:
                     raise
                 self._pool.give(connection)
                 connection = await self._pool.take(fresh=True)
-                body = await connection.fetch(request, call.timeout_s, bodyless=bodyless)
+                body = await connection.fetch(request, call.timeout_s, bodyless=bodyless, most_bytes=most)
             shown = connection.certificate() if self._unverified else None
             return Answer(connection.status, connection.headers, body, shown)
         finally:

@@ -163,7 +163,7 @@ async def test_it_may_lead_to_no_address(leading: Leading) -> None:
 
 async def test_answers_without_end(monkeypatch: pytest.MonkeyPatch, leading: Leading) -> None:
     """An issuer cannot fill the server's memory."""
-    monkeypatch.setattr(issuer_calls, "_MOST_BYTES", 4)
+    monkeypatch.setattr(issuer_calls, "MOST_BYTES", 4)
     assert (await fetch(f"{leading.url}/abc", leading.ca, {})).body == b"/abc"
     with pytest.raises(IssuerUnavailable, match="the response is larger than 4 bytes"):
         await fetch(f"{leading.url}/abcd", leading.ca, {})

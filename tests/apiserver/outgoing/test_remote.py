@@ -83,6 +83,7 @@ async def test_passing_failures_are_tried_again(answers: list[Any], attempts: in
     assert await Remote(told, url="https://x/y", first_wait_s=0).post(QUESTION, SHAPES) == YES
     assert len(told.calls) == attempts
     assert orjson.loads(told.calls[0].body) == QUESTION
+    assert told.calls[0].most_bytes == 16 << 20
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ Called by ``jwks`` and ``distributed_claims``, which know what they ask for.
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import Mapping
 from typing import Any, Final
@@ -19,6 +18,7 @@ from tiphys.apimachinery.go_text import syntax
 from tiphys.apimachinery.schema import json_fault
 from tiphys.apimachinery.schema.mismatch import json_kind
 from tiphys.apiserver.config_files import url_fault
+from tiphys.apiserver.outgoing.foreign_answers import MOST_BYTES
 from tiphys.apiserver.outgoing.remote import go_reason
 from tiphys.client.transport import Answer, Call, HttpTransport, TransportError
 from tiphys.wire.dial import Tunnel
@@ -26,7 +26,6 @@ from tiphys.wire.dial import Tunnel
 _TIMEOUT_S: Final = 30.0
 _LEADS_ELSEWHERE: Final = frozenset((301, 302, 303, 307, 308))
 _MOST_CALLS: Final = 10
-_MOST_BYTES: Final = 16 << 20
 _STATUS: Final = {
     400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
     429: "Too Many Requests", 500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Unavailable",
@@ -69,27 +68,14 @@ async def _fetch_once(url: str, authority: str, headers: Mapping[str, str], thro
     transport = HttpTransport(
         f"{parts.scheme}://{parts.netloc}", ssl_context=context, through=through, counted=False
     )
-    call = Call("GET", parts.path or "/", parts.query, dict(headers), timeout_s=_TIMEOUT_S)
+    path = parts.path or "/"
+    call = Call("GET", path, parts.query, dict(headers), timeout_s=_TIMEOUT_S, most_bytes=MOST_BYTES)
     try:
-        async with asyncio.timeout(_TIMEOUT_S):
-            return await _read(transport, call)
-    except (TimeoutError, TransportError) as error:
-        why = error if isinstance(error, TimeoutError) else error.__cause__ or error
-        raise IssuerUnavailable(f'Get "{url}": {go_reason(url, why)}') from error
+        return await transport.send(call)
+    except TransportError as error:
+        raise IssuerUnavailable(f'Get "{url}": {go_reason(url, error.__cause__ or error)}') from error
     finally:
         await transport.close()
-
-
-async def _read(transport: HttpTransport, call: Call) -> Answer:
-    """Return an answer that is read to its end. Raises IssuerUnavailable where that is too far away."""
-    parts, size = [], 0
-    async with transport.stream(call) as stream:
-        async for chunk in stream.chunks:
-            parts.append(chunk)
-            size += len(chunk)
-            if size > _MOST_BYTES:
-                raise IssuerUnavailable(f"the response is larger than {_MOST_BYTES} bytes")
-        return Answer(stream.status, stream.headers, b"".join(parts))
 
 
 def _parted(url: str) -> SplitResult:

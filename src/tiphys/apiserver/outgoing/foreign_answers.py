@@ -13,6 +13,8 @@ import orjson
 
 from tiphys.apimachinery.go_text import syntax
 
+MOST_BYTES: Final = 16 << 20
+"""What is longer is not read to its end: others do not fill our memory."""
 _SHOWN_BYTES: Final = 2048
 _UNKNOWN: Final = "unknown"
 _OWN_WORDS: Final = (403, 415)

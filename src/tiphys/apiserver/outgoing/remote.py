@@ -19,7 +19,7 @@ from tiphys.apimachinery.errors import TiphysError
 from tiphys.apimachinery.meta import Object, gvk_of
 from tiphys.apimachinery.schema.node import Schema
 from tiphys.apiserver.observe.certificate_counts import WEBHOOKS, CertificateCounts, audit_notes
-from tiphys.apiserver.outgoing.foreign_answers import is_passing, is_refused, refusal, silence
+from tiphys.apiserver.outgoing.foreign_answers import MOST_BYTES, is_passing, is_refused, refusal, silence
 from tiphys.apiserver.outgoing.typed_answers import Undecodable, read
 from tiphys.client import kubeconfig
 from tiphys.client.transport import Call, Transport, TransportError
@@ -118,6 +118,7 @@ class Remote:
             headers={"Content-Type": "application/json", "Accept": "application/json, */*"},
             body=orjson.dumps(review),
             timeout_s=self._timeout_s,
+            most_bytes=MOST_BYTES,
         )
         wait_s, attempt = self._first_wait_s, 1
         while True:

@@ -12,10 +12,9 @@ from typing import Final
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import TiphysError
-from tiphys.apiserver.outgoing.foreign_answers import is_refused, refusal, silence
+from tiphys.apiserver.outgoing.foreign_answers import MOST_BYTES, is_refused, refusal, silence
 from tiphys.wire import client
 
-_MOST_BYTES: Final = 16 << 20
 _GZIP: Final = b"\x1f\x8b\x08"
 _WITH_GZIP_HEAD: Final = 31
 """As zlib calls it."""
@@ -77,7 +76,7 @@ async def read_whole(answer: client.Answer) -> Whole:
         async for chunk in answer.body():
             parts.append(chunk)
             size += len(chunk)
-            if size > _MOST_BYTES:
+            if size > MOST_BYTES:
                 raise _too_large()
     except client.ConnectFailed as error:
         raise cut_off(str(error)) from error
@@ -100,10 +99,10 @@ def _unpacked(body: bytes) -> bytes:
         raise cut_off("gzip: invalid header")
     unpacking = zlib.decompressobj(_WITH_GZIP_HEAD)
     try:
-        whole = unpacking.decompress(body, _MOST_BYTES + 1)
+        whole = unpacking.decompress(body, MOST_BYTES + 1)
     except zlib.error as error:
         raise cut_off("gzip: invalid checksum") from error
-    if len(whole) > _MOST_BYTES:
+    if len(whole) > MOST_BYTES:
         raise _too_large()
     if not unpacking.eof:
         raise cut_off("unexpected EOF")
@@ -111,4 +110,4 @@ def _unpacked(body: bytes) -> bytes:
 
 
 def _too_large() -> Unusable:
-    return Unusable(f"the response is larger than {_MOST_BYTES} bytes")
+    return Unusable(f"the response is larger than {MOST_BYTES} bytes")
