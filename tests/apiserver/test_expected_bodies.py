@@ -54,6 +54,22 @@ async def test_what_is_said_without_the_body(
         writer.close()
 
 
+@pytest.mark.parametrize(("token", "status"), [("nobody", b"401"), ("alice", b"403"), ("admin", b"201")])
+async def test_a_long_body_is_kept_for_those_only_who_may_send_it(
+    api: Any, token: str, status: bytes
+) -> None:
+    body = orjson.dumps({"metadata": {"name": "long"}, "data": {"a": "x" * 600_000}})
+    async with asyncio.timeout(60), serve(api.server.handler) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        lines = [f"POST {MAPS} HTTP/1.1", "Host: h", f"Authorization: Bearer {token}"]
+        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}", "", ""]
+        writer.write("\r\n".join(lines).encode() + body[:400_000])
+        if token == "admin":
+            writer.write(body[400_000:])
+        assert (await reader.readline()).split()[1] == status
+        writer.close()
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [

@@ -46,7 +46,7 @@ class Careful:
 @contextlib.asynccontextmanager
 async def careful() -> AsyncIterator[tuple[Server, Careful]]:
     app = Careful()
-    limits = ServerLimits(max_body_bytes=1000)
+    limits = ServerLimits(max_body_bytes=1000, unasked_bytes=100)
     async with asyncio.timeout(DEADLINE_S), serve(app, limits=limits) as server:
         yield server, app
 
@@ -178,9 +178,66 @@ async def test_whoever_wants_a_body_again_asks_nobody_again() -> None:
     assert (await arrival.take(), await arrival.take(), asked) == (b"abc", b"abc", ["continue"])
 
 
+FRAMINGS = {
+    "length": ("Content-Length: 300", [b"x" * 150, b"x" * 150]),
+    "chunks": (CHUNKED, [b"96\r\n" + b"x" * 150 + b"\r\n", b"96\r\n" + b"x" * 150 + b"\r\n0\r\n\r\n"]),
+}
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+@pytest.mark.parametrize("path", ["/no", "/plain"])
+async def test_a_long_body_is_looked_at_before_all_of_it_has_come(framing: str, path: str) -> None:
+    """Who is refused fills no memory first, and who is not is not told to go on: it never waited."""
+    header, (first, rest) = FRAMINGS[framing]
+    async with careful() as (server, app):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(get(path, header, method="POST") + first)
+        await until(lambda: app.seen == [f"POST {path}"])
+        if path == "/no":
+            answer = await reader.read()
+            assert answer.startswith(b"HTTP/1.1 401")
+            assert b"Connection: close" in answer
+            assert not any(connection._body for connection in server.connections)
+        else:
+            writer.write(rest + get("/plain", CLOSE))
+            answer = await reader.read()
+            assert answer.startswith(b"HTTP/1.1 200")
+            assert b"got " + b"x" * 300 in answer
+            assert app.seen[1:] == ["GET /plain"], "the connection goes on behind it"
+        writer.close()
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+async def test_a_long_body_that_stays_away_is_not_waited_for(framing: str) -> None:
+    header, (first, _) = FRAMINGS[framing]
+    async with careful() as (server, app):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(get("/plain", header, method="POST") + first)
+        await until(lambda: bool(app.seen))
+        (connection,) = server.connections
+        connection.sweep(server.tick + 3, idle_s=50, read_s=2, stall_s=9)
+        await until(lambda: "unexpected EOF" in app.seen)
+        await reader.read()
+        writer.close()
+
+
+@pytest.mark.parametrize(("path", "status"), [("/no", 401), ("/plain", 200)])
+async def test_http2_looks_at_a_long_body_before_all_of_it_has_come(path: str, status: int) -> None:
+    http2, app = peer()
+    http2.send(head(1, path, "POST", end=False) + data(1, b"x" * 150))
+    await until(lambda: app.seen == [f"POST {path}"])
+    if status == 200:
+        http2.send(data(1, b"x" * 150, end=True))
+    await until(lambda: 1 in http2.read() and http2.answers[1].ended)
+    answer = http2.answers[1]
+    assert (answer.status, answer.informational) == (status, [])
+    if status == 200:
+        assert answer.body == b"got " + b"x" * 300
+
+
 def peer() -> tuple[Peer, Careful]:
     app = Careful()
-    return Peer(app, limits=ServerLimits(max_body_bytes=1000)), app
+    return Peer(app, limits=ServerLimits(max_body_bytes=1000, unasked_bytes=100)), app
 
 
 async def test_http2_asks_when_the_body_is_wanted() -> None:

@@ -243,6 +243,7 @@ class Connection(RequestReader, Stalling, asyncio.BufferedProtocol):
         if self._closes(job) or (self._last and not self._pending):
             self._mode = DISCARD
             self._pending.clear()
+            self._body = bytearray()  # of one that nobody wanted
             if job.linger:
                 self._linger()
             else:
@@ -257,9 +258,9 @@ class Connection(RequestReader, Stalling, asyncio.BufferedProtocol):
                 self._transport.write_eof()
         self._loop.call_later(LINGER_S, self._transport.close)
 
-    def _ask(self) -> None:
+    def _ask(self, *, told: bool) -> None:
         self._active_tick = self._owner.tick
-        if not (self._lost or self._transport.is_closing()):
+        if told and not (self._lost or self._transport.is_closing()):
             self._transport.write(http1.CONTINUE)
             if self._reading_paused:
                 self._reading_paused = False

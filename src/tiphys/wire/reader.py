@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
+from functools import partial
 from typing import Any, Final, Protocol
 
 from tiphys.apimachinery.dataclass import dataclass
@@ -42,6 +43,7 @@ class Owner(Protocol):
     at_once: AtOnce | None
     asks_for_bodies: bool
     max_body_bytes: int
+    unasked_bytes: int
     max_header_bytes: int
     tick: float
     date: str
@@ -261,13 +263,13 @@ class RequestReader:
 
     def _await_body(self, head: RequestHead, fault: StatusError | None = None) -> None:
         """Queue a message whose handler may answer before it has come whole."""
-        arrival = self._arrival = Arrival(self._ask, fault)
+        arrival = self._arrival = Arrival(partial(self._ask, told=head.continues), fault)
         request = self._make_request(head.method, head.target, head.headers, b"")
         request.receive = arrival.take
         self._pending.append(Job(request, head.keep_alive, head.http10, arrival=arrival))
 
-    def _ask(self) -> None:
-        """Tell the client to send the body that it waits to be asked for."""
+    def _ask(self, *, told: bool) -> None:
+        """Somebody wants the body: tell the client to send it, where it waits to be ``told``."""
 
     def _fail_arrival(self, fault: StatusError) -> None:
         """Tell whoever waits for the body that it will not come whole; nothing behind it is taken."""
@@ -289,6 +291,7 @@ class RequestReader:
                 self._refuse_body()
                 return b""
             if rest is None:
+                self._have_looked_at(head)
                 return b""
         else:
             left = head.length - len(self._body)
@@ -296,10 +299,18 @@ class RequestReader:
                 data, rest = data[:left], data[left:]
             self._body += data
             if len(self._body) < head.length:
+                self._have_looked_at(head)
                 return b""
         body, self._body = bytes(self._body), bytearray()
         self._complete(head, body)
         return rest or b""
+
+    def _have_looked_at(self, head: RequestHead) -> None:
+        """Let the handler say whether it wants a long body before all of it is kept."""
+        owner = self._owner
+        is_long = len(self._body) > owner.unasked_bytes
+        if is_long and self._arrival is None and owner.asks_for_bodies and not head.upgrade:
+            self._await_body(head)
 
     def _remember(self, data: bytes) -> None:
         """Keep the header block of a plain request, to know it again byte for byte."""

@@ -40,6 +40,8 @@ class ServerLimits:
     """How much and how long a client may take."""
 
     max_body_bytes: int = MAX_BODY_BYTES
+    unasked_bytes: int = 256 * 1024
+    """So much of a body may come before somebody wants it: longer ones are looked at while they come."""
     max_header_bytes: int = 1024 * 1024
     """Of one request, as Go's servers take them: long selectors are in them, and tokens of many groups."""
     idle_s: float = 120.0
@@ -70,6 +72,7 @@ class Server:
         self.asks_for_bodies = bool(getattr(handler, "asks_for_bodies", False))
         self.limits = limits or ServerLimits()
         self.max_body_bytes = self.limits.max_body_bytes
+        self.unasked_bytes = self.limits.unasked_bytes
         self.max_header_bytes = self.limits.max_header_bytes
         self.connections: set[Connection | Http2Connection] = set()
         self.timed: set[Connection | Http2Connection] = set()

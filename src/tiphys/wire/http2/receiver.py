@@ -212,8 +212,8 @@ class Receiver(ABC):
 
     def _ask(self, stream: Stream) -> None:
         """Tell a client to send the body that it waits to be asked for."""
-        if not (stream.closed or stream.ends):
-            stream.progress_tick = self._owner.tick
+        stream.progress_tick = self._owner.tick
+        if stream.head.headers.continues and not (stream.closed or stream.ends):
             self._sender.head(stream, self._notice() + _CONTINUE, end=False)
 
     def _too_large(self) -> StatusError:
@@ -297,6 +297,12 @@ class Receiver(ABC):
                 stream.arrival.fail(self._too_large())
             else:
                 self._refuse(stream, http1.too_large(self._owner.max_body_bytes))
+        elif (
+            len(stream.body) > self._owner.unasked_bytes
+            and self._owner.asks_for_bodies
+            and not (stream.received or stream.arrival)
+        ):
+            self._await_body(stream)
 
     def _let_go_of(self, stream: Stream) -> bytes:
         """Keep a body no more; return it. Others may be given room."""
