@@ -11,6 +11,7 @@ from tests.wire.test_server import CHUNKED, CLOSE, DEADLINE_S, get, split, talk
 
 from tiphys.apimachinery.errors import StatusError, Unauthorized
 from tiphys.wire.arrival import Arrival
+from tiphys.wire.http2 import connection
 from tiphys.wire.message import Request, Response
 from tiphys.wire.server import Server, ServerLimits, serve
 
@@ -197,7 +198,7 @@ async def test_a_long_body_is_looked_at_before_all_of_it_has_come(framing: str, 
             answer = await reader.read()
             assert answer.startswith(b"HTTP/1.1 401")
             assert b"Connection: close" in answer
-            assert not any(connection._body for connection in server.connections)
+            assert not any(one._body for one in server.connections)  # type: ignore[union-attr]
         else:
             writer.write(rest + get("/plain", CLOSE))
             answer = await reader.read()
@@ -205,6 +206,19 @@ async def test_a_long_body_is_looked_at_before_all_of_it_has_come(framing: str, 
             assert b"got " + b"x" * 300 in answer
             assert app.seen[1:] == ["GET /plain"], "the connection goes on behind it"
         writer.close()
+
+
+async def test_http2_lets_who_is_still_sending_read_its_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "LINGER_S", 0)
+    http2, _ = peer()
+    http2.send(head(1, "/no", "POST", end=False) + data(1, b"x" * 150))
+    await until(lambda: 1 in http2.read() and http2.answers[1].ended)
+    http2.connection.retire()
+    for _ in range(3):
+        http2.send(data(1, b"x" * 150))
+        assert not http2.wire.closing, "before the loop has come round"
+    await until(lambda: http2.wire.closing)
+    assert not http2.wire.aborted
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)

@@ -19,7 +19,7 @@ from typing import Any, Final, cast
 
 from tiphys.apimachinery.errors import BadRequest
 from tiphys.wire import http1
-from tiphys.wire.connection import BODILESS, close_stream, failure
+from tiphys.wire.connection import BODILESS, LINGER_S, close_stream, failure
 from tiphys.wire.http2 import answers, frames
 from tiphys.wire.http2.errors import ConnectionFault, ErrorCode
 from tiphys.wire.http2.heads import Head
@@ -52,6 +52,8 @@ class Http2Connection(Receiver, Stalling, asyncio.BufferedProtocol):
         self._batch: list[bytes] | None = None
         self._batch_bytes = 0
         self._unread = 0
+        self._still_sending = False  # a client that was answered before its body had come
+        self._lingering: asyncio.TimerHandle | None = None
         # How long nothing has been taken.
         self._paused_tick = 0.0
         self._unsent = 0
@@ -165,6 +167,7 @@ class Http2Connection(Receiver, Stalling, asyncio.BufferedProtocol):
         if stream.received:
             self._forget(stream)
         else:
+            self._still_sending = True
             self._reset(stream.id, ErrorCode.NO_ERROR)  # enough: the answer does not wait for the rest
 
     def _close(self, stream: Stream) -> None:
@@ -187,8 +190,12 @@ class Http2Connection(Receiver, Stalling, asyncio.BufferedProtocol):
         self._close_if_done()
 
     def _close_if_done(self) -> None:
-        if self._leaving and not self.streams and self._batch is None and not self._transport.is_closing():
+        if not self._leaving or self.streams or self._batch is not None or self._transport.is_closing():
+            return
+        if not self._still_sending:
             self._transport.close()
+        elif self._lingering is None:  # what it sends to a closed socket would take its answer away
+            self._lingering = self._loop.call_later(LINGER_S, self._transport.close)
 
     # -- serving
 
