@@ -19,6 +19,7 @@ from tiphys.apiserver.admission.changed_kind import (
     is_custom_kind,
     typed_kind,
 )
+from tiphys.apiserver.evaluating import aside
 from tiphys.apiserver.registry import machinery
 from tiphys.apiserver.registry.ownership import SCALE
 
@@ -136,20 +137,19 @@ class Versions:
             if self._attributes.operation != "CONNECT":
                 machinery.decode_in_place(changed, own)
             return self._replace(obj, changed)
-        if row.custom:
-            settle_numbers(changed)  # a patch is read and written by Go on its way
-        unknown = machinery.decode_in_place(changed, found, row)
+        size = self._attributes.call.size
+        unknown = await aside(size, _decode, changed, found, row)
         if strict and unknown and not row.custom:
             raise BadRequest(f"strict decoding error: {', '.join(unknown)}")
         if not row.custom:
-            after = machinery.convert(changed, resource.storage)
+            after = await aside(size, machinery.convert, changed, resource.storage)
         elif row.gvk == resource.gvk:
             after = changed
         else:
-            machinery.strategy_for(row).default(changed)
+            await aside(size, machinery.strategy_for(row).default, changed)
             after = await _custom(self._attributes, changed, resource)
-            machinery.decode_in_place(after, resource.gvk, resource)
-        machinery.strategy_for(resource).default(after)
+            await aside(size, machinery.decode_in_place, after, resource.gvk, resource)
+        await aside(size, machinery.strategy_for(resource).default, after)
         return self._replace(obj, after)
 
     def _complete(self, changed: Object) -> None:
@@ -179,6 +179,13 @@ def shown_kind(attributes: Attributes, row: Resource) -> GVK:
     if sub is not None and (attributes.scales or attributes.operation in ("CONNECT", "CREATE")):
         return sub.kind
     return row.gvk
+
+
+def _decode(changed: Object, found: GVK, row: Resource) -> list[str]:
+    """Bring a patched object into the form of its kind, in place; return what is not in its schema."""
+    if row.custom:
+        settle_numbers(changed)  # a patch is read and written by Go on its way
+    return machinery.decode_in_place(changed, found, row)
 
 
 async def _custom(attributes: Attributes, obj: Object, row: Resource) -> Object:

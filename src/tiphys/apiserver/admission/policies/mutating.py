@@ -24,7 +24,7 @@ from tiphys.apiserver.admission.policies.patches import CannotPatch, apply_confi
 from tiphys.apiserver.admission.policies.policy import Binding, MutatingPolicy
 from tiphys.apiserver.admission.policies.registry import Concerned, Registry
 from tiphys.apiserver.admission.versions import Versions
-from tiphys.apiserver.evaluating import evaluate
+from tiphys.apiserver.evaluating import aside, evaluate
 from tiphys.apiserver.observe.expression_times import NO_ERROR, Conditioned, error_type
 from tiphys.apiserver.registry import machinery
 from tiphys.apiserver.registry.feed import Feed
@@ -150,7 +150,7 @@ async def _invoke(invocations: list[_Invocation], attributes: Attributes, failur
         if await _mutate(one, inputs, versions, attributes, failures):
             memory.wanted = True
             called.again()
-    called.left = copy_object(attributes.obj)
+    called.left = await aside(attributes.call.size, copy_object, attributes.obj)
 
 
 async def _holds(policy: MutatingPolicy, inputs: Inputs, attributes: Attributes) -> bool:
@@ -175,7 +175,7 @@ async def _mutate(
     for compiled in one.policy.mutations:
         began, error = backend.clock.monotonic(), NO_ERROR
         try:
-            changed = await _mutate_once(one, inputs, versions, compiled) or changed
+            changed = await _mutate_once(one, inputs, versions, compiled, attributes.call.size) or changed
         except _MutationFailed as failed:
             error = error_type(str(failed))
             failures.append(_Failure(one.policy, one.binding, str(failed), "Invalid"))
@@ -188,13 +188,15 @@ async def _mutate(
     return changed
 
 
-async def _mutate_once(one: _Invocation, inputs: Inputs, versions: Versions, compiled: Compiled) -> bool:
+async def _mutate_once(
+    one: _Invocation, inputs: Inputs, versions: Versions, compiled: Compiled, size: int
+) -> bool:
     """Run one mutation. Raises _MutationFailed; InternalError where the server is to blame."""
     shown = (await versions.at(one.row)).obj
     assert shown is not None
     own = Inputs({**inputs.values, "object": shown})
     try:
-        after = await evaluate(lambda: _mutated(one, own, shown, compiled))
+        after = await evaluate(lambda: _mutated(one, own, shown, compiled), size)
         return await versions.take(after, one.row, strict=True)
     except (CannotPatch, OutOfBudget) as error:
         raise _MutationFailed(str(error)) from error

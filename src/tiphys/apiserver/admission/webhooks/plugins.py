@@ -29,7 +29,7 @@ from tiphys.apiserver.admission.webhooks import hook as hooks
 from tiphys.apiserver.admission.webhooks.credentials import Credentials
 from tiphys.apiserver.admission.webhooks.hook import Hook
 from tiphys.apiserver.admission.webhooks.review import BadAnswer, Verdict, decode_patch
-from tiphys.apiserver.evaluating import evaluate
+from tiphys.apiserver.evaluating import aside, evaluate
 from tiphys.apiserver.observe.expression_times import Conditioned
 from tiphys.apiserver.registry.feed import Feed
 from tiphys.apiserver.registry.objects import Cached, ObjectStore
@@ -234,7 +234,7 @@ class MutatingAdmissionWebhook(_Configurations):
             if hook.reinvocable:
                 called.before.add(hook.key)
         await versions.settle()
-        called.left = copy_object(attributes.obj)
+        called.left = await aside(attributes.call.size, copy_object, attributes.obj)
 
     async def _ask(
         self, hook: Hook, attributes: Attributes, shown: Shown, versions: Versions, told: _Told
@@ -309,7 +309,7 @@ async def _apply(hook: Hook, shown: Shown, versions: Versions, operations: list[
             "this operation"
         )
     try:
-        patched = json_patch.apply(shown.obj, operations)
+        patched = await aside(told.attributes.call.size, json_patch.apply, shown.obj, operations)
     except StatusError as error:
         raise InternalError.of(str(error.__cause__ or error.message)) from error
     try:
