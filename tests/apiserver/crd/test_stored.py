@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from typing import Any
 
 import orjson
 import pytest
 
+from tiphys.apiserver.crd import store as custom_store
 from tiphys.storage.base import Put
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -180,3 +182,36 @@ async def test_what_a_schema_says_of_names_holds(api: Any, crds: Any) -> None:
     refused = await api("POST", crds.foos, crds.foo("other"))
     assert "metadata.name in body should match '^ok'" in refused.message
     assert "metadata.name: Too long" in (await api("POST", crds.foos, crds.foo("ok-too-long"))).message
+
+
+async def test_others_are_let_in_while_many_are_looked_through(
+    api: Any, crds: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a schema that has changed makes of objects is found out when they are listed."""
+    await crds.make()
+    for number in range(8):
+        await api.create(crds.foos, crds.foo(f"a{number}", note="x" * 20_000))
+    version = crds.version()
+    spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    spec["properties"]["new"] = {"type": "string", "default": "d"}
+    await crds.change({"spec": {"versions": [version]}})
+    custom = api.server.backend.custom.store
+    shown, views = custom_store._shown, custom._views
+    turns: list[int] = []
+    meanwhile: list[int] = []
+
+    def counted(*args: Any, **options: Any) -> Any:
+        asyncio.get_running_loop().call_soon(turns.append, 1)
+        return shown(*args, **options)
+
+    async def watched(*args: Any) -> Any:
+        found = await views(*args)
+        meanwhile.append(len(turns))
+        return found
+
+    monkeypatch.setattr(custom_store, "_PART_BYTES", 50_000)
+    monkeypatch.setattr(custom_store, "_shown", counted)
+    monkeypatch.setattr(custom, "_views", watched)
+    items = (await api.get(crds.foos))["items"]
+    assert [item["spec"]["new"] for item in items] == ["d"] * 8
+    assert meanwhile[0] > 0

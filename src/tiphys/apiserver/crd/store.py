@@ -6,6 +6,7 @@ and defaults for objects that were stored before the schema had them. Built-in r
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
@@ -22,6 +23,7 @@ from tiphys.apis.selectable import field_values
 from tiphys.apiserver.cache import versions
 from tiphys.apiserver.cache.form import at_revision, encode
 from tiphys.apiserver.crd.kind import CustomKind
+from tiphys.apiserver.evaluating import aside
 from tiphys.apiserver.registry.objects import (
     Cached,
     Change,
@@ -33,6 +35,8 @@ from tiphys.apiserver.registry.objects import (
 )
 
 _CHUNK = 500
+_PART_BYTES = 64 * 1024
+"""Of stored objects that are looked through at a time."""
 
 
 class Converter(Protocol):
@@ -125,18 +129,16 @@ class CustomStore:
         kind: CustomKind = row.definition
         views: builtins.list[Cached] = list(found)
         unknown = [at for at, one in enumerate(found) if kind.clean.get(one.key) != one.revision]
-        foreign = [at for at in unknown if found[at].object["apiVersion"] != row.api_version]
-        whole = [_fitted(found[at].object, kind, defaults=True) for at in foreign]
-        converted = await self._convert(whole, kind, row.gvk)
-        fresh = dict(zip(foreign, converted, strict=True))
+        whole: dict[int, Object] = {}
+        async for at, one in _unhurried(found, unknown):
+            if one.object["apiVersion"] != row.api_version:
+                whole[at] = await aside(one.size, _fitted, one.object, kind, defaults=True)
+        converted = await self._convert(list(whole.values()), kind, row.gvk)
+        fresh = dict(zip(whole, converted, strict=True))
         current = f"{row.group}/{kind.storage_version}"
-        for at in unknown:
-            one = found[at]
+        async for at, one in _unhurried(found, unknown):
             stale = one.object["apiVersion"] != current
-            obj = copy_object(fresh.get(at, one.object))
-            kind.mend(obj)
-            if at not in fresh:
-                kind.default(obj)
+            obj = await aside(one.size, _shown, fresh.get(at, one.object), kind, defaults=at not in fresh)
             changed = obj != one.object
             if at in fresh or stale or changed:
                 views[at] = View(one, obj, row, stale=stale or (changed and at not in fresh))
@@ -336,6 +338,26 @@ class _Judge:
             (self._told.add if now else self._told.discard)(cached.key)
             seen.append(change if type_ == change.type else _framed(replace(change, type=type_), cached))
         return seen
+
+
+async def _unhurried(found: Sequence[Cached], places: Iterable[int]) -> AsyncIterator[tuple[int, Cached]]:
+    """Yield objects with their places, and let others in after some of them: there may be thousands."""
+    size = 0
+    for at in places:
+        yield at, found[at]
+        size += found[at].size
+        if size >= _PART_BYTES:
+            size = 0
+            await asyncio.sleep(0)
+
+
+def _shown(given: Object, kind: CustomKind, *, defaults: bool) -> Object:
+    """Return an object that is stored in, or has been converted to, the kind's version as it is shown."""
+    obj: Object = copy_object(given)
+    kind.mend(obj)
+    if defaults:
+        kind.default(obj)
+    return obj
 
 
 def _fitted(given: Object, kind: CustomKind, *, defaults: bool = False) -> Object:
