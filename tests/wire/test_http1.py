@@ -4,6 +4,8 @@ import pytest
 
 from tiphys.wire import http1
 from tiphys.wire.http1 import RequestLines
+from tiphys.wire.http2 import answers
+from tiphys.wire.message import RepeatedHeaders
 
 DATE = "Thu, 26 Nov 2026 11:13:57 GMT"
 
@@ -48,6 +50,20 @@ def test_heads(status: int, headers: dict[str, str], how: dict[str, object], lin
     options = {"closing": False, "chunked": False, **how}
     head = http1.encode_head(status, headers, date=DATE, **options)  # type: ignore[arg-type]
     assert head.decode().split("\r\n") == [*lines, f"Date: {DATE}", "", ""]
+
+
+def test_values_that_came_apart_are_sent_apart() -> None:
+    headers = RepeatedHeaders({"set-cookie": "a", "x": "1"})
+    headers.repeat("set-cookie", "b, c")
+    head = http1.encode_head(200, headers, length=0, closing=False, date=DATE, chunked=False).decode()
+    assert head.split("\r\n")[1:4] == ["Set-Cookie: a", "Set-Cookie: b, c", "X: 1"]
+    switch = http1.encode_switch(headers).decode()
+    assert switch.split("\r\n")[1:] == [
+        "set-cookie: a", "set-cookie: b, c", "x: 1", "Connection: Upgrade", "", "",
+    ]  # fmt: skip
+    field = answers.block(200, {"set-cookie": "a"}).removeprefix(answers.block(200, {}))
+    other = answers.block(200, {"set-cookie": "b, c"}).removeprefix(answers.block(200, {}))
+    assert field + other in answers.block(200, headers)
 
 
 def test_request_lines_are_forgotten_when_there_are_many() -> None:

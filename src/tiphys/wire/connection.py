@@ -18,7 +18,7 @@ from typing import Any, Final, cast
 from tiphys.apimachinery.errors import BadRequest, StatusError
 from tiphys.wire import http1
 from tiphys.wire.measured import Measured
-from tiphys.wire.message import Request, RequestLine, Response
+from tiphys.wire.message import Request, RequestLine, Response, with_value
 from tiphys.wire.outlet import Outlet
 from tiphys.wire.pieces import pieces
 from tiphys.wire.reader import DISCARD, HELD, HTTP, MAX_HELD_BYTES, RAW, Job, Owner, RequestReader
@@ -228,7 +228,7 @@ class Connection(RequestReader, Stalling, asyncio.BufferedProtocol):
             job.keep_alive = False
         closing = self._closes(job)
         if job.http10 and not closing:
-            headers = {**headers, "Connection": "keep-alive"}
+            headers = with_value(headers, "Connection", "keep-alive")
         if response.status in BODILESS:
             length = None
         return http1.encode_head(

@@ -19,7 +19,7 @@ from tiphys.apimachinery.errors import (
     StatusError,
     TooManyRequests,
 )
-from tiphys.wire.message import RequestLine, Response
+from tiphys.wire.message import RequestLine, Response, pairs_of
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 TOO_LARGE: Final = "Request entity too large: limit is {}"
@@ -104,10 +104,11 @@ def _lines(status: int, headers: Mapping[str, str]) -> str:
     line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Status\r\n"
     if not headers:
         return line
-    fields = "\r\n".join([f"{SENT_NAMES[name]}: {value}" for name, value in headers.items()])
-    breaks = len(headers) - 1
+    pairs = pairs_of(headers)
+    fields = "\r\n".join([f"{SENT_NAMES[name]}: {value}" for name, value in pairs])
+    breaks = len(pairs) - 1
     if fields.count("\n") != breaks or fields.count("\r") != breaks:
-        fields = "\r\n".join([_one_line(f"{SENT_NAMES[name]}: {value}") for name, value in headers.items()])
+        fields = "\r\n".join([_one_line(f"{SENT_NAMES[name]}: {value}") for name, value in pairs])
     return f"{line}{fields}\r\n"
 
 
@@ -118,10 +119,10 @@ def encode_lines(status: int, headers: Mapping[str, str]) -> bytes:
 
 def encode_switch(headers: Mapping[str, str]) -> bytes:
     """Encode a ``101 Switching Protocols`` head."""
-    fields = dict(headers)
-    if "connection" not in {name.lower() for name in fields}:
-        fields["Connection"] = "Upgrade"
-    lines = "".join(f"{_one_line(name)}: {_one_line(value)}\r\n" for name, value in fields.items())
+    pairs = list(pairs_of(headers))
+    if "connection" not in {name.lower() for name in headers}:
+        pairs.append(("Connection", "Upgrade"))
+    lines = "".join(f"{_one_line(name)}: {_one_line(value)}\r\n" for name, value in pairs)
     return f"HTTP/1.1 101 Switching Protocols\r\n{lines}\r\n".encode("utf-8", "replace")
 
 

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import parse_qs
@@ -33,6 +33,11 @@ class ByteStream(Protocol):
         ...
 
 
+HOP_HEADERS: Final = frozenset(
+    {"connection", "keep-alive", "transfer-encoding", "content-length", "te", "trailer", "upgrade"}
+    | {"proxy-connection", "proxy-authenticate", "proxy-authorization"}
+)
+"""What concerns one connection: who passes a message on says it anew, or not at all."""
 _FIRST_COUNTS: Final = frozenset({"accept", "content-type", "user-agent"})
 
 
@@ -72,10 +77,24 @@ def values_of(headers: Mapping[str, str], name: str) -> list[str]:
     if name not in headers:
         return []
     apart = headers.each.get(name) if isinstance(headers, RepeatedHeaders) else None
-    return [_text(value) for value in apart or (headers[name],)]
+    return [text_of(value) for value in apart or (headers[name],)]
 
 
-def _text(value: str) -> str:
+def pairs_of(headers: Mapping[str, str]) -> Collection[tuple[str, str]]:
+    """Return names and values as they are to be sent: each value of what is there several times by itself."""
+    if not isinstance(headers, RepeatedHeaders):
+        return headers.items()
+    each = headers.each
+    return [(name, value) for name, joined in headers.items() for value in each.get(name) or (joined,)]
+
+
+def named_hop_headers(pairs: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """Return what ``Connection`` says to be for the next hop alone, in lower case."""
+    said = ",".join(value for name, value in pairs if name.lower() == "connection")
+    return frozenset(token.strip().lower() for token in said.split(","))
+
+
+def text_of(value: str) -> str:
     """Read as UTF-8 what the wire took for Latin-1."""
     if value.isascii():
         return value

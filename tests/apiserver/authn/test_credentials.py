@@ -60,6 +60,13 @@ def test_extension_servers_see_the_user_alone() -> None:
         assert sorted(sent) == sorted([*{**PLAIN, **others}.items(), *told])
 
 
+def test_what_is_for_the_next_hop_goes_no_further() -> None:
+    sent = {"X-Hop": "1", "X-Own": "2", "Connection": "keep-alive, x-hop", "Proxy-Connection": "close"}
+    assert forwarded_headers(sent) == {"X-Own": "2"}
+    told = [("X-Own", "2"), ("X-Remote-User", "alice")]
+    assert headers_for(User("alice"), list(sent.items())) == told
+
+
 @pytest.mark.parametrize(
     ("name", "want"),
     [

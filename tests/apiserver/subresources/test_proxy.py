@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +16,8 @@ from tests.apiserver.subresources.streaming_kubelet import read
 from tiphys.apiserver.subresources import proxy
 from tiphys.apiserver.subresources.proxy import passed_path, split_path
 from tiphys.wire import pki
-from tiphys.wire.message import Request, Response
+from tiphys.wire.http1 import encode_head
+from tiphys.wire.message import RepeatedHeaders, Request, Response
 from tiphys.wire.server import serve
 
 PODS, SERVICES = "/api/v1/namespaces/default/pods", "/api/v1/namespaces/default/services"
@@ -41,6 +43,11 @@ async def echo(request: Request) -> Response:
         return Response(200, {"Content-Type": "text/plain"}, stream=_unsized())
     if request.path == "/strange":
         return Response(200, {"Content-Type": "text/html", "Content-Encoding": "br"}, LINK)
+    if request.path == "/headers":
+        headers = RepeatedHeaders({"Set-Cookie": "a=1; Path=/", "Connection": "X-Hop", "X-Hop": "1"})
+        headers.repeat("Set-Cookie", "b=2, x")
+        headers |= {"Proxy-Authenticate": "Basic", "Content-Disposition": 'filename="ü"'}
+        return Response(200, headers, b"{}")
     if request.path == "/empty":
         return Response(204)
     said = {
@@ -50,6 +57,7 @@ async def echo(request: Request) -> Response:
         "body": request.body.decode(),
         "uri": request.headers.get("x-forwarded-uri", ""),
         "token": request.headers.get("authorization", ""),
+        **{name: request.headers[name] for name in ("x-own", "x-hop") if name in request.headers},
     }
     return Response(200, {"Content-Type": "application/json"}, orjson.dumps(said))
 
@@ -141,6 +149,36 @@ async def test_redirects_and_pages_lead_through_the_proxy(api: Any, ports: Ports
         expected = f'<a href="{road}/rewriteme">test</a>'.encode()
         assert await read(await api.send("GET", f"{road}/page")) == expected
         assert gzip.decompress(await read(await api.send("GET", f"{road}/packed"))) == expected
+
+
+async def test_headers_are_passed_on_as_they_are(api: Any, ports: Ports) -> None:
+    """Each cookie by itself, texts in their own bytes, and nothing that was for the next hop alone."""
+    response = await api.send("GET", f"{roads(ports)[0]}/headers")
+    await read(response)
+    sent = encode_head(200, response.headers, length=2, closing=False, date="", chunked=False).decode()
+    assert [line for line in sent.split("\r\n") if line.startswith("Set-Cookie")] == [
+        "Set-Cookie: a=1; Path=/", "Set-Cookie: b=2, x",
+    ]  # fmt: skip
+    assert 'Content-Disposition: filename="ü"\r\n' in sent
+    assert not {"connection", "x-hop", "proxy-authenticate"} & {name.lower() for name in response.headers}
+
+
+async def test_what_a_client_says_to_the_next_hop_alone(api: Any, ports: Ports) -> None:
+    road = f"{roads(ports)[0]}/echo"
+    said = orjson.loads(
+        await read(await api.send("GET", road, connection="close, X-Hop", x_hop="1", x_own="2"))
+    )
+    assert (said.get("x-own"), said.get("x-hop")) == ("2", None)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_few_bytes_that_stand_for_many_come_a_little_at_a_time(encoding: str) -> None:
+    page = bytes(1 << 22) + LINK
+    coder = proxy._Coder(encoding)
+    packed = gzip.compress(page) if encoding == "gzip" else zlib.compress(page)
+    pieces = [*coder.decode(packed), coder.rest()]
+    assert max(map(len, pieces)) <= 1 << 16
+    assert b"".join(pieces) == page
 
 
 async def test_lengths_hold_for_what_is_passed_on_as_it_is(api: Any, ports: Ports) -> None:

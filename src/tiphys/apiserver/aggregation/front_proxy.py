@@ -18,15 +18,12 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.authn.credentials import without_credentials
 from tiphys.apiserver.authn.requestheader import RequestHeader
 from tiphys.apiserver.authn.user import User
-from tiphys.wire.message import wire_text
+from tiphys.wire.message import HOP_HEADERS, named_hop_headers, wire_text
 from tiphys.wire.pki import KeyPair, issue_client, make_ca
 
 NAME = "front-proxy-client"
 NAMESPACE, CONFIG_MAP = "kube-system", "extension-apiserver-authentication"
-_DROPPED = frozenset(
-    {"connection", "keep-alive", "transfer-encoding", "content-length", "te", "trailer"}
-    | {"proxy-authenticate", "upgrade", "host"}
-)
+_DROPPED = HOP_HEADERS | {"host"}
 _TOKEN = "!#$&'*+-.^_`|~"
 """What names of headers may have beside letters and digits."""
 _MAX_OTHERS = 4
@@ -143,10 +140,11 @@ def headers_for(
 
     ``header``: under which other names extension servers are told to believe this server.
     """
+    dropped = _DROPPED | named_hop_headers(headers)
     sent = [
         (name, value)
         for name, value in without_credentials(headers, header)
-        if name.lower() not in _DROPPED and not name.lower().startswith("x-remote-")
+        if name.lower() not in dropped and not name.lower().startswith("x-remote-")
     ]
     told = [("X-Remote-User", user.name)]
     if user.uid:

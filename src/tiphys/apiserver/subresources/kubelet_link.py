@@ -22,14 +22,12 @@ from tiphys.apiserver.endpoints.call import Backend, Call
 from tiphys.wire import client
 from tiphys.wire.dial import Tunnel
 from tiphys.wire.file_signs import signs_of
+from tiphys.wire.message import HOP_HEADERS, named_hop_headers
 from tiphys.wire.peer_names import NamedContext, NameRefused
 from tiphys.wire.reasons import reason_of
 
 log = logging.getLogger(__name__)
-_HOP_HEADERS = frozenset(
-    {"connection", "keep-alive", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade"}
-    | {"content-length", "host", "date"}
-)
+_HOP_HEADERS = HOP_HEADERS | {"host", "date"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +144,8 @@ def forwarded_headers(
 ) -> dict[str, str]:
     """Return the headers to pass on: without credentials and what belongs to the first hop."""
     passed = without_credentials(headers.items(), front_proxy)
-    kept = {name: value for name, value in passed if name.lower() not in _HOP_HEADERS}
+    dropped = _HOP_HEADERS | named_hop_headers(headers.items())
+    kept = {name: value for name, value in passed if name.lower() not in dropped}
     if upgrade:
         kept["Connection"] = "Upgrade"
         kept["Upgrade"] = headers.get("upgrade", "")

@@ -24,9 +24,14 @@ _LINKS: dict[bytes, frozenset[bytes]] = {
         "source": "src", "video": "poster src",
     }.items()
 }  # fmt: skip
-_TAG = re.compile(rb"""<([a-zA-Z][a-zA-Z0-9]*)((?:[^>"']|"[^"]*"|'[^']*')*)>""")
+_TAG = re.compile(rb"<([a-zA-Z][a-zA-Z0-9]*)(.*)>", re.DOTALL)
+_MARK = re.compile(rb"""[>"']""")
+"""What ends a tag, or begins a value in which nothing does."""
 _ATTRIBUTE = re.compile(rb"""(\s)([a-zA-Z-]+)(\s*=\s*)("[^"]*"|'[^']*'|[^\s>"']+)""")
-_RAW = (b"script", b"style")
+_COMMENT_END = re.compile(rb"-->")
+_RAW = {name: re.compile(rb"</" + name, re.IGNORECASE) for name in (b"script", b"style")}
+_KEPT = len(b"</script") - 1
+"""How much of what ends such a part may lie in the piece before."""
 _LONGEST_TAG = 1 << 16
 
 
@@ -40,7 +45,10 @@ class Origin:
 
 def rewrite_url(url: str, origin: Origin) -> str:
     """Lead an absolute path, or a URL of the same host, through the proxy; leave all others alone."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url  # no URL at all
     if (parts.netloc and parts.netloc not in origin.hosts) or not parts.path.startswith("/"):
         return url
     if parts.path.startswith(origin.prefix):
@@ -52,7 +60,7 @@ def rewrite_url(url: str, origin: Origin) -> str:
 
 def _rewrite_tag(tag: re.Match[bytes], origin: Origin) -> bytes:
     wanted = _LINKS.get(tag[1].lower())
-    if wanted is None:
+    if wanted is None or b"/" not in tag[2]:
         return tag[0]
 
     def attribute(found: re.Match[bytes]) -> bytes:
@@ -68,62 +76,90 @@ def _rewrite_tag(tag: re.Match[bytes], origin: Origin) -> bytes:
 
 
 class LinkRewriter:
-    """Takes a page in pieces of any size; what it returns is the page, changed, up to the last whole tag."""
+    """Takes a page in pieces of any size; what it returns is the page, changed, up to the last whole tag.
+
+    It looks at no byte again and again, whatever the page: others' pages must not hold the server up.
+    """
 
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
         self._rest = b""
-        self._raw = b""
-        """Name of the element whose content is no HTML, while within it."""
+        """What was held back: the beginning of a tag."""
+        self._seen = 0
+        """How much of ``rest`` has no end of that tag."""
+        self._quote = b""
+        """The quote that is open in that tag, there."""
+        self._until: re.Pattern[bytes] | None = None
+        """What ends the part that is no HTML, while within it."""
 
     def feed(self, data: bytes) -> bytes:
-        self._rest += data
-        return b"".join(self._take(last=False))
+        return b"".join(self._take(self._rest + data if self._rest else data, last=False))
 
     def close(self) -> bytes:
         """Return what was held back."""
-        return b"".join(self._take(last=True))
+        return b"".join(self._take(self._rest, last=True))
 
-    def _take(self, *, last: bool) -> Iterable[bytes]:
-        while self._rest:
-            if self._raw:
-                end = re.search(rb"</" + self._raw, self._rest, re.IGNORECASE)
+    def _take(self, data: bytes, *, last: bool) -> Iterable[bytes]:
+        at, self._rest = 0, b""
+        while at < len(data):
+            if self._until is not None:
+                end = self._until.search(data, at)
+                stop = end.end() if end is not None else len(data) if last else max(at, len(data) - _KEPT)
+                yield data[at:stop]
                 if end is None:
-                    keep = 0 if last else len(self._raw) + 2
-                    yield self._give(len(self._rest) - keep)
+                    self._rest = data[stop:]
                     return
-                self._raw = b""
-                yield self._give(end.start() + 2)
+                at, self._until = stop, None
                 continue
-            start = self._rest.find(b"<")
+            start = data.find(b"<", at)
+            yield data[at:start] if start >= 0 else data[at:]
             if start < 0:
-                yield self._give(len(self._rest))
                 return
-            yield self._give(start)
-            if not last and len(self._rest) < 4 and b"<!--".startswith(self._rest):
+            at = start
+            if data.startswith(b"<!--", at):
+                yield b"<!"
+                at, self._until = at + 2, _COMMENT_END
+            elif not last and b"<!--".startswith(data[at : at + 4]):
+                self._rest = data[at:]
                 return
-            if self._rest.startswith(b"<!--"):
-                end_at = self._rest.find(b"-->")
-                if end_at < 0 and not last:
-                    return
-                yield self._give(end_at + 3 if end_at >= 0 else len(self._rest))
-                continue
-            tag = _TAG.match(self._rest)
-            if tag is not None:
-                name = tag[1].lower()
-                self._rest = self._rest[tag.end() :]
-                self._raw = name if name in _RAW else b""
-                yield _rewrite_tag(tag, self._origin)
-            elif last or self._rest[1:2].isspace() or len(self._rest) > _LONGEST_TAG or self._no_tag():
-                yield self._give(1)
+            elif not data[at + 1 : at + 2].isalpha():  # an end tag, plain text
+                yield b"<"
+                at += 1
+            elif end_at := self._tag_end(data, at):
+                yield self._tag(data[at:end_at])
+                at = end_at
+            elif last or len(data) - at > _LONGEST_TAG:
+                yield data[at:]
+                self._seen, self._quote = 0, b""
+                return
             else:
+                self._rest = data[at:]
                 return
 
-    def _no_tag(self) -> bool:
-        """Whether ``<`` starts something else than a tag with attributes (an end tag, plain text)."""
-        return len(self._rest) > 1 and not self._rest[1:2].isalpha()
+    def _tag_end(self, data: bytes, start: int) -> int:
+        """Return where the tag that begins at ``start`` ends, 0 while that is not there."""
+        at = start + self._seen
+        while True:
+            if self._quote:
+                closed = data.find(self._quote, at)
+                if closed < 0:
+                    break
+                at, self._quote = closed + 1, b""
+            found = _MARK.search(data, at)
+            if found is None:
+                break
+            at = found.end()
+            if found[0] == b">":
+                self._seen = 0
+                return at
+            self._quote = found[0]
+        self._seen = len(data) - start
+        return 0
 
-    def _give(self, count: int) -> bytes:
-        count = max(count, 0)
-        given, self._rest = self._rest[:count], self._rest[count:]
-        return given
+    def _tag(self, text: bytes) -> bytes:
+        """Return a whole tag with its links changed."""
+        tag = _TAG.fullmatch(text)
+        if tag is None:
+            return text
+        self._until = _RAW.get(tag[1].lower())
+        return _rewrite_tag(tag, self._origin)

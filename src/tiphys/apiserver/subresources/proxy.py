@@ -6,11 +6,12 @@ Redirects are not followed: a Location that points back at the target is led thr
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
 import ssl
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from ipaddress import ip_address
 from urllib.parse import quote
 
@@ -22,13 +23,19 @@ from tiphys.apiserver.endpoints.call import Call
 from tiphys.apiserver.subresources.kubelet_link import find_node, forwarded_headers, is_upgrade
 from tiphys.apiserver.subresources.proxied_links import LinkRewriter, Origin, rewrite_url
 from tiphys.wire import client
-from tiphys.wire.message import ByteStream, Request, Response
+from tiphys.wire.message import (
+    HOP_HEADERS,
+    ByteStream,
+    RepeatedHeaders,
+    Request,
+    Response,
+    named_hop_headers,
+    text_of,
+)
 from tiphys.wire.reasons import reason_of
 from tiphys.wire.relay import relay
 
-_ANSWER_HOP = frozenset(
-    {"connection", "keep-alive", "transfer-encoding", "content-length", "trailer", "upgrade"}
-)
+_PIECE_BYTES = 1 << 16
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 _PROXIED = re.compile(r"(/+api/+v1(?:/+namespaces/+[^/]+)?/+[^/]+/+[^/]+/+proxy)(?![^/])(.*)", re.DOTALL)
 
@@ -221,7 +228,7 @@ async def passed_upgrade(answer: client.Answer, bytes_per_s: int = 0) -> Respons
     async def run(stream: ByteStream) -> None:
         await relay(stream, answer.raw, bytes_per_s)
 
-    return Response(101, dict(answer.headers), upgrade=run)
+    return Response(101, headers_of(answer.headers), upgrade=run)
 
 
 def pass_on(answer: client.Answer, origin: Origin | None = None) -> Response:
@@ -229,17 +236,34 @@ def pass_on(answer: client.Answer, origin: Origin | None = None) -> Response:
 
     A length that it declares holds for this one too, unless the body is written anew.
     """
-    headers = {name: value for name, value in answer.headers if name.lower() not in _ANSWER_HOP}
+    dropped = HOP_HEADERS | named_hop_headers(answer.headers)
     location = answer.header("location")
     if origin is not None and location:
-        headers = {name: value for name, value in headers.items() if name.lower() != "location"}
-        headers["Location"] = rewrite_url(location, origin)
+        dropped = dropped | {"location"}
+    headers = headers_of((name, value) for name, value in answer.headers if name.lower() not in dropped)
+    if origin is not None and location:
+        headers["Location"] = text_of(rewrite_url(location, origin))
     if origin is None or location or not _has_links(answer):
         return Response(answer.status, headers, stream=_Passed(answer), length=answer.length)
     if answer.is_bodiless:  # of a page: its length would be another one
         return Response(answer.status, headers, stream=_Passed(answer))
     encoding = answer.header("content-encoding").lower()
     return Response(answer.status, headers, stream=_relinked(answer, origin, encoding))
+
+
+def headers_of(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return another server's headers to send on as they were: several values of one, as cookies', apart."""
+    found: dict[str, str] = {}
+    names: dict[str, str] = {}
+    for name, value in pairs:
+        known = names.setdefault(name.lower(), name)
+        if known not in found:
+            found[known] = text_of(value)
+            continue
+        if not isinstance(found, RepeatedHeaders):
+            found = RepeatedHeaders(found)
+        found.repeat(known, text_of(value))
+    return found
 
 
 def _has_links(answer: client.Answer) -> bool:
@@ -278,9 +302,11 @@ async def _relinked(answer: client.Answer, origin: Origin, encoding: str) -> Asy
     links, coder = LinkRewriter(origin), _Coder(encoding)
     try:
         async for chunk in answer.body():
-            changed = coder.encode(links.feed(coder.decode(chunk)))
-            if changed:
-                yield changed
+            for piece in coder.decode(chunk):
+                changed = coder.encode(links.feed(piece))
+                if changed:
+                    yield changed
+                await asyncio.sleep(0)  # a long page is not all that there is to do
         yield coder.encode(links.feed(coder.rest()) + links.close()) + coder.finish()
     finally:
         await answer.close()
@@ -295,8 +321,14 @@ class _Coder:
         self._decoder = zlib.decompressobj(bits) if bits else None
         self._encoder = zlib.compressobj(wbits=bits) if bits else None
 
-    def decode(self, data: bytes) -> bytes:
-        return data if self._decoder is None else self._decoder.decompress(data)
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """Yield what bytes stand for, a little at a time: a few may stand for very many."""
+        if self._decoder is None:
+            yield data
+            return
+        while data:
+            yield self._decoder.decompress(data, _PIECE_BYTES)
+            data = self._decoder.unconsumed_tail
 
     def rest(self) -> bytes:
         return b"" if self._decoder is None else self._decoder.flush()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from tiphys.wire.http2 import hpack
+from tiphys.wire.message import pairs_of
 
 _REMEMBERED: Final = 1024
 _LONGEST: Final = 256
@@ -22,7 +23,7 @@ _LENGTH: Final = hpack.encode_name("content-length")
 def block(status: int, headers: Mapping[str, str]) -> bytes:
     """Encode status and headers, to be gone on with."""
     parts = [_field(":status", str(status))]
-    parts += [_fields.get(pair) or _field(*pair) for pair in headers.items()]
+    parts += [_fields.get(pair) or _field(*pair) for pair in pairs_of(headers)]
     return b"".join(parts)
 
 
