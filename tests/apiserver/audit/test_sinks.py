@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,9 @@ def test_what_was_set_aside_before_is_tidied_at_the_start(tmp_path: Path) -> Non
     for name in (*names, "audit-notes.log"):
         (tmp_path / name).write_text("x")
     options = LogOptions(str(tmp_path / "audit.log"), max_backups=2, compress=True)
-    LogFile(options, FakeClock()).put(EVENT)
+    log = LogFile(options, FakeClock())
+    log.put(EVENT)
+    log.settle()
     assert sorted(one.name for one in tmp_path.iterdir()) == [
         *(f"{name}.gz" for name in names[1:]), "audit-notes.log", "audit.log"
     ]  # fmt: skip
@@ -137,6 +140,7 @@ def test_what_was_set_aside_goes_in_time(tmp_path: Path, options: dict[str, int]
     for _ in range(5):
         log.put(EVENT)
         log.rotate()
+        log.settle()
         clock.advance(86400)
     assert len(list(tmp_path.glob("audit-2026*.log"))) == kept
     assert (tmp_path / "audit-notes.log").exists()
@@ -151,11 +155,70 @@ def test_who_may_read_a_log_may_read_the_next(tmp_path: Path, *, compress: bool)
     assert path.parent.stat().st_mode & 0o777 == 0o700
     path.chmod(0o640)
     log.rotate()
+    log.settle()
     log.put(EVENT)
     assert [one.stat().st_mode & 0o777 for one in path.parent.iterdir()] == [0o640] * 2
     (aside,) = path.parent.glob("audit-*")
     text = gzip.decompress(aside.read_bytes()) if compress else aside.read_bytes()
     assert orjson.loads(text)["auditID"] == lines(path)[0]["auditID"]
+
+
+def test_files_set_aside_are_compressed_while_others_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a full file that takes seconds, in which the server would answer nobody."""
+    may_go_on, compress = threading.Event(), sinks._compress
+
+    def slowly(path: Path) -> None:
+        assert may_go_on.wait(30)
+        compress(path)
+
+    monkeypatch.setattr(sinks, "_compress", slowly)
+    log = LogFile(LogOptions(str(tmp_path / "audit.log"), compress=True), FakeClock())
+    log.put(EVENT)
+    log.rotate()
+    assert log.put(EVENT)
+    assert not list(tmp_path.glob("*.gz"))
+    may_go_on.set()
+    log.settle()
+    assert len(list(tmp_path.glob("*.gz"))) == 1
+
+
+def test_events_are_kept_where_old_files_cannot_be_tidied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(_path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sinks, "_compress", full)
+    log = LogFile(LogOptions(str(tmp_path / "audit.log"), compress=True), FakeClock())
+    log.put(EVENT)
+    log.rotate()
+    log.settle()
+    assert log.put(EVENT)
+    assert log.failed == 0
+    assert "not tidied up" in caplog.text
+
+
+@pytest.mark.parametrize("path", ["audit.log", "-"])
+def test_a_line_is_whole_or_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """A disk that is nearly full takes a part of it, and says so only when it is asked again."""
+    log = LogFile(LogOptions(path if path == "-" else str(tmp_path / path)), FakeClock())
+    taken: list[bytes] = []
+    room = 10**6
+
+    def write(_file: int, data: bytes) -> int:
+        if room <= len(b"".join(taken)):
+            raise OSError(28, "No space left on device")
+        taken.append(bytes(data[:100]))
+        return len(taken[-1])
+
+    monkeypatch.setattr("os.write", write)
+    assert log.put(EVENT)
+    assert b"".join(taken) == render(EVENT, "json")
+    room = len(b"".join(taken)) + 100
+    assert not log.put(EVENT)
+    assert log.failed == 1
 
 
 def test_a_file_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None:

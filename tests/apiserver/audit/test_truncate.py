@@ -103,6 +103,7 @@ def test_what_is_set_aside_is_compressed(tmp_path: Path) -> None:
         log.put({"auditID": str(number)})
         clock.advance(1)
         log.rotate()
+        log.settle()
     (aside,) = tmp_path.glob("audit-*")
     assert aside.suffix == ".gz"
     assert aside.stat().st_mode & 0o777 == 0o600

@@ -16,6 +16,7 @@ import stat
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Lock, Thread
 from typing import Final, Protocol
 
 import orjson
@@ -28,6 +29,8 @@ from tiphys.apiserver.audit.event import encoded
 log = logging.getLogger(__name__)
 _MEBIBYTE: Final = 1024 * 1024
 _GZIP: Final = ".gz"
+_LEVEL: Final = 6
+"""How hard to compress: as Go does."""
 _SPARE_ZEROS: Final = re.compile(r"\.?0*Z$")
 """Fractions of seconds are no longer than they must be."""
 _STAMP: Final = "%Y-%m-%dT%H-%M-%S.%f"
@@ -132,6 +135,11 @@ class LogFile:
         self._path = Path(options.path)
         self._file: int | None = None
         self._size = 0
+        self._lock = Lock()
+        """Guards what the thread that tidies up shares with others."""
+        self._tidying: Thread | None = None
+        self._untidy = False
+        """Whether there is something to see to that the thread has not looked for."""
 
     @property
     def failures(self) -> dict[str, int]:
@@ -155,7 +163,7 @@ class LogFile:
 
     def _write(self, line: bytes) -> None:
         if self._options.path == "-":
-            os.write(1, line)
+            _write_all(1, line)
             return
         limit = self._options.max_size_mib * _MEBIBYTE or math.inf
         if len(line) > limit:
@@ -165,7 +173,7 @@ class LogFile:
         if self._size + len(line) > limit:
             self.rotate()
         assert self._file is not None
-        os.write(self._file, line)
+        _write_all(self._file, line)
         self._size += len(line)
 
     def _begin(self, most: float) -> None:
@@ -198,6 +206,33 @@ class LogFile:
         self._tidy()
 
     def _tidy(self) -> None:
+        """See to the files set aside, on a thread: of a full file that takes seconds."""
+        with self._lock:
+            self._untidy = True
+            if self._tidying is None:
+                self._tidying = Thread(target=self._tidy_up, name="audit-tidy", daemon=True)
+                self._tidying.start()
+
+    def _tidy_up(self) -> None:
+        while True:
+            with self._lock:
+                if not self._untidy:
+                    self._tidying = None
+                    return
+                self._untidy = False
+            try:
+                self._tidy_now()
+            except OSError as error:
+                log.warning("audit logs not tidied up path=%s error=%s", self._options.path, error)
+
+    def settle(self) -> None:
+        """Wait until the files set aside are seen to."""
+        with self._lock:
+            tidying = self._tidying
+        if tidying is not None:
+            tidying.join()
+
+    def _tidy_now(self) -> None:
         """Drop files set aside that are to go, compress the others where that is wanted. Raises OSError."""
         kept, doomed = self._aside(), self._doomed()
         for path in doomed:
@@ -235,11 +270,19 @@ class LogFile:
 
     async def close(self) -> None:
         self._close()
+        await asyncio.to_thread(self.settle)
 
     def _close(self) -> None:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def _write_all(file: int, line: bytes) -> None:
+    """Write a whole line. Raises OSError: of a disk that is nearly full it may have taken a part."""
+    written = os.write(file, line)
+    while written < len(line):
+        written += os.write(file, line[written:])
 
 
 def _own(file: int, like: os.stat_result) -> None:
@@ -253,6 +296,6 @@ def _compress(path: Path) -> None:
     made = os.open(f"{path}{_GZIP}", os.O_WRONLY | os.O_TRUNC | os.O_CREAT, 0o600)
     with path.open("rb") as source, open(made, "wb") as raw:
         _own(made, path.stat())
-        with gzip.GzipFile(path.name, "wb", fileobj=raw) as target:
+        with gzip.GzipFile(path.name, "wb", _LEVEL, fileobj=raw) as target:
             shutil.copyfileobj(source, target)
     path.unlink()
