@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
+from tests.apiserver.aggregation import behind
 from tests.apiserver.aggregation.behind import (
     GROUP_VERSION,
     NAME,
@@ -126,6 +127,17 @@ async def test_a_server_that_fails_is_stale_and_has_nothing(api: Any, extension:
     await again(api)
     await condition(api, "True")
     assert (await shown(api))["resources"] == [LISTED]
+
+
+async def test_what_nobody_could_read_is_shown_to_nobody(
+    api: Any, extension: Extension, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or clients would read nothing of any group."""
+    await available(api, extension)
+    monkeypatch.setattr(behind, "RESOURCES", [{"name": "pods", "verbs": "get"}])
+    await again(api)
+    await condition(api, "True")
+    assert await shown(api) == {"version": "v1beta1", "freshness": "Stale"}
 
 
 async def again(api: Any) -> None:

@@ -300,7 +300,7 @@ class Aggregation:
         if name not in self._discovered or not objects.is_available(service):
             return discovery.Remote(service["spec"], [], fresh=False)
         found = self._published[name]
-        return discovery.Remote(service["spec"], found.resources, fresh=True, entry=found.entry)
+        return discovery.Remote(service["spec"], found.resources, fresh=found.fresh, entry=found.entry)
 
     async def _sync_local(self) -> None:
         """Bring local APIServices in line with the table, where either changed since the last time."""

@@ -23,6 +23,7 @@ from tiphys.apis.openapi.proto import readable
 from tiphys.apiserver.aggregation.availability import SELF, Fetched, fetch, port_of
 from tiphys.apiserver.aggregation.front_proxy import FrontProxy
 from tiphys.apiserver.aggregation.objects import path_of
+from tiphys.apiserver.aggregation.readable import are_readable
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.outgoing.service_link import Endpoint
 from tiphys.wire import client
@@ -49,6 +50,8 @@ class Published:
     """The URL of the group version's OpenAPI v3 document, with its hash."""
     others_v3: Mapping[str, str] = field(default_factory=dict)
     """Those of the other documents that the server lists."""
+    fresh: bool = True
+    """Whether its resources could be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,8 @@ class Downloads:
         v3 = await self._document(ask, name, "/openapi/v3", _index)
         others = dict(v3 or {})
         url = others.pop(path_of(service).removeprefix("/"), "")
-        return Published([] if found is not None else _resources(body), entry, v2, url, others)
+        listed = [] if found is not None else _resources(body)
+        return Published(listed or [], entry, v2, url, others, fresh=listed is not None)
 
     def keep(self, services: Iterable[Object]) -> None:
         """Forget what is of no APIService any more."""
@@ -191,13 +195,20 @@ def _versions(body: bytes) -> dict[GroupVersion, Object] | None:
         meta = group.get("metadata")
         name = meta.get("name") if isinstance(meta, dict) else None
         for version in _objects(group.get("versions")):
+            if not are_readable(version.get("resources")):
+                return None
             versions[str(name or ""), str(version.get("version") or "")] = version
     return versions
 
 
-def _resources(body: bytes) -> list[Object]:
+def _resources(body: bytes) -> list[Object] | None:
+    """Return what a list of resources has, None of one that cannot be read."""
     found = _parsed(body)
-    listed = found.get("resources") if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        return None
+    listed = found.get("resources")
+    if not are_readable(listed):
+        return None
     return [one for one in _objects(listed) if one.get("name")]
 
 
