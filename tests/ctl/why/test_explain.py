@@ -26,7 +26,7 @@ PLURALS = {kind.names[0]: kind.gvr.resource for kind in KINDS} | {
     "configmap": "configmaps", "secret": "secrets", "lease": "leases", "storageclass": "storageclasses",
     "persistentvolume": "persistentvolumes", "endpointslice": "endpointslices", "cronjob": "cronjobs",
     "horizontalpodautoscaler": "horizontalpodautoscalers",
-    "customresourcedefinition": "customresourcedefinitions",
+    "customresourcedefinition": "customresourcedefinitions", "ingressclass": "ingressclasses",
 }  # fmt: skip
 OTHERS = {
     "cm": (GVR("", "v1", "configmaps"), {"singularResource": "configmap", "scope": "Namespaced"}),
@@ -36,7 +36,14 @@ OTHERS = {
     "crd": (GVR("apiextensions.k8s.io", "v1", "customresourcedefinitions"),
             {"singularResource": "customresourcedefinition", "scope": "Cluster"}),
 }  # fmt: skip
-CLUSTER_WIDE = ("customresourcedefinitions", "nodes", "storageclasses", "persistentvolumes", "namespaces")
+CLUSTER_WIDE = (
+    "customresourcedefinitions",
+    "ingressclasses",
+    "nodes",
+    "storageclasses",
+    "persistentvolumes",
+    "namespaces",
+)
 
 
 def scene_of(case: dict[str, Any]) -> Scene:

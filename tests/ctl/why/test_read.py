@@ -14,7 +14,16 @@ from click.testing import CliRunner, Result
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apimachinery.errors import Forbidden
 from tiphys.apimachinery.meta import Object, get_condition
-from tiphys.client.kinds import CONFIG_MAPS, DEPLOYMENTS, NAMESPACES, NODES, PODS, RESOURCE_QUOTAS, SERVICES
+from tiphys.client.kinds import (
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    INGRESSES,
+    NAMESPACES,
+    NODES,
+    PODS,
+    RESOURCE_QUOTAS,
+    SERVICES,
+)
 from tiphys.cmd.main import cli
 from tiphys.ctl.why.explain import kind_named
 from tiphys.ctl.why.lookup import look_up
@@ -125,6 +134,19 @@ def test_bad_input(args: list[str], said: str, tmp_path: Path, monkeypatch: pyte
     result = CliRunner().invoke(cli, ["why", *args])
     assert result.exit_code == 1
     assert said in result.output
+
+
+async def test_an_ingress_to_nothing(cluster: Cluster) -> None:
+    backend = {"service": {"name": "no", "port": {"number": 80}}}
+    spec = {"ingressClassName": "none", "defaultBackend": backend, "tls": [{"secretName": "cert"}]}
+    await cluster.client.create(
+        INGRESSES, {"metadata": {"name": "web", "namespace": "default"}, "spec": spec}
+    )
+    assert [one.cause for one in await ask(cluster, "ing", "web")] == [
+        "The class none does not exist: no controller takes it.",
+        "It leads to the Service no, which does not exist.",
+        "Its certificate is to be in the Secret cert, which does not exist.",
+    ]
 
 
 async def test_kinds_without_an_explanation_of_their_own(cluster: Cluster) -> None:

@@ -9,6 +9,7 @@ from tiphys.apimachinery.meta import GVR, Object
 from tiphys.client import kinds
 from tiphys.ctl.layout import CtlError
 from tiphys.ctl.why.claim import claim_findings
+from tiphys.ctl.why.ingress import ingress_findings
 from tiphys.ctl.why.namespace import namespace_findings
 from tiphys.ctl.why.node import node_findings
 from tiphys.ctl.why.pod import pod_findings
@@ -39,6 +40,7 @@ KINDS = (
     _workload(kinds.DAEMON_SETS, "daemonset", "ds"),
     Kind(kinds.JOBS, ("job",), job_findings),
     Kind(kinds.SERVICES, ("service", "svc"), service_findings),
+    Kind(kinds.INGRESSES, ("ingress", "ing"), ingress_findings),
     Kind(kinds.PERSISTENT_VOLUME_CLAIMS, ("persistentvolumeclaim", "pvc"), claim_findings),
     Kind(kinds.NODES, ("node", "no"), node_findings, namespaced=False),
     Kind(kinds.NAMESPACES, ("namespace", "ns"), namespace_findings, namespaced=False),

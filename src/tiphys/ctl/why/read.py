@@ -12,6 +12,7 @@ from tiphys.client.kinds import (
     CONFIG_MAPS,
     ENDPOINT_SLICES,
     EVENTS,
+    INGRESS_CLASSES,
     LEASES,
     NODES,
     PERSISTENT_VOLUME_CLAIMS,
@@ -19,11 +20,13 @@ from tiphys.client.kinds import (
     PODS,
     REPLICA_SETS,
     SECRETS,
+    SERVICES,
     STORAGE_CLASSES,
 )
 from tiphys.client.rest import Client
 from tiphys.ctl.layout import CtlError
 from tiphys.ctl.why.explain import Kind
+from tiphys.ctl.why.ingress import backends, class_of, secrets
 from tiphys.ctl.why.lookup import look_up
 from tiphys.ctl.why.namespace import remaining
 from tiphys.ctl.why.references import claim_names, config_references
@@ -68,6 +71,8 @@ class _Reader:
             await self._workload(target, resource)
         elif resource == "services":
             await self._service(target)
+        elif resource == "ingresses":
+            await self._ingress(target)
         elif resource == "namespaces":
             await self._namespace(target)
         else:
@@ -98,6 +103,18 @@ class _Reader:
             if selector <= (pod["metadata"].get("labels") or {}).items() and not _ready(pod):
                 await self._pod(pod)
                 return  # one is explained in full
+
+    async def _ingress(self, ingress: Object) -> None:
+        namespace = ingress["metadata"]["namespace"]
+        await self._about(ingress)
+        if name := class_of(ingress):
+            await self._one(INGRESS_CLASSES, name)
+        else:
+            await self._list(INGRESS_CLASSES)
+        for _, service, _ in backends(ingress):
+            await self._one(SERVICES, service, namespace)
+        for secret in secrets(ingress):
+            await self._one(SECRETS, secret, namespace)
 
     async def _pod(self, pod: Object) -> None:
         namespace = pod["metadata"]["namespace"]
