@@ -160,6 +160,7 @@ def on_port(status=None, **port):
         (profile("RuntimeDefault"), [], "AppArmor"),
         (profile("RuntimeDefault", status={"phase": "Running"}), [], None),
         (pod(securityContext={"appArmorProfile": {"type": "RuntimeDefault"}}), [], "AppArmor"),
+        (profile("Unconfined", securityContext={"appArmorProfile": {"type": "RuntimeDefault"}}), [], None),
     ],
 )
 def test_admission(the_pod, others, reason):

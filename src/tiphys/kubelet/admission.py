@@ -14,7 +14,7 @@ from tiphys.apimachinery.atoi import atoi
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.taints import tolerates
-from tiphys.kubelet.cm.qos import qos_class
+from tiphys.kubelet.cm.qos import qos_class, spec_containers
 from tiphys.kubelet.cm.resources import pod_amount
 from tiphys.kubelet.eviction.plan import refused_under
 
@@ -170,10 +170,9 @@ def _taints(pod: Object, node: NodeCapacity) -> Rejection | None:
 def _apparmor(pod: Object, node: NodeCapacity) -> Rejection | None:
     if node.apparmor or (pod.get("status") or {}).get("phase", "Pending") != "Pending":
         return None
-    spec = pod["spec"]
-    every = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
-    contexts = [one.get("securityContext") or {} for one in (spec, *every)]
-    profiles = [context.get("appArmorProfile") or {} for context in contexts]
+    usual = (pod["spec"].get("securityContext") or {}).get("appArmorProfile")
+    contexts = [one.get("securityContext") or {} for one in spec_containers(pod)]
+    profiles = [context.get("appArmorProfile") or usual or {} for context in contexts]
     if all(profile.get("type", "Unconfined") == "Unconfined" for profile in profiles):
         return None
     return Rejection("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host")
