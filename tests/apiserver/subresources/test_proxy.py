@@ -181,6 +181,14 @@ async def test_few_bytes_that_stand_for_many_come_a_little_at_a_time(encoding: s
     assert b"".join(pieces) == page
 
 
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_pages_that_were_compressed_in_parts(size: int) -> None:
+    coder = proxy._Coder("gzip")
+    packed = gzip.compress(LINK) + gzip.compress(b"more")
+    pieces = [piece for at in range(0, len(packed), size) for piece in coder.decode(packed[at : at + size])]
+    assert b"".join([*pieces, coder.rest()]) == LINK + b"more"
+
+
 async def test_lengths_hold_for_what_is_passed_on_as_it_is(api: Any, ports: Ports) -> None:
     road = roads(ports)[0]
     for method, path, length in (

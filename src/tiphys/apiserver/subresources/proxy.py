@@ -36,6 +36,8 @@ from tiphys.wire.reasons import reason_of
 from tiphys.wire.relay import relay
 
 _PIECE_BYTES = 1 << 16
+_GZIP_BITS = 16 + zlib.MAX_WBITS
+"""16 asks zlib for gzip's frame."""
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 _PROXIED = re.compile(r"(/+api/+v1(?:/+namespaces/+[^/]+)?/+[^/]+/+[^/]+/+proxy)(?![^/])(.*)", re.DOTALL)
 
@@ -316,8 +318,9 @@ class _Coder:
     """Takes a content encoding off a body and puts it on again."""
 
     def __init__(self, encoding: str) -> None:
-        # 16 asks zlib for gzip's frame; HTTP's deflate is zlib's own.
-        bits = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}.get(encoding)
+        # HTTP's deflate is zlib's own.
+        self._is_gzip = encoding == "gzip"
+        bits = {"gzip": _GZIP_BITS, "deflate": zlib.MAX_WBITS}.get(encoding)
         self._decoder = zlib.decompressobj(bits) if bits else None
         self._encoder = zlib.compressobj(wbits=bits) if bits else None
 
@@ -329,6 +332,8 @@ class _Coder:
         while data:
             yield self._decoder.decompress(data, _PIECE_BYTES)
             data = self._decoder.unconsumed_tail
+            if self._decoder.eof and self._is_gzip:  # others may follow
+                data, self._decoder = self._decoder.unused_data, zlib.decompressobj(_GZIP_BITS)
 
     def rest(self) -> bytes:
         return b"" if self._decoder is None else self._decoder.flush()
