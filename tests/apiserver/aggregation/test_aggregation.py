@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,8 +22,10 @@ from tests.apiserver.aggregation.behind import (
 
 from tiphys.apimachinery.meta import get_condition
 from tiphys.apiserver.aggregation import controller
+from tiphys.apiserver.aggregation.proxying import _switch_fault
 from tiphys.apiserver.outgoing import forwarding
 from tiphys.apiserver.registry.objects import Selection
+from tiphys.wire.message import Request, Response
 
 
 async def test_built_in_groups_have_local_services(api: Any) -> None:
@@ -196,6 +199,32 @@ async def test_upgrades_go_through(api: Any, extension: Extension) -> None:
     async with asyncio.timeout(WAIT_S):
         await response.upgrade(pipe)
     assert pipe.got == b"ping"
+
+
+@pytest.mark.parametrize(("status", "location"), [(200, ""), (302, "/elsewhere")])
+async def test_an_upgrade_that_is_none_is_refused(
+    api: Any, extension: Extension, monkeypatch: pytest.MonkeyPatch, status: int, location: str
+) -> None:
+    await available(api, extension)
+    extension.status, extension.location = status, location
+
+    async def plain(request: Request) -> Response:
+        return Response(status, {"Location": location} if location else {}, b"{}")
+
+    monkeypatch.setattr(Extension, "__call__", lambda _self, request: plain(request))
+    answer = await api("GET", f"{GROUP_VERSION}/pods", upgrade="echo", connection="Upgrade")
+    assert (answer.status, answer.raw) == (503, b"invalid upgrade response: status code %d\n" % status)
+
+
+def test_a_switch_that_nobody_wanted_is_refused() -> None:
+    answer: Any = SimpleNamespace(status=101, header=lambda _name: "echo")
+    text = 'backend tried to switch protocol "echo" when "" was requested'
+    assert _switch_fault(Request("GET", "/x"), answer) == text
+    wanted = Request("GET", "/x", headers={"connection": "Upgrade", "upgrade": "echo"})
+    assert _switch_fault(wanted, answer) is None
+    for status in (200, 503):
+        answer.status = status
+        assert _switch_fault(Request("GET", "/x"), answer) is None
 
 
 async def test_discovery_shows_local_and_remote(api: Any, extension: Extension) -> None:

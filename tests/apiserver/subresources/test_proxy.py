@@ -21,6 +21,7 @@ from tiphys.wire.message import RepeatedHeaders, Request, Response
 from tiphys.wire.server import serve
 
 PODS, SERVICES = "/api/v1/namespaces/default/pods", "/api/v1/namespaces/default/services"
+GRANTS = ("Credentials", "Headers", "Methods", "Origin")
 LINK = b'<a href="/rewriteme">test</a>'
 
 
@@ -46,6 +47,7 @@ async def echo(request: Request) -> Response:
     if request.path == "/headers":
         headers = RepeatedHeaders({"Set-Cookie": "a=1; Path=/", "Connection": "X-Hop", "X-Hop": "1"})
         headers.repeat("Set-Cookie", "b=2, x")
+        headers |= {f"Access-Control-Allow-{what}": "*" for what in GRANTS}
         headers |= {"Proxy-Authenticate": "Basic", "Content-Disposition": 'filename="ü"'}
         return Response(200, headers, b"{}")
     if request.path == "/empty":
@@ -160,6 +162,7 @@ async def test_headers_are_passed_on_as_they_are(api: Any, ports: Ports) -> None
         "Set-Cookie: a=1; Path=/", "Set-Cookie: b=2, x",
     ]  # fmt: skip
     assert 'Content-Disposition: filename="ü"\r\n' in sent
+    assert "Access-Control-Allow" not in sent, "what others may read is not for a pod to say"
     assert not {"connection", "x-hop", "proxy-authenticate"} & {name.lower() for name in response.headers}
 
 

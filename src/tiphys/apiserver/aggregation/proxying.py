@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ssl
 
+from tiphys.apimachinery.go_text import quoted
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.aggregation.availability import context_of, port_of
 from tiphys.apiserver.aggregation.front_proxy import FrontProxy
@@ -19,7 +20,9 @@ from tiphys.apiserver.observe.certificate_counts import AGGREGATOR, annotate
 from tiphys.apiserver.observe.metrics import labels_of
 from tiphys.apiserver.outgoing.forwarding import Target, Unreached, send_on
 from tiphys.apiserver.outgoing.service_link import NoEndpoint, resolve
+from tiphys.apiserver.subresources.kubelet_link import is_upgrade
 from tiphys.apiserver.subresources.proxy import pass_on, passed_upgrade
+from tiphys.wire.client import Answer
 from tiphys.wire.message import Request, Response
 
 _REDIRECTS = b"the backend attempted to redirect this request, which is not permitted"
@@ -54,11 +57,26 @@ async def pass_through(
     if service["spec"].get("insecureSkipTLSVerify"):
         found = backend.certificates.shown(AGGREGATOR, answer.raw.certificate)
         annotate(request.scope, found, endpoint.shown_host)
+    if (fault := _switch_fault(request, answer)) is not None:
+        await answer.close()
+        return plain_text(503, fault)
     rejects = backend.options.rejects_redirects
     if rejects and 300 <= answer.status < 400 and answer.header("location"):
         await answer.close()
         return Response(502, {}, _REDIRECTS)
     return await passed_upgrade(answer) if answer.status == 101 else pass_on(answer)
+
+
+def _switch_fault(request: Request, answer: Answer) -> str | None:
+    """Return what is wrong with an answer where a request wants another protocol, or does not."""
+    if not is_upgrade(request.headers):
+        if answer.status != 101:
+            return None
+        offered = quoted(answer.header("upgrade"))
+        return f'backend tried to switch protocol {offered} when "" was requested'
+    if answer.status == 101 or answer.status >= 400:
+        return None
+    return f"invalid upgrade response: status code {answer.status}"
 
 
 def _ended(backend: Backend, request: Request, code: int, why: str) -> Response:

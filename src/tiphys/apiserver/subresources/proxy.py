@@ -35,6 +35,10 @@ from tiphys.wire.message import (
 from tiphys.wire.reasons import reason_of
 from tiphys.wire.relay import relay
 
+_GRANTS = frozenset(
+    f"access-control-allow-{what}" for what in ("credentials", "headers", "methods", "origin")
+)
+"""To pages of which other origins this server's answers are given is not for others to say."""
 _PIECE_BYTES = 1 << 16
 _GZIP_BITS = 16 + zlib.MAX_WBITS
 """16 asks zlib for gzip's frame."""
@@ -234,11 +238,13 @@ async def passed_upgrade(answer: client.Answer, bytes_per_s: int = 0) -> Respons
 
 
 def pass_on(answer: client.Answer, origin: Origin | None = None) -> Response:
-    """Return another server's answer as this one's; with ``origin``, its links lead through the proxy.
+    """Return another server's answer as this one's, without what it grants to pages of others.
+
+    With ``origin``, its links lead through the proxy.
 
     A length that it declares holds for this one too, unless the body is written anew.
     """
-    dropped = HOP_HEADERS | named_hop_headers(answer.headers)
+    dropped = HOP_HEADERS | _GRANTS | named_hop_headers(answer.headers)
     location = answer.header("location")
     if origin is not None and location:
         dropped = dropped | {"location"}
