@@ -162,3 +162,20 @@ async def test_log_files(serving: Any, tmp_path: Path) -> None:
     async with serving(logs_dir=None) as api:
         assert "/logs" not in (await api.get("/"))["paths"]
         assert (await api("GET", "/logs/syslog")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("options", "address"),
+    [
+        ({"advertise_address": "10.0.0.1"}, "10.0.0.1:6443"),
+        ({"advertise_address": "fd00::2"}, "[fd00::2]:6443"),
+        ({"external_hostname": "api.example.com"}, "api.example.com:6443"),
+        ({"external_hostname": "api.example.com:443"}, "api.example.com:443"),
+    ],
+)
+async def test_where_clients_are_told_to_find_the_server(
+    serving: Any, options: dict[str, str], address: str
+) -> None:
+    async with serving(**options) as api:
+        (told,) = (await api.get("/api"))["serverAddressByClientCIDRs"]
+        assert told == {"clientCIDR": "0.0.0.0/0", "serverAddress": address}

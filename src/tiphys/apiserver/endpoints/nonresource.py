@@ -38,6 +38,15 @@ _TOKENS = {"/.well-known/openid-configuration": JSON, "/openid/v1/jwks": _KEYS}
 """What others verify service accounts' tokens by, with the media type of each."""
 
 
+def _address(options: ApiServerOptions) -> str:
+    """Return host and port by which clients are told to find this server."""
+    host = options.external_hostname or options.advertise_address
+    if host.rpartition(":")[2].isdigit() and (host.count(":") == 1 or "]:" in host):
+        return host
+    host = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    return f"{host}:{options.secure_port}"
+
+
 class NonResource:
     """Answers by path; None where there is nothing, which is a 404."""
 
@@ -54,9 +63,9 @@ class NonResource:
         debug: Callable[[Request], Response | None] = lambda _request: None,
         clock: Clock | None = None,
     ) -> None:
-        address = f"{options.advertise_address}:{options.secure_port}"
+        self._address = _address(options)
         self._discovery = Discovery(
-            table, address, hashes=options.feature_gates.enabled("StorageVersionHash")
+            table, self._address, hashes=options.feature_gates.enabled("StorageVersionHash")
         )
         pages = server_pages(logs=options.logs_dir is not None)
         self._openapi = OpenApiDocs(
@@ -151,13 +160,7 @@ class NonResource:
         return None
 
     def _jwks_uri(self) -> str:
-        options = self._options
-        host = options.external_hostname or options.advertise_address
-        has_port = host.rpartition(":")[2].isdigit() and (host.count(":") == 1 or "]:" in host)
-        if not has_port:
-            host = f"[{host}]" if ":" in host and not host.startswith("[") else host
-            host = f"{host}:{options.secure_port}"
-        return options.service_account_jwks_uri or f"https://{host}/openid/v1/jwks"
+        return self._options.service_account_jwks_uri or f"https://{self._address}/openid/v1/jwks"
 
     def _paths(self) -> list[str]:
         own = [
