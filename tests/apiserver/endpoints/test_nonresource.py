@@ -69,6 +69,16 @@ async def test_methods_that_nothing_has_are_not_allowed(api: Any, method: str) -
     assert (await api(method, "/version")).status == 405
 
 
+@pytest.mark.parametrize(
+    "path", ["/healthz", "/livez/ping", "/readyz", "/metrics", "/openapi/v2", "/openapi/v3"]
+)
+async def test_what_asks_for_no_method(api: Any, path: str) -> None:
+    """Probes of load balancers come by what they like."""
+    for method in ("POST", "OPTIONS", "DELETE", "BREW"):
+        assert (await api(method, path)).status == 200, method
+    assert (await api("POST", "/healthz/none")).status == 404
+
+
 async def test_version(api: Any) -> None:
     assert (await api.get("/version"))["gitVersion"] == "v1.36.0"
 

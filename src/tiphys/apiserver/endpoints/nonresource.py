@@ -95,7 +95,7 @@ class NonResource:
         return bool(fault)
 
     async def answer(self, request: Request) -> Response | None:
-        """Answer one request; only reads are served. Raises MethodNotAllowed."""
+        """Answer one request; mostly, only reads are served. Raises MethodNotAllowed."""
         path = request.path.rstrip("/") or "/"
         if not path.startswith("/"):
             return None  # "*", and what CONNECT names
@@ -109,7 +109,8 @@ class NonResource:
                 or (first in ("api", "apis") and self._discovery.handle(request))
             ):
                 raise MethodNotAllowed("the server does not allow this method on the requested resource")
-            return None
+            if first not in PATHS and first not in ("metrics", "openapi"):
+                return None  # those of upstream's handlers ask for no method
         if first == "openapi":
             return await self._openapi.answer(request, path)
         if self._shows_logs(first):
