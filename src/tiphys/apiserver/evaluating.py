@@ -3,7 +3,8 @@
 Evaluation is pure, so one that turns out to be long is given up after a few milliseconds and started over
 on a thread, where it may spend its whole budget, or wait for an answer about somebody's rights, while the
 loop serves others. Work on a large object, which may have 100,000 labels, is done on a thread from the first.
-There are few threads: they share the interpreter with the loop.
+There are few threads: they share the interpreter with the loop. What long lists look like in other forms than
+that in which they are kept takes seconds: all of them have one thread, and wait for each other.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ LARGE_BYTES: Final = 128 * 1024
 _AROUND: Final = 1_000
 """What comes with an evaluation, its inputs and what is made of its outcome, in the same units."""
 _THREADS: Final = ThreadPoolExecutor(max_workers=8, thread_name_prefix="evaluate")
+_LISTS: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="list")
 
 
 class _Turn:
@@ -67,6 +69,19 @@ async def aside(size: int, run: Callable[P, T], *args: P.args, **named: P.kwargs
     if size < LARGE_BYTES:
         return run(*args, **named)
     return await _on_a_thread(partial(run, *args, **named))
+
+
+def begin_list(size: int, make: Callable[[], bytes]) -> asyncio.Future[bytes]:
+    """Begin to make a list's bytes out of so many, and return what becomes of it: it may be there at once.
+
+    Whoever gives up waiting leaves the rest to the others: shield what is returned.
+    """
+    loop = asyncio.get_running_loop()
+    if size >= LARGE_BYTES:
+        return loop.run_in_executor(_LISTS, contextvars.copy_context().run, make)
+    made: asyncio.Future[bytes] = loop.create_future()
+    made.set_result(make())
+    return made
 
 
 async def _on_a_thread(run: Callable[[], T]) -> T:

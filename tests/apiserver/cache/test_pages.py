@@ -1,6 +1,7 @@
 """Pages that are found and joined once, and how long they stay."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from tiphys.apiserver.cache import entry as entries
 from tiphys.apiserver.cache.entry import Entry
 from tiphys.apiserver.cache.form import encode
 from tiphys.apiserver.cache.pages import FORMS, PAGES, KeptBytes, PageItems, Pages
+from tiphys.apiserver.evaluating import LARGE_BYTES
 from tiphys.apiserver.registry.objects import Page, Selection
 from tiphys.storage.memory import MemoryStore
 
@@ -231,12 +233,85 @@ async def test_a_page_is_kept_in_so_many_forms() -> None:
     kept = KeptBytes()
     page = page_of(kept)
     for form in range(FORMS):
-        page.shared(form, "now", lambda: b"1234")
+        await page.shared(form, "now", lambda: b"1234")
     assert kept.total_bytes == 4 * FORMS
-    page.shared(FORMS, "now", lambda: b"1234")
+    await page.shared(FORMS, "now", lambda: b"1234")
     assert kept.total_bytes == 4
-    page.shared(FORMS, "later", lambda: b"12")
-    assert (kept.total_bytes, page.shared(FORMS, "later", lambda: b"made anew")) == (2, b"12")
+    await page.shared(FORMS, "later", lambda: b"12")
+    assert (kept.total_bytes, await page.shared(FORMS, "later", lambda: b"made anew")) == (2, b"12")
     page.drop()
     assert kept.total_bytes == 0
+    kept.close()
+
+
+class Slow:
+    """Makes bytes when it is let; it counts how often."""
+
+    def __init__(self, data: bytes = b"made") -> None:
+        self.let = threading.Event()
+        self.times = 0
+        self._data = data
+
+    def __call__(self) -> bytes:
+        self.times += 1
+        assert self.let.wait(20)
+        return self._data
+
+
+def large(kept: KeptBytes) -> PageItems:
+    value = encode({"apiVersion": "v1", "kind": "A", "metadata": {"name": "x"}, "data": "y" * LARGE_BYTES})
+    return PageItems(kept, [Entry(_Reader(), "/a/x", "", "x", value, revision=7, lease=0)], more=False)
+
+
+async def test_those_who_ask_meanwhile_wait_for_the_same() -> None:
+    kept, make = KeptBytes(), Slow()
+    page = large(kept)
+    asking = [asyncio.create_task(page.shared("form", "now", make)) for _ in range(3)]
+    await asyncio.sleep(0)  # all have asked
+    asking[0].cancel()
+    make.let.set()
+    assert await asyncio.gather(*asking[1:]) == [b"made"] * 2
+    assert make.times == 1
+    assert await page.shared("form", "now", make) == b"made"
+    assert (make.times, kept.total_bytes) == (1, 4)
+    kept.close()
+
+
+async def test_who_means_another_time_has_it_made_again() -> None:
+    kept, now, later = KeptBytes(), Slow(b"now"), Slow(b"later")
+    page = large(kept)
+    asking = [
+        asyncio.create_task(page.shared("form", stamp, make))
+        for stamp, make in (("now", now), ("later", later))
+    ]
+    await asyncio.sleep(0)
+    now.let.set()
+    later.let.set()
+    assert await asyncio.gather(*asking) == [b"now", b"later"]
+    assert await page.shared("form", "later", now) == b"later"
+    kept.close()
+
+
+async def test_a_page_that_has_gone_meanwhile_keeps_nothing() -> None:
+    kept, make = KeptBytes(), Slow()
+    page = large(kept)
+    asking = asyncio.create_task(page.shared("form", "now", make))
+    await asyncio.sleep(0)
+    page.drop()
+    make.let.set()
+    assert await asking == b"made"
+    assert kept.total_bytes == 0
+
+
+async def test_what_cannot_be_made_is_told_to_all() -> None:
+    def fail() -> bytes:
+        raise ValueError("no")
+
+    kept = KeptBytes()
+    page = large(kept)
+    found = await asyncio.gather(*(page.shared("a", "b", fail) for _ in range(2)), return_exceptions=True)
+    assert [str(one) for one in found] == ["no", "no"]
+    make = Slow()
+    make.let.set()
+    assert await page.shared("a", "b", make) == b"made"
     kept.close()

@@ -180,3 +180,14 @@ async def test_what_is_laid_out_for_people_is_made_for_each(api: Api, made: list
     empty = await api.send("GET", "/api/v1/namespaces/default/secrets", accept="application/yaml")
     assert isinstance(empty.body, bytes)
     assert not made
+
+
+@pytest.mark.parametrize("form", [form for form in FORMS if "yaml" in form])
+async def test_long_documents_are_written_in_runs(
+    api: Api, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.setattr(list_parts, "_RUN", 2)
+    await fill(api, 5)
+    for query in ("", "?labelSelector=a%3Db"):
+        found = whole(await api.send("GET", MAPS + query, accept=form))
+        assert found == await alone(api, MAPS + query, form, monkeypatch)

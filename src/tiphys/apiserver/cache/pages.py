@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Final, Protocol
 
 from tiphys.apiserver.cache.entry import Entry
+from tiphys.apiserver.evaluating import begin_list
 
 KEPT_BYTES: Final = 32 * 1024 * 1024
 IDLE_S: Final = 20.0
@@ -45,16 +47,28 @@ class _Form:
         self.data = self.stamp = None
 
 
+class _Making:
+    """A page's items in one form that are under way."""
+
+    __slots__ = ("made", "stamp")
+
+    def __init__(self, stamp: object, made: asyncio.Future[bytes]) -> None:
+        self.stamp = stamp
+        self.made = made
+
+
 class PageItems:
     """Live entries of one page in key order. Read-only; shared by everyone who asks for the page."""
 
-    __slots__ = ("_asked", "_forms", "_joined", "_kept", "entries", "more")
+    __slots__ = ("_asked", "_forms", "_gone", "_joined", "_kept", "_making", "entries", "more")
 
     def __init__(self, kept: KeptBytes, entries: list[Entry], *, more: bool) -> None:
         self._kept = kept
         self._joined: bytes | None = None
         self._asked = False
         self._forms: dict[Hashable, _Form] = {}
+        self._making: dict[Hashable, _Making] = {}
+        self._gone = False
         self.entries = entries
         self.more = more
         """Whether other entries follow."""
@@ -71,13 +85,37 @@ class PageItems:
         self._asked = True
         return joined
 
-    def shared(self, form: Hashable, stamp: object, make: Callable[[], bytes]) -> bytes:
-        """Return the entries in some form: as made for somebody under the same stamp, or made now."""
+    async def shared(self, form: Hashable, stamp: object, make: Callable[[], bytes]) -> bytes:
+        """Return the entries in some form: as made for somebody under the same stamp, or made now.
+
+        Those who ask while it is being made wait for the same bytes.
+        """
         known = self._forms.get(form)
         if known is not None and known.data is not None and known.stamp == stamp:
             self._kept.used(known)
             return known.data
-        data = make()
+        making = self._making.get(form)
+        if making is None or making.stamp != stamp:
+            made = begin_list(sum([entry.size for entry in self.entries]), make)
+            if made.done():
+                data = made.result()
+                self._keep(form, stamp, data)
+                return data
+            making = self._making[form] = _Making(stamp, made)
+            made.add_done_callback(partial(self._ended, form, making))
+        return await asyncio.shield(making.made)
+
+    def _ended(self, form: Hashable, making: _Making, made: asyncio.Future[bytes]) -> None:
+        if self._making.get(form) is making:
+            del self._making[form]
+        if not made.cancelled() and made.exception() is None:
+            self._keep(form, making.stamp, made.result())
+
+    def _keep(self, form: Hashable, stamp: object, data: bytes) -> None:
+        """Keep what was made, where the page is still what there is."""
+        if self._gone:
+            return
+        known = self._forms.get(form)
         if known is None:
             if len(self._forms) >= FORMS:
                 self._drop_forms()
@@ -85,10 +123,10 @@ class PageItems:
         self._kept.drop(known)
         if self._kept.keep(known, len(data)):
             known.data, known.stamp = data, stamp
-        return data
 
     def drop(self) -> None:
-        """Let go all that is kept of it."""
+        """Let go all that is kept of it: the page is not what there is any more."""
+        self._gone = True
         self._kept.drop(self)
         self._drop_forms()
 

@@ -6,8 +6,9 @@ by the filter chain for failures.
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, Final
 
 import orjson
@@ -27,6 +28,7 @@ from tiphys.apiserver.endpoints.negotiation import (
     accept_format,
     failure_format,
 )
+from tiphys.apiserver.evaluating import begin_list
 from tiphys.apiserver.observe import latencies
 from tiphys.apiserver.registry import machinery
 from tiphys.apiserver.registry.objects import Cached, Page
@@ -261,8 +263,8 @@ def list_meta(page: Page) -> Object:
     return meta
 
 
-def respond_page(call: Call, page: Page) -> Response:
-    """Answer with a list."""
+async def respond_page(call: Call, page: Page) -> Response:
+    """Answer with a list. One that is long is brought aside into the form that is asked for."""
     form, resource = call_format(call), call.resource
     if form.plain_json and resource.storage == resource.gvk:
         head, tail = _around(list_value(call, form, (), list_meta(page)))
@@ -272,12 +274,19 @@ def respond_page(call: Call, page: Page) -> Response:
         parts = (head, items, tail)
         return Response(200, headers_of(call.warnings, JSON), parts)
     check_form(call, form, is_list=True)
-    if page.shared is not None and page.items and list_parts.divides(form):
-        return Response(200, headers_of(call.warnings, form.media_type), _divided(call, page, form))
-    value = _listed(call, page, form, list_meta(page))
-    maps = resource.custom and not form.transform
-    body, content_type = encode(value, form, fractions=resource.has_fractions, maps=maps)
-    return Response(200, headers_of(call.warnings, content_type), body)
+    if page.items and list_parts.divides(form):
+        return Response(200, headers_of(call.warnings, form.media_type), await _divided(call, page, form))
+
+    def make() -> bytes:
+        value, maps = _listed(call, page, form, list_meta(page)), resource.custom and not form.transform
+        return encode(value, form, fractions=resource.has_fractions, maps=maps)[0]
+
+    body = await _aside(page, make)
+    return Response(200, headers_of(call.warnings, form.media_type), body)
+
+
+async def _aside(page: Page, make: Callable[[], bytes]) -> bytes:
+    return await asyncio.shield(begin_list(sum([item.size for item in page.items]), make))
 
 
 def _listed(call: Call, page: Page, form: Format, meta: Object) -> Object:
@@ -290,8 +299,8 @@ def _listed(call: Call, page: Page, form: Format, meta: Object) -> Object:
         return list_value(call, form, objects, meta)
 
 
-def _divided(call: Call, page: Page, form: Format) -> tuple[bytes, bytes, bytes]:
-    """Return a list whose items are encoded for all who ask for them in this form."""
+async def _divided(call: Call, page: Page, form: Format) -> tuple[bytes, bytes, bytes]:
+    """Return a list whose items are encoded for all who ask for them in this form, where they are shared."""
     resource = call.resource
     maps = resource.custom and not form.transform
 
@@ -308,8 +317,7 @@ def _divided(call: Call, page: Page, form: Format) -> tuple[bytes, bytes, bytes]
     if form.transform == "Table":  # rows tell ages, in seconds
         key = (form, resource.gvk, call.param("includeObject"))
         stamp = (resource, call.backend.clock.now().replace(microsecond=0))
-    assert page.shared is not None
-    items = page.shared(key, stamp, make)
+    items = await (_aside(page, make) if page.shared is None else page.shared(key, stamp, make))
     empty = list_value(call, form, (), list_meta(page))
     with latencies.spending(latencies.SERIALIZE):
         return list_parts.around(form, empty, items, written)

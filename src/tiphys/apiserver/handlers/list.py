@@ -28,4 +28,4 @@ async def handle(call: Call) -> Response:
     )
     if page.remaining is not None and (options.label_selector or options.field_selector):
         page = replace(page, remaining=None)  # with selectors it is never told, also where it is known
-    return respond.respond_page(call, replace(page, shard=options.shard) if options.shard else page)
+    return await respond.respond_page(call, replace(page, shard=options.shard) if options.shard else page)

@@ -8,7 +8,7 @@ The stored value has room for the ``resourceVersion``, which is put in when the 
 from __future__ import annotations
 
 import builtins
-from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from tiphys.apimachinery.dataclass import dataclass
@@ -97,7 +97,7 @@ class Page:
     remaining: int | None = None
     joined: Callable[[], bytes] | None = None
     """Returns the items as lists show them (``listed``), joined by commas, where that is at hand."""
-    shared: Callable[[Hashable, object, Callable[[], bytes]], bytes] | None = None
+    shared: Callable[[Hashable, object, Callable[[], bytes]], Awaitable[bytes]] | None = None
     """Returns what somebody made of the items in some form under a stamp, or makes and keeps it."""
     shard: str = ""
     """By which expression it was narrowed to a part of the collection."""
