@@ -3,8 +3,8 @@
 Evaluation is pure, so one that turns out to be long is given up after a few milliseconds and started over
 on a thread, where it may spend its whole budget, or wait for an answer about somebody's rights, while the
 loop serves others. Work on a large object, which may have 100,000 labels, is done on a thread from the first.
-There are few threads: they share the interpreter with the loop. What long lists look like in other forms than
-that in which they are kept takes seconds: all of them have one thread, and wait for each other.
+There are few threads: they share the interpreter with the loop. Long lists and large objects take seconds to
+be brought into other forms than the one they are kept in: for all of that there is one thread.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LARGE_BYTES: Final = 128 * 1024
 _AROUND: Final = 1_000
 """What comes with an evaluation, its inputs and what is made of its outcome, in the same units."""
 _THREADS: Final = ThreadPoolExecutor(max_workers=8, thread_name_prefix="evaluate")
-_LISTS: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="list")
+_FORMS: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="form")
 
 
 class _Turn:
@@ -71,15 +71,15 @@ async def aside(size: int, run: Callable[P, T], *args: P.args, **named: P.kwargs
     return await _on_a_thread(partial(run, *args, **named))
 
 
-def begin_list(size: int, make: Callable[[], bytes]) -> asyncio.Future[bytes]:
-    """Begin to make a list's bytes out of so many, and return what becomes of it: it may be there at once.
+def begin_form(size: int, make: Callable[[], T]) -> asyncio.Future[T]:
+    """Begin to bring so many bytes into another form, and return what becomes of it: it may be there at once.
 
     Whoever gives up waiting leaves the rest to the others: shield what is returned.
     """
     loop = asyncio.get_running_loop()
     if size >= LARGE_BYTES:
-        return loop.run_in_executor(_LISTS, contextvars.copy_context().run, make)
-    made: asyncio.Future[bytes] = loop.create_future()
+        return loop.run_in_executor(_FORMS, contextvars.copy_context().run, make)
+    made: asyncio.Future[T] = loop.create_future()
     made.set_result(make())
     return made
 

@@ -1,4 +1,4 @@
-"""Long lists in forms that take long to make: others are served meanwhile."""
+"""Long lists and large objects in forms that take long to make: others are served meanwhile."""
 
 from __future__ import annotations
 
@@ -44,6 +44,37 @@ async def test_others_are_served_meanwhile(api: Any, monkeypatch: pytest.MonkeyP
     answer = await asking
     assert answer.status == 200
     assert answer.headers["content-type"] == accept.partition(";")[0]
+
+
+@pytest.mark.parametrize("verb", ["GET", "PATCH", "PUT", "POST"])
+async def test_and_while_a_large_object_is_shown(
+    api: Any, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    large = {"metadata": {"name": "m"}, "data": {"x": "y" * LARGE_BYTES}}
+    if verb != "POST":
+        large = await api.create(MAPS, large)
+    await api.create(MAPS, {"metadata": {"name": "small"}})
+    begun, served = threading.Event(), threading.Event()
+    transformed = respond._transformed
+
+    def slow(*args: Any) -> Any:
+        begun.set()
+        assert served.wait(20), "nobody else was served"
+        return transformed(*args)
+
+    monkeypatch.setattr(respond, "_transformed", slow)
+    merge = {"content_type": "application/merge-patch+json"} if verb == "PATCH" else {}
+    body = {"PATCH": {"data": {"z": "1"}}, "PUT": large, "POST": large}.get(verb)
+    path = MAPS if verb == "POST" else f"{MAPS}/m"
+    asking = asyncio.create_task(api.send(verb, path, body, accept="application/yaml", **merge))
+    assert await asyncio.to_thread(begun.wait, 20)
+    assert (await api("GET", f"{MAPS}/small")).status == 200
+    served.set()
+    answer = await asking
+    assert (answer.status, answer.headers["content-type"]) == (
+        201 if verb == "POST" else 200,
+        "application/yaml",
+    )
 
 
 async def test_what_is_wrong_with_a_form_is_told(api: Any) -> None:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from tiphys.apiserver.cache.entry import Entry
-from tiphys.apiserver.evaluating import begin_list
+from tiphys.apiserver.evaluating import begin_form
 
 KEPT_BYTES: Final = 32 * 1024 * 1024
 IDLE_S: Final = 20.0
@@ -96,7 +96,7 @@ class PageItems:
             return known.data
         making = self._making.get(form)
         if making is None or making.stamp != stamp:
-            made = begin_list(sum([entry.size for entry in self.entries]), make)
+            made = begin_form(sum([entry.size for entry in self.entries]), make)
             if made.done():
                 data = made.result()
                 self._keep(form, stamp, data)

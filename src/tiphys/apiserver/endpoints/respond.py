@@ -28,7 +28,7 @@ from tiphys.apiserver.endpoints.negotiation import (
     accept_format,
     failure_format,
 )
-from tiphys.apiserver.evaluating import begin_list
+from tiphys.apiserver.evaluating import LARGE_BYTES, begin_form
 from tiphys.apiserver.observe import latencies
 from tiphys.apiserver.registry import machinery
 from tiphys.apiserver.registry.objects import Cached, Page
@@ -166,6 +166,13 @@ def respond_cached(call: Call, cached: Cached, status: int = 200) -> Response:
     return _transformed(call, form, shown, status)
 
 
+async def respond_aside(call: Call, cached: Cached, status: int = 200) -> Response:
+    """Answer with one stored object; a large one is brought aside into the form that is asked for."""
+    if cached.size < LARGE_BYTES or call_format(call).plain_json:
+        return respond_cached(call, cached, status)
+    return await asyncio.shield(begin_form(cached.size, lambda: respond_cached(call, cached, status)))
+
+
 def respond_object(call: Call, obj: Object, status: int = 200) -> Response:
     """Answer with one object in the request's version that is not stored (dry run, last state)."""
     return _transformed(call, call_format(call), obj, status)
@@ -286,7 +293,7 @@ async def respond_page(call: Call, page: Page) -> Response:
 
 
 async def _aside(page: Page, make: Callable[[], bytes]) -> bytes:
-    return await asyncio.shield(begin_list(sum([item.size for item in page.items]), make))
+    return await asyncio.shield(begin_form(sum([item.size for item in page.items]), make))
 
 
 def _listed(call: Call, page: Page, form: Format, meta: Object) -> Object:

@@ -42,7 +42,7 @@ async def handle(call: Call) -> Response:
     if casting is not None and casting.mold is not None:
         cast = await _cast(call, casting, casting.mold, options)
         if cast is not None:
-            return respond.respond_cached(call, cast, 201)
+            return await respond.respond_aside(call, cast, 201)
     tracing.event("About to convert to expected version")
     obj = await bodies.decode_aside(call, call.resource.gvk, options.field_validation)
     tracing.event("Conversion done")
@@ -53,7 +53,7 @@ async def handle(call: Call) -> Response:
     tracing.event("Write to database call succeeded", {"len": len(call.request.body)})
     if isinstance(made, dict):
         return respond.respond_object(call, made, 201)
-    return respond.respond_cached(call, made, 201)
+    return await respond.respond_aside(call, made, 201)
 
 
 async def _cast(call: Call, casting: Casting, mold: Mold, options: WriteOptions) -> Cached | None:

@@ -22,4 +22,4 @@ async def handle(call: Call) -> Response:
         raise
     if wanted and wanted > (newest := store.revision_of(resource)):
         raise versions.too_large(wanted, newest)
-    return respond.respond_cached(call, cached)
+    return await respond.respond_aside(call, cached)

@@ -97,7 +97,7 @@ async def handle(call: Call) -> Response:
     named = isinstance(patch, Patch) and patch.names_version
     change = Change(produce, options, call.info.subresource, retries=1 if named else MAX_RETRIES)
     written = await update_object(call, call.name, change)
-    return _answer(call, written, 200)
+    return await _answer(call, written, 200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,7 +370,9 @@ async def _apply(call: Call, options: WriteOptions) -> Response:
         return await create_object(call, new, options, manage_fields=False)
 
     change = Change(produce, options, call.info.subresource, manages_fields=False)
-    return _answer(call, *await update_or_create(call, change, None if call.info.subresource else create))
+    return await _answer(
+        call, *await update_or_create(call, change, None if call.info.subresource else create)
+    )
 
 
 async def merge_applied(
@@ -385,8 +387,8 @@ async def merge_applied(
     )
 
 
-def _answer(call: Call, written: Cached | Object, status: int) -> Response:
+async def _answer(call: Call, written: Cached | Object, status: int) -> Response:
     tracing.event("Object stored in database")
     if isinstance(written, dict):
         return respond.respond_object(call, written, status)
-    return respond.respond_cached(call, written, status)
+    return await respond.respond_aside(call, written, status)

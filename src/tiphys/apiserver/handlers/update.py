@@ -106,7 +106,7 @@ async def handle(call: Call) -> Response:
         return await create_object(call, made, options)
 
     creates = strategy.allow_create_on_update and not subresource
-    return _answer(call, *await update_or_create(call, change, create if creates else None))
+    return await _answer(call, *await update_or_create(call, change, create if creates else None))
 
 
 async def update_or_create(
@@ -135,11 +135,11 @@ def _as_create(call: Call) -> RequestInfo:
     return replace(call.info, verb="create")
 
 
-def _answer(call: Call, written: Cached | Object, status: int) -> Response:
+async def _answer(call: Call, written: Cached | Object, status: int) -> Response:
     tracing.event("Write to database call succeeded", {"len": len(call.request.body)})
     if isinstance(written, dict):
         return respond.respond_object(call, written, status)
-    return respond.respond_cached(call, written, status)
+    return await respond.respond_aside(call, written, status)
 
 
 async def update_object(call: Call, name: str, change: Change) -> Cached | Object:

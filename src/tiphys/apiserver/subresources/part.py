@@ -28,7 +28,7 @@ async def handle_part(call: Call, merge: Merge, check: Check | None) -> Response
     written = await update_object(call, call.name, part)
     if isinstance(written, dict):
         return respond.respond_object(call, written)
-    return respond.respond_cached(call, written)
+    return await respond.respond_aside(call, written)
 
 
 def _replacing(call: Call) -> Change:
