@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tiphys.apiserver.crd.store import View
 from tiphys.apiserver.endpoints import respond
 from tiphys.apiserver.evaluating import LARGE_BYTES
 
@@ -81,3 +82,47 @@ async def test_what_is_wrong_with_a_form_is_told(api: Any) -> None:
     await api.create(MAPS, {"metadata": {"name": "m"}, "data": {"x": "y" * LARGE_BYTES}})
     answer = await api("GET", f"{MAPS}?includeObject=Nope", accept=TABLE)
     assert answer.status == 400
+
+
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+def definition(**note: Any) -> dict[str, Any]:
+    spec = {"type": "object", "properties": {"x": {"type": "string"}, "note": {"type": "string", **note}}}
+    schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": schema}
+    names = {"plural": "foos", "kind": "Foo"}
+    return {
+        "metadata": {"name": "foos.example.com"},
+        "spec": {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [version]},
+    }
+
+
+async def test_and_while_custom_objects_are_written_that_are_stored_otherwise(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.create(CRDS, definition())
+    await api.settle()
+    foos = "/apis/example.com/v1/namespaces/default/foos"
+    foo = {"apiVersion": "example.com/v1", "kind": "Foo", "metadata": {"name": "f"}}
+    async with asyncio.timeout(20):
+        while (await api("GET", foos)).status == 404:
+            await api.settle()
+    await api.create(foos, {**foo, "spec": {"x": "y" * LARGE_BYTES}})
+    await api.patch(f"{CRDS}/foos.example.com", {"spec": definition(default="n")["spec"]})
+    await api.settle()
+    begun, served = threading.Event(), threading.Event()
+    listed: Any = View.listed
+
+    def slow(view: View) -> Any:
+        begun.set()
+        assert served.wait(20), "nobody else was served"
+        return listed.fget(view)
+
+    monkeypatch.setattr(View, "listed", property(slow))
+    asking = asyncio.create_task(api.send("GET", foos))
+    assert await asyncio.to_thread(begun.wait, 20)
+    assert (await api("GET", CRDS)).status == 200
+    served.set()
+    answer = await asking
+    assert b'"note":"n"' in b"".join(answer.body)

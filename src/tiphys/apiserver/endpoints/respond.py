@@ -275,10 +275,7 @@ async def respond_page(call: Call, page: Page) -> Response:
     form, resource = call_format(call), call.resource
     if form.plain_json and resource.storage == resource.gvk:
         head, tail = _around(list_value(call, form, (), list_meta(page)))
-        with latencies.spending(latencies.SERIALIZE):
-            join = page.joined or (lambda: b",".join([item.listed for item in page.items]))
-            items = join()
-        parts = (head, items, tail)
+        parts = (head, await _joined(page, aside=resource.custom), tail)
         return Response(200, headers_of(call.warnings, JSON), parts)
     check_form(call, form, is_list=True)
     if page.items and list_parts.divides(form):
@@ -290,6 +287,19 @@ async def respond_page(call: Call, page: Page) -> Response:
 
     body = await _aside(page, make)
     return Response(200, headers_of(call.warnings, form.media_type), body)
+
+
+async def _joined(page: Page, *, aside: bool) -> bytes:
+    """Return items as they are kept. Those of custom kinds may be other than stored, and be written now."""
+
+    def join() -> bytes:
+        with latencies.spending(latencies.SERIALIZE):
+            return b",".join([item.listed for item in page.items])
+
+    if page.joined is not None:
+        with latencies.spending(latencies.SERIALIZE):
+            return page.joined()
+    return await _aside(page, join) if aside else join()
 
 
 async def _aside(page: Page, make: Callable[[], bytes]) -> bytes:
