@@ -84,6 +84,26 @@ async def test_what_is_wrong_with_a_form_is_told(api: Any) -> None:
     assert answer.status == 400
 
 
+async def test_and_while_a_collection_that_was_deleted_is_shown(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.create(MAPS, {"metadata": {"name": "m"}, "data": {"x": "y" * LARGE_BYTES}})
+    begun, served = threading.Event(), threading.Event()
+    list_value = respond.list_value
+
+    def slow(*args: Any) -> Any:
+        begun.set()
+        assert served.wait(20), "nobody else was served"
+        return list_value(*args)
+
+    monkeypatch.setattr(respond, "list_value", slow)
+    asking = asyncio.create_task(api.send("DELETE", MAPS, accept="application/yaml"))
+    assert await asyncio.to_thread(begun.wait, 20)
+    assert (await api("GET", "/api/v1/namespaces/default")).status == 200
+    served.set()
+    assert (await asking).status == 200
+
+
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 

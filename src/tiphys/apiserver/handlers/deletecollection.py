@@ -10,6 +10,7 @@ from tiphys.apimachinery.errors import Invalid, StatusError
 from tiphys.apiserver.endpoints import bodies, respond
 from tiphys.apiserver.endpoints.call import Call
 from tiphys.apiserver.endpoints.params import META, UNSAFE, DeleteOptions, delete_options, list_options
+from tiphys.apiserver.evaluating import begin_form
 from tiphys.apiserver.handlers.delete import delete_quietly, warn_of_orphans
 from tiphys.apiserver.registry.objects import Cached
 from tiphys.apiserver.registry.selection import select
@@ -37,9 +38,13 @@ async def handle(call: Call) -> Response:
         resource_version_match=wanted.resource_version_match,
     )
     await _delete(call, page.items, options)
-    objects = [respond.at_version(item, resource) for item in page.items]
-    value = respond.list_value(call, form, objects, respond.list_meta(page))
-    body, content_type = respond.encode(value, form)
+
+    def make() -> tuple[bytes, str]:
+        objects = [respond.at_version(item, resource) for item in page.items]
+        return respond.encode(respond.list_value(call, form, objects, respond.list_meta(page)), form)
+
+    made = begin_form(sum([item.size for item in page.items]), make)
+    body, content_type = await asyncio.shield(made)
     return Response(200, respond.headers_of(call.warnings, content_type), body)
 
 
