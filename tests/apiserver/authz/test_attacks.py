@@ -103,6 +103,41 @@ async def test_paths(secrets: Any, path: str) -> None:
     assert b"theirs" not in answer.raw or b'"data"' not in answer.raw
 
 
+async def test_rights_in_a_namespace_reach_no_other(api: Any) -> None:
+    """Not by a path either in which one namespace is within another, though a right to the outer was used."""
+    for name in ("own", "other"):
+        await api.create("/api/v1/namespaces", {"metadata": {"name": name}})
+    await api.create(f"{RBAC}/namespaces/own/roles", {"metadata": {"name": "r"}, "rules": [rule("*", "*")]})
+    ref = {"apiGroup": GROUP, "kind": "Role", "name": "r"}
+    subjects = [{"apiGroup": GROUP, "kind": "User", "name": "alice"}]
+    binding = {"metadata": {"name": "r"}, "roleRef": ref, "subjects": subjects}
+    await api.create(f"{RBAC}/namespaces/own/rolebindings", binding)
+    await api.settle()
+    assert (await api("GET", "/api/v1/namespaces/own", user="alice")).status == 200
+    inner = "/api/v1/namespaces/own/namespaces"
+    other = {"metadata": {"name": "other", "labels": {"mine": "true"}}, "spec": {"finalizers": []}}
+    for method, path, body in (
+        ("GET", f"{inner}/other", None),
+        ("GET", f"{inner}/own", None),
+        ("GET", inner, None),
+        ("GET", f"{inner}?watch=true", None),
+        ("GET", "/api/v1/watch/namespaces/own/namespaces/other", None),
+        ("POST", inner, {"metadata": {"name": "third"}}),
+        ("PUT", f"{inner}/other", other),
+        ("PUT", f"{inner}/other/finalize", other),
+        ("PUT", f"{inner}/other/status", other),
+        ("DELETE", f"{inner}/other", None),
+        ("DELETE", inner, None),
+    ):
+        response = await api.send(method, path, body, user="alice")
+        assert response.status == 404, (method, path, response.body)
+    patched = await api.patch(f"{inner}/other", {"metadata": {"labels": {"mine": "true"}}}, user="alice")
+    assert patched.status == 404
+    left = await api.get("/api/v1/namespaces/other")
+    assert "mine" not in left["metadata"]["labels"]
+    assert "deletionTimestamp" not in left["metadata"]
+
+
 RULES: dict[str, tuple[dict[str, Any], str, str, bool]] = {
     "objects are not their subresources": (
         rule("pods", "create"),

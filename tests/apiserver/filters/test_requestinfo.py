@@ -91,6 +91,14 @@ def test_proxy_path_keeps_its_rest() -> None:
     assert (info.subresource, info.name, info.rest) == ("proxy", "s:80", ("x", "y"))
 
 
+def test_a_namespace_in_another_leads_nowhere() -> None:
+    """Rights are asked for in the outer one, so it must not be like the path of the inner one."""
+    assert parse("GET", "/api/v1/namespaces/a/namespaces/b").rest == ("a",)
+    assert parse("GET", "/api/v1/watch/namespaces/a/namespaces").rest == ("a",)
+    assert parse("GET", "/api/v1/namespaces/namespaces/status").rest == ()
+    assert parse("GET", "/apis/g/v1/namespaces/a/namespaces/b").rest == ()  # a kind of that name
+
+
 def test_queries_are_read_once_and_long_ones_not_kept() -> None:
     short, long = "limit=5&fieldSelector=&x", "continue=" + "c" * 600
     assert read_query(short) == {"limit": ["5"], "fieldSelector": [""], "x": [""]}

@@ -5,8 +5,6 @@ Owns: which verbs a resource or subresource serves, and the 404s and 405s for th
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from tiphys.apimachinery.errors import BadRequest, MethodNotAllowed, NotFound, qualified
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.admission.connect import admit_connect
@@ -137,7 +135,8 @@ def _find_subresource(resource: Resource, info: RequestInfo) -> CallHandler:
 def find_resource(backend: Backend, info: RequestInfo) -> Resource:
     """Return the resource that a request is about. Raises NotFound."""
     resource: Resource | None = backend.table.served_at(info.group, info.version, info.resource)
-    if resource is None or (not resource.namespaced and info.namespace and info.resource != "namespaces"):
+    is_namespace = info.resource == "namespaces" and not info.group
+    if resource is None or (not resource.namespaced and info.namespace and not is_namespace):
         raise NotFound.path()
     return resource
 
@@ -147,8 +146,6 @@ def make_call(backend: Backend, request: Request, info: RequestInfo, user: User,
     if resource.definition is not None:
         backend = backend.custom or backend
     query = read_query(request.raw_query) if request.raw_query else {}
-    if info.resource == "namespaces" and info.namespace and info.name:
-        info = replace(info, namespace=info.name)
     return Call(backend, request, info, user, resource, query, request.scope.get("warnings") or [])
 
 
