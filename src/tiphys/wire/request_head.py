@@ -79,7 +79,7 @@ class RequestHead:
     upgrade: bool = False
     """The client would speak another protocol from here on."""
     plain: bool = True
-    """Each line ends in both bytes and is a field of its own that is in the headers."""
+    """Each line ends in both bytes and is a field of its own that is in the headers; no body is in chunks."""
 
 
 def end_of(data: bytes | bytearray, start: int = 0) -> int:
@@ -245,7 +245,7 @@ def _settle_framing(head: RequestHead) -> None:
         return
     if encoding.lower() != "chunked":
         raise HeadFault(501, "Unsupported transfer encoding")
-    head.length = CHUNKED
+    head.length, head.plain = CHUNKED, False  # no bytes alone say where such a body ends
     if said is not None:
         del headers["content-length"]
         head.keep_alive = False
