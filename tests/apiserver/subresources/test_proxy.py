@@ -281,7 +281,8 @@ async def test_nowhere(api: Any, ports: Ports, path: str, status: int, text: str
 ADDRESSES = {
     "10.1.2.3": True, "2001:db8::1": True, "": False, "web": False, "127.0.0.1": False, "::1": False,
     "169.254.169.254": False, "fe80::1": False, "224.0.0.1": False, "255.255.255.255": False,
-    "0.0.0.0": False, "::": False,
+    "0.0.0.0": False, "::": False, "::ffff:10.1.2.3": True, "::ffff:127.0.0.1": False,
+    "::ffff:169.254.169.254": False, "::ffff:255.255.255.255": False, "::ffff:0.0.0.0": False,
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import re
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Iterable, Iterator
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import quote
 
 from tiphys.apimachinery.dataclass import dataclass
@@ -42,6 +42,7 @@ _GRANTS = frozenset(
 _PIECE_BYTES = 1 << 16
 _GZIP_BITS = 16 + zlib.MAX_WBITS
 """16 asks zlib for gzip's frame."""
+_BROADCAST = IPv4Address("255.255.255.255")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 _PROXIED = re.compile(r"(/+api/+v1(?:/+namespaces/+[^/]+)?/+[^/]+/+[^/]+/+proxy)(?![^/])(.*)", re.DOTALL)
 
@@ -80,8 +81,10 @@ def is_reachable(address: str) -> bool:
         found = ip_address(address)
     except ValueError:
         return False
+    if isinstance(found, IPv6Address):
+        found = found.ipv4_mapped or found  # the kernel takes one for the other
     inside = found.is_loopback or found.is_link_local or found.is_multicast or found.is_unspecified
-    return not inside and address != "255.255.255.255"
+    return not inside and found != _BROADCAST
 
 
 async def _pod_target(call: Call, scheme: str, name: str, port: str) -> Target:
