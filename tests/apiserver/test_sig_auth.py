@@ -3,16 +3,10 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import jwt
-import orjson
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
 PODS = "/api/v1/namespaces/default/pods"
@@ -131,63 +125,6 @@ async def test_account_token_and_its_review(api: Any) -> None:
     assert review["status"]["authenticated"] is True
     assert "error" not in review["status"]
     assert review["status"]["user"]["username"] == "system:serviceaccount:default:made"
-
-
-def signing_request() -> str:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "e2e-test")])
-    csr = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
-    return base64.b64encode(csr.public_bytes(serialization.Encoding.PEM)).decode()
-
-
-async def test_certificate_requests_from_first_to_last(api: Any) -> None:
-    groups = await api.get("/apis")
-    assert "certificates.k8s.io" in {group["name"] for group in groups["groups"]}
-    resources = {one["name"] for one in (await api.get("/apis/certificates.k8s.io/v1"))["resources"]}
-    plural = "certificatesigningrequests"
-    assert {plural, f"{plural}/approval", f"{plural}/status"} <= resources
-    spec = {"request": signing_request(), "signerName": "example.com/e2e", "expirationSeconds": 3600,
-            "usages": ["digital signature", "key encipherment", "server auth"]}  # fmt: skip
-    label = {"special-label": "one"}
-    for _ in range(3):
-        made = await api.create(CSRS, {"metadata": {"generateName": "e2e-", "labels": label}, "spec": spec})
-    name = made["metadata"]["name"]
-    assert await api.get(f"{CSRS}/{name}") == made
-    assert len((await api.get(f"{CSRS}?labelSelector=special-label%3Done"))["items"]) == 3
-    watch = await api.send(
-        "GET",
-        f"{CSRS}?watch=1&resourceVersion={made['metadata']['resourceVersion']}&labelSelector=special-label%3Done",
-    )
-    patched = (await api.patch(f"{CSRS}/{name}", {"metadata": {"annotations": {"patched": "true"}}})).json
-    patched["metadata"]["annotations"]["updated"] = "true"
-    updated = await api.put(f"{CSRS}/{name}", patched)
-    seen: list[Any] = []
-    while len(seen) < 2:
-        seen += [orjson.loads(line) for line in (await anext(watch.stream)).splitlines()]
-    assert [event["type"] for event in seen] == ["MODIFIED", "MODIFIED"]
-    assert [set(event["object"]["metadata"]["annotations"]) for event in seen] == [
-        {"patched"},
-        {"patched", "updated"},
-    ]
-    assert await api.get(f"{CSRS}/{name}/approval") == updated
-    condition = {"type": "ApprovalPatch", "status": "True", "reason": "E2E", "message": "Set from a test"}
-    change = {"metadata": {"annotations": {"patchedapproval": "true"}}, "status": {"conditions": [condition]}}
-    approved = (await api.patch(f"{CSRS}/{name}/approval", change)).json
-    assert approved["status"]["conditions"][0]["type"] == "ApprovalPatch"
-    approved["status"]["conditions"].append({**condition, "type": "ApprovalUpdate"})
-    approved = await api.put(f"{CSRS}/{name}/approval", approved)
-    assert [one["type"] for one in approved["status"]["conditions"]] == ["ApprovalPatch", "ApprovalUpdate"]
-    conditions = [*approved["status"]["conditions"], {**condition, "type": "StatusPatch"}]
-    status = (await api.patch(f"{CSRS}/{name}/status", {"status": {"conditions": conditions}})).json
-    status["status"]["conditions"].append({**condition, "type": "StatusUpdate"})
-    status = await api.put(f"{CSRS}/{name}/status", status)
-    assert status["status"]["conditions"][-1]["type"] == "StatusUpdate"
-    assert await api.get(f"{CSRS}/{name}/status") == status
-    await watch.stream.aclose()
-    assert (await api("DELETE", f"{CSRS}/{name}")).status == 200
-    assert (await api("GET", f"{CSRS}/{name}")).status == 404
-    assert (await api("DELETE", f"{CSRS}?labelSelector=special-label%3Done")).status == 200
-    assert (await api.get(f"{CSRS}?labelSelector=special-label%3Done"))["items"] == []
 
 
 async def test_reviews_say_what_happens(api: Any) -> None:

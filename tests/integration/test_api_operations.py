@@ -81,9 +81,9 @@ CASES = [
         "policyName": "replicalimit-policy.example.com",
     }}, {"spec": {"policyName": "other.example.com"}}, {"spec": {"policyName": "third.example.com"}}),
     Case("networking.k8s.io/v1", "ingresses", "Ingress", {"spec": {
-        "defaultBackend": {"service": {"name": "default-backend", "port": {"number": 80}}},
+        "defaultBackend": {"service": {"name": "default-backend", "port": {"number": 8080}}},
         "rules": [{"host": "foo.bar.com", "http": {"paths": [{
-            "path": "/", "pathType": "Prefix",
+            "path": "/", "pathType": "ImplementationSpecific",
             "backend": {"service": {"name": "test-backend", "port": {"number": 8080}}}}]}}],
     }}, {}, {"spec": {"ingressClassName": "none"}},
         {"loadBalancer": {"ingress": [{"ip": "169.1.1.1"}]}}, namespaced=True),
@@ -233,6 +233,8 @@ class Steps:
                 )
             else:
                 live["metadata"].setdefault("annotations", {})["updatedstatus"] = "true"
+            for address in (live["status"].get("loadBalancer") or {}).get("ingress") or ():
+                address["ip"] = "169.1.1.2"
 
         updated = self.client.changed(self.name, update, "status")
         if "conditions" in (case.status or {}):
@@ -241,7 +243,10 @@ class Steps:
         else:
             found = (updated["metadata"].get("annotations") or {}).get("updatedstatus")
             assert (found == "true") == (case.kind in _STATUS_WRITES_METADATA)
-        assert dynamic.get(self.name, "status").get("spec") == spec
+        if case.kind == "Ingress":
+            assert updated["status"] == {"loadBalancer": {"ingress": [{"ip": "169.1.1.2"}]}}
+        last = dynamic.get(self.name, "status")
+        assert (last["metadata"]["uid"], last.get("spec")) == (self.uid, spec)
 
     def deleted(self, events: Any) -> None:
         """Some wait for their protection to be lifted."""

@@ -3,7 +3,7 @@
 import pytest
 
 from tiphys.apimachinery.errors import TooManyRequests
-from tiphys.apimachinery.meta import controller_of, get_condition
+from tiphys.apimachinery.meta import get_condition
 from tiphys.client.kinds import (
     CONTROLLER_REVISIONS,
     DAEMON_SETS,
@@ -15,7 +15,6 @@ from tiphys.client.kinds import (
     POD_DISRUPTION_BUDGETS,
     PODS,
     REPLICA_SETS,
-    REPLICATION_CONTROLLERS,
     STATEFUL_SETS,
 )
 from tiphys.testing import Cluster, simulate
@@ -84,58 +83,70 @@ async def break_pod(cluster, name, *, phase="Running", ready="False"):
     await cluster.client.patch(PODS, name, "default", patch, type="strategic", subresource="status")
 
 
-CONTROLLED = [
-    ("ReplicaSet", REPLICA_SETS),
-    ("ReplicationController", REPLICATION_CONTROLLERS),
-    ("Deployment", DEPLOYMENTS),
-    ("StatefulSet", STATEFUL_SETS),
-]
+async def settled_set(cluster, name, wanted):
+    """Wait until a set is asked for so many pods and has them; return it."""
+    return await cluster.wait_for(
+        REPLICA_SETS,
+        name,
+        "default",
+        lambda item: (
+            bool(item) and item["spec"]["replicas"] == (item.get("status") or {}).get("replicas", 0) == wanted
+        ),
+    )
 
 
-@pytest.mark.parametrize(("kind", "gvr"), CONTROLLED, ids=[kind for kind, _ in CONTROLLED])
-async def test_scale_status_and_collections(kind, gvr):
-    async with Cluster(nodes=2) as cluster:
-        client = cluster.client
-        await client.create(gvr, workload(kind, 1))
-        await cluster.wait_for(gvr, "x", "default", ready(1))
-        scale = await client.get(gvr, "x", "default", subresource="scale")
-        assert scale["spec"]["replicas"] == 1
-        scale["spec"]["replicas"] = 3
-        await client.update(gvr, scale, "scale")
-        await cluster.wait_for(gvr, "x", "default", ready(3))
-        patch = {"spec": {"replicas": 2}}
-        await client.patch(gvr, "x", "default", patch, subresource="scale")
-        await cluster.wait_for(gvr, "x", "default", ready(2))
-        said = {"type": "StatusPatched", "status": "True", "reason": "Test", "message": ""}
-        patched = {"status": {"conditions": [said]}}
-        changed = await client.patch(gvr, "x", "default", patched, type="merge", subresource="status")
-        assert get_condition(changed, "StatusPatched")
-        await client.delete_collection(gvr, "default", label_selector="app=x")
-        await cluster.wait_for(gvr, "x", "default", lambda item: item is None)
+def test_a_rollover_goes_straight_to_the_newest_template():
+    """A set taken over, a template whose pods are never long enough there, and another that ends both.
 
+    At no time are there more pods than one beyond what is asked for, or fewer of them available.
+    """
+    roll = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    stuck = template("nonexistent", schedulingGates=[{"name": "boats.example/hold"}])
 
-@pytest.mark.parametrize(("kind", "gvr"), CONTROLLED[:2], ids=["ReplicaSet", "ReplicationController"])
-async def test_matching_pods_are_adopted_and_others_released(kind, gvr):
-    async with Cluster(nodes=1) as cluster:
-        await cluster.client.create(PODS, pod("orphan"))
-        await cluster.client.create(gvr, workload(kind, 1))
-        owned = await cluster.wait_for(PODS, "orphan", "default", lambda item: bool(controller_of(item)))
-        assert controller_of(owned)["kind"] == kind
-        await cluster.client.patch(PODS, "orphan", "default", {"metadata": {"labels": {"app": "y"}}})
-        await cluster.wait_for(PODS, "orphan", "default", lambda item: not controller_of(item))
-        await cluster.wait_for(gvr, "x", "default", ready(1))
+    async def revision(cluster, number, holds=bool):
+        def reached(item):
+            marks = item["metadata"].get("annotations") or {}
+            return marks.get("deployment.kubernetes.io/revision") == number and holds(item)
 
+        return await cluster.wait_for(DEPLOYMENTS, "x", "default", reached)
 
-async def test_a_rollover_goes_straight_to_the_newest_template():
-    async with Cluster(nodes=2) as cluster:
-        await cluster.client.create(DEPLOYMENTS, workload("Deployment", 3))
-        await cluster.wait_for(DEPLOYMENTS, "x", "default", settled(3))
-        for image in ("j", "k"):
-            change = {"spec": {"template": template(image)}}
-            await cluster.client.patch(DEPLOYMENTS, "x", "default", change)
-        await cluster.wait_for(DEPLOYMENTS, "x", "default", settled(3))
-        images = {item["spec"]["containers"][0]["image"] for item in await pods_of(cluster)}
-        assert images == {"k"}
+    async def story(simulation):
+        async with Cluster(nodes=2, clock=simulation.clock) as cluster:
+            client = cluster.client
+            taken = workload("ReplicaSet", 1)
+            taken["metadata"]["name"] = "test-rollover-controller"
+            await client.create(REPLICA_SETS, taken)
+            await cluster.wait_for(REPLICA_SETS, "test-rollover-controller", "default", ready(1))
+            deployment = workload("Deployment", 1, strategy=roll, minReadySeconds=10, template=stuck)
+            await client.create(DEPLOYMENTS, deployment)
+            started = await revision(cluster, "1", ready(1, "updatedReplicas"))
+            await settled_set(cluster, "test-rollover-controller", 1)
+            (second,) = [
+                item["metadata"]["name"]
+                for item in (await client.list(REPLICA_SETS, "default"))["items"]
+                if item["metadata"]["name"] != "test-rollover-controller"
+            ]
+            await settled_set(cluster, second, 1)
+            begun = started["metadata"]["resourceVersion"]
+            await client.patch(
+                DEPLOYMENTS,
+                "x",
+                "default",
+                {"spec": {"template": {"spec": template("k")["spec"] | {"schedulingGates": None}}}},
+            )
+            await revision(cluster, "2", settled(1))
+            await cluster.wait_for(DEPLOYMENTS, "x", "default", ready(1, "availableReplicas"), timeout_s=60)
+            async with client.watch(DEPLOYMENTS, "default", resource_version=begun) as events:
+                async for event in events:
+                    status = event.object["status"]
+                    assert status["replicas"] <= 2
+                    assert status["availableReplicas"] >= 1
+                    if settled(1)(event.object):
+                        break
+            for name in ("test-rollover-controller", second):
+                await settled_set(cluster, name, 0)
+
+    simulate(story, seed=1)
 
 
 async def test_annotations_count_but_the_revision_does_not():

@@ -18,7 +18,6 @@ from tiphys.client.kinds import (
     JOBS,
     PODS,
     REPLICA_SETS,
-    REPLICATION_CONTROLLERS,
     STATEFUL_SETS,
 )
 from tiphys.testing import Cluster
@@ -83,43 +82,6 @@ async def write_status(client, gvr, name, change):
         except Conflict:
             continue
     raise AssertionError("always a conflict")
-
-
-async def test_a_deployment():
-    async with Cluster(nodes=2) as cluster:
-        client = cluster.client
-        watched = await Watched.since_now(client, DEPLOYMENTS)
-        made = workload("Deployment", 2, strategy={"type": "RollingUpdate"})
-        await client.create(DEPLOYMENTS, made)
-        await watched.until(bool, "ADDED")
-        await watched.until(counts(readyReplicas=2))
-        pods = {"terminationGracePeriodSeconds": 2, "containers": [{"name": "c", "image": "i:2"}]}
-        patch = {
-            "metadata": {"labels": {"run": "patched"}},
-            "spec": {"replicas": 1, "template": {"spec": pods}},
-        }
-        await client.patch(DEPLOYMENTS, "x", "default", patch, type="strategic")
-        one = counts(readyReplicas=1, updatedReplicas=1, unavailableReplicas=0)
-        await watched.until(lambda item: one(item) and image_of(item) == "i:2")
-        watched = await Watched.since_now(client, DEPLOYMENTS)
-        made["metadata"]["labels"] = {**LABELS, "run": "updated"}
-        made["spec"]["template"]["spec"]["containers"][0]["image"] = "i:3"
-        await client.update(DEPLOYMENTS, made)
-        shown = await client.get(DEPLOYMENTS, "x", "default", subresource="status")
-        assert (image_of(shown), shown["metadata"]["labels"]["run"]) == ("i:3", "updated")
-        await watched.until(counts(readyReplicas=2, updatedReplicas=2, unavailableReplicas=0))
-        zeros = {"status": {"readyReplicas": 0, "availableReplicas": 0}}
-        await client.patch(DEPLOYMENTS, "x", "default", zeros, type="strategic", subresource="status")
-        await watched.until(counts(readyReplicas=0, availableReplicas=0), "MODIFIED")
-        shown = await client.get(DEPLOYMENTS, "x", "default", subresource="status")
-        assert (image_of(shown), shown["metadata"]["labels"]["run"]) == ("i:3", "updated")
-        await cluster.wait_for(DEPLOYMENTS, "x", "default", counts(readyReplicas=2))
-        await client.delete_collection(DEPLOYMENTS, "default", label_selector=SELECTOR)
-        await watched.until(bool, "DELETED")
-
-
-def image_of(item):
-    return item["spec"]["template"]["spec"]["containers"][0]["image"]
 
 
 ZEROS_OF_DAEMONS = {
@@ -288,61 +250,6 @@ async def test_a_suspended_job_runs_and_goes():
         await client.delete_collection(JOBS, "default", label_selector=SELECTOR)
         await watched.until(bool, "DELETED")
         assert not (await client.list(JOBS, label_selector=SELECTOR))["items"]
-
-
-async def test_a_replication_controller():
-    async with Cluster(nodes=2) as cluster:
-        client = cluster.client
-        watched = await Watched.since_now(client, REPLICATION_CONTROLLERS)
-        made = workload("ReplicationController", 1, "v1")
-        await client.create(REPLICATION_CONTROLLERS, made)
-        await watched.until(bool, "ADDED")
-        await watched.until(counts(readyReplicas=1))
-        label = {"metadata": {"labels": {"test-rc": "patched"}}}
-        changed = await client.patch(REPLICATION_CONTROLLERS, "x", "default", label, type="strategic")
-        assert changed["metadata"]["labels"]["test-rc"] == "patched"
-        zeros = {"status": {"readyReplicas": 0, "availableReplicas": 0}}
-        told = await client.patch(
-            REPLICATION_CONTROLLERS, "x", "default", zeros, type="strategic", subresource="status"
-        )
-        assert told["status"].get("readyReplicas", 0) == 0
-        await cluster.wait_for(REPLICATION_CONTROLLERS, "x", "default", counts(readyReplicas=1))
-        scale = {"spec": {"replicas": 2}}
-        await client.patch(
-            REPLICATION_CONTROLLERS, "x", "default", scale, type="strategic", subresource="scale"
-        )
-        await watched.until(counts(replicas=2, readyReplicas=2))
-        for _ in range(5):
-            live = await client.get(REPLICATION_CONTROLLERS, "x", "default")
-            live["spec"]["replicas"] = 3
-            try:
-                await client.update(REPLICATION_CONTROLLERS, live)
-                break
-            except Conflict:
-                continue
-        await watched.until(counts(readyReplicas=3))
-        await client.delete_collection(REPLICATION_CONTROLLERS, "default", label_selector=SELECTOR)
-        await watched.until(bool, "DELETED")
-
-
-async def test_a_scale_that_a_typed_client_patches():
-    async with Cluster(nodes=1) as cluster:
-        client = cluster.client
-        await client.create(STATEFUL_SETS, workload("StatefulSet", 1, serviceName="test"))
-        scale = await client.get(STATEFUL_SETS, "x", "default", subresource="scale")
-        scale["metadata"]["resourceVersion"], scale["spec"]["replicas"] = "", 2
-        assert (await client.update(STATEFUL_SETS, scale, "scale"))["spec"]["replicas"] == 2
-        whole = {"metadata": {"creationTimestamp": None}, "spec": {"replicas": 4}, "status": {"replicas": 0}}
-        await client.patch(STATEFUL_SETS, "x", "default", whole, type="strategic", subresource="scale")
-        assert (await client.get(STATEFUL_SETS, "x", "default"))["spec"]["replicas"] == 4
-        other = {"TerminationGracePeriodSeconds": 1, "containers": [{"name": "new", "image": "pause"}]}
-        patch = {
-            "metadata": {"labels": {"ss": "patched"}},
-            "spec": {"replicas": 2, "template": {"spec": other}},
-        }
-        changed = await client.patch(STATEFUL_SETS, "x", "default", patch, type="strategic")
-        images = [one["image"] for one in changed["spec"]["template"]["spec"]["containers"]]
-        assert images == ["pause", "i:1"], "what a patch adds comes first"
 
 
 async def test_a_cron_job():

@@ -15,8 +15,6 @@ from tiphys.apimachinery.errors import Conflict, Forbidden, Invalid, NotFound
 from tiphys.client.kinds import (
     CONFIG_MAPS,
     NODES,
-    PERSISTENT_VOLUME_CLAIMS,
-    PERSISTENT_VOLUMES,
     PODS,
     RUNTIME_CLASSES,
     SECRETS,
@@ -380,54 +378,3 @@ async def test_settings(world, gvr, kind, value):
             await client.update(gvr, attempt)
     await client.patch(gvr, "open", "default", {"metadata": {"labels": {"still": "fine"}}}, type="merge")
     await client.delete(gvr, "open", "default")
-
-
-async def test_inline_volumes_of_drivers_in_the_pod_api(world):
-    """No driver is there to mount it; the API keeps and serves it."""
-    client = world.client
-    source = {"driver": "e2e.example.com", "volumeAttributes": {"a": "b"}, "readOnly": True}
-    made = pod(
-        "inline", volumes=[{"name": "v", "csi": source}], nodeSelector={"no": "node"}, labels={"of": "csi"}
-    )
-    created = await client.create(PODS, made)
-    assert created["spec"]["volumes"][0]["csi"] == source
-    assert (await client.get(PODS, "inline", "default"))["spec"]["volumes"][0]["csi"] == source
-    await client.patch(PODS, "inline", "default", {"metadata": {"labels": {"patched": "yes"}}}, type="merge")
-    assert (await client.list(PODS, "default", label_selector="patched=yes"))["items"]
-    await client.delete_collection(PODS, "default", label_selector="of=csi")
-    await world.wait_for(PODS, "inline", "default", lambda item: item is None)
-
-
-@pytest.mark.parametrize("gvr", [PERSISTENT_VOLUMES, PERSISTENT_VOLUME_CLAIMS], ids=["volume", "claim"])
-async def test_status_of_volumes_and_claims(world, gvr):
-    """Read, patched and replaced by itself."""
-    client = world.client
-    claims = gvr is PERSISTENT_VOLUME_CLAIMS
-    spec = {"accessModes": ["ReadWriteOnce"], "storageClassName": "none"}
-    if claims:
-        spec |= {"resources": {"requests": {"storage": "1Gi"}}}
-    else:
-        spec |= {"capacity": {"storage": "1Gi"}, "hostPath": {"path": "/tmp/x"}}
-    kind, namespace = ("PersistentVolumeClaim", "default") if claims else ("PersistentVolume", "")
-    meta = {"name": "v", **({"namespace": namespace} if namespace else {})}
-    await client.create(gvr, {"apiVersion": "v1", "kind": kind, "metadata": meta, "spec": spec})
-    before = await client.get(gvr, "v", namespace, subresource="status")
-    assert before["kind"] == kind
-    if claims:
-        told = {"conditions": [{"type": "StatusPatched", "status": "True", "reason": "Told", "message": "m"}]}
-    else:
-        told = {"message": "StatusPatched", "reason": "Told"}
-    patched = await client.patch(gvr, "v", namespace, {"status": told}, type="merge", subresource="status")
-    for key, value in told.items():
-        if key == "conditions":
-            assert patched["status"][key][0]["reason"] == "Told"
-        else:
-            assert patched["status"][key] == value
-    live = await client.get(gvr, "v", namespace)
-    live["status"] |= {"conditions": []} if claims else {"message": "StatusUpdated"}
-    updated = await client.update(gvr, live, subresource="status")
-    assert (
-        updated["status"].get("conditions", []) == []
-        if claims
-        else updated["status"]["message"] == "StatusUpdated"
-    )

@@ -131,6 +131,29 @@ def test_a_budgets_status_shows_what_clients_write(api: Any, namespace: str) -> 
     budgets.until("foo", lambda found: found["status"].get("disruptionsAllowed", 0) > 0)
 
 
+def test_a_budgets_share(api: Any, namespace: str) -> None:
+    """Updated and patched once the controller has seen it, and deleted."""
+    budgets = Typed(api, "policy/v1", "poddisruptionbudgets", namespace)
+
+    def seen() -> Object:
+        return budgets.until(
+            "foo",
+            lambda found: (
+                found.get("status", {}).get("observedGeneration", 0) >= found["metadata"]["generation"]
+            ),
+        )
+
+    budgets.create(_budget("foo", minAvailable="1%"))
+    assert seen()["spec"]["minAvailable"] == "1%"
+    updated = budgets.changed("foo", lambda live: live["spec"].update(minAvailable="2%"))
+    assert updated["spec"]["minAvailable"] == "2%"
+    seen()
+    budgets.as_json().patch("foo", {"spec": {"minAvailable": "3%"}})
+    assert seen()["spec"] == {**updated["spec"], "minAvailable": "3%"}
+    budgets.delete("foo")
+    eventually(lambda: budgets.gone("foo"))
+
+
 def test_budgets_of_all_namespaces_are_listed_and_go_by_namespace(api: Any, namespace: str) -> None:
     other = api("POST", "/api/v1/namespaces", {"metadata": {"generateName": "it-"}}).json["metadata"]["name"]
     label, named = {"foo_pdb": namespace}, f"foo_pdb={namespace}"
