@@ -59,6 +59,20 @@ CASES = {
     "limit, before it was there": Case([], "second", rv="2", match=E, limit=1, revision=2),
     "limit, once it was there": Case(NOW[1:2], "second", rv="3", match=E, limit=1, revision=3),
     "token": Case(NOW[2:3], "second", rv="9", limit=1, start="foo", revision=9),
+    "one name, others behind it": Case(NOW[3:4], name="barfoo", limit=1, goes_on=NOW[3]),
+    "one name, others behind it, not older": Case(
+        NOW[3:4], name="barfoo", rv="9", match=N, limit=1, goes_on=NOW[3]
+    ),
+    "one name, others behind it, exact": Case(
+        NOW[:1], name="bar", rv="9", match=E, limit=1, goes_on=NOW[0], revision=9
+    ),
+    "one object": Case(NOW[1:2], "second", name="bar", limit=1),
+    "one object, exact": Case(NOW[1:2], "second", name="bar", rv="9", match=E, limit=1, revision=9),
+    "a full page, others behind it": Case(NOW[:2], name="bar", limit=2, goes_on=NOW[1]),
+    "behind the last of a name": Case([], name="bar", rv="9", limit=2, start=NOW[1] + "\0", revision=9),
+    "the last of all, a full page": Case(
+        NOW[4:], name="foo", rv="9", limit=1, start="third/barfoo", revision=9
+    ),
     "one name, last page": Case(NOW[3:4], name="barfoo", limit=2),
     "two of a name": Case(["second/foo", "third/foo"], name="foo", limit=2),
     "two of a name by page": Case(["second/foo"], name="foo", limit=1, goes_on="second/foo"),

@@ -19,12 +19,12 @@ _T = TypeVar("_T")
 
 
 def select(entries: Iterable[Entry], selection: Selection, limit: int) -> list[Entry]:
-    """Return what matches: one more than ``limit`` shows that there is more."""
+    """Return what matches, ``limit`` at most (0: all)."""
     found: Iterable[Entry] = entries
     name, matches = selection.name, selection.matches
     if name or matches is not None:
         found = (e for e in entries if (not name or e.name == name) and (matches is None or matches(e)))
-    return list(islice(found, limit + 1)) if limit else list(found)
+    return list(islice(found, limit)) if limit else list(found)
 
 
 def index_of(selection: Selection) -> str:
@@ -59,7 +59,7 @@ def page_of(bucket: Bucket, root: str, start: str, limit: int, *, revision: int,
 def refuse_closed(bucket: Bucket, resource: Resource, selection: Selection, start: str, limit: int) -> None:
     """Raise StatusError when something that a list would look at now cannot be read."""
     root, last = bucket.root(selection), ""
-    if selection.name and (selection.namespace or not resource.namespaced):
+    if selection.names_one(resource):
         last = root + selection.name
         start = max(start, last)
     elif limit and selection.matches is None and not selection.name and selection.field_equals is None:

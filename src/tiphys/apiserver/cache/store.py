@@ -229,10 +229,11 @@ class CachedStore:
             entries = past = [*bucket.candidates(selection, start)]
         items: builtins.list[Cached] = [*select(entries, selection, limit)]
         lists = counts.stored if on_disk else counts.listed(index_of(selection))
-        lists.add(len(past), min(len(items), limit or len(items)))
-        if not limit or len(items) <= limit:
+        lists.add(len(past), len(items))
+        # Whatever follows a full page makes another one, whether it matches or not: nobody has looked.
+        full = limit and len(items) == limit and not selection.names_one(resource)
+        if not full or items[-1].key == past[-1].key:
             return Page(items, revision, stored=on_disk)
-        items.pop()
         remaining = None
         if total is not None and selection.matches is None and not selection.name:
             remaining = total - limit

@@ -86,6 +86,10 @@ class Selection:
     whole: bool = True
     """Tell nothing where something cannot be read; else it is among the rest: ``Cached.check`` says so."""
 
+    def names_one(self, resource: Resource) -> bool:
+        """Tell whether it is about one object at most."""
+        return bool(self.name) and (bool(self.namespace) or not resource.namespaced)
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
