@@ -174,6 +174,15 @@ SETS: dict[str, int] = {
     "sets.intersects([1], [1])": 22,
     "sets.intersects([1], [1, 2])": 23,
     "!sets.intersects([], [])": 22,
+    "sets.contains([1, 1], [1])": 23,
+    "!sets.contains([1], [1, 2])": 24,
+    "sets.equivalent([1], [1, 1])": 25,
+    "!sets.equivalent([1], [1, 2])": 26,
+    "sets.intersects([1], [1, 1])": 23,
+    "sets.intersects([1, 1], [1])": 23,
+    "sets.intersects([2, 1], [1])": 23,
+    "!sets.intersects([1], [])": 22,
+    "!sets.intersects([1], [2])": 23,
 }
 LOOPS: dict[str, Figures] = {
     "{'a': 1, 'b': 2}.all(k, v, v > 0)": (37, 41, 11),

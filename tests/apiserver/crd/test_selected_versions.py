@@ -188,3 +188,46 @@ async def test_what_was_there_when_a_watch_began(api: Any, crds: Any, conversion
         await reading
     await response.stream.aclose()
     assert seen == want
+
+
+async def test_a_version_that_is_gone_is_refused_as_by_any_watch(
+    api: Any, crds: Any, conversion: Any
+) -> None:
+    await crds.make(version("v1", "hostPort"), version("v2", "host", "port"), conversion=conversion)
+    made = {"apiVersion": "example.com/v2", "kind": "Foo", "host": "h", "port": "1"}
+    for name in ("a", "b"):
+        await api.create(V2, {**made, "metadata": {"name": name}})
+    store = api.server.objects._store
+    await store.compact(store.revision)
+    api.server.objects._feed.buckets["/registry/example.com/foos/"].floor = store.revision
+    said = []
+    for selector in ("", "&fieldSelector=host%3Dh"):
+        response = await api.send("GET", f"{V2}?watch=true&resourceVersion=1{selector}")
+        text = response.body or b"".join([chunk async for chunk in response.stream])
+        said.append((response.status, orjson.loads(text)))
+    assert said[0] == said[1]
+    event = said[1][1]
+    fault = event.get("object", event)
+    assert (fault["code"], fault["reason"]) == (410, "Expired")
+    assert fault["message"].startswith("too old resource version: 1 (")
+
+
+async def test_a_version_that_is_yet_to_come_is_waited_for(api: Any, crds: Any, conversion: Any) -> None:
+    """What happens until then is known, and not told."""
+    await crds.make(version("v1", "hostPort"), version("v2", "host", "port"), conversion=conversion)
+    made = {"apiVersion": "example.com/v2", "kind": "Foo"}
+    a = await api.create(V2, {**made, "metadata": {"name": "a"}, "host": "h", "port": "1"})
+    ahead = int(a["metadata"]["resourceVersion"]) + 2
+    response = await api.send("GET", f"{V2}?watch=true&fieldSelector=host%3Dh&resourceVersion={ahead}")
+    reading = asyncio.ensure_future(anext(response.stream))
+    async with asyncio.timeout(10):
+        kept = api.server.objects._feed.buckets["/registry/example.com/foos/"]
+        while not list(kept.watchers):  # noqa: ASYNC110 (nobody tells)
+            await asyncio.sleep(0.001)
+        a = await api.put(f"{V2}/a", {**a, "host": "i"})
+        a = await api.put(f"{V2}/a", {**a, "host": "h"})
+        assert int(a["metadata"]["resourceVersion"]) == ahead
+        await api.put(f"{V2}/a", {**a, "port": "2"})
+        events = [orjson.loads(line) for line in (await reading).splitlines()]
+    await response.stream.aclose()
+    assert [(one["type"], one["object"]["port"]) for one in events] == [("MODIFIED", "2")]

@@ -208,8 +208,8 @@ class CachedStore:
             revision, begun = self._continued(token, resource_version, begun)
         else:
             revision = await self._list_revision(resource_version, resource_version_match, limit)
-        if revision < min(self._store.compacted, self.revision):
-            raise _too_old(token)
+        if revision < (oldest := min(self._store.compacted, self.revision)):
+            raise _too_old(token, oldest)
         entries: Iterable[Entry]
         total: int | None = None
         on_disk = revision < bucket.floor and revision < self.revision
@@ -234,9 +234,8 @@ class CachedStore:
         full = limit and len(items) == limit and not selection.names_one(resource)
         if not full or items[-1].key == past[-1].key:
             return Page(items, revision, stored=on_disk)
-        remaining = None
-        if total is not None and selection.matches is None and not selection.name:
-            remaining = total - limit
+        narrowed = selection.matches is not None or bool(selection.name)
+        remaining = None if total is None or narrowed else total - limit
         following = versions.encode_token(revision, items[-1].key[len(root) :] + "\0", begun)
         return Page(items, revision, following, remaining, stored=on_disk)
 
@@ -272,7 +271,7 @@ class CachedStore:
         if resource_version not in ("", "0"):
             raise BadRequest("specifying resource version is not allowed when using continue")
         if token.expired(begun or int(self._clock.now().timestamp())):
-            raise _too_old(token)
+            raise _too_old(token, self._store.compacted)
         if token.revision == versions.LATEST:
             return self.revision, begun
         return token.revision, token.begun
@@ -284,7 +283,7 @@ class CachedStore:
         try:
             found = await self._store.range(bucket.root(selection), start=start, revision=revision)
         except Compacted as error:
-            raise _too_old(token) from error
+            raise _too_old(token, error.oldest) from error
         except FutureRevision as error:
             raise versions.too_large(revision, self.revision) from error
         except StoreUnavailable as error:
@@ -481,10 +480,10 @@ def _key(resource: Resource, namespace: str, name: str) -> str:
     return f"{prefix}{namespace}/{name}" if namespace and resource.namespaced else prefix + name
 
 
-def _too_old(token: versions.Token | None) -> Expired:
+def _too_old(token: versions.Token | None, oldest: int) -> Expired:
     """Say that a list cannot be shown as it was, however much of that is still in memory."""
     if token is None:
-        return versions.list_expired()
+        return versions.ListExpired(oldest)
     return versions.ContinueExpired(versions.encode_token(versions.LATEST, token.start))
 
 

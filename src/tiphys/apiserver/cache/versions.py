@@ -52,6 +52,14 @@ class Token(NamedTuple):
         return self.revision != LATEST and 0 < self.begun < now - TOKEN_LASTS_S
 
 
+class ListExpired(Expired):
+    """A list at an exact revision that is gone. ``oldest``: the first that is left."""
+
+    def __init__(self, oldest: int) -> None:
+        super().__init__(_LIST_GONE)
+        self.oldest = oldest
+
+
 class ContinueExpired(Expired):
     """A list cannot go on as of its revision; the answer carries a token that goes on at the present."""
 
@@ -144,11 +152,6 @@ def too_large(wanted: int, current: int) -> Timeout:
         f"Timeout: Too large resource version: {wanted}, current: {current}",
         details={"causes": [cause], "retryAfterSeconds": 1},
     )
-
-
-def list_expired() -> Expired:
-    """A list at an exact revision that is gone."""
-    return Expired(_LIST_GONE)
 
 
 def watch_expired(wanted: int, oldest: int) -> Expired:

@@ -259,10 +259,26 @@ class CustomStore:
         told = options.get("send_initial_events")
         if told or (told is None and not somewhere):
             return {}
-        exact = {"resource_version": version, "resource_version_match": "Exact"} if somewhere else {}
-        page = await self._objects.list(row, selection, **exact)
-        judge.learn(await self._views(page.items, row))
+        wanted = versions.parse_version(version)
+        page = await self._known_at(row, selection, wanted)
+        judge.learn(await self._views(page.items, row), wanted)
         return {"resource_version": str(page.revision)}
+
+    async def _known_at(self, row: Resource, selection: Selection, wanted: int) -> Page:
+        """Return what there was at a version, or is now where it is yet to come (or 0).
+
+        Raises Expired as a watch does.
+        """
+        if wanted == 0 or wanted > self._objects.revision_of(row):
+            page = await self._objects.list(row, selection)
+            if not 0 < wanted < page.revision:
+                return page
+        try:
+            return await self._objects.list(
+                row, selection, resource_version=str(wanted), resource_version_match="Exact"
+            )
+        except versions.ListExpired as error:
+            raise versions.watch_expired(wanted, error.oldest) from error
 
     async def _changes(self, batch: Iterable[Change], row: Resource) -> builtins.list[Change]:
         shown = []
@@ -316,8 +332,11 @@ class _Judge:
     def __init__(self, selection: Selection) -> None:
         self.matches = selection.matches
         self._told: set[str] = set()
+        self._since = 0
 
-    def learn(self, items: Iterable[Cached]) -> None:
+    def learn(self, items: Iterable[Cached], since: int) -> None:
+        """Know what there was. Of what comes, nothing up to ``since`` is told."""
+        self._since = since
         if self.matches is not None:
             self._told.update(item.key for item in items if self.matches(item))
 
@@ -329,13 +348,16 @@ class _Judge:
         for change in batch:
             cached = change.cached
             if cached is None:
-                seen.append(change)
+                if change.revision >= self._since:
+                    seen.append(change)
                 continue
             before, now = cached.key in self._told, change.type != "DELETED" and self.matches(cached)
             if not before and not now:
                 continue
             type_ = ("MODIFIED" if before else "ADDED") if now else "DELETED"
             (self._told.add if now else self._told.discard)(cached.key)
+            if change.revision <= self._since:
+                continue
             seen.append(change if type_ == change.type else _framed(replace(change, type=type_), cached))
         return seen
 
