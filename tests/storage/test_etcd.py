@@ -14,7 +14,7 @@ from etcd_line import Line, opened
 from tiphys.storage.base import Compacted, CompareFailed, Delete, Event, Put, Record, StoreUnavailable
 from tiphys.storage.etcd import EtcdStore
 from tiphys.storage.etcd_client import EtcdClient, EtcdOptions
-from tiphys.storage.etcd_watch import WentBack, _check_still_there, batches, between, complete
+from tiphys.storage.etcd_watch import WentBack, _check_still_there, batches, complete
 from tiphys.wire import pki
 
 pytestmark = pytest.mark.etcd
@@ -233,14 +233,22 @@ async def test_what_was_before_is_known_also_where_etcd_does_not_tell_it(etcd: A
             assert events[-1].record.value == b"2"
 
 
+async def between(client: EtcdClient, first: int, last: int) -> list[Any]:
+    """Return the events of some revisions as etcd tells them."""
+    found: list[Any] = []
+    async with aclosing(batches(client, first)) as stream:
+        async for reached, events in stream:
+            found += [event for event in events if event.kv.mod_revision <= last]
+            if reached >= last:
+                break
+    return found
+
+
 async def test_what_was_before_and_is_gone_is_no_creation(etcd: Any) -> None:
     async with opened(etcd.url) as store:
         for value in (b"1", b"2"):
             await store.commit([Put("/a", value)])
-        changed: list[Any] = []
-        async with aclosing(between(store._client, 2, 3)) as stream:
-            async for events in stream:
-                changed += events
+        changed = await between(store._client, 2, 3)
         changed[-1].ClearField("prev_kv")
         await store.compact(3)
         with pytest.raises(Compacted) as caught:
@@ -443,7 +451,7 @@ async def test_a_late_member_is_no_cluster_that_went_back(etcd: Any) -> None:
         client = EtcdClient([etcd.url], EtcdOptions())
         client.open()
         try:
-            put, gone = [event async for events in between(client, 2, 3) for event in events]
+            put, gone = await between(client, 2, 3)
             for seen, event in ((2, put), (3, gone), (3, None)):
                 await _check_still_there(client, seen, event)
             for seen, event in ((3, put), (2, gone), (4, None)):

@@ -31,8 +31,9 @@ from tiphys.storage.base import (
     StoreUnavailable,
 )
 from tiphys.storage.etcd_client import EtcdClient, EtcdOptions, History, Unsure
+from tiphys.storage.etcd_history import SharedHistory
 from tiphys.storage.etcd_snapshot import take_staged
-from tiphys.storage.etcd_watch import WentBack, batches, between, compacted_at
+from tiphys.storage.etcd_watch import WentBack, batches, compacted_at
 from tiphys.storage.feed import Feed, Subscriber
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class EtcdStore:
         self._last: Any = None
         self._lives = 1
         self._went_back_from = 0
+        self._past = SharedHistory(self._client, self._keys)
         self._feed = Feed(self.history)
         self._subscribers: list[tuple[Subscriber, Callable[[], None]]] = []
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
@@ -117,6 +119,7 @@ class EtcdStore:
             await asyncio.wait(tasks)
         self._fail_waiting("the store is closed")
         self._feed.close()
+        await self._past.close()
         await self._client.close()
 
     @property
@@ -355,15 +358,7 @@ class EtcdStore:
 
     async def history(self, prefix: str, first: int, last: int, limit: int = 1 << 62) -> list[Event]:
         """Read events of revisions ``first``..``last``, about ``limit`` at most. Raises Compacted."""
-        events: list[Event] = []
-        if first > last:
-            return events
-        async with aclosing(between(self._client, first, last)) as stream:
-            async for found in stream:
-                events.extend(e for e in self._keys.events(found) if e.record.key.startswith(prefix))
-                if len(events) >= limit:
-                    break
-        return events
+        return await self._past.read(prefix, first, last, limit) if first <= last else []
 
     # -- writing
 

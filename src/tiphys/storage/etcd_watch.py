@@ -156,19 +156,6 @@ async def _read(call: Any) -> Any:
     return None if response is grpc.aio.EOF else response  # type: ignore[attr-defined]
 
 
-async def between(client: EtcdClient, first: int, last: int) -> AsyncGenerator[list[Any], None]:
-    """Yield the events of revisions ``first``..``last``, all of which have been written.
-
-    Raises:
-        Compacted: they are gone.
-    """
-    async with aclosing(batches(client, first)) as stream:
-        async for reached, events in stream:
-            yield [event for event in events if event.kv.mod_revision <= last]
-            if reached >= last:
-                return
-
-
 async def compacted_at(client: EtcdClient) -> int:
     """Ask up to which revision history has been compacted; 0 if it is whole or nobody answers in time."""
     try:
