@@ -135,7 +135,8 @@ async def test_a_generation_asked_for_is_not_given(world):
     made = pod()
     made["metadata"]["generation"] = 100
     assert (await start(world, made))["metadata"]["generation"] == 1
-    answer = await world.client.delete(PODS, "p", "default", grace_period_s=60)
+    path = "/api/v1/namespaces/default/pods/p"
+    answer = await world.client.request("DELETE", path, query={"gracePeriodSeconds": "60"})
     assert (answer["kind"], answer["metadata"]["generation"]) == ("Pod", 2)
     assert (await world.client.get(PODS, "p", "default"))["metadata"]["generation"] == 2
 
@@ -194,13 +195,19 @@ async def test_ephemeral_containers_come_later(world):
 
 
 async def test_five_hundred_changes(world):
+    """Each read and replaced, while the kubelet writes the status."""
     client = world.client
-    await start(world, pod(activeDeadlineSeconds=10_000))
-    for seconds in range(9_999, 9_999 - 499, -1):
-        patch = {"spec": {"activeDeadlineSeconds": seconds}}
-        changed = await client.patch(PODS, "p", "default", patch, type="merge")
-    assert changed["metadata"]["generation"] == 500
-    await world.wait_for(PODS, "p", "default", observed)
+    await start(world, pod(activeDeadlineSeconds=5000))
+
+    def sooner(live):
+        live["spec"]["activeDeadlineSeconds"] -= 1
+
+    for _ in range(499):
+        found = await changed(client, "p", sooner)
+    assert found["metadata"]["generation"] == 500
+    converged = await world.wait_for(PODS, "p", "default", observed)
+    assert converged["status"]["observedGeneration"] == 500
+    assert converged["spec"]["activeDeadlineSeconds"] == 5000 - 499
 
 
 async def say_not_ready(client, name):
@@ -217,59 +224,104 @@ async def say_not_ready(client, name):
             made = await client.update(PODS, found, subresource="status")
         except Conflict:
             continue
-        wanted = {item["type"] for item in told}
-        return {
-            item["type"]: item["status"] for item in made["status"]["conditions"] if item["type"] in wanted
-        }
+        return made
+
+
+def conditions_of(item):
+    """Return the status of both conditions that say whether a pod is ready."""
+    wanted = ("Ready", "ContainersReady")
+    return {one["type"]: one["status"] for one in item["status"]["conditions"] if one["type"] in wanted}
 
 
 async def test_from_creation_to_removal(world):
-    """Watched all the way: created, scheduled, running, patched, its status replaced, deleted."""
+    """Made, found by its label before and after an update, at an address of its node's."""
     client = world.client
-    start_at = (await client.list(PODS, "default"))["metadata"]["resourceVersion"]
-    made = await start(world, pod(labels={"of": "life"}))
+    made = await start(world, pod(labels={"name": "foo", "time": "now"}))
     assert made["spec"]["nodeName"] == "real"
     assert (made["status"]["hostIP"], made["status"]["hostIPs"]) == ("192.0.2.1", [{"ip": "192.0.2.1"}])
     assert made["status"]["podIP"].startswith("10.")
     assert made["status"]["qosClass"] == "BestEffort"
-    found = await client.list(PODS, "default", label_selector="of=life")
+    found = await client.list(PODS, "default", label_selector="time=now")
     assert [item["metadata"]["name"] for item in found["items"]] == ["p"]
-    await client.patch(PODS, "p", "default", {"metadata": {"labels": {"time": "later"}}}, type="merge")
-    assert (await client.list(PODS, "default", label_selector="time=later"))["items"]
-    image = {"spec": {"containers": [{"name": "c", "image": "docker.io/library/img:2"}]}}
-    await client.patch(PODS, "p", "default", image, type="strategic")
+    await changed(client, "p", lambda live: live["metadata"]["labels"].update(time="later"))
+    assert (await world.wait_for(PODS, "p", "default", ready))["status"]["phase"] == "Running"
+    assert len((await client.list(PODS, "default", label_selector="time=later"))["items"]) == 1
+    assert (await client.list(PODS, "default", label_selector="time=now"))["items"] == []
+
+
+async def seen_by(client, version, selector, holds, *types):
+    """Return the first object of a watch from a version on that is as asked."""
+    async with (
+        asyncio.timeout(20),
+        client.watch(PODS, "default", resource_version=version, label_selector=selector) as events,
+    ):
+        async for event in events:
+            if (not types or event.type in types) and holds(event.object):
+                return event.object
+    raise AssertionError("the watch ended")
+
+
+async def test_a_pod_and_its_status(world):
+    """The patch is a whole Pod as Go writes one; then its status is replaced, and its label deletes it."""
+    client, selector = world.client, "test-pod-static=true"
+    listed = await client.list(PODS, label_selector=selector)
+    begun = listed["metadata"]["resourceVersion"]
+    made = pod("pod-test", labels={"test-pod-static": "true"}, terminationGracePeriodSeconds=1)
+    made["spec"]["containers"][0]["name"] = "pod-test"
+    await client.create(PODS, made)
+    await seen_by(client, begun, selector, lambda item: item["status"].get("phase") == "Running")
+    live = await world.wait_for(PODS, "pod-test", "default", ready)
+    assert live["status"]["phase"] == "Running"
+    image = "docker.io/library/img:2"
+    patch = {
+        "metadata": {"creationTimestamp": None, "labels": {"test-pod": "patched"}},
+        "spec": {
+            "containers": [{"name": "pod-test", "image": image, "resources": {}}],
+            "terminationGracePeriodSeconds": 1,
+        },
+        "status": {},
+    }
+    await client.patch(PODS, "pod-test", "default", patch, type="strategic")
+    before = live["metadata"]["resourceVersion"]
+    await seen_by(client, before, selector, lambda item: item["metadata"]["name"] == "pod-test", "MODIFIED")
+    patched = await client.get(PODS, "pod-test", "default")
+    assert patched["metadata"]["labels"]["test-pod"] == "patched"
+    assert [one["image"] for one in patched["spec"]["containers"]] == [image]
     # The container starts anew, and nobody hears that it was not ready: who replaces the status finds it so.
-    assert await say_not_ready(client, "p") == {"Ready": "False", "ContainersReady": "False"}
-    await world.wait_for(
-        PODS, "p", "default", lambda item: item["status"]["containerStatuses"][0]["image"].endswith("img:2")
-    )
+    told = await say_not_ready(client, "pod-test")
+    assert conditions_of(told) == {"Ready": "False", "ContainersReady": "False"}
+    replaced = told["metadata"]["resourceVersion"]
+    await client.delete_collection(PODS, "default", label_selector=selector, grace_period_s=1)
+    gone = await seen_by(client, replaced, selector, bool, "DELETED")
+    assert gone["metadata"]["labels"]["test-pod-static"] == "true"
+    with pytest.raises(NotFound):
+        await client.get(PODS, "pod-test", "default")
+
+
+async def test_words_in_a_status(world):
+    """Patched with an annotation, as a client may; the kubelet's own conditions come back beside others."""
+    client = world.client
+    await start(world, pod(labels={"e2e": "p"}, terminationGracePeriodSeconds=1))
     mine = {"type": "Mine", "status": "True", "reason": "Told"}
-    patched = await client.patch(
-        PODS, "p", "default", {"status": {"conditions": [mine], "message": "patched"}}, type="strategic",
-        subresource="status",
-    )  # fmt: skip
-    assert patched["status"]["message"] == "patched"
+    written = {"message": "Patched by e2e test", "reason": "E2E"}
+    patch = {"metadata": {"annotations": {"patchedstatus": "true"}}, "status": written}
+    told = await client.patch(PODS, "p", "default", patch, type="merge", subresource="status")
+    assert written.items() <= told["status"].items()
+    patch = {"status": {"conditions": [mine]}}
+    await client.patch(PODS, "p", "default", patch, type="strategic", subresource="status")
+    await client.patch(PODS, "p", "default", {"metadata": {"labels": {"e2e": "q"}}}, type="merge")
     kept = await world.wait_for(PODS, "p", "default", ready)
     assert any(item["type"] == "Mine" and item["reason"] == "Told" for item in kept["status"]["conditions"])
-    await client.delete(PODS, "p", "default")
-    seen = []
-    async with asyncio.timeout(20), client.watch(PODS, "default", resource_version=start_at) as watch:
-        async for event in watch:
-            seen.append((event.type, "deletionTimestamp" in event.object["metadata"]))
-            if event.type == "DELETED":
-                break
-    assert seen[0] == ("ADDED", False)
-    assert ("MODIFIED", True) in seen
-    with pytest.raises(NotFound):
-        await client.get(PODS, "p", "default")
 
 
 async def test_a_collection_goes_together(world):
-    for number in range(3):
-        await start(world, pod(f"p-{number}", labels={"type": "Testing"}))
-    await world.client.delete_collection(PODS, "default", label_selector="type=Testing")
-    for number in range(3):
-        await world.wait_for(PODS, f"p-{number}", "default", lambda item: item is None)
+    """Three that run, with a second of grace each."""
+    once = {"terminationGracePeriodSeconds": 1, "restartPolicy": "Never"}
+    for number in range(1, 4):
+        await start(world, pod(f"test-pod-{number}", labels={"type": "Testing"}, **once))
+    await world.client.delete_collection(PODS, "default", label_selector="type=Testing", grace_period_s=1)
+    for number in range(1, 4):
+        await world.wait_for(PODS, f"test-pod-{number}", "default", lambda item: item is None)
     assert not (await world.client.list(PODS, "default", label_selector="type=Testing"))["items"]
 
 
