@@ -11,7 +11,7 @@ from tiphys.apimachinery.meta import Object, controller_of, get_condition
 from tiphys.client.kinds import EVENTS, NODES, PODS, PRIORITY_CLASSES, REPLICA_SETS
 from tiphys.scheduler.config import Configuration, ProfileSettings, Switches
 from tiphys.scheduler.scheduler import Scheduler, SchedulerOptions
-from tiphys.testing import Cluster
+from tiphys.testing import Cluster, Simulation, simulate
 
 pytestmark = pytest.mark.slow
 
@@ -161,19 +161,29 @@ async def test_the_least_important_pod_makes_room(namespace: str, name: str, pri
         assert "deletionTimestamp" not in stays["metadata"]
 
 
-async def test_replica_sets_are_preempted_no_more_than_needed() -> None:
-    async with Cluster(nodes=1) as cluster:
-        await offer(cluster, "node-1", 1000)
-        await priorities(cluster, p1=1, p2=2, p3=3, p4=4)
-        seen: dict[str, set[str]] = {"pod1": set(), "pod2": set(), "pod3": set()}
-        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-            group.create_task(_note_pods(cluster, seen, [2, 2, 1]))
+def test_replica_sets_are_preempted_no_more_than_needed() -> None:
+    """Two of them make room, once each; seconds later no more pods have been made."""
+
+    async def story(simulation: Simulation) -> None:
+        async with Cluster(nodes=1, clock=simulation.clock) as cluster:
+            await offer(cluster, "node-1", 1000)
+            await priorities(cluster, p1=1, p2=2, p3=3, p4=4)
             for name, goods, priority in (("pod1", 200, "p1"), ("pod2", 300, "p2"), ("pod3", 450, "p3")):
                 await _replica_set(cluster, name, goods, priority)
-            await cluster.client.create(PODS, pod("pod4", goods=500, priorityClassName="p4"))
-            await cluster.wait_for(PODS, "pod4", "default", running)
-        waiting = [one for one in (await cluster.client.list(PODS, "default"))["items"] if not running(one)]
-        assert {(controller_of(one) or {})["name"] for one in waiting} == {"pod1", "pod2"}
+            here = {"kubernetes.io/hostname": "node-1"}
+            await cluster.client.create(
+                PODS, pod("pod4", goods=500, priorityClassName="p4", nodeSelector=here)
+            )
+            await cluster.wait_for(PODS, "pod4", "default", lambda item: bool(item["spec"].get("nodeName")))
+            await _count_pods(cluster, [2, 2, 1])
+            await asyncio.sleep(5)
+            seen = await _count_pods(cluster, [2, 2, 1])
+            assert [len(uids) for uids in seen.values()] == [2, 2, 1]
+            pods = (await cluster.client.list(PODS, "default"))["items"]
+            waiting = [one for one in pods if not running(one)]
+            assert {(controller_of(one) or {})["name"] for one in waiting} == {"rs-pod1", "rs-pod2"}
+
+    simulate(story, seed=1)
 
 
 async def _replica_set(cluster: Cluster, name: str, goods: int, priority: str) -> None:
@@ -182,7 +192,7 @@ async def _replica_set(cluster: Cluster, name: str, goods: int, priority: str) -
     made = {
         "apiVersion": "apps/v1",
         "kind": "ReplicaSet",
-        "metadata": {"name": name, "namespace": "default"},
+        "metadata": {"name": f"rs-{name}", "namespace": "default"},
         "spec": {
             "replicas": 1,
             "selector": {"matchLabels": labels},
@@ -192,20 +202,29 @@ async def _replica_set(cluster: Cluster, name: str, goods: int, priority: str) -
     await cluster.client.create(REPLICA_SETS, made)
     await cluster.wait_for(
         REPLICA_SETS,
-        name,
+        f"rs-{name}",
         "default",
         lambda item: bool(item) and item["status"].get("availableReplicas") == 1,
     )
 
 
-async def _note_pods(cluster: Cluster, seen: dict[str, set[str]], enough: list[int]) -> None:
-    async with cluster.client.watch(PODS, "default") as events:
+async def _count_pods(cluster: Cluster, least: list[int]) -> dict[str, set[str]]:
+    """Return the UIDs of all pods that sets ever made, once there are at least so many of each."""
+    seen: dict[str, set[str]] = {"pod1": set(), "pod2": set(), "pod3": set()}
+    pods = (await cluster.client.list(PODS, "default"))["items"]
+    end = max(int(one["metadata"]["resourceVersion"]) for one in pods)
+    async with (
+        asyncio.timeout(20),
+        cluster.client.watch(PODS, "default", resource_version="1") as events,
+    ):
         async for event in events:
-            labels = event.object["metadata"].get("labels") or {}
-            if labels.get("name") in seen:
-                seen[labels["name"]].add(event.object["metadata"]["uid"])
-                if [len(uids) for uids in seen.values()] == enough:
-                    return
+            meta = event.object["metadata"]
+            if (name := (meta.get("labels") or {}).get("name")) in seen:
+                seen[name].add(meta["uid"])
+            enough = all(len(uids) >= count for uids, count in zip(seen.values(), least, strict=True))
+            if enough and int(meta["resourceVersion"]) >= end:
+                break
+    return seen
 
 
 async def test_each_profile_places_its_own_and_speaks_for_itself() -> None:
