@@ -12,7 +12,6 @@ from tiphys.apimachinery.errors import Conflict
 from tiphys.apimachinery.meta import get_condition
 from tiphys.client.kinds import (
     CONTROLLER_REVISIONS,
-    CRON_JOBS,
     DAEMON_SETS,
     DEPLOYMENTS,
     JOBS,
@@ -185,30 +184,6 @@ def job(**spec):
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": {"template": pods, **spec}}
 
 
-async def test_a_jobs_status_is_not_the_controllers_alone():
-    async with Cluster(nodes=2) as cluster:
-        client = cluster.client
-        await client.create(JOBS, job(parallelism=2, completions=4))
-        await cluster.wait_for(JOBS, "x", "default", lambda item: bool(item) and counts(ready=2)(item))
-        own = {
-            "type": "CustomConditionType", "status": "True", "lastProbeTime": None,
-            "lastTransitionTime": "2026-01-01T00:00:00Z",
-        }  # fmt: skip
-        patch = {"metadata": {"annotations": {"patchedstatus": "true"}}, "status": {"conditions": [own]}}
-        patched = await client.patch(JOBS, "x", "default", patch, type="merge", subresource="status")
-        assert patched["metadata"]["annotations"] == {"patchedstatus": "true"}
-        assert get_condition(patched, own["type"])["lastTransitionTime"] == own["lastTransitionTime"]
-
-        def later(status):
-            (mine,) = (one for one in status["conditions"] if one["type"] == own["type"])
-            mine["lastTransitionTime"] = "2026-01-02T00:00:00Z"
-
-        updated = await write_status(client, JOBS, "x", later)
-        assert get_condition(updated, own["type"])["lastTransitionTime"] == "2026-01-02T00:00:00Z"
-        shown = await client.get(JOBS, "x", "default", subresource="status")
-        assert shown["metadata"]["uid"] == patched["metadata"]["uid"]
-
-
 async def test_a_running_job_goes_with_its_pods():
     async with Cluster(nodes=2) as cluster:
         client = cluster.client
@@ -220,68 +195,6 @@ async def test_a_running_job_goes_with_its_pods():
         await cluster.wait_for(JOBS, "x", "default", lambda item: item is None)
         for name in names:
             await cluster.wait_for(PODS, name, "default", lambda item: item is None)
-
-
-async def test_a_suspended_job_runs_and_goes():
-    async with Cluster(nodes=2) as cluster:
-        client = cluster.client
-        watched = await Watched.since_now(client, JOBS)
-        body = job(parallelism=2, completions=4, suspend=True)
-        body["spec"]["template"]["metadata"]["annotations"] = {"tiphys.dev/exit-code": "0"}
-        made = await client.create(JOBS, body)
-        patch = {"metadata": {"labels": {"x": "patched"}}}
-        patched = await client.patch(JOBS, "x", "default", patch, type="strategic")
-        versions = [int(item["metadata"]["resourceVersion"]) for item in (made, patched)]
-        assert versions[0] < versions[1]
-        await watched.until(lambda item: item["metadata"]["labels"].get("x") == "patched", "MODIFIED")
-        for _ in range(5):
-            live = await client.get(JOBS, "x", "default")
-            live["spec"]["suspend"] = False
-            live["metadata"]["annotations"] = {"updated": "true"}
-            try:
-                await client.update(JOBS, live)
-                break
-            except Conflict:
-                continue
-        done = await cluster.wait_for(JOBS, "x", "default", lambda item: get_condition(item, "Complete"))
-        assert get_condition(done, "Complete")["reason"] == "CompletionsReached"
-        status = done["status"]
-        assert (status["succeeded"], status["ready"], status["terminating"]) == (4, 0, 0)
-        await client.delete_collection(JOBS, "default", label_selector=SELECTOR)
-        await watched.until(bool, "DELETED")
-        assert not (await client.list(JOBS, label_selector=SELECTOR))["items"]
-
-
-async def test_a_cron_job():
-    async with Cluster(nodes=0, scheduler=False) as cluster:
-        client, pods = cluster.client, template(restartPolicy="OnFailure")
-        body = {
-            "apiVersion": "batch/v1", "kind": "CronJob",
-            "metadata": {"name": "x", "namespace": "default", "labels": LABELS, "creationTimestamp": None},
-            "spec": {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": {"template": pods}}}, "status": {},
-        }  # fmt: skip
-        watched = await Watched.since_now(client, CRON_JOBS)
-        await client.create(CRON_JOBS, body)
-        patch = {"metadata": {"annotations": {"patched": "true"}}}
-        await client.patch(CRON_JOBS, "x", "default", patch, type="merge")
-        live = await client.get(CRON_JOBS, "x", "default")
-        live["metadata"]["annotations"]["updated"] = "true"
-        await client.update(CRON_JOBS, live)
-        await watched.until(lambda item: "updated" in (item["metadata"].get("annotations") or {}), "MODIFIED")
-        when = "2026-01-01T00:00:00Z"
-        patch = {"metadata": {"annotations": {"patchedstatus": "true"}}, "status": {"lastScheduleTime": when}}
-        told = await client.patch(CRON_JOBS, "x", "default", patch, type="merge", subresource="status")
-        assert (told["status"]["lastScheduleTime"], told["metadata"]["annotations"]["patchedstatus"]) == (
-            when,
-            "true",
-        )
-        later = "2026-01-02T00:00:00Z"
-        told = await write_status(
-            client, CRON_JOBS, "x", lambda status: status.update(lastScheduleTime=later)
-        )
-        assert told["status"]["lastScheduleTime"] == later
-        await client.delete_collection(CRON_JOBS, "default", label_selector=SELECTOR)
-        assert not (await client.list(CRON_JOBS, label_selector=SELECTOR))["items"]
 
 
 async def test_daemons_that_fail_are_made_again():

@@ -1,4 +1,4 @@
-"""What upstream's tests of Deployments, Jobs, system settings and events do, step by step."""
+"""What upstream's tests of Deployments, Jobs, CronJobs, system settings and events do, step by step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from typed import Object, Refused, Typed, eventually
+from typed import MERGE, STRATEGIC, Object, Refused, Typed, condition, eventually
 
 REVISION = "deployment.kubernetes.io/revision"
 LATE_REVISION = 3546343826724305832
@@ -145,3 +145,127 @@ def test_events_of_a_label_go_together(api: Any, namespace: str, version: str) -
     assert len(events.list(labelSelector="testevent-set=true")["items"]) == 3
     events.delete_collection(labelSelector="testevent-set=true")
     assert events.list(labelSelector="testevent-set=true")["items"] == []
+
+
+def _job(name: str, labels: Object, **spec: Any) -> Object:
+    container = {"name": "c", "image": "e2e/busybox"}
+    template: Object = {
+        "metadata": {"labels": {"job": name}},
+        "spec": {"restartPolicy": "Never", "containers": [container]},
+    }
+    if spec.pop("succeeds", False):
+        template["metadata"]["annotations"] = {"tiphys.dev/exit-code": "0"}
+    amounts = {"parallelism": 2, "completions": 4, "backoffLimit": 6, "manualSelector": False}
+    return {
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "labels": labels},
+        "spec": {**amounts, "template": template, **spec},
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_jobs_life(api: Any, namespace: str) -> None:
+    """Suspended, patched, let go, complete, deleted with the collection of its label; watched each time."""
+    jobs, pods = Typed(api, "batch/v1", "jobs", namespace), Typed(api, "v1", "pods", namespace)
+    name = "e2e-job"
+    selector = f"e2e-job-label={namespace}"
+
+    def seen(since: Object, holds: Any, kind: str) -> Object:
+        with jobs.watch(since["metadata"]["resourceVersion"], labelSelector=selector) as events:
+            return next(found for told, found in events if told == kind and holds(found))
+
+    start = jobs.list(labelSelector=selector)
+    made = jobs.create(_job(name, {"e2e-job-label": namespace}, succeeds=True, suspend=True))
+    patched = jobs.patch(name, {"metadata": {"labels": {name: "patched"}}}, STRATEGIC)
+    versions = [int(one["metadata"]["resourceVersion"]) for one in (made, patched)]
+    assert versions[0] < versions[1]
+    assert seen(start, lambda found: found["metadata"]["labels"].get(name) == "patched", "MODIFIED")
+    assert pods.list()["items"] == []
+
+    def resume(live: Object) -> None:
+        live["spec"]["suspend"] = False
+        live["metadata"].setdefault("annotations", {})["updated"] = "true"
+
+    updated = jobs.changed(name, resume)
+    noted = seen(patched, lambda found: "updated" in found["metadata"].get("annotations", {}), "MODIFIED")
+    assert noted["metadata"]["annotations"] == updated["metadata"]["annotations"]
+    assert len(jobs.within("").list(labelSelector=selector)["items"]) == 1
+    done = jobs.until(name, lambda live: condition(live, "Complete").get("status") == "True")
+    assert condition(done, "Complete")["reason"] == "CompletionsReached"
+    amounts = {"succeeded": 4, "ready": 0, "terminating": 0}
+    assert {key: done["status"].get(key) for key in ("active", *amounts)} == {"active": None, **amounts}
+    jobs.delete_collection(propagation="Background", labelSelector=selector)
+    seen(updated, lambda found: found["metadata"]["name"] == name, "DELETED")
+    assert jobs.within("").list(labelSelector=selector)["items"] == []
+    eventually(lambda: pods.list()["items"] == [])
+
+
+@pytest.mark.slow
+def test_a_jobs_status(api: Any, namespace: str) -> None:
+    """A condition of a client's own kind stays while the controller counts; its time is what was sent."""
+    jobs = Typed(api, "batch/v1", "jobs", namespace)
+    made = jobs.create(_job("job", {}))
+    jobs.until("job", lambda live: live["status"].get("ready") == 2)
+    own = {"type": "CustomConditionType", "status": "True", "lastProbeTime": None}
+    times = [f"2026-01-0{day}T00:00:00Z" for day in (1, 2)]
+    patch = {
+        "metadata": {"annotations": {"patchedstatus": "true"}},
+        "status": {"conditions": [{**own, "lastTransitionTime": times[0]}]},
+    }
+    patched = jobs.patch("job", patch, MERGE, "status")
+    assert condition(patched, own["type"])["lastTransitionTime"] == times[0]
+    assert patched["metadata"]["annotations"]["patchedstatus"] == "true"
+
+    def later(live: Object) -> None:
+        condition(live, own["type"])["lastTransitionTime"] = times[1]
+
+    updated = jobs.changed("job", later, "status")
+    assert condition(updated, own["type"])["lastTransitionTime"] == times[1]
+    read = jobs.as_json().get("job", "status")
+    assert read["metadata"]["uid"] == made["metadata"]["uid"]
+    assert condition(read, own["type"]) == {**own, "lastTransitionTime": times[1]}
+
+
+def test_cron_jobs_by_every_operation(api: Any, namespace: str) -> None:
+    jobs, selector = Typed(api, "batch/v1", "cronjobs", namespace), f"special-label={namespace}"
+    body = {
+        "apiVersion": "batch/v1", "kind": "CronJob",
+        "metadata": {"name": "test-api", "labels": {"special-label": namespace}},
+        "spec": {
+            "schedule": "* */1 * * ?", "concurrencyPolicy": "Allow", "successfulJobsHistoryLimit": 1,
+            "failedJobsHistoryLimit": 0, "jobTemplate": {"spec": _job("", {})["spec"]}, "suspend": True,
+        },
+    }  # fmt: skip
+    body["spec"]["jobTemplate"]["spec"].pop("manualSelector")
+    made = jobs.create(body)
+    uid = made["metadata"]["uid"]
+    assert jobs.get("test-api")["metadata"]["uid"] == uid
+    listed = jobs.list(labelSelector=selector)
+    assert len(listed["items"]) == len(jobs.within("").list(labelSelector=selector)["items"]) == 1
+    start = listed["metadata"]["resourceVersion"]
+    with (
+        jobs.watch(start, labelSelector=selector) as events,
+        jobs.within("").watch(start, labelSelector=selector) as everywhere,
+    ):
+        patched = jobs.patch("test-api", {"metadata": {"annotations": {"patched": "true"}}}, MERGE)
+        assert patched["metadata"]["annotations"] == {"patched": "true"}
+        updated = jobs.changed(
+            "test-api", lambda live: live["metadata"]["annotations"].update(updated="true")
+        )
+        assert updated["metadata"]["annotations"] == {"patched": "true", "updated": "true"}
+        for where in (events, everywhere):
+            kind, found = next(where)
+            assert (kind, found["metadata"]["annotations"]) == ("MODIFIED", {"patched": "true"})
+    first, second = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
+    noted = {"metadata": {"annotations": {"patchedstatus": "true"}}}
+    told = jobs.patch("test-api", {**noted, "status": {"lastScheduleTime": first}}, MERGE, "status")
+    assert told["status"]["lastScheduleTime"] == first
+    assert told["metadata"]["annotations"]["patchedstatus"] == "true"
+    told = jobs.changed("test-api", lambda live: live["status"].update(lastScheduleTime=second), "status")
+    assert told["status"]["lastScheduleTime"] == second
+    assert jobs.as_json().get("test-api", "status")["metadata"]["uid"] == uid
+    body["metadata"]["name"] = "for-removal"
+    jobs.create(body)
+    jobs.delete("for-removal")
+    assert jobs.gone("for-removal")
+    jobs.delete_collection(labelSelector=selector)
+    assert jobs.list(labelSelector=selector)["items"] == []

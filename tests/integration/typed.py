@@ -88,10 +88,12 @@ class Typed:
         body = {"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1", **options}
         return self.as_json()._send("DELETE", self._path(name), body)
 
-    def delete_collection(self, grace_s: int | None = None, **query: str) -> Object:
+    def delete_collection(self, *, grace_s: int | None = None, propagation: str = "", **query: str) -> Object:
         body: Object = {"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1"}
         if grace_s is not None:
             body["gracePeriodSeconds"] = grace_s
+        if propagation:
+            body["propagationPolicy"] = propagation
         return self.as_json()._send("DELETE", self._path(**query), body)
 
     def changed(self, name: str, change: Callable[[Object], None], subresource: str = "") -> Object:
