@@ -94,7 +94,8 @@ CASES = [
         "group": "mygroup", "resource": "myresources", "namespace": "foo", "name": "bar",
     }}}, names=("255.255.255.255", "fe80::42:1dff:fe84:f9e2", "192.0.2.7")),
     Case("discovery.k8s.io/v1", "endpointslices", "EndpointSlice", {
-        "addressType": "IPv4", "endpoints": [{"addresses": ["1.2.3.4", "5.6.7.8"]}],
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": ["1.2.3.4", "5.6.7.8"]}, {"addresses": ["2.2.3.4", "6.6.7.8"]}],
     }, namespaced=True),
     Case("node.k8s.io/v1", "runtimeclasses", "RuntimeClass", {"handler": "runc"}),
     Case("storage.k8s.io/v1", "csistoragecapacities", "CSIStorageCapacity", {
@@ -164,12 +165,16 @@ class Steps:
         listed = self.everywhere.list(labelSelector=self.label)
         assert len(listed["items"]) == 3
         start = listed["metadata"]["resourceVersion"]
-        with self.everywhere.watch(start, labelSelector=self.label) as events:
+        with (
+            self.everywhere.watch(start, labelSelector=self.label) as events,
+            self.client.watch(start, labelSelector=self.label) as own,
+        ):
             self.changed()
-            for kind, seen in events:
-                assert (kind, seen["metadata"]["name"]) == ("MODIFIED", self.name)
-                if seen["metadata"].get("annotations", {}).get("patched") == "true":
-                    break
+            for seen_by in (events, own):
+                for kind, seen in seen_by:
+                    assert (kind, seen["metadata"]["name"]) == ("MODIFIED", self.name)
+                    if seen["metadata"].get("annotations", {}).get("patched") == "true":
+                        break
             if self.case.status is not None:
                 self.status()
             self.deleted(events)
@@ -292,24 +297,26 @@ def test_the_range_of_services(api: Any) -> None:
 
 
 def test_a_nodes_life(api: Any) -> None:
-    nodes = Typed(api, "v1", "nodes")
-    amounts = {"cpu": "10", "memory": "100Gi", "pods": "10"}
-    ready = {"type": "Ready", "status": "True"}
-    status = {"phase": "Running", "capacity": amounts, "allocatable": amounts, "conditions": [ready]}
-    meta = {"name": "e2e-fake-node"}
-    made = nodes.create({"apiVersion": "v1", "kind": "Node", "metadata": meta, "spec": {}, "status": status})
-    assert nodes.get("e2e-fake-node")["metadata"]["uid"] == made["metadata"]["uid"]
-    patched = nodes.patch("e2e-fake-node", {"metadata": {"labels": {"e2e-fake-node": "patched"}}}, STRATEGIC)
-    assert patched["metadata"]["labels"]["e2e-fake-node"] == "patched"
-    nodes.changed(
-        "e2e-fake-node", lambda live: live["metadata"]["labels"].update({"e2e-fake-node": "updated"})
-    )
-    found = nodes.list(labelSelector="e2e-fake-node=updated")["items"]
-    assert [one["status"]["capacity"]["cpu"] for one in found] == ["10"]
-    nodes.patch("e2e-fake-node", {"status": {"phase": "Pending"}}, STRATEGIC, "status")
-    assert nodes.get("e2e-fake-node")["status"]["phase"] == "Pending"
-    nodes.delete("e2e-fake-node")
-    assert nodes.gone("e2e-fake-node")
+    """A label named after the node, by a patch and an update; a status from the start, and by a patch."""
+    nodes, name = Typed(api, "v1", "nodes"), "e2e-fake-node"
+    ready = {"type": "Ready", "status": "True", "reason": "E2E", "message": "Set from e2e test"}
+    status = {"phase": "Running", "conditions": [ready], "capacity": {"cpu": "10"}}
+    body = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "spec": {"unschedulable": True}}
+    made = nodes.create({**body, "status": status})
+    assert made["metadata"]["name"] == name
+    assert ready.items() <= condition(made, "Ready").items()
+    assert nodes.get(name)["metadata"]["uid"] == made["metadata"]["uid"]
+    patched = nodes.patch(name, {"metadata": {"labels": {name: "patched"}}}, STRATEGIC)
+    assert patched["metadata"]["labels"][name] == "patched"
+    assert len(nodes.list(labelSelector=f"{name}=patched")["items"]) == 1
+    updated = nodes.changed(name, lambda live: live["metadata"]["labels"].update({name: "updated"}))
+    assert updated["metadata"]["labels"][name] == "updated"
+    (found,) = nodes.list(labelSelector=f"{name}=updated")["items"]
+    assert (found["spec"]["unschedulable"], found["status"]["capacity"]) == (True, {"cpu": "10"})
+    nodes.patch(name, {"status": {"phase": "Pending"}}, STRATEGIC, "status")
+    assert nodes.get(name)["status"]["phase"] == "Pending"
+    nodes.delete(name)
+    eventually(lambda: nodes.gone(name))
 
 
 def test_a_quotas_life(api: Any, namespace: str) -> None:
