@@ -236,7 +236,7 @@ def test_a_pod_with_volumes_of_a_driver(api: Any, namespace: str) -> None:
     patched = pods.patch(name, {"metadata": {"annotations": {"patched": "true"}}}, MERGE)
     assert patched["metadata"]["annotations"] == {"patched": "true"}
     pods.delete(name)
-    assert pods.gone(name) or pods.get(name)["metadata"]["deletionTimestamp"]
+    assert all("deletionTimestamp" in one["metadata"] for one in pods.list()["items"])
 
 
 LATE_WATCHED = [
