@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tiphys.apimachinery.meta import Object, controller_of, get_condition
+from tiphys.apimachinery.quantity import parse
 from tiphys.client.kinds import EVENTS, NODES, PODS, PRIORITY_CLASSES, REPLICA_SETS
 from tiphys.scheduler.config import Configuration, ProfileSettings, Switches
 from tiphys.scheduler.scheduler import Scheduler, SchedulerOptions
@@ -103,17 +104,40 @@ def on(node: str) -> Object:
     return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": term}}
 
 
+def on_label(node: str) -> Object:
+    """Return an affinity to the node that is labelled with its own name."""
+    expressions = [{"key": "node", "operator": "In", "values": [node]}]
+    term = {"nodeSelectorTerms": [{"matchExpressions": expressions}]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": term}}
+
+
 async def test_what_is_full_takes_no_more() -> None:
+    """Seven tenths of each node's processors are taken, half of the largest is asked for."""
+
+    def asking(name: str, milli: int, **spec: Any) -> Object:
+        made = pod(name, **spec)
+        amounts = {"cpu": f"{milli}m"}
+        made["spec"]["containers"][0]["resources"] = {"limits": amounts, "requests": amounts}
+        return made
+
     async with Cluster(nodes=2) as cluster:
-        for name in ("node-1", "node-2"):
-            await offer(cluster, name, 1000)
-        for index in range(2):
-            await run_pod(cluster, pod(f"fill-{index}", goods=700))
-        full = await refused(cluster, pod("additional", goods=500))
-        start = f"0/2 nodes are available: 2 Insufficient {GOODS}. {NO_CLAIMS}"
+        free = {}
+        for node in (await cluster.client.list(NODES))["items"]:
+            name = node["metadata"]["name"]
+            free[name] = parse(node["status"]["allocatable"]["cpu"]).milli()
+            await cluster.client.patch(NODES, name, "", {"metadata": {"labels": {"node": name}}})
+        for name, milli in free.items():
+            filler = asking(f"filler-{name}", milli * 7 // 10, affinity=on_label(name))
+            assert (await run_pod(cluster, filler))["spec"]["nodeName"] == name
+        full = await refused(cluster, asking("additional-pod", max(free.values()) // 2))
+        start = f"0/2 nodes are available: 2 Insufficient cpu. {NO_CLAIMS}"
         assert full.startswith(f"{start}, preemption: 0/2 nodes")
-        await cluster.client.delete(PODS, "fill-0", "default")
-        await cluster.wait_for(PODS, "additional", "default", running)
+        pods = (await cluster.client.list(PODS, "default"))["items"]
+        assert [one["metadata"]["name"] for one in pods if not one["spec"].get("nodeName")] == [
+            "additional-pod"
+        ]
+        await cluster.client.delete(PODS, "filler-node-1", "default")
+        await cluster.wait_for(PODS, "additional-pod", "default", running)
 
 
 async def test_a_node_selector_is_respected() -> None:
