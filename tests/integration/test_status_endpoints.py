@@ -124,7 +124,7 @@ def test_a_budgets_status_shows_what_clients_write(api: Any, namespace: str) -> 
 
     budgets.changed("foo", disrupted, "status")
     assert list(budgets.as_json().get("foo", "status")["status"]["disruptedPods"]) == [name]
-    patch = {"status": {"disruptedPods": {name: None}}}
+    patch = {"status": {"disruptedPods": None}}
     patched = budgets.patch("foo", patch, MERGE, "status")
     assert not patched["status"].get("disruptedPods")
     for number in (2, 3):
