@@ -137,7 +137,8 @@ def test_events_of_a_label_go_together(api: Any, namespace: str, version: str) -
         meta = {"name": f"test-event-{number}", "labels": {"testevent-set": "true"}}
         made: Object = {"apiVersion": version, "kind": "Event", "metadata": meta, "type": "Normal"}
         if version == "v1":
-            made.update(involvedObject=about, message="This is a test event", reason="Test")
+            here = {"namespace": namespace}
+            made.update(involvedObject=here, message=f"This is {number}", reason="Test", count=1)
         else:
             made.update(regarding=about, note="This is a test event", action="Do", **source)
             made["eventTime"] = "2026-01-01T00:00:00.123456Z"
