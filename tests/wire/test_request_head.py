@@ -313,3 +313,18 @@ def test_any_bytes_are_read_or_refused() -> None:
         if found is not None:
             for value in (*found[0].headers.values(), found[0].method, found[0].target.decode("latin-1")):
                 assert not set(value) & {"\r", "\n", "\0"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "value"),
+    [
+        pytest.param(b"a: 1\r\n" * 100_000, "1, " * 99_999 + "1", id="one header over and over"),
+        pytest.param(b"a: 1\r\n" + b" 1\r\n" * 99_999, "1 " * 99_999 + "1", id="one that goes on and on"),
+        pytest.param(b"a: 1 \r\n \r\n\t\r\n 2\r\n \r\n", "1 2", id="one that goes on with nothing"),
+    ],
+)
+def test_heads_cost_what_they_are_long(lines: bytes, value: str) -> None:
+    """With each line joined to those before it, 100,000 of them would take minutes."""
+    found = read(b"GET / HTTP/1.1\r\nhost: x\r\n" + lines + b"\r\n")
+    assert found is not None
+    assert found[0].headers["a"] == value

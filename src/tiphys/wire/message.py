@@ -55,9 +55,18 @@ class RepeatedHeaders(dict[str, str]):
 
     def repeat(self, name: str, value: str) -> None:
         """Add one more value of a header that is there."""
+        self.add(name, value)
+        self.settle()
+
+    def add(self, name: str, value: str) -> None:
+        """As ``repeat``, where others may follow: ``settle`` must."""
         self.each.setdefault(name, [self[name]]).append(value)
-        if name not in _FIRST_COUNTS:
-            self[name] = f"{self[name]}, {value}"
+
+    def settle(self) -> None:
+        """Join what was repeated: each header once, for there may be 100,000 values of it."""
+        for name, values in self.each.items():
+            if name not in _FIRST_COUNTS:
+                self[name] = ", ".join(values)
 
 
 def with_value(headers: dict[str, str], name: str, value: str) -> dict[str, str]:

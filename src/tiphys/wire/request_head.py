@@ -163,18 +163,27 @@ def _malformed() -> NoReturn:
 
 def _unfolded(text: str) -> list[str]:
     """Return the lines of a head, each with those that it goes on on."""
-    found: list[str] = []
+    found: list[list[str]] = []
     for raw in text.split("\n"):
         line = raw.removesuffix("\r")
         if "\r" in line:
             _malformed()
         if line[:1] not in (" ", "\t"):
-            found.append(line)
+            found.append([line])
         elif len(found) < 2:  # a request line goes on nowhere
             _malformed()
         else:
-            found[-1] = " ".join([found[-1].rstrip(_BLANK), line.strip(_BLANK)])
-    return found
+            _go_on(found[-1], line.strip(_BLANK))
+    return [parts[0] if len(parts) == 1 else " ".join(parts) for parts in found]
+
+
+def _go_on(parts: list[str], more: str) -> None:
+    """Add a further line's text to those of a field, which are joined by one blank each."""
+    if len(parts) == 1:
+        parts[0] = parts[0].rstrip(_BLANK)
+    elif not parts[-1]:
+        parts.pop()
+    parts.append(more)
 
 
 def _request_line(line: str) -> tuple[str, bytes, str]:
@@ -209,6 +218,8 @@ def fields(lines: list[str]) -> dict[str, str]:
             headers[key] = value.strip(_BLANK)
         else:
             headers = _again(headers, key, value.strip(_BLANK))
+    if isinstance(headers, RepeatedHeaders):
+        headers.settle()
     return headers
 
 
@@ -222,7 +233,7 @@ def _again(headers: dict[str, str], key: str, value: str) -> dict[str, str]:
         return headers
     if not isinstance(headers, RepeatedHeaders):
         headers = RepeatedHeaders(headers)
-    headers.repeat(key, value)
+    headers.add(key, value)
     return headers
 
 

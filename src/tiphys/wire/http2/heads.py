@@ -181,7 +181,9 @@ def headers_of(fields: Sequence[Field]) -> Headers:
         else:
             if not isinstance(found, RepeatedHeaders):
                 found = RepeatedHeaders(found)
-            found.repeat(name, value)
+            found.add(name, value)
+    if isinstance(found, RepeatedHeaders):
+        found.settle()
     if pseudo.get(":scheme") not in ("https", "http"):
         return Headers(fault="no scheme of HTTP")
     if cookies:
