@@ -9,11 +9,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cmp_to_key, lru_cache
 from itertools import takewhile
+from typing import Final
+
+from tiphys.apimachinery.short_memory import LONGEST
+
+_FEW: Final = 100
+
+
+def in_order(keys: tuple[str, ...]) -> Sequence[str]:
+    """Return the keys of one map in the order in which they are written."""
+    return _few_in_order(keys) if len(keys) <= _FEW and sum(map(len, keys)) <= LONGEST else _sorted(keys)
 
 
 @lru_cache(maxsize=4096)
-def in_order(keys: tuple[str, ...]) -> Sequence[str]:
-    """Return the keys of one map in the order in which they are written."""
+def _few_in_order(keys: tuple[str, ...]) -> Sequence[str]:
+    return _sorted(keys)
+
+
+def _sorted(keys: tuple[str, ...]) -> Sequence[str]:
     return sorted(keys, key=cmp_to_key(_compare))
 
 

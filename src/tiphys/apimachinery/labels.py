@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
-from functools import lru_cache
 from typing import Any
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import BadRequest
+from tiphys.apimachinery.short_memory import short_memory
 
 Labels = Mapping[str, str]
 
@@ -103,7 +103,7 @@ EVERYTHING = Selector()
 NOTHING = Selector(nothing=True)
 
 
-@lru_cache(maxsize=4096)
+@short_memory(4096)
 def parse_selector(text: str) -> Selector:
     """Read the text form; an empty text selects everything.
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
+
+from tiphys.apimachinery.short_memory import short_memory
 
 LABEL_MAX = 63
 SUBDOMAIN_MAX = 253
@@ -166,7 +167,7 @@ def is_qualified_name(value: str) -> list[str]:
     return list(_qualified_faults(value))
 
 
-@lru_cache(maxsize=4096)
+@short_memory(4096)
 def _qualified_faults(value: str) -> list[str]:
     """Clusters have few keys and write each of them all the time. The result is shared: never change it."""
     if value.count("/") > 1:

@@ -175,3 +175,18 @@ def test_objects_without_names_of_their_own_are_decided_on_once(rbac: Rbac) -> N
         rbac.authorize(ALICE, parse("GET", f"/apis/apps/v1/namespaces/a/deployments/{name}"))
     kept = [len(one) if isinstance(one, dict) else 0 for one in rbac._remembered.values()]
     assert sorted(kept) == [0, 3]
+
+
+def test_requests_that_say_much_are_decided_on_and_not_remembered(rbac: Rbac) -> None:
+    """Anybody may ask for any path: 20,000 of a million characters each would be more than there is."""
+    long = "x" * 5000
+    user = User("alice", groups=("dev",))
+    for info in (
+        parse("GET", f"/{long}"),
+        parse("GET", f"/api/v1/namespaces/{long}/pods"),
+        parse("GET", f"/api/v1/{long}"),
+        parse("GET", f"/api/v1/namespaces/a/pods/{long}"),
+    ):
+        rbac.authorize(user, info)
+    rbac.authorize(User("eve", extra=(("a", (long,)),)), parse("GET", "/api/v1/pods"))
+    assert not rbac._remembered

@@ -474,3 +474,11 @@ async def test_a_kind_that_goes_while_it_is_served_is_answered_and_not_known(
     monkeypatch.setattr(api.server.objects, "create", last)
     assert (await make(api, "admin")).status == 201
     assert (await make(api, "admin")).status == 404
+
+
+async def test_nothing_is_learned_of_long_paths(api: Any, asked: Asked) -> None:
+    maps = f"/api/v1/namespaces/{'x' * 2000}/configmaps"
+    await api.get(maps)
+    asked.times()
+    await api.get(maps)
+    assert asked.times() == 1

@@ -16,12 +16,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import orjson
 
 from tiphys.apimachinery import go_text
+from tiphys.apimachinery.short_memory import short_memory
 
 Node: TypeAlias = dict[str, Any]
 
@@ -246,7 +246,7 @@ def in_order(names: Iterable[str]) -> list[str]:
     return found
 
 
-@lru_cache(maxsize=1024)
+@short_memory(1024)
 def _rank(element: str) -> tuple[int, Any]:
     kind, text = element[:2], element[2:]
     if kind not in ("k:", "v:", "i:"):

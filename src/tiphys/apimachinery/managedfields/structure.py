@@ -16,6 +16,7 @@ from tiphys.apimachinery.managedfields.fieldset import FieldsError, key_element,
 from tiphys.apimachinery.memo import Memo
 from tiphys.apimachinery.schema.build import FREE_FORM
 from tiphys.apimachinery.schema.node import MISSING, Schema
+from tiphys.apimachinery.short_memory import short_memory_of_many
 
 _VALUE_FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "CSINodeSpec": ("drivers",),
@@ -213,7 +214,7 @@ def _kind(schema: Schema | None) -> str:
     return _KINDS.get(schema.type or "", "")
 
 
-@lru_cache(maxsize=4096)
+@short_memory_of_many(4096)
 def _named(name: str, value: str) -> str:
     return f'k:{{"{name}":{orjson.dumps(value).decode()}}}'
 

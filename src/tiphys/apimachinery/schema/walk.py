@@ -12,7 +12,6 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 from tiphys.apimachinery import go_time, quantity
@@ -24,6 +23,7 @@ from tiphys.apimachinery.schema import base64_text, either
 from tiphys.apimachinery.schema.mismatch import DecodeError, Mismatch, is_fraction, json_kind
 from tiphys.apimachinery.schema.node import Schema
 from tiphys.apimachinery.schema.numbers import NumberText, drop_texts, take_texts
+from tiphys.apimachinery.short_memory import short_memory
 
 MAX_STRICT_FAULTS = 100
 _REMEMBERED = "io.k8s.api.core.v1.PodSpec"
@@ -455,7 +455,7 @@ def _time(value: Any) -> Any:
         raise DecodeError(str(error)) from None
 
 
-@lru_cache(maxsize=1024)
+@short_memory(1024)
 def _canonical_time(text: str) -> str | None:
     # A status says again and again when things were. Raises TimeError, which is not remembered.
     moment = rfc3339(go_time.parse(text))

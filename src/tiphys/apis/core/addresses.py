@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from functools import lru_cache
 from typing import Any
 
 from tiphys.apimachinery.atoi import atoi
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.field_errors import invalid
+from tiphys.apimachinery.short_memory import short_memory
 
 IP_TEXT = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 CIDR_TEXT = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
@@ -46,7 +46,7 @@ def is_plain_range(value: str) -> bool:
     return not number & (0xFFFFFFFF >> int(found[2]))
 
 
-@lru_cache(maxsize=4096)
+@short_memory(4096)
 def read_address(text: str) -> tuple[Address | None, str]:
     """Return what an address is read as, and what makes it ambiguous."""
     if "%" in text:

@@ -6,12 +6,12 @@ Source: Pod Quality of Service Classes; pod-level resources decide alone where t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Any
 
 from tiphys.apimachinery import quantity
 from tiphys.apimachinery.memo import Memo, content
 from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.short_memory import short_memory
 from tiphys.apis.defaulting import each, peek
 
 _COMPUTE = ("cpu", "memory")
@@ -25,7 +25,7 @@ def _milli(amount: Any) -> int:
     return _parsed_milli(str(amount))
 
 
-@lru_cache(maxsize=4096)
+@short_memory(4096)
 def _parsed_milli(amount: str) -> int:
     try:
         return quantity.parse(amount).milli()

@@ -19,6 +19,8 @@ from tiphys.apiserver.filters.requestinfo import RequestInfo
 
 _MAX_REMEMBERED = 20_000
 _MAX_NAMES = 4096
+_MAX_CHARACTERS = 4096
+"""Of all that a request says of what it is about, and of its user."""
 _GROUP = "rbac.authorization.k8s.io"
 _RoleKey = tuple[str, str]
 """(namespace, name); the namespace is empty for a ClusterRole."""
@@ -145,6 +147,8 @@ class Rbac:
         )  # fmt: skip
         found = self._remembered.get(key)
         if found is None:
+            if _is_long(user, info):
+                return self._decide(user, info, namespace)
             if len(self._remembered) >= _MAX_REMEMBERED:
                 self._remembered.clear()
             found = {} if self.names_matter(user, info) else self._decide(user, info, namespace)
@@ -153,6 +157,8 @@ class Rbac:
             return found
         decision = found.get(info.name)
         if decision is None:
+            if len(info.name) > _MAX_CHARACTERS:
+                return self._decide(user, info, namespace)
             if len(found) >= _MAX_NAMES:
                 found.clear()
             decision = found[info.name] = self._decide(user, info, namespace)
@@ -170,6 +176,13 @@ class Rbac:
                 return self._decisions.setdefault(reason, Decision(allowed=True, reason=reason))
         faults = self.faults_for(user, namespace)
         return Decision(reason=f"RBAC: {aggregate(faults)}") if faults else NO_OPINION
+
+
+def _is_long(user: User, info: RequestInfo) -> bool:
+    """Tell whether a request's words or its user would fill the memory: strangers, too, ask with any path."""
+    words = (info.verb, info.group, info.resource, info.subresource, info.namespace, info.name, info.path)
+    extra = (value for key, values in user.extra for value in (key, *values))
+    return sum(map(len, (*words, user.name, user.uid, *user.groups, *extra))) > _MAX_CHARACTERS
 
 
 def _subject(subject: Object, namespace: str) -> str:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import lru_cache
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import NotAcceptable, UnsupportedMediaType
 from tiphys.apimachinery.go_text import BOOLS
+from tiphys.apimachinery.short_memory import short_memory, short_memory_of_many
 from tiphys.wire.accept import Clause, clauses, reaches
 from tiphys.wire.message import Request
 
@@ -54,7 +54,7 @@ class Format:
         return self.media_type == JSON and not self.transform and not self.pretty
 
 
-@lru_cache(maxsize=1024)
+@short_memory_of_many(1024)
 def accept_format(
     accept: str,
     pretty: str,
@@ -85,7 +85,7 @@ def accept_format(
     return replace(found, pretty=is_pretty or (found.pretty and not watch))
 
 
-@lru_cache(maxsize=256)
+@short_memory_of_many(256)
 def failure_format(accept: str, pretty: str, user_agent: str) -> Format | None:
     """Choose the form of a Status that tells of a failure; None: none that is served is accepted."""
     is_pretty = _is_pretty(pretty, user_agent)
@@ -137,7 +137,7 @@ def check_route(accept: str, produced: tuple[str, ...], *, bodiless: bool = Fals
     raise NotAcceptable("406: Not Acceptable" + available, details={})
 
 
-@lru_cache(maxsize=256)
+@short_memory_of_many(256)
 def discovery_format(accept: str, pretty: str, user_agent: str, *, aggregated: bool) -> Format:
     """Choose the form of a discovery document; ``aggregated`` where it may be the one of all groups.
 
@@ -175,7 +175,7 @@ def _is_pretty(pretty: str, user_agent: str) -> bool:
     return user_agent.startswith(_PRETTY_AGENTS)
 
 
-@lru_cache(maxsize=256)
+@short_memory(256)
 def body_media_type(content_type: str) -> str:
     """Return the media type of a body; JSON when the client names none.
 

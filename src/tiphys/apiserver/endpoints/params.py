@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any
 
 from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import BadRequest, FieldError, Invalid
 from tiphys.apimachinery.featuregates import on
+from tiphys.apimachinery.short_memory import short_memory
 from tiphys.apis.meta_validation import MANAGER_MAX_BYTES, validate_manager
 from tiphys.apiserver.endpoints.call import Call
 
@@ -124,7 +124,7 @@ def write_options(call: Call, kind: str, found: Iterable[FieldError] = ()) -> Wr
     )
 
 
-@lru_cache(maxsize=256)
+@short_memory(256)
 def _without_query(user_agent: str) -> WriteOptions:
     return WriteOptions(field_manager=_manager(user_agent))
 

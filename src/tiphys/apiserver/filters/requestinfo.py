@@ -33,7 +33,7 @@ _HOWS = ("/watch", "/proxy")
 _FALSE = ("false", "0")
 _NUMBERS = ("limit", "timeoutSeconds")
 _SHORT = 512
-"""Longer queries (the tokens in them) come once, and would fill the memory."""
+"""Longer queries (the tokens in them) and paths come once, and would fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,11 @@ class RequestInfo:
 
 def parse(method: str, path: str, raw_query: str = "") -> RequestInfo:
     """Read a request's words. Never raises: what is no resource path is a non-resource request."""
-    info = _parse_path(method, path)
+    long = len(path) > _SHORT
+    info = _read_path(method, path) if long else _parse_path(method, path)
     if not raw_query or not info.is_resource or info.verb not in ("list", "watch", "deletecollection"):
         return info
-    if len(raw_query) > _SHORT:
+    if long or len(raw_query) > _SHORT:
         return _with_query(info, read_query(raw_query))
     return _short_query(method, path, raw_query)
 
@@ -134,6 +135,10 @@ def is_cut_short(info: RequestInfo) -> bool:
 
 @lru_cache(maxsize=4096)
 def _parse_path(method: str, path: str) -> RequestInfo:
+    return _read_path(method, path)
+
+
+def _read_path(method: str, path: str) -> RequestInfo:
     verb = _VERBS.get(method, "")
     parts = path.strip("/").split("/")  # an empty one between two slashes is a part like others
     nonresource = RequestInfo(path=path, verb=method.lower() if verb != "get" else "get")

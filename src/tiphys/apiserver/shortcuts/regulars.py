@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 _REGULARS: Final = 1024
 _PASSAGES: Final = 1024
 """Of one user at most: then all are found out anew."""
+_LONGEST_PATH: Final = 1024
+"""A collection is empty, and may be read, whatever its namespace is called: there may be any number."""
 
 Key = tuple[str, str, str, str, str, str, bool]
 """Of a request, all that decides about it but who asks; of the object's name only whether there is one."""
@@ -147,6 +149,8 @@ class Regulars:
         """Note what was found out about a request that has been served."""
         backend, gate = self._backend, self._gate
         if not info.is_resource or is_long_running(info) or self.is_elsewhere(info):
+            return
+        if len(info.path) > _LONGEST_PATH:
             return
         try:
             resource = find_resource(backend, info)
