@@ -101,14 +101,29 @@ async def test_who_comes_late_goes_along_from_where_it_is(monkeypatch: pytest.Mo
     early = asyncio.ensure_future(history.read("/", 1, 8, 1 << 62))
     walks.let(2)
     await settled()
-    late = asyncio.ensure_future(history.read("/", 6, 8, 1 << 62))
-    missed = asyncio.ensure_future(history.read("/", 2, 8, 1 << 62))
-    walks.let(2)
+    late = asyncio.ensure_future(history.read("/", 6, 10, 1 << 62))
+    walks.let(3)
     assert revisions(await early) == list(range(1, 9))
-    assert revisions(await late) == [6, 7, 8]
-    assert not missed.done()
+    assert revisions(await late) == list(range(6, 11))
+    assert walks.begun == [1]
+
+
+async def test_who_comes_too_late_waits_for_no_newcomers(monkeypatch: pytest.MonkeyPatch) -> None:
+    walks = Walks(20)
+    history = walked(monkeypatch, walks)
+    early = asyncio.ensure_future(history.read("/", 1, 6, 1 << 62))
+    walks.let(2)
+    await settled()
+    missed = asyncio.ensure_future(history.read("/", 2, 8, 1 << 62))
+    newcomer = asyncio.ensure_future(history.read("/", 7, 19, 1 << 62))
+    walks.let(1)
+    assert revisions(await early) == list(range(1, 7))
     walks.let(4)
     assert revisions(await missed) == list(range(2, 9))
+    assert walks.begun == [1, 2]
+    assert not newcomer.done()
+    walks.let(5)
+    assert revisions(await newcomer) == list(range(7, 20))
     assert walks.begun == [1, 2]
 
 

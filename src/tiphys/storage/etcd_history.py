@@ -2,7 +2,8 @@
 
 etcd tells the events of a range of keys, but not that there are no more of them; so the whole key space is
 read, where each revision has an event. That is much for each of many watches that come back at once, and
-no more for all of them: who asks for a part that the walk has yet to reach goes along, others take the next.
+no more for all of them: who asks for a part that the walk has yet to reach goes along, who comes too late
+takes the next.
 
 Owns: the walk, who goes along, what each takes of it. Refuses: connections, which are ``etcd_watch``'s.
 Called by ``storage.etcd``.
@@ -119,17 +120,23 @@ class SharedHistory:
                 self._walk = None
 
     async def _walk_once(self, position: int) -> None:
-        """Walk from ``position`` on, as long as there is somebody who has not seen what follows."""
+        """Walk from ``position`` on with all who are there, as long as one of them has not seen what follows.
+
+        Who comes later goes along too, unless somebody who comes too late waits for this walk to end.
+        """
         self.walks += 1
+        along = set(self._readers)
         try:
             async with aclosing(batches(self._client, position)) as stream:
                 async for last, found in stream:
                     part = _Part(self._keys, position, last, found)
-                    for reader in list(self._readers):
+                    if all(reader.following >= position for reader in self._readers):
+                        along.update(self._readers)
+                    for reader in along.intersection(self._readers):
                         if part.first <= reader.following <= last and reader.take(part):
                             self._answer(reader)
                     position = last + 1
-                    if all(reader.following < position for reader in self._readers):
+                    if not any(reader.following >= position for reader in along.intersection(self._readers)):
                         return
         except Compacted as error:
             for reader in list(self._readers):
