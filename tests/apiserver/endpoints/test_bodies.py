@@ -234,6 +234,7 @@ async def test_a_time_of_nothing_is_none(api: Any) -> None:
     ("path", "version", "status", "said"),
     [
         (CMS, "/", 201, ""),
+        (CMS, "/v1", 201, ""),
         (CMS, "v2", 400, 'no kind "ConfigMap" is registered for version "v2" in scheme'),
         (DEPLOYMENTS, "apps/", 422, ""),
         (DEPLOYMENTS, "/", 422, ""),
@@ -249,6 +250,8 @@ async def test_versions_by_halves(api: Any, path: str, version: str, status: int
         answer = await api("POST", path, {**body, **kind})
         assert answer.status == (status if status != 201 or not kind else 409), answer.raw
         assert said in answer.message
+        if answer.status == 201:
+            assert (answer.json["apiVersion"], answer.json["kind"]) == ("v1", "ConfigMap")
 
 
 async def test_bytes_are_canonical(api: Any) -> None:

@@ -188,6 +188,7 @@ def check_kind(obj: Object, gvk: GVK, call: Call) -> None:
         obj["apiVersion"] = gvk.api_version
         return
     if found == gvk:
+        obj["apiVersion"] = gvk.api_version  # it may have been written otherwise: /v1
         return
     if call.backend.table.by_kind(found) is None:
         if not found.version:
