@@ -90,6 +90,19 @@ async def test_names_outside_have_no_endpoints(serving: Any) -> None:
             await resolve(api.server.backend, "kube-system", "metrics", 8443)
 
 
+async def test_endpoints_of_a_services_first_family_come_first(api: Any, extension: Extension) -> None:
+    await serve_behind(api, extension.port)
+    row = api.server.table.by_path("discovery.k8s.io", "v1", "endpointslices")
+    other = (await api.server.objects.get(row, "kube-system", "metrics-1")).object
+    for number in range(20):
+        meta = {**other["metadata"], "name": f"six-{number}", "uid": f"u{number}"}
+        meta.pop("resourceVersion")
+        six = {**other, "metadata": meta, "addressType": "IPv6", "endpoints": [{"addresses": ["fd00::1"]}]}
+        await api.server.objects.create(row, six)
+    found = await resolve(api.server.backend, "kube-system", "metrics", 443)
+    assert (found.host, found.port, found.shown_host) == ("127.0.0.1", extension.port, ADDRESS)
+
+
 async def test_endpoints_must_be_ready(api: Any, extension: Extension) -> None:
     await serve_behind(api, extension.port, ready=False)
     await api.create(SERVICES, api_service(insecureSkipTLSVerify=True))

@@ -18,7 +18,7 @@ from tiphys.apimachinery.labels import parse_selector
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.lookup import find, find_all
 from tiphys.apiserver.endpoints.call import Backend
-from tiphys.apiserver.outgoing.service_ports import endpoint_addresses
+from tiphys.apiserver.outgoing.service_ports import endpoint_addresses, slice_addresses
 from tiphys.wire.dial import Tunnel
 from tiphys.wire.peer_names import NamedContext
 from tiphys.wire.pki import KeyPair, load_pair
@@ -65,7 +65,8 @@ async def resolve(backend: Backend, namespace: str, name: str, port: int) -> End
         raise NoEndpoint(f'no service port {port} found for service "{name}"')
     if outside:
         raise NoEndpoint('unsupported service type "ExternalName"')
-    found = await _addresses(backend, namespace, name, wanted.get("name") or "")
+    family = next(iter(spec.get("ipFamilies") or ()), "")
+    found = await _addresses(backend, namespace, name, wanted.get("name") or "", family)
     if not found:
         raise NoEndpoint(f'no endpoints available for service "{name}"')
     host, number = random.choice(found)
@@ -92,16 +93,11 @@ async def is_served(backend: Backend, namespace: str, name: str, port: str) -> b
     return bool(await _addresses(backend, namespace, name, port))
 
 
-async def _addresses(backend: Backend, namespace: str, name: str, port: str) -> list[tuple[str, int]]:
+async def _addresses(
+    backend: Backend, namespace: str, name: str, port: str, family: str = ""
+) -> list[tuple[str, int]]:
     """Return ready (address, port) pairs, from EndpointSlices or else from Endpoints."""
-    found = [
-        (endpoint["addresses"][0], int(one["port"]))
-        for item in await _slices(backend, namespace, name)
-        for one in item.get("ports") or ()
-        if (one.get("name") or "") == port and one.get("port")
-        for endpoint in item.get("endpoints") or ()
-        if (endpoint.get("conditions") or {}).get("ready") is not False
-    ]
+    found = slice_addresses(await _slices(backend, namespace, name), port, family)
     if found:
         return found
     endpoints = await find(backend, "", "v1", "endpoints", name, namespace=namespace)
