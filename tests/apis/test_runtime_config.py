@@ -44,12 +44,38 @@ SHOWN = [
     ("resource.k8s.io/v1beta2/devicetaintrules=true", FINISHED | {"resource.k8s.io/v1beta2"}),
     ("apps/v1=0", FINISHED - {"apps/v1"}),
     ("api/all=false,batch/v1/jobs=true", {"batch/v1"}),
+    ("api/ga=false,apps/v1/deployments=true", {"apps/v1"}),
+    ("api/ga=false,apps/v1=false,apps/v1/deployments=true", {"apps/v1"}),
+    ("api/ga=false,apps/v1=true,apps/v1/deployments=false", {"apps/v1"}),
+    ("api/ga=true,apps/v1=false,apps/v1/deployments=true", FINISHED),
+    ("/v1=false", FINISHED - {"/v1"}),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "expected"), SHOWN)
 def test_versions(text: str, expected: set[str]) -> None:
     assert shown(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "deployments", "daemonsets"),
+    [
+        ("", True, True),
+        ("apps/v1/deployments=false", False, True),
+        ("apps/v1=true,apps/v1/deployments=false", False, True),
+        ("apps/v1=false,apps/v1/deployments=true", True, False),
+        ("api/ga=true,apps/v1/deployments=false", False, True),
+        ("api/ga=false,apps/v1/deployments=true", True, False),
+        ("api/ga=false,apps/v1=true,apps/v1/deployments=false", False, True),
+        ("api/ga=false,apps/v1=false,apps/v1/deployments=true", True, False),
+        ("api/ga=true,apps/v1=true,apps/v1/deployments=false", False, True),
+        ("api/ga=true,apps/v1=false,apps/v1/deployments=true", True, False),
+    ],
+)
+def test_resources_beat_versions_and_these_stability(text: str, deployments: bool, daemonsets: bool) -> None:
+    found = hidden(TABLE, parse(text))
+    assert (GVR("apps", "v1", "deployments") not in found) is deployments
+    assert (GVR("apps", "v1", "daemonsets") not in found) is daemonsets
 
 
 def test_a_resource_beats_its_version() -> None:
