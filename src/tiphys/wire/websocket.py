@@ -15,12 +15,13 @@ from typing import Final
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import TiphysError
-from tiphys.wire.message import ByteStream, Request
+from tiphys.wire.message import ByteStream, Request, Response
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 MAX_MESSAGE_BYTES: Final = 32 * 1024 * 1024
 _NORMAL: Final = 1000
+_VERSION: Final = "13"
 _UPGRADE: Final = re.compile(r"(?:^|,\s*)upgrade(?:$|\s*,)")
 
 
@@ -30,12 +31,26 @@ class WebSocketError(TiphysError):
 
 def is_websocket(request: Request) -> bool:
     """Say whether a request asks for a websocket."""
+    return _wants_websocket(request) and bool(request.headers.get("sec-websocket-key"))
+
+
+def _wants_websocket(request: Request) -> bool:
     headers = request.headers
     return (
         headers.get("upgrade", "").lower() == "websocket"
         and _UPGRADE.search(headers.get("connection", "").lower()) is not None
-        and bool(headers.get("sec-websocket-key"))
     )
+
+
+def refused_handshake(request: Request) -> Response | None:
+    """Return what answers a request for a websocket that lacks what it takes; None for any other request."""
+    if not _wants_websocket(request):
+        return None
+    if not request.headers.get("sec-websocket-key"):
+        return Response(400, {}, b"mismatch challenge/response")
+    if request.headers.get("sec-websocket-version") != _VERSION:
+        return Response(400, {"Sec-WebSocket-Version": _VERSION}, b"missing or bad WebSocket Version")
+    return None
 
 
 def offered_protocols(request: Request) -> list[str]:

@@ -102,3 +102,27 @@ async def test_only_who_reads_may_watch(api: Any) -> None:
     for method in ("POST", "PUT", "DELETE"):
         answer = await api(method, "/api/v1/watch/namespaces/default/configmaps", {})
         assert (answer.status, answer.json["reason"]) == (405, "MethodNotAllowed")
+
+
+@pytest.mark.parametrize(
+    ("connection", "headers", "status", "body"),
+    [
+        ("Upgrade", {}, 400, b"mismatch challenge/response"),
+        ("keep-alive, Upgrade", {}, 400, b"mismatch challenge/response"),
+        ("upgrade", {"sec_websocket_version": "13"}, 400, b"mismatch challenge/response"),
+        ("upgrade", {"sec_websocket_key": "a"}, 400, b"missing or bad WebSocket Version"),
+        ("upgrade", {"sec_websocket_key": "a", "sec_websocket_version": "8"}, 400,
+         b"missing or bad WebSocket Version"),
+        ("keep-alive", {}, 200, b""),
+        ("keep-alive", {"sec_websocket_key": "a", "sec_websocket_version": "8"}, 200, b""),
+    ],
+)  # fmt: skip
+async def test_a_websocket_that_lacks_what_it_takes_is_no_watch(
+    api: Any, connection: str, headers: dict[str, str], status: int, body: bytes
+) -> None:
+    asked = {"connection": connection, "upgrade": "websocket", **headers}
+    response = await api.send("GET", f"{CMS}?watch=1", **asked)
+    assert (response.status, response.body) == (status, body)
+    assert response.headers.get("Sec-WebSocket-Version") == ("13" if b"Version" in body else None)
+    if response.stream is not None:
+        await response.stream.aclose()

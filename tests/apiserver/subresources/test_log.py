@@ -129,6 +129,11 @@ async def test_log_over_an_unknown_websocket_protocol(api: Any, kubelet: Kubelet
     assert gone.status == 404
 
 
+async def test_log_over_a_websocket_that_lacks_what_it_takes(api: Any, kubelet: Kubelet) -> None:
+    response = await api.send("GET", POD + "/log", connection="Upgrade", upgrade="websocket")
+    assert (response.status, response.body, response.upgrade) == (400, b"mismatch challenge/response", None)
+
+
 @pytest.mark.parametrize(
     ("offered", "protocol"),
     [

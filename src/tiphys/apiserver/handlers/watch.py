@@ -27,7 +27,13 @@ from tiphys.apiserver.registry.shards import narrowed
 from tiphys.wire.message import ByteStream, Response
 from tiphys.wire.outlet import Outlet, Writer
 from tiphys.wire.relay import first_of
-from tiphys.wire.websocket import WebSocket, accept_headers, is_websocket, offered_protocols
+from tiphys.wire.websocket import (
+    WebSocket,
+    accept_headers,
+    is_websocket,
+    offered_protocols,
+    refused_handshake,
+)
 
 _LENGTH_BYTES = 4
 """Before each event in protobuf, where messages do not say themselves how long they are."""
@@ -69,6 +75,8 @@ async def handle(call: Call) -> Response:
         outlet=stream,
     )
     content_type = f"{PROTOBUF};stream=watch" if form.media_type == PROTOBUF else JSON
+    if refusal := refused_handshake(call.request):
+        return refusal
     if is_websocket(call.request):
         events = _stream(changes, encoder, lasts_s, running, joined=False)
         return _over_websocket(call, events, text=form.media_type != PROTOBUF)

@@ -34,6 +34,7 @@ from tiphys.wire.websocket import (
     accept_headers,
     is_websocket,
     offered_protocols,
+    refused_handshake,
 )
 
 log = logging.getLogger(__name__)
@@ -112,6 +113,9 @@ async def handle(call: Call) -> Response:
     kubelet = await find_node(call.backend, node_of(pod), insecure=insecure)
     target = f"/containerLogs/{call.namespace}/{call.name}/{container}?{urlencode(query)}".rstrip("?")
     answer = await _asked(call, kubelet, target)
+    if refused := refused_handshake(call.request):
+        await answer.close()
+        return refused
     if not is_websocket(call.request):
         return Response(200, {"Content-Type": "text/plain"}, stream=_closing(answer))
     protocol = chosen(offered_protocols(call.request))
