@@ -214,6 +214,13 @@ async def test_what_is_applied_says_what_it_is(api: Any, name: str) -> None:
     assert (refused.status, refused.json["reason"], refused.message) == (400, "BadRequest", message)
 
 
+async def test_what_is_applied_may_name_no_group_before_its_version(api: Any) -> None:
+    body = {"apiVersion": "/v1", "kind": "ConfigMap", "data": {"a": "b"}}
+    applied = await api.patch(f"{CMS}/a?fieldManager=m", body, "apply")
+    assert (applied.status, applied.json["apiVersion"], applied.json["data"]) == (201, "v1", {"a": "b"})
+    assert [entry["apiVersion"] for entry in applied.json["metadata"]["managedFields"]] == ["v1"]
+
+
 async def test_what_is_applied_to_a_scale_is_one(api: Any) -> None:
     await api.create(DEPLOYMENTS, DEPLOYMENT)
     refused = await api.patch(f"{DEPLOYMENTS}/a/scale?fieldManager=m", DEPLOYMENT, "apply")

@@ -286,6 +286,7 @@ def decode_applied(call: Call, gvk: GVK, options: WriteOptions) -> ownership.App
         text = f"error decoding YAML: error converting YAML to JSON: {error.message}"
         raise BadRequest(text) from error
     _check_applied_kind(applied, gvk)
+    applied["apiVersion"] = gvk.api_version
     metadata = applied.get("metadata")
     if isinstance(metadata, dict) and metadata.get("managedFields"):
         raise BadRequest("metadata.managedFields must be nil")
