@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from tiphys.apimachinery.errors import StatusError
+
+SLOW_S: Final = 1.0
+"""After so long a request is looked at though its body is still to come."""
 
 
 class Arrival:

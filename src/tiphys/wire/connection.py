@@ -451,11 +451,10 @@ class Connection(RequestReader, Stalling, asyncio.BufferedProtocol):
         """Close what has been silent for too long."""
         if self._paused:
             self._sweep_stalled(now, stall_s)
-        elif self._arrival is not None and self._arrival.asked:
-            if now - self._active_tick > read_s:
-                self._transport.close()
         elif self._busy or self._mode == RAW:
-            return
+            return  # who wants a body says how long it may take
+        elif self._look_at_slow(now):
+            self._pump()
         elif now - self._active_tick > (read_s if self._in_message else idle_s) or (
             self._partial and now - self._begun_tick > read_s  # however steadily it trickles
         ):

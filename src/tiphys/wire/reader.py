@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import BadRequest, RequestEntityTooLarge, StatusError
 from tiphys.wire import http1
-from tiphys.wire.arrival import Arrival
+from tiphys.wire.arrival import SLOW_S, Arrival
 from tiphys.wire.chunks import ChunkReader
 from tiphys.wire.message import AtOnce, Handler, Request, RequestLine, Response, with_value
 from tiphys.wire.peer import PeerChains
@@ -91,7 +91,7 @@ class RequestReader:
         self._active_tick = owner.tick
         # Parsing of the message that is arriving.
         self._partial = bytearray()  # a head that is not all there
-        self._begun_tick = 0.0  # when it began to come
+        self._begun_tick = 0.0  # when it, or the body behind it, began to come
         self._line_seen = False  # and its request line has been looked at
         self._blanks = 0  # so many bytes of line breaks may come before the next
         self._arriving: RequestHead | None = None
@@ -250,7 +250,7 @@ class RequestReader:
             else:
                 self._refuse(http1.too_large(self._owner.max_body_bytes))
             return
-        self._arriving = head
+        self._arriving, self._begun_tick = head, self._owner.tick
         if head.length == 0:
             self._complete(head, b"")
             return
@@ -304,6 +304,15 @@ class RequestReader:
         body, self._body = bytes(self._body), bytearray()
         self._complete(head, body)
         return rest or b""
+
+    def _look_at_slow(self, now: float) -> bool:
+        """Let the handler look at a request whose body is still to come after a while; True where it does."""
+        head, owner = self._arriving, self._owner
+        slow = head is not None and self._arrival is None and now - self._begun_tick > SLOW_S
+        if head is None or not (slow and owner.asks_for_bodies) or head.upgrade:
+            return False
+        self._await_body(head)
+        return True
 
     def _have_looked_at(self, head: RequestHead) -> None:
         """Let the handler say whether it wants a long body before all of it is kept."""

@@ -12,6 +12,7 @@ from tiphys.apimachinery.clock import FakeClock
 from tiphys.apimachinery.errors import BadRequest
 from tiphys.apiserver.filters.flights import Flights, is_long_running, wanted_timeout_s
 from tiphys.apiserver.filters.requestinfo import parse
+from tiphys.wire.message import Request
 
 PODS = "/api/v1/namespaces/default/pods"
 
@@ -102,6 +103,43 @@ async def test_a_read_past_its_deadline_is_cut_off_by_a_filter(api: Any) -> None
     assert 'code="504"' in ended
     assert 'resource="pods"' in ended
     assert ended.endswith("} 1")
+
+
+CUT = "Timeout: request did not complete within the allotted timeout"
+GIVEN_UP = "Timeout: request did not complete within requested timeout - context deadline exceeded"
+
+
+@pytest.mark.parametrize(
+    ("query", "after_s", "comes", "told"),
+    [("", 59, True, None), ("", 61, False, CUT), ("?timeout=40s", 39, False, None),
+     ("?timeout=40s", 41, False, CUT), ("?timeout=5s", 6, False, CUT)],
+)  # fmt: skip
+async def test_a_body_has_until_the_request_timeout_to_come(
+    api: Any, query: str, after_s: int, comes: bool, told: str | None
+) -> None:
+    """A write gives up earlier than a read, but not before it knows what to write."""
+    body = asyncio.get_running_loop().create_future()
+
+    async def receive() -> bytes:
+        return bytes(await body)
+
+    sent = {"content-type": "application/json", "authorization": "Bearer admin"}
+    request = Request("POST", "/api/v1/namespaces/default/configmaps", query[1:], sent, receive=receive)
+    flights = api.server.traffic.traffic.flights
+    asking = asyncio.ensure_future(api.server.handler(request))
+    await asyncio.sleep(0)
+    api.clock.advance(after_s)
+    flights.sweep()
+    await asyncio.sleep(0)
+    if comes:
+        body.set_result(b'{"metadata": {"name": "late"}}')
+        told = GIVEN_UP
+    if told is None:
+        assert not asking.done()
+        asking.cancel()
+        return
+    answer = await asking
+    assert (answer.status, orjson.loads(answer.body)["message"]) == (504, told)
 
 
 async def test_the_most_at_once_are_shown_for_a_second() -> None:

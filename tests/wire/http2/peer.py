@@ -166,9 +166,10 @@ class Peer:
         """So much time goes by."""
         limits = self.server.limits
         self.server.tick += seconds
-        self.connection.sweep(
-            self.server.tick, idle_s=limits.idle_s, read_s=limits.read_s, stall_s=limits.stall_s
-        )
+        with _as_the_loop():
+            self.connection.sweep(
+                self.server.tick, idle_s=limits.idle_s, read_s=limits.read_s, stall_s=limits.stall_s
+            )
 
 
 @contextlib.contextmanager

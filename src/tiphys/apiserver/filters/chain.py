@@ -10,6 +10,7 @@ import asyncio
 import logging
 import secrets
 import uuid
+from functools import partial
 from typing import Final
 
 from tiphys.apimachinery.dataclass import dataclass
@@ -126,6 +127,8 @@ class Chain:
             flight = self._flights.begin(info, request.raw_query, started)
             if flight is not None:
                 request.scope["deadline"] = flight.deadline
+                if request.receive is not None:
+                    request.receive = partial(self._flights.receive, flight, request.receive)
             response = await self._serve(request, info)
         except StatusError as error:
             if self._auditor is not None:

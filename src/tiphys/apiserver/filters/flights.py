@@ -9,7 +9,7 @@ answer before its own patience ends.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from urllib.parse import parse_qs
 
 import orjson
@@ -65,19 +65,29 @@ class Cut(Timeout):
 
 @dataclass(slots=True, eq=False)
 class Flight:
-    """One request. ``late``: its deadline has passed, and its task was told."""
+    """One request. ``late``: its deadline has passed, and its task was told.
+
+    A write gives up at its ``deadline``, but not while its body is ``arriving``: that has until ``last``.
+    """
 
     deadline: float
+    last: float
     task: asyncio.Task[object] | None
     reading: bool
     writing: bool = False
     late: bool = False
+    arriving: bool = False
+
+    @property
+    def due(self) -> float:
+        """When it has taken too long."""
+        return self.last if self.arriving else self.deadline
 
     def timed_out(self) -> Timeout | None:
         """Return the answer if a cancellation was this request's deadline, and take it back."""
         if not self.late or self.task is None or self.task.uncancel() > 0:
             return None
-        if self.writing:
+        if self.writing and not self.arriving:
             return Timeout(
                 "Timeout: request did not complete within requested timeout - context deadline exceeded",
                 details={},
@@ -111,11 +121,12 @@ class Flights:
         seconds = self._timeout_s
         if raw_query and (wanted := wanted_timeout_s(raw_query)) and wanted > 0:
             seconds = min(seconds, wanted)
+        last = now + seconds
         writing = verb in _WRITING and info.is_resource
         if writing and seconds > _WRITE_TIMEOUT_S:
             seconds = _WRITE_TIMEOUT_S
         reading = verb in _READING
-        flight = Flight(now + seconds, asyncio.current_task(), reading, writing)
+        flight = Flight(now + seconds, last, asyncio.current_task(), reading, writing)
         self._flights[flight] = None
         self._under_way[reading] = count = self._under_way[reading] + 1
         if count > self._most[reading]:
@@ -128,13 +139,26 @@ class Flights:
         if self._empty is not None and not self._flights:
             self._empty.set()
 
+    async def receive(self, flight: Flight, take: Callable[[], Awaitable[bytes]]) -> bytes:
+        """Return the body that ``take`` waits for. Raises StatusError."""
+        flight.arriving = True
+        body = await take()
+        flight.arriving = False
+        self._look_at(flight, self._clock.monotonic())
+        if flight.late:
+            await asyncio.sleep(0)  # where its end finds it
+        return body
+
     def sweep(self) -> None:
         """Cancel what is past its deadline."""
         now = self._clock.monotonic()
         for flight in self._flights:
-            if flight.deadline <= now and not flight.late and flight.task is not None:
-                flight.late = True
-                flight.task.cancel()
+            self._look_at(flight, now)
+
+    def _look_at(self, flight: Flight, now: float) -> None:
+        if flight.due <= now and not flight.late and flight.task is not None:
+            flight.late = True
+            flight.task.cancel()
 
     async def run(self) -> None:
         """Sweep for ever."""

@@ -464,9 +464,10 @@ class Http2Connection(Receiver, Stalling, asyncio.BufferedProtocol):
         for stream in self._sender.waiting:
             if now - stream.progress_tick > stall_s:
                 self._reset(stream.id, ErrorCode.CANCEL)
-        for stream in [one for one in self.streams.values() if one.room > 0 and one.is_arriving]:
-            if now - stream.progress_tick > read_s:
-                self._reset(stream.id, ErrorCode.CANCEL)
+        try:
+            self._sweep_arriving(now, read_s)
+        except ConnectionFault as fault:
+            self._fail(fault)
         if not self.streams and now - self._active_tick > (idle_s if self._settled else read_s):
             self.retire()
 

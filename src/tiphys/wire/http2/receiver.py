@@ -17,7 +17,7 @@ from typing import Any, Final
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import RequestEntityTooLarge, StatusError
 from tiphys.wire import http1
-from tiphys.wire.arrival import Arrival
+from tiphys.wire.arrival import SLOW_S, Arrival
 from tiphys.wire.http2 import frames, hpack
 from tiphys.wire.http2.errors import ConnectionFault, ErrorCode, StreamFault
 from tiphys.wire.http2.heads import Head, HeadReader
@@ -209,6 +209,18 @@ class Receiver(ABC):
         """Have a request looked at before its body has come."""
         stream.arrival = Arrival(partial(self._ask, stream), fault)
         self._serve(stream)
+
+    def _sweep_arriving(self, now: float, read_s: float) -> None:
+        """Let the handler look at slow requests, or end those that nobody looks at before they have come.
+
+        Raises ConnectionFault.
+        """
+        for stream in [one for one in self.streams.values() if one.is_arriving]:
+            if self._owner.asks_for_bodies:
+                if now - stream.begun_tick > SLOW_S:
+                    self._await_body(stream)
+            elif stream.room > 0 and now - stream.progress_tick > read_s:
+                self._reset(stream.id, ErrorCode.CANCEL)
 
     def _ask(self, stream: Stream) -> None:
         """Tell a client to send the body that it waits to be asked for."""

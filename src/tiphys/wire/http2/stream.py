@@ -16,8 +16,8 @@ class Stream:
     """``received`` and ``sent`` say which half is at its end; ``closed``: nothing more goes either way."""
 
     __slots__ = (
-        "arrival", "body", "closed", "ending", "ends", "head", "id", "owed", "progress_tick", "queue",
-        "queued_bytes", "received", "room", "runner", "sent", "streaming", "waiter", "window",
+        "arrival", "begun_tick", "body", "closed", "ending", "ends", "head", "id", "owed", "progress_tick",
+        "queue", "queued_bytes", "received", "room", "runner", "sent", "streaming", "waiter", "window",
     )  # fmt: skip
 
     def __init__(self, stream_id: int, head: Head, *, window: int, room: int, tick: float) -> None:
@@ -36,6 +36,7 @@ class Stream:
         self.ends = False  # the answer is over where the queue is
         self.sent = False
         self.waiter: asyncio.Future[None] | None = None
+        self.begun_tick = tick
         self.progress_tick = tick  # when something last moved, either way
         self.streaming = False
         self.ending = False  # what is streamed has been told to end
@@ -44,8 +45,8 @@ class Stream:
 
     @property
     def is_arriving(self) -> bool:
-        """Whether more is to come without anything that the client waits for."""
-        return not self.received and (self.arrival is None or self.arrival.asked)
+        """Whether more is to come of a request that nobody looks at yet."""
+        return not (self.received or self.ends) and self.arrival is None
 
     def wake(self) -> None:
         """Let who waits for the queue go on."""
