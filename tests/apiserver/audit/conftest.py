@@ -21,7 +21,7 @@ RULES: list[dict[str, Any]] = [
     {"level": "RequestResponse", "resources": [{"group": "", "resources": ["configmaps"]}],
      "omitManagedFields": True},
     {"level": "None", "nonResourceURLs": ["/livez"]},
-    {"level": "RequestResponse", "nonResourceURLs": ["/api*", "/version"]},
+    {"level": "RequestResponse", "nonResourceURLs": ["/api*", "/version", "/readyz", "/nowhere"]},
     {"level": "Request", "resources": [{"group": "", "resources": ["pods"]}]},
     {"level": "Metadata"},
 ]  # fmt: skip

@@ -77,6 +77,15 @@ async def test_documents_are_shown(audited: tuple[Any, Events]) -> None:
         assert events()[-1].get("responseObject", {}).get("kind") == kind
 
 
+@pytest.mark.parametrize(("path", "code"), [("/readyz", 200), ("/nowhere", 404)])
+async def test_text_is_no_object(audited: tuple[Any, Events], path: str, code: int) -> None:
+    api, events = audited
+    await api("GET", path)
+    complete = events()[-1]
+    assert complete["responseStatus"] == {"metadata": {}, "code": code}
+    assert "responseObject" not in complete
+
+
 async def test_a_secret_is_never_in_the_log(audited: tuple[Any, Events]) -> None:
     api, events = audited
     secret = {"metadata": {"name": "s"}, "stringData": {"password": "hunter2"}}

@@ -185,9 +185,11 @@ class Auditor:
         shown = failed or record.verdict.with_response
         # What comes in pieces is a list, which is put together only where it is shown.
         tells = shown or (isinstance(response.body, bytes) and events.is_status(response.body))
-        if tells and not streams and "content-encoding" not in response.headers:
+        kind = response.headers.get("content-type", "")
+        plain = kind.startswith("text/")  # written past whatever writes objects
+        if tells and not (streams or plain) and "content-encoding" not in response.headers:
             data = response.body if isinstance(response.body, bytes) else b"".join(response.body)
-            body = events.body_of(data, response.headers.get("content-type", ""), record.verdict)
+            body = events.body_of(data, kind, record.verdict)
         event = record.event
         event["responseStatus"] = events.status_of(code, body)
         if record.body is not None:
