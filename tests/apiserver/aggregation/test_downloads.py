@@ -61,7 +61,8 @@ async def shown(api: Any) -> Object:
 
 THINGS = {"resource": "things", "scope": "Cluster", "verbs": ["list"]}
 SHOWN_THINGS = {**THINGS, "singularResource": "", "responseKind": NONE}
-ANSWERS: dict[str, tuple[Response | None, list[Object]]] = {
+STALE = None
+ANSWERS: dict[str, tuple[Response | None, list[Object] | None]] = {
     "in the newest form": (answer(document(THINGS)), [SHOWN_THINGS]),
     "in the older form": (answer(document(THINGS), "v2beta1"), [SHOWN_THINGS]),
     "without this group version": (answer(document(THINGS, version="v2")), []),
@@ -69,8 +70,10 @@ ANSWERS: dict[str, tuple[Response | None, list[Object]]] = {
     "not found": (Response(404), [LISTED]),
     "another form": (answer(document(THINGS), "v1alpha1"), [LISTED]),
     "a list of groups": (Response(200, {"content-type": "application/json"}, document(THINGS)), [LISTED]),
-    "an error": (answer(document(THINGS), status=503), [LISTED]),
-    "nonsense": (answer(b"{"), [LISTED]),
+    "an error": (answer(document(THINGS), status=500), [LISTED]),
+    "it is not there": (answer(document(THINGS), status=503), STALE),
+    "nonsense": (answer(b"{"), STALE),
+    "resources that are none": (answer(document({"resource": 1})), STALE),
 }
 
 
@@ -79,7 +82,8 @@ async def test_discovery(api: Any, extension: Extension, name: str) -> None:
     extension.apis, want = ANSWERS[name]
     await available(api, extension)
     found = await shown(api)
-    assert (found["freshness"], found.get("resources", [])) == ("Current", want)
+    assert found.get("freshness") == ("Stale" if want is STALE else "Current")
+    assert found.get("resources", []) == (want or [])
     assert "resources" in found or not want
     request = next(request for request, _ in extension.downloads if request.path == "/apis")
     assert request.headers["accept"] == f"{ALL},{AGGREGATED.format('v2beta1')}"
@@ -127,6 +131,20 @@ async def test_a_server_that_fails_is_stale_and_has_nothing(api: Any, extension:
     await again(api)
     await condition(api, "True")
     assert (await shown(api))["resources"] == [LISTED]
+
+
+async def test_discovery_that_fails_is_as_it_was_when_it_is_there_again(
+    api: Any, extension: Extension
+) -> None:
+    extension.apis, extension.tags = answer(document(THINGS)), True
+    await available(api, extension)
+    extension.apis = Response(503)
+    await again(api)
+    assert await shown(api) == {"version": "v1beta1", "freshness": "Stale"}
+    extension.apis = answer(document(THINGS))
+    await again(api)
+    assert (await shown(api))["resources"] == [SHOWN_THINGS]
+    assert [status for request, status in extension.downloads if request.path == "/apis"][-2:] == [503, 304]
 
 
 async def test_what_nobody_could_read_is_shown_to_nobody(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Any, Final
@@ -62,6 +62,8 @@ class _Document:
     content: Any = None
     at: float = -1.0
     """When it was asked for, on the clock of ``monotonic``."""
+    failed: bool = False
+    """It could not be had then: ``content`` is of before."""
 
 
 _Read = Callable[[bytes], Any]
@@ -86,16 +88,17 @@ class Downloads:
         """
         ask = _Asking(service, endpoint, proxy)
         found = await self._discover(ask, since)
-        entry = None
-        if found is not None:
+        entry = listed = None
+        if found.content is None:
+            listed = None if found.failed else _resources(body)
+        elif not found.failed:
             spec = service["spec"]
-            entry = found.get((spec.get("group") or "", spec["version"]), {})
+            entry, listed = found.content.get((spec.get("group") or "", spec["version"]), {}), []
         name = service["metadata"]["name"]
         v2 = await self._document(ask, name, "/openapi/v2", _swagger)
         v3 = await self._document(ask, name, "/openapi/v3", _index)
         others = dict(v3 or {})
         url = others.pop(path_of(service).removeprefix("/"), "")
-        listed = [] if found is not None else _resources(body)
         return Published(listed or [], entry, v2, url, others, fresh=listed is not None)
 
     def keep(self, services: Iterable[Object]) -> None:
@@ -107,24 +110,29 @@ class Downloads:
         self._discovery = {key: value for key, value in self._discovery.items() if key in servers}
         self._locks = {key: value for key, value in self._locks.items() if key in servers}
 
-    async def _discover(self, ask: _Asking, since: float) -> dict[GroupVersion, Object] | None:
-        """Return aggregated discovery, None from a server that has none: its lists have to do."""
+    async def _discover(self, ask: _Asking, since: float) -> _Document:
+        """Return aggregated discovery by group version; of a server that has none, its lists have to do.
+
+        It has failed where the server is not there, or says what cannot be read.
+        """
         server = _server(ask.service)
         async with self._locks.setdefault(server, asyncio.Lock()):
             known = self._discovery.get(server, _Document())
             if known.at < since:
                 now = self._monotonic()
                 answer = await ask("/apis", known.tag, user=SELF, accept=_ACCEPT)
-                if answer is not None and answer.status == HTTPStatus.NOT_MODIFIED:
-                    known = _Document(known.tag, known.content, now)
-                elif answer is not None and _is_aggregated(answer):
-                    read = _versions(answer.body)
-                    known = _Document(answer.header("etag") if read is not None else "", read, now)
+                if answer is None or answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
+                    known = replace(known, at=now, failed=True)
+                elif answer.status == HTTPStatus.NOT_MODIFIED:
+                    known = replace(known, at=now, failed=False)
+                elif not _is_aggregated(answer):
+                    known = _Document(at=now)
+                elif (read := _versions(answer.body)) is not None:
+                    known = _Document(answer.header("etag"), read, now)
                 else:
-                    known = _Document("", None, now)
+                    known = replace(known, at=now, failed=True)
                 self._discovery[server] = known
-            content: dict[GroupVersion, Object] | None = known.content
-            return content
+            return known
 
     async def _document(self, ask: _Asking, name: str, path: str, read: _Read) -> Any:
         """Return what a document says; while it cannot be had, what it said last."""
