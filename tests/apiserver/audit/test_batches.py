@@ -55,6 +55,21 @@ async def test_a_full_batch_does_not_wait() -> None:
     running.cancel()
 
 
+async def test_what_a_full_batch_leaves_waits_for_others() -> None:
+    backend = Backend()
+    sink = Batched(backend, BatchOptions(max_size=2, max_wait_s=600), FakeClock())
+    running = asyncio.ensure_future(sink.run())
+    put(sink, 3)
+    await until(lambda: bool(backend.batches))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert backend.batches == [["0", "1"]]
+    put(sink, 1)
+    await until(lambda: len(backend.batches) == 2)
+    assert backend.batches[1] == ["2", "0"]
+    running.cancel()
+
+
 async def test_a_batch_goes_when_it_has_waited_long_enough() -> None:
     backend = Backend()
     sink = Batched(backend, BatchOptions(max_wait_s=0.001), FakeClock())

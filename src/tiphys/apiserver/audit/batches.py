@@ -94,17 +94,18 @@ class Batched:
         """Hand on for ever, each batch when it is full or has waited long enough."""
         async with asyncio.TaskGroup() as group:
             while True:
+                least = self._options.max_size
                 try:
                     async with asyncio.timeout(self._wait_s):
                         await self._filled.wait()
                 except TimeoutError:
-                    pass
-                await self._flush(group)
+                    least = 1
+                await self._flush(group, least)
                 self._filled.clear()
 
-    async def _flush(self, group: asyncio.TaskGroup) -> None:
-        """Hand on all that there is."""
-        while self._events:
+    async def _flush(self, group: asyncio.TaskGroup, least: int) -> None:
+        """Hand on batches of ``least`` events or more: what is left over waits for others."""
+        while len(self._events) >= least:
             delay_s = self._throttle.delay_s(self._clock.monotonic()) if self._throttle else 0.0
             if delay_s:
                 await asyncio.sleep(delay_s)
