@@ -23,7 +23,7 @@ LISTS = [
     ("a page of large ones", Stored(50_000, 100_000), "limit=3", 3),
     ("a limit that is none", Stored(50_000, 1000), "limit=x", 100),
     ("a time that is none", Stored(5, 1000), "timeoutSeconds=x", 100),
-    ("a limit of nothing", Stored(50, 10_000), "limit=", 5),
+    ("a limit of nothing", Stored(50, 10_000), "limit=", 100),
     ("one by name", Stored(50_000, 1000), "fieldSelector=metadata.name=p", 1),
     ("a large one by name", Stored(50_000, 250_000), "fieldSelector=metadata.name=p", 3),
     ("a huge one by name", Stored(50_000, 2_000_000), "fieldSelector=metadata.name=p&limit=500", 10),
@@ -33,6 +33,7 @@ LISTS = [
     ("a watch from a version", Stored(50_000, 1000), "watch=1&resourceVersion=7", 1),
     ("a watch with what exists", Stored(50_000, 1000), "watch=1&sendInitialEvents=true", 10),
     ("in other words", Stored(50_000, 1000), "watch=1&sendInitialEvents=yes", 10),
+    ("in no words", Stored(50_000, 1000), "watch=1&sendInitialEvents=", 10),
     ("a watch without", Stored(50_000, 1000), "watch=1&sendInitialEvents=False", 1),
     ("a watch for no time", Stored(50_000, 1000), "watch=1&timeoutSeconds=x", 100),
 ]

@@ -101,7 +101,7 @@ class Widths:
         return _telling(self._watchers(info), most)
 
     def _list_seats(self, info: RequestInfo, raw_query: str, most: int) -> int:
-        query = parse_qs(raw_query) if raw_query else {}
+        query = parse_qs(raw_query, keep_blank_values=True) if raw_query else {}
         limit = atoi(query.get("limit", ["0"])[0])
         if limit is None or atoi(query.get("timeoutSeconds", ["0"])[0]) is None:
             return most  # refused soon, and not made cheap by that
