@@ -95,6 +95,27 @@ async def test_discovery_of_a_server_that_hangs_ends_soon(
     )  # fmt: skip
 
 
+async def test_a_write_that_is_passed_on_has_the_time_of_any_request(api: Any, extension: Extension) -> None:
+    """When writes give up earlier is each server's own to say."""
+    await available(api, extension)
+    extension.hangs = asyncio.Event()
+    flights = api.server.traffic.traffic.flights
+    asking = asyncio.ensure_future(api("POST", f"{GROUP_VERSION}/namespaces/default/pods", {}))
+    async with asyncio.timeout(WAIT_S):
+        while not any(flight.deadline == flight.last for flight in flights._flights):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    api.clock.advance(59)
+    flights.sweep()
+    await asyncio.sleep(0)
+    assert not asking.done()
+    api.clock.advance(2)
+    flights.sweep()
+    answer = await asking
+    extension.hangs.set()
+    assert (answer.status, answer.headers["content-type"]) == (504, "text/plain; charset=utf-8")
+    assert b"did not complete within the allotted timeout" in answer.raw
+
+
 async def test_servers_behind_learn_of_the_way(api: Any, extension: Extension) -> None:
     await available(api, extension)
     path = f"{GROUP_VERSION}/namespaces/default/pods"

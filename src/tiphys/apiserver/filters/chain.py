@@ -38,7 +38,7 @@ from tiphys.apiserver.endpoints.nonresource import NonResource
 from tiphys.apiserver.endpoints.plain_faults import PlainFault, uri_of
 from tiphys.apiserver.endpoints.router import find_resource, make_call, serve
 from tiphys.apiserver.filters.counting import OWN, UNCOUNTED, RequestCounting
-from tiphys.apiserver.filters.flights import BadTimeout, Cut, Flights, is_long_running
+from tiphys.apiserver.filters.flights import FLIGHT, BadTimeout, Cut, Flights, is_long_running
 from tiphys.apiserver.filters.requestinfo import RequestInfo, is_cut_short, parse
 from tiphys.apiserver.flowcontrol.controller import FlowControl, Gate, Rejected
 from tiphys.apiserver.flowcontrol.levels import Flow, Ticket
@@ -126,7 +126,7 @@ class Chain:
                 raise PlainFault(uri_of(request), f"{_NO_KIND} {uri_of(request)}")
             flight = self._flights.begin(info, request.raw_query, started)
             if flight is not None:
-                request.scope["deadline"] = flight.deadline
+                request.scope[FLIGHT] = flight
                 if request.receive is not None:
                     request.receive = partial(self._flights.receive, flight, request.receive)
             response = await self._serve(request, info)

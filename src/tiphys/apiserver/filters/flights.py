@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Final
 from urllib.parse import parse_qs
 
 import orjson
@@ -22,6 +23,8 @@ from tiphys.apimachinery.families import GaugeMetricFamily, Metric
 from tiphys.apiserver.filters.requestinfo import RequestInfo
 from tiphys.wire.message import Response
 
+FLIGHT: Final = "flight"
+"""In a request's ``scope``: itself, unless it may last."""
 _SWEEPS_A_SECOND = 2
 _LASTING = frozenset({"watch", "proxy"})
 _LONG = frozenset({"attach", "exec", "proxy", "log", "portforward"})
@@ -67,7 +70,8 @@ class Cut(Timeout):
 class Flight:
     """One request. ``late``: its deadline has passed, and its task was told.
 
-    A write gives up at its ``deadline``, but not while its body is ``arriving``: that has until ``last``.
+    A write gives up at its ``deadline``, but not while its body is ``arriving``: that has until ``last``, as
+    writes have that others serve.
     """
 
     deadline: float
@@ -82,6 +86,10 @@ class Flight:
     def due(self) -> float:
         """When it has taken too long."""
         return self.last if self.arriving else self.deadline
+
+    def pass_on(self) -> None:
+        """Leave it to another server when a write gives up."""
+        self.deadline, self.writing = self.last, False
 
     def timed_out(self) -> Timeout | None:
         """Return the answer if a cancellation was this request's deadline, and take it back."""

@@ -18,6 +18,7 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apiserver.aggregation.front_proxy import Headers, headers_for
 from tiphys.apiserver.authn.requestheader import RequestHeader
 from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.filters.flights import FLIGHT
 from tiphys.apiserver.outgoing.client_span import answered, asking
 from tiphys.wire import client
 from tiphys.wire.dial import Tunnel
@@ -64,6 +65,8 @@ async def send_on(
         Unreached: nobody answered, or not in time.
         StatusError: the request's body does not come, or is too long.
     """
+    if (flight := request.scope.get(FLIGHT)) is not None:
+        flight.pass_on()
     await request.arrive()
     path = quote(request.path, safe=_PLAIN_IN_PATHS)
     query = encoded_query(request.raw_query)

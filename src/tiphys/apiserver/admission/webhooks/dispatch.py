@@ -22,6 +22,7 @@ from tiphys.apiserver.admission.versions import Shown
 from tiphys.apiserver.admission.webhooks import review
 from tiphys.apiserver.admission.webhooks.credentials import Credentials
 from tiphys.apiserver.admission.webhooks.hook import Hook
+from tiphys.apiserver.filters.flights import FLIGHT, Flight
 from tiphys.apiserver.observe.metrics import Aside
 from tiphys.apiserver.outgoing.typed_answers import Undecodable
 from tiphys.apiserver.outgoing.webhook_call import NoAnswer, post
@@ -143,8 +144,8 @@ def is_late(attributes: Attributes) -> bool:
 
 def _left_s(attributes: Attributes) -> float:
     call = attributes.call
-    deadline: float | None = call.request.scope.get("deadline")
-    return _NO_DEADLINE_S if deadline is None else deadline - call.backend.clock.monotonic()
+    flight: Flight | None = call.request.scope.get(FLIGHT)
+    return _NO_DEADLINE_S if flight is None else flight.deadline - call.backend.clock.monotonic()
 
 
 def refusal(hook: Hook, verdict: review.Verdict) -> StatusError:
