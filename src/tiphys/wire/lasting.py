@@ -17,14 +17,19 @@ def lasts(response: Response) -> bool:
 
 
 def follow(
-    response: Response, ended: Callable[[], object], *, broken: Callable[[], object] | None = None
+    response: Response,
+    ended: Callable[[], object],
+    *,
+    broken: Callable[[], object] | None = None,
+    failed: Callable[[Exception], object] | None = None,
 ) -> None:
     """Have something done once when an answer that lasts has ended.
 
-    ``broken`` is called before, where a stream did not come to its own end: it failed, or its reader left.
+    ``broken`` is called before, where a stream did not come to its own end: it failed, or its reader left;
+    and ``failed`` with what it failed of.
     """
     if response.stream is not None:
-        response.stream = _Followed(response.stream, ended, broken)
+        response.stream = _Followed(response.stream, ended, broken, failed)
     elif response.upgrade is not None:
         response.upgrade = _upgraded(response.upgrade, ended)
 
@@ -46,11 +51,13 @@ class _Followed:
         self,
         stream: AsyncIterator[bytes],
         ended: Callable[[], object],
-        broken: Callable[[], object] | None = None,
+        broken: Callable[[], object] | None,
+        failed: Callable[[Exception], object] | None,
     ) -> None:
         self._stream = stream
         self._ended: Callable[[], object] | None = ended
         self._broken = broken
+        self._failed = failed
 
     def attach(self, outlet: Outlet) -> None:
         """Hand ``outlet`` on to a stream that has use for it."""
@@ -66,6 +73,11 @@ class _Followed:
             return await anext(self._stream)
         except StopAsyncIteration:
             self._broken = None
+            self._end()
+            raise
+        except Exception as error:
+            if self._failed is not None and self._ended is not None:
+                self._failed(error)
             self._end()
             raise
         except BaseException:

@@ -15,8 +15,10 @@ from tests.apiserver.audit.conftest import Events
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apiserver.audit.assembly import AuditOptions
 from tiphys.apiserver.audit.sinks import LogOptions
+from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.attributes import Decision
-from tiphys.wire.message import Request
+from tiphys.apiserver.filters.requestinfo import parse
+from tiphys.wire.message import Request, Response
 
 HEAD = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy"}
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -274,6 +276,34 @@ async def test_a_fault_of_ours(audited: tuple[Any, Events]) -> None:
     found = events()[-1]
     assert found["stage"] == "Panic"
     assert found["responseStatus"]["message"] == "APIServer panic'd: boom"
+
+
+@pytest.mark.parametrize(
+    ("error", "stage", "code"),
+    [(RuntimeError("boom"), "Panic", 500), (ConnectionResetError("gone"), "ResponseComplete", 200)],
+)
+async def test_a_watch_that_fails(
+    audited: tuple[Any, Events], error: Exception, stage: str, code: int
+) -> None:
+    """Whether it is the client's connection that broke, or the server."""
+    api, events = audited
+
+    async def failing() -> AsyncIterator[bytes]:
+        yield b"{}"
+        raise error
+
+    auditor, request = api.server.auditor, Request("GET", MAPS, "watch=1")
+    await auditor.begin(request, parse("GET", MAPS, "watch=1"), User("admin"), "id")
+    response = Response(200, stream=failing())
+    await auditor.finish(request, response)
+    assert [one["stage"] for one in events()] == ["RequestReceived", "ResponseStarted"]
+    assert response.stream is not None
+    with pytest.raises(type(error)):
+        async for _ in response.stream:
+            pass
+    (found,) = events()
+    assert (found["stage"], found["responseStatus"]["code"]) == (stage, code)
+    assert found["responseStatus"].get("message") == ("APIServer panic'd: boom" if code == 500 else None)
 
 
 async def test_admission_adds_annotations(audited: tuple[Any, Events]) -> None:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from tiphys.apimachinery.clock import Clock, rfc3339_micro
-from tiphys.apimachinery.errors import InternalError, StatusError, Unauthorized
+from tiphys.apimachinery.errors import InternalError, StatusError, TiphysError, Unauthorized
 from tiphys.apimachinery.families import CounterMetricFamily, Metric
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.audit import event as events
@@ -132,8 +132,7 @@ class Auditor:
         record = request.scope.pop(KEY, None)
         if record is None:
             return
-        status = InternalError(f"APIServer panic'd: {error}").to_status()
-        record.event["responseStatus"] = events.status_of(500, status)
+        record.event["responseStatus"] = _panicked(error)
         await self._kept(record, PANIC)
 
     def closed(self, request: Request) -> None:
@@ -159,9 +158,19 @@ class Auditor:
             return
         await self._kept(record, STARTED)
         if lasts(response):
-            follow(response, lambda: self._emit(record, COMPLETE))
+            follow(response, lambda: self._ended(record), failed=partial(self._failed, record))
         else:
             await self._kept(record, COMPLETE)
+
+    def _failed(self, record: Record, error: Exception) -> None:
+        """Note what a stream ended of, where that is a fault of ours."""
+        if not isinstance(error, OSError | TiphysError):
+            record.event["responseStatus"] = _panicked(error)
+            record.fault = True
+
+    def _ended(self, record: Record) -> None:
+        """Note the end of a stream. Waits for no sink."""
+        self._emit(record, PANIC if record.fault else COMPLETE)
 
     def _counts_writing(self, request: Request, response: Response) -> bool:
         """Tell whether writing an answer may take long, or a slow request is to say how long it did."""
@@ -275,6 +284,11 @@ def totals(events: int = 0, rejected: int = 0) -> Iterator[Metric]:
         "[ALPHA] Counter of apiserver requests rejected due to an error in audit logging backend.",
         value=rejected,
     )
+
+
+def _panicked(error: BaseException) -> Object:
+    status = InternalError(f"APIServer panic'd: {error}").to_status()
+    return events.status_of(500, status)
 
 
 def _decided(decision: Decision) -> dict[str, str]:

@@ -35,6 +35,8 @@ class Record:
     """The object that the request brings, where it is kept."""
     request: Request | None = None
     """Whose times are told where they are long: none of a watch."""
+    fault: bool = False
+    """Its stream ended in a fault of ours."""
 
     def note_object(self, call: Call, obj: Object, gvk: GVK) -> None:
         """Add what the request's object, just decoded, tells."""
