@@ -92,6 +92,7 @@ async def test_a_read_past_its_deadline_is_cut_off_by_a_filter(api: Any) -> None
     answer = await asking
     assert (answer.status, answer.headers["content-type"]) == (504, "text/plain; charset=utf-8")
     assert answer.headers["cache-control"] == "no-cache, private"
+    assert "x-kubernetes-pf-flowschema-uid" not in answer.headers
     assert orjson.loads(answer.raw) == {
         "metadata": {}, "status": "Failure", "reason": "Timeout", "details": {}, "code": 504,
         "message": "Timeout: request did not complete within the allotted timeout",

@@ -365,6 +365,7 @@ class Chain:
         if isinstance(error, Rejected | Cut):
             response = error.response()
             self._counting.terminated(info, response)
+            request.scope.pop("flow", None)  # what the filters within have said goes with their answer
             if isinstance(error, Rejected):
                 request.scope["flow"] = error.headers
                 request.scope[UNCOUNTED] = True
