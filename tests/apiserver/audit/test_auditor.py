@@ -279,6 +279,41 @@ async def test_a_fault_of_ours(audited: tuple[Any, Events]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "verb"),
+    [("POST", "pods/p/exec", "create"), ("GET", "pods/p/exec", "get"), ("POST", "pods/p/attach", "create"),
+     ("POST", "pods/p/portforward", "create")],
+)  # fmt: skip
+async def test_what_streams_to_pods_begins_and_ends(
+    audited: tuple[Any, Events], method: str, path: str, verb: str
+) -> None:
+    api, events = audited
+    auditor, request = api.server.auditor, Request(method, f"/api/v1/namespaces/default/{path}", "stdin=1")
+    served = asyncio.Event()
+
+    async def serve(_stream: Any) -> None:
+        await served.wait()
+
+    await auditor.begin(request, parse(method, request.path, "stdin=1"), User("admin"), "id")
+    response = Response(101, upgrade=serve)
+    await auditor.finish(request, response)
+    assert response.upgrade is not None
+    pipe: Any = None
+    running = asyncio.ensure_future(response.upgrade(pipe))
+    await asyncio.sleep(0)
+    received, started = events()
+    assert (received["stage"], started["stage"]) == ("RequestReceived", "ResponseStarted")
+    assert started["responseStatus"] == {"metadata": {}, "code": 101}
+    assert started["objectRef"]["subresource"] == path.rpartition("/")[2]
+    served.set()
+    await running
+    (complete,) = events()
+    assert (complete["stage"], complete["verb"], complete["responseStatus"]["code"]) == (
+        "ResponseComplete", verb, 101,
+    )  # fmt: skip
+    assert "responseObject" not in complete
+
+
+@pytest.mark.parametrize(
     ("error", "stage", "code"),
     [(RuntimeError("boom"), "Panic", 500), (ConnectionResetError("gone"), "ResponseComplete", 200)],
 )

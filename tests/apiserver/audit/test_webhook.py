@@ -6,6 +6,8 @@ import asyncio
 
 import orjson
 
+from tiphys.apimachinery.clock import FakeClock
+from tiphys.apiserver.audit.batches import Batched, BatchOptions
 from tiphys.apiserver.audit.webhook import RetryOptions, Webhook
 
 
@@ -76,3 +78,18 @@ async def test_nobody_waits_for_a_server_that_has_stopped() -> None:
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert kept.cancelled()
+
+
+async def test_a_server_that_comes_back_gets_what_was_put_meanwhile() -> None:
+    """In batches of their own: one that is tried again holds up no other."""
+    receiver = Receiver(failures=3)
+    sink = Batched(Webhook(receiver, AT_ONCE), BatchOptions(max_size=2, max_wait_s=600), FakeClock())
+    running = asyncio.ensure_future(sink.run())
+    for event in EVENTS + EVENTS:
+        sink.put(event)
+    async with asyncio.timeout(5):
+        while len(receiver.lists) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    assert receiver.lists == [["1", "2"], ["1", "2"]]
+    assert sink.failures == {"buffered": 0, "webhook": 0}
+    running.cancel()
