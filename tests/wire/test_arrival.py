@@ -11,7 +11,7 @@ from tests.wire.test_connection import until
 from tests.wire.test_server import CHUNKED, CLOSE, DEADLINE_S, get, split, talk
 
 from tiphys.apimachinery.errors import StatusError, Unauthorized
-from tiphys.wire.arrival import SLOW_S, Arrival
+from tiphys.wire.arrival import HELD_S, SLOW_S, Arrival
 from tiphys.wire.http2 import connection
 from tiphys.wire.message import Request, Response
 from tiphys.wire.server import Server, ServerLimits, serve
@@ -28,10 +28,13 @@ class Careful:
 
     def __init__(self) -> None:
         self.seen: list[str] = []
+        self.held: list[float] = []
         self.go = asyncio.Event()
 
     async def __call__(self, request: Request) -> Response:
         self.seen.append(f"{request.method} {request.path}")
+        if HELD_S in request.scope:
+            self.held.append(request.scope[HELD_S])
         if request.path == "/no":
             raise Unauthorized("who are you?")
         if request.path == "/waits":
@@ -231,8 +234,10 @@ async def test_a_slow_body_is_looked_at_before_all_of_it_has_come(framing: str, 
         connection.sweep(server.tick + SLOW_S, idle_s=50, read_s=2, stall_s=9)
         assert app.seen == []
         sweep = functools.partial(connection.sweep, idle_s=50, read_s=2, stall_s=9)
-        asyncio.get_running_loop().call_soon(sweep, server.tick + SLOW_S + 1)  # as the server does
+        server.tick += SLOW_S + 1
+        asyncio.get_running_loop().call_soon(sweep, server.tick)  # as the server does
         await until(lambda: app.seen == [f"POST {path}"])
+        assert app.held == [SLOW_S + 1]
         if path == "/no":
             assert (await reader.read()).startswith(b"HTTP/1.1 401")
         else:
@@ -250,7 +255,7 @@ async def test_http2_looks_at_a_slow_body_before_all_of_it_has_come(path: str, s
     http2.sweep(SLOW_S)
     assert app.seen == []
     http2.sweep(1)
-    assert app.seen == [f"POST {path}"]
+    assert (app.seen, app.held) == ([f"POST {path}"], [SLOW_S + 1])
     if status == 200:
         http2.sweep(99)
         http2.send(data(1, b"yz", end=True))

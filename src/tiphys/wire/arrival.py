@@ -14,6 +14,8 @@ from tiphys.apimachinery.errors import StatusError
 
 SLOW_S: Final = 1.0
 """After so long a request is looked at though its body is still to come."""
+HELD_S: Final = "held_s"
+"""In the ``scope`` of a request whose body is still to come: for so long its head has been here."""
 
 
 class Arrival:

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import BadRequest, RequestEntityTooLarge, StatusError
 from tiphys.wire import http1
-from tiphys.wire.arrival import SLOW_S, Arrival
+from tiphys.wire.arrival import HELD_S, SLOW_S, Arrival
 from tiphys.wire.chunks import ChunkReader
 from tiphys.wire.message import AtOnce, Handler, Request, RequestLine, Response, with_value
 from tiphys.wire.peer import PeerChains
@@ -240,7 +240,7 @@ class RequestReader:
 
     def _begin(self, head: RequestHead) -> None:
         """Take a message whose head is there. Raises HeadFault."""
-        self._in_message = True
+        self._in_message, self._begun_tick = True, self._owner.tick
         if head.length > self._owner.max_body_bytes:
             if self._owner.asks_for_bodies and not head.upgrade:
                 self._await_body(
@@ -250,7 +250,7 @@ class RequestReader:
             else:
                 self._refuse(http1.too_large(self._owner.max_body_bytes))
             return
-        self._arriving, self._begun_tick = head, self._owner.tick
+        self._arriving = head
         if head.length == 0:
             self._complete(head, b"")
             return
@@ -266,6 +266,7 @@ class RequestReader:
         arrival = self._arrival = Arrival(partial(self._ask, told=head.continues), fault)
         request = self._make_request(head.method, head.target, head.headers, b"")
         request.receive = arrival.take
+        request.scope[HELD_S] = self._owner.tick - self._begun_tick
         self._pending.append(Job(request, head.keep_alive, head.http10, arrival=arrival))
 
     def _ask(self, *, told: bool) -> None:

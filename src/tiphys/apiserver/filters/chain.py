@@ -49,6 +49,7 @@ from tiphys.apiserver.observe.request_ends import AFTER_FILTER, AFTER_WRITES
 from tiphys.apiserver.peers.controller import Peers
 from tiphys.apiserver.shortcuts.quickreads import QuickReads
 from tiphys.apiserver.shortcuts.regulars import Passage, Regulars
+from tiphys.wire.arrival import HELD_S
 from tiphys.wire.message import AtOnce, Request, Response
 
 log = logging.getLogger(__name__)
@@ -128,6 +129,7 @@ class Chain:
             if flight is not None:
                 request.scope[FLIGHT] = flight
                 if request.receive is not None:
+                    flight.has_been_here(request.scope.get(HELD_S, 0.0))
                     request.receive = partial(self._flights.receive, flight, request.receive)
             response = await self._serve(request, info)
         except StatusError as error:

@@ -87,6 +87,11 @@ class Flight:
         """When it has taken too long."""
         return self.last if self.arriving else self.deadline
 
+    def has_been_here(self, held_s: float) -> None:
+        """Count the time before it was begun."""
+        self.deadline -= held_s
+        self.last -= held_s
+
     def pass_on(self) -> None:
         """Leave it to another server when a write gives up."""
         self.deadline, self.writing = self.last, False

@@ -19,6 +19,7 @@ from typing import Any, Final, cast
 
 from tiphys.apimachinery.errors import BadRequest
 from tiphys.wire import http1
+from tiphys.wire.arrival import HELD_S
 from tiphys.wire.connection import BODILESS, LINGER_S, close_stream, failure
 from tiphys.wire.http2 import answers, frames
 from tiphys.wire.http2.errors import ConnectionFault, ErrorCode
@@ -241,11 +242,14 @@ class Http2Connection(Receiver, Stalling, asyncio.BufferedProtocol):
         method, path, raw_path, query = stream.head.line
         headers, arrival = stream.head.headers, stream.arrival
         body = self._let_go_of(stream) if arrival is None else b""
-        return Request(
+        request = Request(
             method, path, query, headers.fields, body, self._peer, self._certificates, raw_path,
             memo=headers.memo, protocol="HTTP/2.0", peer_port=self._peer_port,
-            receive=None if arrival is None else arrival.take,
         )  # fmt: skip
+        if arrival is not None:
+            request.receive = arrival.take
+            request.scope[HELD_S] = self._owner.tick - stream.begun_tick
+        return request
 
     def _step(self, stream: Stream) -> None:
         """Run the handler up to where it first waits."""
