@@ -10,10 +10,10 @@ import pytest
 from tiphys.apimachinery.clock import FakeClock, rfc3339
 from tiphys.apiserver.services.addresses import new_address
 from tiphys.apiserver.services.ranges import AddressRange, PortSet
-from tiphys.apiserver.services.repair_plan import judge_address, judge_held, rebuild_ports
+from tiphys.apiserver.services.repair_plan import claimed_ports, judge_address, judge_held, rebuild_ports
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-RANGES = [AddressRange.of("10.0.0.0/24")]
+RANGES = [AddressRange.of("10.0.0.0/24"), AddressRange.of("fd00::/112")]
 
 
 def service(name: str = "s", *ips: str, ports: tuple[int, ...] = ()) -> dict[str, Any]:
@@ -29,6 +29,15 @@ GATEWAY = {"parentRef": {"group": "g", "resource": "gateways", "namespace": "d",
 ADDRESS: dict[str, tuple[str, dict[str, Any] | None, dict[str, Any] | None, tuple[str, str] | None]] = {
     "right": ("10.0.0.1", held(), service("s", "10.0.0.1"), None),
     "missing": ("10.0.0.1", None, None, ("ClusterIPNotAllocated", "create")),
+    "the first of its range": ("10.0.0.0", held(address="10.0.0.0"), None, ("ClusterIPOutOfRange", "")),
+    "the last of its range": ("10.0.0.255", held(address="10.0.0.255"), None, ("ClusterIPOutOfRange", "")),
+    "the first of a range of IPv6": ("fd00::", held(address="fd00::"), None, ("ClusterIPOutOfRange", "")),
+    "the last of a range of IPv6": (
+        "fd00::ffff",
+        held(address="fd00::ffff"),
+        service("s", "fd00::ffff"),
+        None,
+    ),
     "out of range": ("10.1.0.1", None, None, ("ClusterIPOutOfRange", "")),
     "nonsense": ("x", None, None, ("ClusterIPNotValid", "")),
     "another kind's": ("10.0.0.1", held(spec=GATEWAY), None, ("ClusterIPNotAllocated", "recreate")),
@@ -112,6 +121,26 @@ def test_ports_are_rebuilt_from_services() -> None:
         ),
         ("c", "PortOutOfRange", "Port 80 is not within the port range 30000-30010; please recreate service"),
     ]
+
+
+CLAIMED: dict[str, tuple[list[tuple[int, str]], int | None, list[int]]] = {
+    "none": ([], None, []),
+    "no node ports": ([(0, "TCP"), (0, "UDP")], None, []),
+    "each once": ([(30001, "TCP"), (30002, "TCP")], None, [30001, 30002]),
+    "one for two protocols": ([(30001, "TCP"), (30001, "UDP")], None, [30001]),
+    "one twice for one": ([(30001, "TCP"), (30001, "UDP"), (30001, "TCP")], None, [30001, 30001]),
+    "health checks": ([(30001, "TCP")], 30002, [30001, 30002]),
+    "health checks at a port of TCP": ([(30001, "TCP")], 30001, [30001, 30001]),
+    "health checks at a port of UDP": ([(30001, "UDP")], 30001, [30001]),
+}
+
+
+@pytest.mark.parametrize(("ports", "health", "claimed"), CLAIMED.values(), ids=CLAIMED)
+def test_which_ports_a_service_claims(
+    ports: list[tuple[int, str]], health: int | None, claimed: list[int]
+) -> None:
+    entries = [{"nodePort": port, "protocol": protocol} for port, protocol in ports]
+    assert claimed_ports({"ports": entries, "healthCheckNodePort": health}) == claimed
 
 
 def test_a_port_leaks_only_after_three_rounds() -> None:

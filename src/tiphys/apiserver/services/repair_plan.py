@@ -14,7 +14,6 @@ from tiphys.apimachinery.clock import parse_time
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.services.addresses import ALLOCATOR, FAMILY, MANAGED_BY
-from tiphys.apiserver.services.fields import node_ports
 from tiphys.apiserver.services.ranges import AddressRange, PortSet
 
 GRACE_S = 60
@@ -129,7 +128,7 @@ def rebuild_ports(stored: PortSet, services: Iterable[Object], leaks: dict[int, 
     ports, left, remaining = PortSet(stored.low, stored.high), stored.copy(), dict(leaks)
     findings: list[tuple[Object, Finding]] = []
     for service in services:
-        for port in node_ports(service.get("spec") or {}):
+        for port in claimed_ports(service.get("spec") or {}):
             finding = _judge_port(port, ports, stored)
             if finding is not None:
                 findings.append((service, finding))
@@ -143,6 +142,22 @@ def rebuild_ports(stored: PortSet, services: Iterable[Object], leaks: dict[int, 
         else:
             remaining.pop(port, None)
     return PortReport(ports, tuple(findings), remaining)
+
+
+def claimed_ports(spec: Object) -> list[int]:
+    """Return the node ports of a Service, those again that it has twice for one protocol."""
+    found: list[int] = []
+    seen: dict[int, set[str]] = {}
+    health = spec.get("healthCheckNodePort")
+    entries = [(one.get("nodePort"), one.get("protocol") or "TCP") for one in spec.get("ports") or ()]
+    for port, protocol in [*entries, *([(health, "TCP")] if health else ())]:
+        if not port:
+            continue
+        protocols = seen.setdefault(port, set())
+        if not protocols or protocol in protocols:
+            found.append(port)
+        protocols.add(protocol)
+    return found
 
 
 def _judge_port(port: int, ports: PortSet, stored: PortSet) -> Finding | None:
