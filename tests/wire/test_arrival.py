@@ -10,6 +10,7 @@ from tests.wire.http2.peer import Peer, data, head
 from tests.wire.test_connection import until
 from tests.wire.test_server import CHUNKED, CLOSE, DEADLINE_S, get, split, talk
 
+from tiphys.apimachinery.clock import FakeClock
 from tiphys.apimachinery.errors import StatusError, Unauthorized
 from tiphys.wire.arrival import HELD_S, SLOW_S, Arrival
 from tiphys.wire.http2 import connection
@@ -227,6 +228,8 @@ async def test_a_slow_body_is_looked_at_before_all_of_it_has_come(framing: str, 
     """Who is refused hears of it though the body never comes, and whoever waits for it has the clock."""
     header, (first, rest) = FRAMINGS[framing]
     async with careful() as (server, app):
+        clock = server._clock = FakeClock()
+        server._set_time()
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(get(path, header, method="POST") + first[:60])
         await until(lambda: any(one._body for one in server.connections))  # type: ignore[union-attr]
@@ -234,7 +237,8 @@ async def test_a_slow_body_is_looked_at_before_all_of_it_has_come(framing: str, 
         connection.sweep(server.tick + SLOW_S, idle_s=50, read_s=2, stall_s=9)
         assert app.seen == []
         sweep = functools.partial(connection.sweep, idle_s=50, read_s=2, stall_s=9)
-        server.tick += SLOW_S + 1
+        clock.advance(SLOW_S + 1)
+        server._set_time()
         asyncio.get_running_loop().call_soon(sweep, server.tick)  # as the server does
         await until(lambda: app.seen == [f"POST {path}"])
         assert app.held == [SLOW_S + 1]
