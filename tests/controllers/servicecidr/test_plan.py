@@ -90,6 +90,12 @@ PLANS: dict[str, tuple[Cidr, list[Cidr], list[Cidr], Plan]] = {
         [address("10.0.0.15")],
         Plan(condition=BLOCKED),
     ),
+    "going, used, and kept by others alone": (
+        cidr("a", "10.0.0.0/24", going_s=11, finalizers=("x/y",)),
+        [],
+        [address("10.0.0.9")],
+        Plan(condition=BLOCKED),
+    ),
     "gone as far as we care": (cidr("a", "10.0.0.0/24", going_s=11, finalizers=("x/y",)), [], [], Plan()),
 }
 

@@ -115,10 +115,10 @@ def plan(cidr: Object, cidrs: Sequence[Object], addresses: Iterable[Object], now
     if not meta.get("deletionTimestamp"):
         condition = _set(cidr, "True", "", READY, now)
         return Plan(None if FINALIZER in finalizers else [*finalizers, FINALIZER], condition)
-    if FINALIZER not in finalizers:
-        return Plan()
     if not may_go(cidr, cidrs, addresses):
         return Plan(condition=_set(cidr, "False", "Terminating", TERMINATING, now))
+    if FINALIZER not in finalizers:
+        return Plan()
     left_s = GRACE_S - (now - parse_time(meta["deletionTimestamp"])).total_seconds()
     if left_s > 0:
         return Plan(again_s=left_s)
