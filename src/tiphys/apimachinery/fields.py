@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from tiphys.apimachinery.errors import BadRequest
 
-_OPERATORS = ("!=", "==", "=")
+_OPERATOR = re.compile("!=|==|=")
+_SPECIAL = re.compile(r"[\\,=]")
 
 
 class FieldRequirement(NamedTuple):
@@ -35,14 +37,11 @@ def parse_field_selector(text: str) -> list[FieldRequirement]:
     for term in _split(text):
         if not term:
             continue
-        for position in range(len(term)):
-            operator = next((op for op in _OPERATORS if term.startswith(op, position)), None)
-            if operator:
-                value = _unescape(term[position + len(operator) :])
-                requirements.append(FieldRequirement(term[:position], value, operator == "!="))
-                break
-        else:
+        found = _OPERATOR.search(term)
+        if found is None:
             raise BadRequest(f"invalid selector: '{text}'; can't understand '{term}'")
+        start, end = found.span()
+        requirements.append(FieldRequirement(term[:start], _unescape(term[end:]), found[0] == "!="))
     return requirements
 
 
@@ -53,6 +52,8 @@ def escape(value: str) -> str:
 
 def _split(text: str) -> list[str]:
     """Cut at commas that no backslash precedes."""
+    if "\\" not in text:
+        return text.split(",")
     terms, start, escaped = [], 0, False
     for position, char in enumerate(text):
         if escaped:
@@ -67,7 +68,7 @@ def _split(text: str) -> list[str]:
 
 
 def _unescape(value: str) -> str:
-    if not any(char in value for char in "\\,="):
+    if _SPECIAL.search(value) is None:
         return value
     out: list[str] = []
     chars = iter(value)

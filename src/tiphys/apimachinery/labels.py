@@ -5,6 +5,7 @@ A ``Selector`` is immutable and cheap to match; ``parse_selector`` keeps the las
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
 from typing import Any
@@ -17,11 +18,11 @@ from tiphys.apimachinery.short_memory import short_memory
 Labels = Mapping[str, str]
 
 EXISTS, NOT_EXISTS = "exists", "!"
-_SPECIAL = "=!(),><"
-_SPACE = " \t\r\n"
-_WORDS = {")", ",", "!", "==", "=", ">", "in", "<", "!=", "notin", "("}
+_TOKEN = re.compile(r"(==|!=|[=!(),><])|([^=!(),>< \t\r\n]+)")
 _BINARY = {"=": "=", "==": "=", "!=": "!=", "in": "in", "notin": "notin", ">": "gt", "<": "lt"}
 _INT64 = 2**63
+_FEW = 16
+"""So many requirements are looked at one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +67,60 @@ class Requirement:
         return f"{self.key}{sign}{self.values[0]}"
 
 
+class _Index:
+    """Very many requirements: an object is judged by its own labels, of which it has few.
+
+    Of those for one key that only say what a value may be or not, one is made.
+    """
+
+    __slots__ = ("_by_key", "_needed")
+
+    def __init__(self, requirements: Sequence[Requirement]) -> None:
+        allowed: dict[str, set[str]] = {}
+        refused: dict[str, set[str]] = {}
+        self._by_key: dict[str, list[Requirement]] = {}
+        for one in requirements:
+            if one.operator in ("!=", "notin"):
+                refused.setdefault(one.key, set()).update(one.values)
+            elif one.operator in ("=", "in") and one.key in allowed:
+                allowed[one.key].intersection_update(one.values)
+            elif one.operator in ("=", "in"):
+                allowed[one.key] = set(one.values)
+            elif one not in (known := self._by_key.setdefault(one.key, [])):
+                known.append(one)
+        for operator, merged in (("in", allowed), ("notin", refused)):
+            for key, values in merged.items():
+                self._by_key.setdefault(key, []).append(Requirement(key, operator, tuple(values)))
+        self._needed = frozenset(
+            key
+            for key, ours in self._by_key.items()
+            if any(one.operator not in (NOT_EXISTS, "notin") for one in ours)
+        )
+
+    def matches(self, labels: Labels) -> bool:
+        if not labels.keys() >= self._needed:
+            return False
+        return all(one.matches(labels) for key in labels for one in self._by_key.get(key, ()))
+
+
 @dataclass(frozen=True, slots=True)
 class Selector:
     """All requirements must hold. ``nothing`` selects no object whatever its labels."""
 
     requirements: tuple[Requirement, ...] = ()
     nothing: bool = False
+    _index: _Index | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        many = len(self.requirements) > _FEW
+        object.__setattr__(self, "_index", _Index(self.requirements) if many else None)
 
     def matches(self, labels: Labels | None) -> bool:
         if self.nothing:
             return False
         labels = labels or {}
+        if self._index is not None:
+            return self._index.matches(labels)
         return all(requirement.matches(labels) for requirement in self.requirements)
 
     @property
@@ -211,24 +255,10 @@ def _int64(text: str) -> int | None:
 
 def _tokens(text: str) -> list[tuple[str, str]]:
     """Cut into (kind, literal): kind is the word itself, ``id``, ``error`` or ``end``."""
-    tokens: list[tuple[str, str]] = []
-    position, length = 0, len(text)
-    while position < length:
-        char = text[position]
-        if char in _SPACE:
-            position += 1
-        elif char in _SPECIAL:
-            symbol = text[position : position + 2]
-            symbol = symbol if symbol in _WORDS else char
-            tokens.append((symbol, symbol))
-            position += len(symbol)
-        else:
-            start = position
-            while position < length and text[position] not in _SPECIAL and text[position] not in _SPACE:
-                position += 1
-            word = text[start:position]
-            tokens.append((word if word in ("in", "notin") else "id", word))
-    return tokens
+    return [
+        (symbol, symbol) if symbol else (word if word in ("in", "notin") else "id", word)
+        for symbol, word in _TOKEN.findall(text)
+    ]
 
 
 class _Parser:

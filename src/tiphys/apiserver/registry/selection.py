@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
+from weakref import WeakValueDictionary
 
 from tiphys.apimachinery import fields, labels
 from tiphys.apimachinery.errors import BadRequest
 from tiphys.apimachinery.resource import Resource
+from tiphys.apimachinery.short_memory import LONGEST
+from tiphys.apiserver.evaluating import aside
 from tiphys.apiserver.registry.objects import Cached, Predicate, Selection
 
 _NAME, _NAMESPACE = "metadata.name", "metadata.namespace"
 _OLD_NAMES = {("", "Pod", "spec.host"): "spec.nodeName"}
 """What fields were once called, by the group and kind."""
+DEAR = 16
+"""A selector's text takes as long to read as so many times as much of an object."""
+_FEW = 8
+_LONG: WeakValueDictionary[tuple[str, tuple[fields.FieldRequirement, ...]], Predicate] = WeakValueDictionary()
 _EMPTY = {("", "Pod", "status.podIPs")}
 """Fields that may be named but are empty in the eyes of selectors."""
 
@@ -40,6 +46,14 @@ def check_field(resource: Resource, path: str) -> None:
 def _renamed(resource: Resource, requirement: fields.FieldRequirement) -> fields.FieldRequirement:
     path = _OLD_NAMES.get((resource.group, resource.kind, requirement.path))
     return requirement._replace(path=path) if path else requirement
+
+
+async def select_aside(
+    resource: Resource, namespace: str, name: str, label_selector: str, field_selector: str
+) -> Selection:
+    """As ``select``; what is long is read aside."""
+    size = DEAR * (len(label_selector) + len(field_selector))
+    return await aside(size, select, resource, namespace, name, label_selector, field_selector)
 
 
 def select(
@@ -76,18 +90,39 @@ def select(
     return Selection(namespace=namespace, name=name, matches=matches, field_equals=field_equals)
 
 
-@lru_cache(maxsize=1024)
 def _predicate(label_selector: str, left: tuple[fields.FieldRequirement, ...]) -> Predicate:
-    """Return what judges objects: the same for equal texts, so that their watchers are told together."""
+    """Return what judges objects: the same for equal texts, so that their watchers are told together.
+
+    A long one, of which there may be any number, is kept for as long as somebody goes by it.
+    """
+    if len(label_selector) <= LONGEST and len(left) <= _FEW:
+        return _short_predicate(label_selector, left)
+    found = _LONG.get((label_selector, left))
+    if found is None:
+        found = _LONG[(label_selector, left)] = _made(label_selector, left)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _short_predicate(label_selector: str, left: tuple[fields.FieldRequirement, ...]) -> Predicate:
+    return _made(label_selector, left)
+
+
+def _made(label_selector: str, left: tuple[fields.FieldRequirement, ...]) -> Predicate:
     selector = labels.parse_selector(label_selector) if label_selector else None
+    wanted = {one.path: one.value for one in left if not one.negated}
+    contradictory = any(wanted[one.path] != one.value for one in left if not one.negated)
+    refused: dict[str, set[str]] = {}
+    for one in left:
+        if one.negated:
+            refused.setdefault(one.path, set()).add(one.value)
 
     def matches(cached: Cached) -> bool:
-        if selector is not None and not selector.matches(cached.labels):
+        if contradictory or (selector is not None and not selector.matches(cached.labels)):
             return False
-        return all(_holds(cached.fields, r.path, r.value, negated=r.negated) for r in left)
+        values = cached.fields
+        if any(values.get(path, "") != value for path, value in wanted.items()):
+            return False
+        return not any(values.get(path, "") in others for path, others in refused.items())
 
     return matches
-
-
-def _holds(values: Mapping[str, str], path: str, value: str, *, negated: bool) -> bool:
-    return (values.get(path, "") == value) != negated
