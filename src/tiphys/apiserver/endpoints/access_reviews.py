@@ -33,14 +33,14 @@ _IGNORED = "spec.resourceAttributes.{} {}ignored due to parse error"
 _EXACT = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
 
 
-def decode(call: Call) -> Object:
+async def decode(call: Call) -> Object:
     """Read a review from the body; everything but its spec is the server's to say.
 
     Raises:
         BadRequest: it is of another namespace.
     """
     options = write_options(call, "CreateOptions")
-    obj = bodies.decode(call, call.resource.gvk, options.field_validation)
+    obj = await bodies.decode_aside(call, call.resource.gvk, options.field_validation)
     meta_rules.forget_system_fields(obj)
     meta_rules.check_namespace(obj, call.resource, call.namespace)
     obj["metadata"].pop("managedFields", None)
@@ -51,7 +51,7 @@ def decode(call: Call) -> Object:
 
 async def admitted_review(call: Call) -> tuple[Object, Attributes]:
     """Read a review and let admission change it; ``admission.validate`` is for when it is checked."""
-    review = decode(call)
+    review = await decode(call)
     dry_run = write_options(call, "CreateOptions").dry_run
     return review, await admission.admit(call, review, dry_run=dry_run)
 

@@ -21,7 +21,7 @@ from tiphys.apimachinery.schema.walk import cannot_be_handled, not_registered, u
 from tiphys.apiserver.endpoints import nesting
 from tiphys.apiserver.endpoints.call import Call
 from tiphys.apiserver.endpoints.negotiation import JSON, PROTOBUF, YAML, body_media_type
-from tiphys.apiserver.evaluating import aside
+from tiphys.apiserver.evaluating import LARGE_BYTES, aside
 from tiphys.apiserver.registry import machinery
 
 _YAML_LINE = "line "
@@ -121,8 +121,16 @@ def _parse_yaml(body: bytes) -> tuple[Any, list[str]]:
         raise BadRequest(str(error)) from error
 
 
+def weigh(call: Call) -> None:
+    """Take a body for a large one that may say more than it is long: in YAML a few bytes can be very much."""
+    body = call.request.body
+    if b"*" in body and b"&" in body and "yaml" in call.request.headers.get("content-type", ""):
+        call.live_size = max(call.live_size, LARGE_BYTES)
+
+
 async def decode_aside(call: Call, gvk: GVK, validation: str) -> Object:
     """Return what ``decode`` does; large bodies are read on a thread. Raises the same."""
+    weigh(call)
     return await aside(call.size, decode, call, gvk, validation)
 
 
@@ -258,6 +266,12 @@ def _grouped(faults: Sequence[str]) -> list[str]:
     """Put the YAML parser's faults into one, as it reports them."""
     lines = [fault for fault in faults if fault.startswith(_YAML_LINE)]
     return [*go_yaml.doubled_fault(lines), *(one for one in faults if not one.startswith(_YAML_LINE))]
+
+
+async def decode_options_aside(call: Call) -> Object | None:
+    """Return what ``decode_options`` does; what is large is read on a thread."""
+    weigh(call)
+    return await aside(call.size, decode_options, call)
 
 
 def decode_options(call: Call) -> Object | None:

@@ -102,7 +102,7 @@ class Call:
     """Shared with other calls: read only."""
     warnings: list[str] = field(default_factory=list)
     live_size: int = 0
-    """Bytes of the object that is to change, once that is known."""
+    """Bytes of the object that is to change, once that is known, or of what the body says in few."""
 
     @property
     def size(self) -> int:

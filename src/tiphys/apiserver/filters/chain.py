@@ -37,6 +37,7 @@ from tiphys.apiserver.endpoints.compression import Compression
 from tiphys.apiserver.endpoints.nonresource import NonResource
 from tiphys.apiserver.endpoints.plain_faults import PlainFault, uri_of
 from tiphys.apiserver.endpoints.router import find_resource, make_call, serve
+from tiphys.apiserver.evaluating import LARGE_BYTES, aside
 from tiphys.apiserver.filters.counting import OWN, UNCOUNTED, RequestCounting
 from tiphys.apiserver.filters.flights import FLIGHT, BadTimeout, Cut, Flights, is_long_running
 from tiphys.apiserver.filters.requestinfo import RequestInfo, is_cut_short, parse
@@ -54,6 +55,8 @@ from tiphys.wire.message import AtOnce, Request, Response
 
 log = logging.getLogger(__name__)
 
+_LONG_QUERY: Final = 8192
+"""A query so long is read aside: there may be 100,000 requirements in it, and nobody knows yet who asks."""
 _NO_KIND: Final = "failed to create RequestInfo: unable to determine kind and namespace from url,"
 
 
@@ -116,7 +119,8 @@ class Chain:
         return str(found)
 
     async def __call__(self, request: Request) -> Response:
-        info = parse(request.method, request.path, request.raw_query)
+        asked = request.method, request.path, request.raw_query
+        info = parse(*asked) if len(asked[2]) < _LONG_QUERY else await aside(LARGE_BYTES, parse, *asked)
         started = self._backend.clock.monotonic()
         flight = None
         request.scope["started"] = started

@@ -45,7 +45,7 @@ class Deleted:
 
 async def handle(call: Call) -> Response:
     """Delete one object, now or once everybody has let go of it."""
-    said = bodies.decode_options(call)
+    said = await bodies.decode_options_aside(call)
     if said is not None:
         tracing.event("Decoded delete options")
         tracing.event("Recorded the audit event")

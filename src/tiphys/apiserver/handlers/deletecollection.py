@@ -13,7 +13,7 @@ from tiphys.apiserver.endpoints.params import META, UNSAFE, DeleteOptions, delet
 from tiphys.apiserver.evaluating import begin_form
 from tiphys.apiserver.handlers.delete import delete_quietly, warn_of_orphans
 from tiphys.apiserver.registry.objects import Cached
-from tiphys.apiserver.registry.selection import select
+from tiphys.apiserver.registry.selection import select_aside
 from tiphys.wire.message import Response
 
 
@@ -21,14 +21,14 @@ async def handle(call: Call) -> Response:
     """Delete what is selected and answer with the list of it, as it was."""
     form = respond.call_format(call)
     respond.check_form(call, form, is_list=True)
-    options = delete_options(call, bodies.decode_options(call))
+    options = delete_options(call, await bodies.decode_options_aside(call))
     if options.ignore_read_error:
         why = "is not allowed with DELETECOLLECTION, try again after removing the option"
         raise Invalid.of(META, "DeleteOptions", "", [field_errors.invalid(UNSAFE, True, why)])
     warn_of_orphans(call, options)
     wanted = list_options(call)
     resource = call.resource
-    selection = select(resource, call.namespace, "", wanted.label_selector, wanted.field_selector)
+    selection = await select_aside(resource, call.namespace, "", wanted.label_selector, wanted.field_selector)
     page = await call.backend.store.list(
         resource,
         selection,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from tiphys.apiserver.endpoints import respond
 from tiphys.apiserver.endpoints.call import Call
 from tiphys.apiserver.endpoints.params import list_options
-from tiphys.apiserver.registry.selection import select
+from tiphys.apiserver.registry.selection import select_aside
 from tiphys.apiserver.registry.shards import narrowed
 from tiphys.wire.message import Response
 
@@ -15,7 +15,9 @@ from tiphys.wire.message import Response
 async def handle(call: Call) -> Response:
     """Answer with a consistent page of the collection."""
     options = list_options(call)
-    selection = select(call.resource, call.namespace, "", options.label_selector, options.field_selector)
+    selection = await select_aside(
+        call.resource, call.namespace, "", options.label_selector, options.field_selector
+    )
     if options.shard:
         selection = narrowed(selection, options.shard)
     page = await call.backend.store.list(

@@ -274,6 +274,12 @@ def _shown(call: Call, kind: str, patch: Any, live: Object) -> str:
     return go_text.safe_in_html(orjson.dumps(made).decode())
 
 
+async def decode_applied_aside(call: Call, gvk: GVK, options: WriteOptions) -> ownership.Applied:
+    """Return what ``decode_applied`` does; what is large is read on a thread. Raises the same."""
+    bodies.weigh(call)
+    return await aside(call.size, decode_applied, call, gvk, options)
+
+
 def decode_applied(call: Call, gvk: GVK, options: WriteOptions) -> ownership.Applied:
     """Return the object in the body of an apply, which is of kind ``gvk`` and about this call's object.
 
@@ -351,7 +357,7 @@ def _decoded(call: Call, applied: Object, gvk: GVK) -> list[str]:
 
 async def _apply(call: Call, options: WriteOptions) -> Response:
     resource, name = call.resource, call.name
-    applied = await aside(call.size, decode_applied, call, resource.gvk, options)
+    applied = await decode_applied_aside(call, resource.gvk, options)
 
     tracing.event("Recorded the audit event")
 

@@ -183,7 +183,7 @@ async def _attempt(call: Call, name: str, change: Change) -> Cached | Object:
     backend, resource = call.backend, call.resource
     stored = backend.table.stored(resource)
     cached = await _live(call, stored, name, change)
-    call.live_size = cached.size
+    call.live_size = max(call.live_size, cached.size)
     old = cached.object
     if change.uid and change.uid != old["metadata"].get("uid"):
         raise unmet(resource, old, "UID", change.uid)

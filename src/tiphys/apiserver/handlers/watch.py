@@ -22,7 +22,7 @@ from tiphys.apiserver.observe.durations import Durations
 from tiphys.apiserver.observe.metrics import CODE_OF_UPGRADES, LongRunning, labels_of
 from tiphys.apiserver.registry import machinery
 from tiphys.apiserver.registry.objects import Change
-from tiphys.apiserver.registry.selection import select
+from tiphys.apiserver.registry.selection import select_aside
 from tiphys.apiserver.registry.shards import narrowed
 from tiphys.wire.message import ByteStream, Response
 from tiphys.wire.outlet import Outlet, Writer
@@ -49,7 +49,7 @@ async def handle(call: Call) -> Response:
     form = respond.call_format(call, watch=True, tables=not streamed_list)
     respond.check_form(call, form, is_list=False)
     resource = call.resource
-    selection = select(
+    selection = await select_aside(
         resource, call.namespace, call.info.name, options.label_selector, options.field_selector
     )
     if options.shard:

@@ -36,7 +36,7 @@ async def bind(call: Call, name: str) -> Response:
         Conflict: the pod has a node, is going, or is gated.
     """
     options = write_options(call, "CreateOptions")
-    binding = bodies.decode(call, _BINDING, options.field_validation)
+    binding = await bodies.decode_aside(call, _BINDING, options.field_validation)
     pods = call.backend.table.by_path("", "v1", "pods")
     namespace = call.info.namespace
     meta_rules.check_namespace(binding, pods, namespace)

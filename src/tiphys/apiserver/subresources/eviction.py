@@ -39,7 +39,7 @@ async def handle(call: Call) -> Response:
         StatusError: it has several budgets.
     """
     options = write_options(call, "CreateOptions")
-    eviction = bodies.decode(call, _EVICTION, options.field_validation)
+    eviction = await bodies.decode_aside(call, _EVICTION, options.field_validation)
     meta_rules.check_namespace(eviction, call.resource, call.namespace)
     if eviction["metadata"].get("name") != call.name:
         raise BadRequest("name in URL does not match name in Eviction object")

@@ -19,9 +19,9 @@ async def handle_part(call: Call, merge: Merge, check: Check | None) -> Response
     if call.info.verb == "get":
         return await get.handle(call)
     if call.info.verb == "update":
-        change = _replacing(call)
+        change = await _replacing(call)
     elif call.info.verb == "patch":
-        change = _patching(call)
+        change = await _patching(call)
     else:
         raise MethodNotAllowed("the server does not allow this method on the requested resource")
     part = replace(change, subresource=call.info.subresource, field_validation=check, merge=merge)
@@ -31,10 +31,10 @@ async def handle_part(call: Call, merge: Merge, check: Check | None) -> Response
     return await respond.respond_aside(call, written)
 
 
-def _replacing(call: Call) -> Change:
+async def _replacing(call: Call) -> Change:
     """Return how a PUT changes the object."""
     options = write_options(call, "UpdateOptions")
-    body = bodies.decode(call, call.resource.gvk, options.field_validation)
+    body = await bodies.decode_aside(call, call.resource.gvk, options.field_validation)
     meta_rules.check_namespace(body, call.resource, call.namespace)
     meta_rules.check_name(body, call.name)
     retries = 1 if body["metadata"].get("resourceVersion") else MAX_RETRIES
@@ -42,11 +42,11 @@ def _replacing(call: Call) -> Change:
     return Change(lambda _live: body, options, retries=retries, uid=uid)
 
 
-def _patching(call: Call) -> Change:
+async def _patching(call: Call) -> Change:
     """Return how a PATCH changes it. An apply says itself who manages what."""
     kind, options = patch.patch_options(call)
     if kind == patch.APPLY_PATCH:
-        applied = patch.decode_applied(call, call.resource.gvk, options)
+        applied = await patch.decode_applied_aside(call, call.resource.gvk, options)
         return Change(
             lambda live: patch.merge_applied(call, live, applied, options), options, manages_fields=False
         )

@@ -33,10 +33,12 @@ async def handle(call: Call) -> Response:
         return _answer(call, scale_of(obj, paths))
     if verb == "update":
         options = write_options(call, "UpdateOptions")
-        wanted, retries, uid = _replacing(call, options)
+        wanted, retries, uid = await _replacing(call, options)
     elif verb == "patch":
         kind, options = patch.patch_options(call)
-        wanted = _applying(call, options) if kind == patch.APPLY_PATCH else _patching(call, kind, options)
+        wanted = (
+            await _applying(call, options) if kind == patch.APPLY_PATCH else _patching(call, kind, options)
+        )
         retries, uid = MAX_RETRIES, ""
     else:
         raise MethodNotAllowed("the server does not allow this method on the requested resource")
@@ -102,8 +104,8 @@ def _write(call: Call, options: WriteOptions) -> ownership.Write:
     return ownership.Write(options.field_manager, call.backend.clock.now(), "scale")
 
 
-def _replacing(call: Call, options: WriteOptions) -> tuple[_Wanted, int, str]:
-    scale = bodies.decode(call, SCALE, options.field_validation)
+async def _replacing(call: Call, options: WriteOptions) -> tuple[_Wanted, int, str]:
+    scale = await bodies.decode_aside(call, SCALE, options.field_validation)
     meta_rules.check_namespace(scale, call.resource, call.namespace)
     meta_rules.check_name(scale, call.name)
     retries = 1 if scale["metadata"].get("resourceVersion") else MAX_RETRIES
@@ -123,7 +125,7 @@ def _patching(call: Call, kind: str, options: WriteOptions) -> _Wanted:
     return wanted
 
 
-def _applying(call: Call, options: WriteOptions) -> _Wanted:
-    applied = patch.decode_applied(call, SCALE, options)
+async def _applying(call: Call, options: WriteOptions) -> _Wanted:
+    applied = await patch.decode_applied_aside(call, SCALE, options)
     write = _write(call, options)
     return lambda live: ownership.apply_scale(live, applied, write, force=bool(options.force))

@@ -36,7 +36,7 @@ _PLURALS = {"Pod": "pods", "Secret": "secrets", "Node": "nodes"}
 async def handle(call: Call) -> Response:
     """Sign a token for the account of the URL."""
     options = write_options(call, "CreateOptions")
-    request = bodies.decode(call, _KIND, options.field_validation)
+    request = await bodies.decode_aside(call, _KIND, options.field_validation)
     meta_rules.check_namespace(request, call.resource, call.namespace)
     _default(request)
     admitted = await admission.admit(call, request, dry_run=options.dry_run)
