@@ -87,6 +87,8 @@ class Chain:
         metrics.sources.append(self._impersonation.collect)
         self._attempts = attempts or Attempts()
         self._gate, self._flights = traffic.gate, traffic.flights
+        self._long_queries = asyncio.Lock()
+        """They are read one at a time, so that they keep no threads from those who are known."""
         self._filters = FilterTimes(
             self._attempts, audits=auditor is not None, queues=isinstance(self._gate, FlowControl)
         )
@@ -120,7 +122,11 @@ class Chain:
 
     async def __call__(self, request: Request) -> Response:
         asked = request.method, request.path, request.raw_query
-        info = parse(*asked) if len(asked[2]) < _LONG_QUERY else await aside(LARGE_BYTES, parse, *asked)
+        if len(asked[2]) < _LONG_QUERY:
+            info = parse(*asked)
+        else:
+            async with self._long_queries:
+                info = await aside(LARGE_BYTES, parse, *asked)
         started = self._backend.clock.monotonic()
         flight = None
         request.scope["started"] = started
