@@ -85,9 +85,9 @@ _NS: Final = {
     "ns": 1, "us": 10**3, "\N{MICRO SIGN}s": 10**3, "\N{GREEK SMALL LETTER MU}s": 10**3, "ms": 10**6,
     "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9,
 }  # fmt: skip
-_PART: Final = re.compile(rf"(\d+\.?\d*|\.\d+)({'|'.join(_NS)})", re.ASCII)
+_PART: Final = re.compile(rf"(\d++\.?\d*+|\.\d++)({'|'.join(_NS)})", re.ASCII)
 _WHOLE: Final = re.compile(rf"[-+]?(?:0|(?:{_PART.pattern})+)", re.ASCII)
-_NUMBER: Final = re.compile(r"\d+\.?\d*|\.\d+", re.ASCII)
+_NUMBER: Final = re.compile(r"\d++\.?\d*+|\.\d++", re.ASCII)
 _UNIT: Final = re.compile(r"[^.\d]+", re.ASCII)
 _DIGITS_MAX: Final = 30
 

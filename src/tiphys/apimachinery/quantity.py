@@ -34,7 +34,7 @@ _FAST_DIGITS, _FAST_BINARY_DIGITS = 18, 14
 _ODD = 1 << 3
 """Go takes the text of a binary amount for canonical where the number in it is no multiple of this."""
 
-_PATTERN = re.compile(r"([+-]?)([0-9]*)(\.[0-9]*)?([eEinumkKMGTP]*[-+]?[0-9]*)", re.ASCII)
+_PATTERN = re.compile(r"([+-]?)([0-9]*+)(\.[0-9]*+)?([eEinumkKMGTP]*+[-+]?[0-9]*+)", re.ASCII)
 _EXPONENT = re.compile(r"[eE]([+-]?[0-9]+)", re.ASCII)
 
 FORMAT_TEXT = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"

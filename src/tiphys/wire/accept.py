@@ -14,7 +14,7 @@ from typing import Final
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.short_memory import short_memory, short_memory_of_many
 
-_DECIMAL: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
+_DECIMAL: Final = re.compile(r"[+-]?([0-9]++\.?[0-9]*+|\.[0-9]++)([eE][+-]?[0-9]++)?", re.ASCII)
 _ANY: Final = "*"
 _FEW: Final = 12
 """So many Go sorts by insertion."""

@@ -24,7 +24,7 @@ RESERVED = frozenset(
 ESCAPED_RESERVED = {name: f"__{name}__" for name in RESERVED}
 """Fields named like reserved words may be spelled either way."""
 
-_BLANK = re.compile(r"(?:[ \t\r\n\f]+|//[^\n]*)+")
+_BLANK = re.compile(r"(?:[ \t\r\n\f]++|//[^\n]*+)++")
 _NUMBER = re.compile(
     r"(?P<float>[0-9]+\.[0-9]+(?:[eE][+-]?[0-9]+)?|[0-9]+[eE][+-]?[0-9]+|\.[0-9]+(?:[eE][+-]?[0-9]+)?)"
     r"|(?P<whole>0x[0-9a-fA-F]+|[0-9]+)(?P<unsigned>[uU]?)"

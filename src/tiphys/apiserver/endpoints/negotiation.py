@@ -29,9 +29,9 @@ _AGGREGATED = ("APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2")
 NO_PEERS = "nopeer"
 _META_VERSIONS = ("v1", "v1beta1")
 UNKNOWN_FORMAT = "the body of the request was in an unknown format - accepted media types include: "
-_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _QUOTED = r'"(?:\\[()<>@,;:\\"/\[\]?=]|[^"\\\r\n]|\\(?![()<>@,;:\\"/\[\]?=]))*"'
-_PARAMETER = rf";\s*({_TOKEN})\s*=\s*({_TOKEN}|{_QUOTED})\s*"
+_PARAMETER = rf";\s*+({_TOKEN})\s*+=\s*+({_TOKEN}|{_QUOTED})\s*+"
 """Compiled when first needed: most bodies come without parameters."""
 _TRANSFORMING = ("as", "g", "v")
 _PRETTY_AGENTS = ("curl", "Wget", "Mozilla/5.0")
@@ -192,7 +192,7 @@ def body_media_type(content_type: str) -> str:
 
 def _sound(content_type: str) -> bool:
     """Tell whether the parameters of a media type are whole, and no name comes with two values."""
-    if not re.fullmatch(rf"[^;]*(?:{_PARAMETER})*;?\s*", content_type):
+    if not re.fullmatch(rf"[^;]*+(?:{_PARAMETER})*+;?\s*+", content_type):
         return False
     given = {(name.lower(), value) for name, value in re.findall(_PARAMETER, content_type)}
     return len(given) == len({name for name, _ in given})

@@ -32,7 +32,7 @@ from tiphys.apimachinery.cel.values import (
 from tiphys.apimachinery.go_text import BOOLS
 
 _WHOLE = re.compile(r"[+-]?[0-9]+", re.ASCII)
-_DIGITS, _HEX_DIGITS = "[0-9]+(?:_[0-9]+)*", "[0-9a-f]+(?:_[0-9a-f]+)*"
+_DIGITS, _HEX_DIGITS = "[0-9]++(?:_[0-9]++)*+", "[0-9a-f]++(?:_[0-9a-f]++)*+"
 _DOUBLE = re.compile(
     rf"nan|[+-]?(?:inf|infinity|(?:{_DIGITS}\.?(?:{_DIGITS})?|\.{_DIGITS})(?:e[+-]?{_DIGITS})?)",
     re.ASCII | re.IGNORECASE,
