@@ -146,6 +146,11 @@ def test_what_is_established_stays_so_and_what_is_not_installs_anew() -> None:
 APPROVALS = {
     None: ("False", "MissingAnnotation", f"{LEAD}, see {PAGE}"),
     "http://a.example/1": ("True", "ApprovedAnnotation", "approved in http://a.example/1"),
+    "http://[1": (
+        "False",
+        "InvalidAnnotation",
+        f'{LEAD} with either a URL or a reason starting with "unapproved", see {PAGE}',
+    ),
     "unapproved, for now": ("False", "UnapprovedAnnotation", 'not approved: "unapproved, for now"'),
     "yes": (
         "False",

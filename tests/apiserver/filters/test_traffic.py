@@ -123,3 +123,9 @@ async def test_who_watches_a_nodes_pods_makes_no_write_wider(api: Any) -> None:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+
+
+async def test_paths_that_anybody_can_make_longer_are_not_kept(api: Any) -> None:
+    for slashes in (1, 2, 3000, 4000):
+        assert (await api("GET", f"/api{'/' * slashes}")).status == 200
+    assert api.server._chain._counting._answered == {"/api/", "/api//"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from tiphys.apimachinery import names
@@ -248,9 +249,10 @@ def approval(crd: Object) -> tuple[str, str]:
         return "Missing", f"{lead}, see {_APPROVAL_PAGE}"
     if text.startswith("unapproved"):
         return "Unapproved", f'not approved: "{text}"'
-    parts = urlsplit(text)
-    if parts.scheme and parts.netloc:
-        return "Approved", f"approved in {text}"
+    with suppress(ValueError):  # it is no URL
+        parts = urlsplit(text)
+        if parts.scheme and parts.netloc:
+            return "Approved", f"approved in {text}"
     why = 'with either a URL or a reason starting with "unapproved"'
     return "Invalid", f"{lead} {why}, see {_APPROVAL_PAGE}"
 

@@ -23,6 +23,9 @@ from tiphys.apiserver.shortcuts.regulars import Passage
 from tiphys.wire.lasting import follow, lasts
 from tiphys.wire.message import Request, Response
 
+_LONGEST_PATH: Final = 256
+_MOST_PATHS: Final = 1000
+"""Of those that are no resources: any number of slashes may stand at the end of one."""
 _SETTLE_EVERY: Final = 2048
 """So many requests observe their times before these are put into their buckets."""
 UNCOUNTED: Final = "uncounted"
@@ -99,7 +102,7 @@ class RequestCounting:
             return False
         if info.is_resource:
             return response.status < 400 or self._known(info)
-        if response.status < 400:
+        if response.status < 400 and len(info.path) <= _LONGEST_PATH and len(self._answered) < _MOST_PATHS:
             self._answered.add(info.path)
         return info.path in COUNTED_PATHS
 
