@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -116,3 +117,26 @@ def test_handshake_as_in_the_rfc() -> None:
 def test_who_asks_for_a_websocket(connection: str, asks: bool) -> None:
     headers = {"upgrade": "WebSocket", "connection": connection, "sec-websocket-key": "a"}
     assert websocket.is_websocket(Request("GET", "/", "", headers, b"")) is asks
+
+
+async def test_empty_fragments_are_not_kept() -> None:
+    """There may be any number of them in a message, and each weighs less on the wire than in a list."""
+    empty = client_frame(websocket.CONTINUATION, b"", final=False)
+    feed = Feed(*([empty * 1000] * 50), client_frame(websocket.CONTINUATION, b"a"))
+    socket = websocket.WebSocket(feed)
+    tracemalloc.start()
+    try:
+        assert await socket.receive() == b"a"
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 100_000
+
+
+async def test_of_what_nobody_wants_nothing_is_kept() -> None:
+    """Not of a message without an end either, be it as large as none that is wanted may be."""
+    piece = client_frame(websocket.BINARY, b"x" * 1000, final=False)
+    feed = Feed(*([piece] * 100), client_frame(websocket.PING, b"hi"), piece)
+    await websocket.WebSocket(feed, max_message_bytes=2000).ignore()
+    assert not feed.chunks
+    assert feed.written == websocket.encode_frame(websocket.PONG, b"hi")

@@ -129,17 +129,24 @@ class WebSocket:
                 total += len(frame.payload)
                 if total > self._max:
                     raise WebSocketError("message too large")
-                parts.append(frame.payload)
+                if frame.payload:  # of empty ones there may be any number
+                    parts.append(frame.payload)
                 if frame.final:
                     self._used_s = asyncio.get_running_loop().time()
                     return b"".join(parts)
         return None
 
     async def ignore(self) -> None:
-        """Read messages that nobody wants until the peer is gone."""
+        """Read messages that nobody wants until the peer is gone, and keep nothing of them."""
         try:
-            while await self.receive() is not None:
-                pass
+            while (frame := await self._frame()) is not None:
+                if frame.opcode == PING:
+                    await self._write(encode_frame(PONG, frame.payload))
+                elif frame.opcode == CLOSE:
+                    await self.close()
+                    return
+                elif frame.opcode != PONG:
+                    self._used_s = asyncio.get_running_loop().time()
         except (ConnectionError, WebSocketError):
             return
 
