@@ -13,6 +13,7 @@ from tiphys.apimachinery import quantity
 from tiphys.apimachinery.cel import Budget, Environment, EvaluationError, types
 from tiphys.apimachinery.duration import parse_go_duration
 from tiphys.apimachinery.errors import UnsupportedMediaType
+from tiphys.apimachinery.schema import formats
 from tiphys.apiserver.endpoints.negotiation import body_media_type
 from tiphys.wire.accept import clauses
 
@@ -30,6 +31,10 @@ ASKED: dict[str, tuple[Callable[[str], object], str]] = {
     "a time": (parse_go_duration, f"{'0' * MANY}x"),
     "a quantity": (quantity.parse, f"{'0' * MANY}x"),
     "a quantity's exponent": (quantity.parse, f"1e{'0' * MANY}x"),
+    "a duration of a custom kind": (lambda text: not formats.valid("duration", text), f"{'0' * MANY} x"),
+    "a duration with many zeros": (lambda text: formats.valid("duration", text), f"{'0' * MANY}1 days"),
+    "an exponent of zeros": (lambda text: quantity.canonical(text) == text, f"1e{'0' * MANY}3"),
+    "an exponent of many digits": (quantity.canonical, f"1e-{'1' * MANY}"),
     "a number in a rule": (as_double, f"{'0' * MANY}x"),
     "blanks behind a parameter": (body_media_type, f"{BODY}{' ' * MANY}!"),
     "blanks before one": (body_media_type, f"{BODY};{' ' * MANY}!"),

@@ -20,6 +20,7 @@ _MAX_BINARY = 2**63 - 1
 # The API has no such limit; nothing that a machine has is this much, and reading it would take long.
 _DIGITS_MAX = 1000
 _EXPONENT_MAX = 400
+_INT64_DIGITS = 18
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _DECIMAL_NAMES = {exponent: name for name, exponent in _DECIMAL.items()}
 _BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
@@ -105,9 +106,18 @@ def _scale(suffix: str) -> tuple[Fraction, str]:
         return Fraction(1024 ** _BINARY[suffix]), BINARY_SI
     match = _EXPONENT.fullmatch(suffix)
     # An exponent beyond this is nothing that a machine has; refusing it bounds the arithmetic.
-    if match is None or (exponent := int(match[1][:12])) > _EXPONENT_MAX:
+    exponent = None if match is None else _exponent(match[1])
+    if exponent is None or exponent > _EXPONENT_MAX:
         raise QuantityError(SUFFIX_TEXT)
     return Fraction(10) ** max(exponent, -_DIGITS_MAX - _EXPONENT_MAX), DECIMAL_EXPONENT
+
+
+def _exponent(text: str) -> int | None:
+    """Return an exponent, which may have any number of zeros in front; None: Go has no room for it."""
+    digits = text.lstrip("+-").lstrip("0") or "0"
+    if len(digits) > _INT64_DIGITS:
+        return None
+    return -int(digits) if text.startswith("-") else int(digits)
 
 
 def _stays(text: str) -> bool:
@@ -119,7 +129,7 @@ def _stays(text: str) -> bool:
         power = _BINARY[suffix]
         fits = len(digits) + 3 * power <= _FAST_BINARY_DIGITS
         return fits and not decimals and int(digits) % _ODD != 0
-    exponent = _DECIMAL[suffix] if suffix in _DECIMAL else int(suffix[1:])
+    exponent = _DECIMAL[suffix] if suffix in _DECIMAL else _exponent(suffix[1:]) or 0
     scale, shifted = exponent - len(decimals), digits + decimals
     if len(shifted) > _FAST_DIGITS or scale < -9 or scale % 3:
         return False

@@ -320,3 +320,14 @@ async def test_endpoints_that_are_no_pods(api: Any, make_pod: Any, reference: An
     await api.create(path, {"metadata": {"name": "web"}, "subsets": subsets})
     answer = await api("GET", f"{SERVICES}/web/proxy/")
     assert (answer.status, answer.message) == (503, 'no endpoints available for service "web"')
+
+
+@pytest.mark.parametrize("port", ["1" * 5000, "\u00b2", "\u0661"], ids=["long", "raised", "Arabic"])
+async def test_a_port_that_only_looks_like_a_number_is_a_name(api: Any, ports: Ports, port: str) -> None:
+    made = await api.create(
+        PODS, {"metadata": {"name": "odd"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    )
+    made["status"] = {"phase": "Running", "podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}]}
+    await api.put(f"{PODS}/odd/status", made)
+    answer = await api("GET", f"{PODS}/odd:{port}/proxy/x")
+    assert (answer.status, answer.message) == (400, f'no container port named "{port}" in pod "odd"')

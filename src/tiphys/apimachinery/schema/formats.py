@@ -59,7 +59,8 @@ def _datetime(text: str) -> bool:
 
 
 _GO_DURATION = re.compile("[-+]?(0|(([0-9]+(\\.[0-9]*)?|\\.[0-9]+)(ns|us|µs|\u03bcs|ms|s|m|h))+)")
-_SPELT = re.compile(r"(?:-\s?)?([0-9]+)\s*([A-Za-zµ]+)")
+_SPELT = re.compile(r"(?:-\s?)?(?<![0-9])([0-9]++)\s*+([A-Za-zµ]++)")
+"""Digits that no unit follows are not tried again from each of them."""
 _UNITS = (
     ("ns", "nano"), ("us", "µs", "micro"), ("ms", "milli"), ("s", "sec"), ("m", "min"), ("h", "hr", "hour"),
     ("d", "day"), ("w", "wk", "week"),
@@ -73,7 +74,8 @@ def _duration(text: str) -> bool:
     if _GO_DURATION.fullmatch(text):
         return True
     spelt = _SPELT.findall(text)
-    if any(len(number.lstrip("0")) > _MAX_DIGITS or int(number) > MAX_INT64 for number, _ in spelt):
+    numbers = [number.lstrip("0") for number, _ in spelt]
+    if any(len(number) > _MAX_DIGITS or int(number or 0) > MAX_INT64 for number in numbers):
         return False
     return any(_is_unit(unit.lower()) for _, unit in spelt)
 

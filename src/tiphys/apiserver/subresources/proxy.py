@@ -44,6 +44,7 @@ _GZIP_BITS = 16 + zlib.MAX_WBITS
 """16 asks zlib for gzip's frame."""
 _BROADCAST = IPv4Address("255.255.255.255")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
+_PORT = re.compile(r"[0-9]{1,18}", re.ASCII)
 _PROXIED = re.compile(r"(/+api/+v1(?:/+namespaces/+[^/]+)?/+[^/]+/+[^/]+/+proxy)(?![^/])(.*)", re.DOTALL)
 
 
@@ -96,7 +97,7 @@ async def _pod_target(call: Call, scheme: str, name: str, port: str) -> Target:
     ports = [one for container in pod["spec"]["containers"] for one in container.get("ports") or ()]
     if not port and ports:
         number = int(ports[0]["containerPort"])
-    elif port.isdigit() or not port:
+    elif not port or _PORT.fullmatch(port):
         number = int(port or (443 if scheme == "https" else 80))
     else:
         number = next((int(one["containerPort"]) for one in ports if one.get("name") == port), 0)
