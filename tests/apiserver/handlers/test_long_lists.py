@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from tiphys.apiserver.cache import feed
+from tiphys.apiserver.cache.entry import Entry
+from tiphys.apiserver.crd import store
 from tiphys.apiserver.crd.store import View
 from tiphys.apiserver.endpoints import respond
 from tiphys.apiserver.evaluating import LARGE_BYTES
@@ -118,17 +121,85 @@ def definition(**note: Any) -> dict[str, Any]:
     }
 
 
+FOOS = "/apis/example.com/v1/namespaces/default/foos"
+FOO = {"apiVersion": "example.com/v1", "kind": "Foo", "metadata": {"name": "m"}}
+
+
+async def serve_foos(api: Any) -> None:
+    await api.create(CRDS, definition())
+    async with asyncio.timeout(20):
+        while (await api("GET", FOOS)).status == 404:
+            await api.settle()
+
+
+WRITES = {
+    "a map is created": (MAPS, "POST", feed, "ordered"),
+    "a map is replaced": (MAPS, "PUT", feed, "ordered"),
+    "a map is patched": (MAPS, "PATCH", feed, "ordered"),
+    "an object is created": (FOOS, "POST", feed, "ordered"),
+    "an object is replaced": (FOOS, "PUT", feed, "ordered"),
+    "an object is patched": (FOOS, "PATCH", feed, "ordered"),
+    "what was created is compared": (FOOS, "POST", store, "_shown"),
+    "what was patched is compared": (FOOS, "PATCH", store, "_shown"),
+}
+
+
+@pytest.mark.parametrize("write", WRITES)
+async def test_and_while_a_large_object_is_encoded(
+    api: Any, monkeypatch: pytest.MonkeyPatch, write: str
+) -> None:
+    path, verb, module, name = WRITES[write]
+    if path == FOOS:
+        await serve_foos(api)
+    part = "data" if path == MAPS else "spec"
+    large: Any = {"metadata": {"name": "m"}, part: {"x": "y" * LARGE_BYTES}}
+    large |= FOO if path == FOOS else {}
+    if verb != "POST":
+        large = await api.create(path, large)
+    begun, served = threading.Event(), threading.Event()
+    original = getattr(module, name)
+
+    def slow(*args: Any, **named: Any) -> Any:
+        begun.set()
+        assert served.wait(20), "nobody else was served"
+        return original(*args, **named)
+
+    monkeypatch.setattr(module, name, slow)
+    merge = {"content_type": "application/merge-patch+json"} if verb == "PATCH" else {}
+    large[part]["note"] = "n"
+    body = {part: {"note": "n"}} if verb == "PATCH" else large
+    writing = asyncio.create_task(api(verb, path if verb == "POST" else f"{path}/m", body, **merge))
+    assert await asyncio.to_thread(begun.wait, 20)
+    assert (await api("GET", "/api/v1/namespaces/default")).status == 200
+    served.set()
+    answer = await writing
+    assert (answer.status, answer.json[part]["note"]) == (201 if verb == "POST" else 200, "n")
+    assert (await api("GET", f"{path}/m")).json == answer.json
+
+
+async def test_what_was_written_as_it_is_shown_is_not_decoded_for_that(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await serve_foos(api)
+    decoded: list[str] = []
+    original = Entry._decode
+
+    def noted(entry: Entry) -> Any:
+        decoded.extend([entry.name] if entry.name == "m" else ())
+        return original(entry)
+
+    monkeypatch.setattr(Entry, "_decode", noted)
+    made = await api.create(FOOS, {**FOO, "spec": {"x": "y" * LARGE_BYTES}})
+    assert (made["spec"]["x"][:2], decoded) == ("yy", [])
+    assert (await api("DELETE", f"{FOOS}/m")).status == 200
+    assert decoded == ["m"]  # once, for who judges the deletion
+
+
 async def test_and_while_custom_objects_are_written_that_are_stored_otherwise(
     api: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await api.create(CRDS, definition())
-    await api.settle()
-    foos = "/apis/example.com/v1/namespaces/default/foos"
-    foo = {"apiVersion": "example.com/v1", "kind": "Foo", "metadata": {"name": "f"}}
-    async with asyncio.timeout(20):
-        while (await api("GET", foos)).status == 404:
-            await api.settle()
-    await api.create(foos, {**foo, "spec": {"x": "y" * LARGE_BYTES}})
+    await serve_foos(api)
+    await api.create(FOOS, {**FOO, "spec": {"x": "y" * LARGE_BYTES}})
     await api.patch(f"{CRDS}/foos.example.com", {"spec": definition(default="n")["spec"]})
     await api.settle()
     begun, served = threading.Event(), threading.Event()
@@ -140,7 +211,7 @@ async def test_and_while_custom_objects_are_written_that_are_stored_otherwise(
         return listed.fget(view)
 
     monkeypatch.setattr(View, "listed", property(slow))
-    asking = asyncio.create_task(api.send("GET", foos))
+    asking = asyncio.create_task(api.send("GET", FOOS))
     assert await asyncio.to_thread(begun.wait, 20)
     assert (await api("GET", CRDS)).status == 200
     served.set()

@@ -199,6 +199,12 @@ class Entry:
         moved._labels, moved._fields = self._labels, self._fields
         return moved
 
+    def ended(self, revision: int) -> Entry:
+        """The same for who deleted it, who has mostly had it decoded before: that need not be done again."""
+        last = self.at(revision)
+        last._written = self.at_hand
+        return last
+
 
 class ClosedEntry(Entry):
     """One whose value could not be read when it came: whoever wants it tries again."""

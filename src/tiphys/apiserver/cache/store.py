@@ -452,7 +452,7 @@ class CachedStore:
             revision = await self._feed.commit(bucket, DELETE, Delete(key, expect=expect_revision), None)
         except CompareFailed as error:
             raise _refused(resource, name, error) from error
-        return entry.at(revision)
+        return entry.ended(revision)
 
     @staticmethod
     def _written(bucket: Bucket, put: Put, revision: int) -> Cached:

@@ -296,7 +296,9 @@ class CustomStore:
         if resource.definition is None:
             return await self._objects.create(resource, obj, ttl_s=ttl_s, value=value)
         stored = await self._stored(obj, resource)
-        return await self._view(await self._objects.create(resource, stored, ttl_s=ttl_s), resource)
+        value = value if stored is obj else None
+        made = await self._objects.create(resource, stored, ttl_s=ttl_s, value=value)
+        return await self._written(made, stored if value else None, resource)
 
     async def update(
         self,
@@ -310,12 +312,25 @@ class CustomStore:
         if resource.definition is None:
             return await self._objects.update(resource, obj, expect_revision, ttl_s=ttl_s, value=value)
         stored = await self._stored(obj, resource)
-        written = await self._objects.update(resource, stored, expect_revision, ttl_s=ttl_s)
-        return await self._view(written, resource)
+        value = value if stored is obj else None
+        written = await self._objects.update(resource, stored, expect_revision, ttl_s=ttl_s, value=value)
+        return await self._written(written, stored if value else None, resource)
+
+    async def _written(self, cached: Cached, obj: Object | None, row: Resource) -> Cached:
+        """Return what was written, in the row's version; ``obj``: what its bytes say, where that is known."""
+        kind: CustomKind = row.definition
+        if obj is not None and obj["apiVersion"] == row.api_version:
+            obj = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(cached.revision)}}
+            if await aside(cached.size, _shown, obj, kind, defaults=True) == obj:
+                kind.remember_clean(cached.key, cached.revision)
+        return await self._view(cached, row)
 
     async def delete(self, resource: Resource, namespace: str, name: str, expect_revision: int) -> Cached:
         last = await self._objects.delete(resource, namespace, name, expect_revision)
-        return last if resource.definition is None else await self._view(last, resource)
+        kind: CustomKind | None = resource.definition
+        if kind is None or kind.clean.get(last.key) == expect_revision:  # as it was, and that is known
+            return last
+        return await self._view(last, resource)
 
 
 def _of_its_moment(page: Page, options: dict[str, Any]) -> dict[str, Any]:

@@ -26,9 +26,11 @@ from tiphys.apimachinery.schema import raw_text, strict_json
 from tiphys.apimachinery.schema.node import Schema
 from tiphys.apimachinery.schema.numbers import NumberText
 from tiphys.apimachinery.schema.strict_json import StringText
+from tiphys.apiserver.cache.feed import hint_of
 from tiphys.apiserver.cache.form import dump, dump_as_sent, ordered
 from tiphys.apiserver.endpoints.call import Call
 from tiphys.apiserver.endpoints.negotiation import PROTOBUF, YAML
+from tiphys.apiserver.evaluating import LARGE_BYTES
 from tiphys.apiserver.registry import machinery
 from tiphys.apiserver.registry.objects import Cached
 
@@ -43,16 +45,24 @@ Path = tuple[Any, ...]
 def stored(call: Call, obj: Object, before: Cached | None = None) -> tuple[Object, bytes | None]:
     """Return what to hand to the store: the object, and its bytes where they are not what its values say.
 
-    ``before`` is what it was until now.
+    Those of a large object are returned as well: whoever asks does so aside, and the store would encode it on
+    the event loop. ``before`` is what it was until now.
     """
     if call.resource.definition is not None:
-        return obj, None
+        return _encoded(call, obj)
     schema = machinery.schema_for(call.resource.storage)
     if not _has_raw(schema, obj):
-        return obj, None
+        return _encoded(call, obj)
     made = ordered(obj)
     written = _replaced(schema, made, (), _writer(call, schema, before))
-    return (obj, None) if written is made else (made, dump_as_sent(written))
+    return _encoded(call, obj) if written is made else (made, dump_as_sent(written))
+
+
+def _encoded(call: Call, obj: Object) -> tuple[Object, bytes | None]:
+    if call.size < LARGE_BYTES:
+        return obj, None
+    hint = hint_of(call.backend.table.stored(call.resource), obj)
+    return hint.obj, hint.value
 
 
 def is_rewritten(call: Call, obj: Object, before: Cached) -> bool:
