@@ -134,3 +134,13 @@ def test_what_is_held_is_marked_from_now_on(seconds: int, becomes: int) -> None:
     meta = result.write["metadata"]
     assert meta["deletionTimestamp"] == rfc3339(NOW + timedelta(seconds=becomes))
     assert (meta["generation"], meta["deletionGracePeriodSeconds"]) == (1, 0)
+
+
+def test_nothing_but_metadata_is_copied() -> None:
+    """What is deleted may be large."""
+    assert MAPS is not None
+    obj = {"metadata": {"name": "o", "finalizers": [X]}, "data": {"a": "b"}}
+    found = plan(MAPS, strategy_for(MAPS.gvk), obj, DeleteOptions(), NOW).write
+    assert found is not None
+    assert found["data"] is obj["data"]
+    assert obj["metadata"] == {"name": "o", "finalizers": [X]}

@@ -67,7 +67,8 @@ def plan(resource: Resource, strategy: Strategy, old: Object, options: DeleteOpt
             return Plan(begin(strategy, old, options, rfc3339(now)), remove=False)
         if resource.kind == "Namespace" and (old.get("spec") or {}).get("finalizers"):
             return Plan(None, remove=False, idle=True)
-    graceful, pending, marked = False, False, copy_object(old)
+    graceful, pending = False, False
+    marked = {**old, "metadata": dict(old["metadata"])}  # the rest is shared: it may be large
     if strategy.graceful_deletion:
         graceful, pending = _grace(marked, options, now)
     if pending:
