@@ -377,7 +377,7 @@ async def test_a_kind_that_is_called_like_a_built_in_one(api: Any) -> None:
 
 async def test_what_is_published_for_explain(api: Any) -> None:
     await serve(api, "Certificate", "Prometheus", "Composition", "VirtualService")
-    schemas = {}
+    schemas: dict[str, Any] = {}
     for group in ("certs", "monitoring", "composed", "net"):
         found = await api.get(f"/openapi/v3/apis/{group}.example.com/v1")
         schemas |= {
