@@ -79,6 +79,84 @@ async def test_conditions_decide_who_is_asked(api: Any, webhook: Any, kind: str,
         )
 
 
+CHECK = "authorizer.group('').resource('pods').namespace('default').check('create').allowed()"
+TWICE, THRICE = " && ".join([CHECK] * 2), " && ".join([CHECK] * 3)
+TOO_MUCH = "validation failed due to running out of cost budget, no further validation rules will be run"
+COSTS: dict[str, tuple[list[str], str]] = {
+    "what one may": ([TWICE], ""),
+    "more than one may": (
+        [THRICE],
+        f"expression '{THRICE}' resulted in error: operation cancelled: actual cost limit exceeded",
+    ),
+    "more than one may, beside one that is false": ([THRICE, "false"], "false"),
+    "more than all may": ([TWICE] * 8, TOO_MUCH),
+    "more than all may, behind one that is false": (["false", *[TWICE] * 8], TOO_MUCH),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("case", COSTS)
+async def test_what_conditions_may_cost(api: Any, webhook: Any, kind: str, case: str) -> None:
+    expressions, fault = COSTS[case]
+    conditions = [{"name": f"c{index}", "expression": one} for index, one in enumerate(expressions)]
+    await configure(api, kind, hook(webhook.url(), matchConditions=conditions))
+    answer = await api("POST", MAPS, config_map())
+    assert bool(webhook.paths) is (fault == "")
+    if fault in ("", "false"):
+        assert answer.status == 201
+        return
+    assert (answer.status, answer.message) == (403, f'configmaps "m" is forbidden: {fault}')
+
+
+NAME = (
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+    "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+)
+GIVEN: dict[str, tuple[list[dict[str, str]], str]] = {
+    "of the resource, the user and rights": (
+        [
+            {"name": "exclude-leases", "expression": "!(request.resource.resource == 'leases')"},
+            {"name": "exclude-nodes", "expression": "!('system:nodes' in request.userInfo.groups)"},
+            {"name": "a.b/c", "expression": f"!{CHECK}"},
+        ],
+        "",
+    ),
+    "64": ([{"name": f"c{n}", "expression": "true"} for n in range(64)], ""),
+    "65": (
+        [{"name": f"c{n}", "expression": "true"} for n in range(65)],
+        ": Too many: 65: must have at most 64 items",
+    ),
+    "no expression": ([{"name": "a"}], "[0].expression: Required value"),
+    "spaces": ([{"name": "a", "expression": " "}], "[0].expression: Required value"),
+    "no name": ([{"expression": "true"}], "[0].name: Required value"),
+    "twice": ([{"name": "a", "expression": "true"}] * 2, '[1].name: Duplicate value: "a"'),
+    "no name at all": ([{"name": " a", "expression": "true"}], f'[0].name: Invalid value: " a": {NAME}'),
+    "a number": (
+        [{"name": "a", "expression": "1"}],
+        '[0].expression: Invalid value: "1": must evaluate to bool but got int',
+    ),
+    "nothing that is known": (
+        [{"name": "a", "expression": "none == null"}],
+        '[0].expression: Invalid value: "none == null": compilation failed: ERROR: <input>:1:1: undeclared '
+        "reference to 'none' (in container '')\n | none == null\n | ^",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("case", GIVEN)
+async def test_which_conditions_are_valid(api: Any, webhook: Any, kind: str, case: str) -> None:
+    conditions, fault = GIVEN[case]
+    body = {"metadata": {"name": "c"}, "webhooks": [hook(webhook.url(), matchConditions=conditions)]}
+    answer = await api("POST", f"{path_of(kind)}?dryRun=All", body)
+    if not fault:
+        assert answer.status == 201
+        return
+    told = answer.message.partition(" is invalid: webhooks[0].matchConditions")[2]
+    assert (answer.status, told) == (422, fault)
+
+
 async def test_conditions_see_what_earlier_webhooks_have_made(api: Any, webhook: Any, webhooks: Any) -> None:
     webhook.answers["/"] = webhooks.patch({"op": "add", "path": "/data/added", "value": "1"})
     webhook.answers["/second"] = webhooks.patch({"op": "add", "path": "/data/second", "value": "1"})

@@ -11,6 +11,7 @@ import pytest
 from tiphys.apimachinery.cel import types
 from tiphys.apimachinery.cel.library.authorizers import Authorizer
 from tiphys.apis.admissionregistration.expressions import Compiled, Composition, Scope
+from tiphys.apiserver.admission.policies import conditions as conditions_module
 from tiphys.apiserver.admission.policies.conditions import Conditions, ConditionsFailed
 from tiphys.apiserver.admission.policies.evaluation import Inputs, OutOfBudget, Result, Run
 from tiphys.apiserver.admission.policies.inputs import Rights
@@ -125,6 +126,57 @@ def test_errors_of_conditions_are_told_together() -> None:
         "[expression 'object.a == 1' resulted in error: no such key: a, "
         "expression 'object.b == 1' resulted in error: no such key: b]"
     )
+
+
+COSTLY = "object.items.all(i, i < 100)"
+FAILS = "object.none == 1"
+WEIGHED: dict[str, tuple[list[str], bool | None, bool | None]] = {
+    # conditions, whether they hold where failures are refusals (None: they are told), and where they are not
+    "none": ([], True, True),
+    "one is true": (["true"], True, True),
+    "all are true": (["true", "true"], True, True),
+    "one is false": (["false"], False, False),
+    "all are false": (["false", "false"], False, False),
+    "the first is false": (["false", "true"], False, False),
+    "the last is false": (["true", "false"], False, False),
+    "one between is false": (["true", "false", "true"], False, False),
+    "one is false among some that fail": (["true", FAILS, "false", "true", FAILS], False, False),
+    "one fails": ([FAILS], None, False),
+    "some fail": (["true", FAILS, "true", FAILS], None, False),
+    "they cost too much": (["true", COSTLY], None, False),
+    "one is false before they cost too much": (["false", COSTLY], None, False),
+    "one is false that costs too much": ([f"!{COSTLY}"], None, False),
+}
+
+
+@pytest.mark.parametrize("case", WEIGHED)
+def test_what_conditions_come_to(monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+    monkeypatch.setattr(conditions_module, "CONDITIONS_BUDGET", 30)
+    texts, strictly, leniently = WEIGHED[case]
+    weighed = conditions(*texts).weigh(Inputs({"object": OBJECT}))
+    assert weighed.holds(ignore_failure=True) is leniently
+    if strictly is not None:
+        assert weighed.holds(ignore_failure=False) is strictly
+        return
+    with pytest.raises(ConditionsFailed, match=r"no such key: none|running out of cost budget"):
+        weighed.holds(ignore_failure=False)
+
+
+def test_few_conditions_are_not_evaluated_beyond_a_false_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the rest costs, it is no more than there is left."""
+    evaluated: list[str] = []
+    one = Run.one
+
+    def noted(run: Run, compiled: Compiled) -> Result:
+        evaluated.append(compiled.text)
+        return one(run, compiled)
+
+    monkeypatch.setattr(Run, "one", noted)
+    inputs = Inputs({"object": OBJECT})
+    assert conditions("false", "true", "1 == 1").weigh(inputs).excluded
+    assert evaluated == ["false"]
+    assert conditions("false", "true", "1 == 1", "2 == 2").weigh(inputs).excluded
+    assert evaluated == ["false", "false", "true"]
 
 
 class Webhook:

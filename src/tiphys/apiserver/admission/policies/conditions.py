@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 
 from tiphys.apimachinery.cel import types
+from tiphys.apimachinery.cel.frame import PER_CALL_LIMIT
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.apimachinery.meta import Object
@@ -60,21 +61,27 @@ class Conditions:
     variables: Mapping[str, Compiled] = field(default_factory=dict)
 
     def weigh(self, inputs: Inputs) -> Weighed:
-        """Evaluate until one is false."""
+        """Evaluate until one is false; beyond it, too, where the rest may cost more than there is left.
+
+        That they cost too much together outweighs one that is false.
+        """
         if not self.compiled:
             return HELD
         run = Run(self.variables, inputs, CONDITIONS_BUDGET)
         errors: list[str] = []
+        excluded = False
         try:
-            for compiled in self.compiled:
+            for index, compiled in enumerate(self.compiled, 1):
                 result = run.one(compiled)
-                if result.error:
+                if not excluded and result.error:
                     errors.append(result.error)
-                elif result.value is False:
-                    return Weighed(excluded=True, errors=tuple(errors))
+                excluded = excluded or (result.value is False and not result.error)
+                left = len(self.compiled) - index + len(self.variables)
+                if excluded and run.remaining >= left * PER_CALL_LIMIT:
+                    break
         except OutOfBudget as error:
             return Weighed(errors=(str(error),), out_of_budget=True)
-        return Weighed(errors=tuple(errors))
+        return Weighed(excluded, tuple(errors))
 
 
 def read_conditions(conditions: Sequence[Object] | None) -> Conditions:
