@@ -10,6 +10,7 @@ import pytest
 
 from tiphys.apiserver.cache import feed
 from tiphys.apiserver.cache.entry import Entry
+from tiphys.apiserver.cache.form import ordered
 from tiphys.apiserver.crd import store
 from tiphys.apiserver.crd.store import View
 from tiphys.apiserver.endpoints import respond
@@ -175,6 +176,24 @@ async def test_and_while_a_large_object_is_encoded(
     answer = await writing
     assert (answer.status, answer.json[part]["note"]) == (201 if verb == "POST" else 200, "n")
     assert (await api("GET", f"{path}/m")).json == answer.json
+
+
+async def test_and_while_a_large_object_is_marked_as_going(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    meta = {"name": "m", "finalizers": ["example.com/a"]}
+    await api.create(MAPS, {"metadata": meta, "data": {"x": "y" * LARGE_BYTES}})
+    begun, served = threading.Event(), threading.Event()
+
+    def slow(*args: Any) -> Any:
+        begun.set()
+        assert served.wait(20), "nobody else was served"
+        return ordered(*args)
+
+    monkeypatch.setattr(feed, "ordered", slow)
+    deleting = asyncio.create_task(api("DELETE", f"{MAPS}/m"))
+    assert await asyncio.to_thread(begun.wait, 20)
+    assert (await api("GET", "/api/v1/namespaces/default")).status == 200
+    served.set()
+    assert "deletionTimestamp" in (await deleting).json["metadata"]
 
 
 async def test_what_was_written_as_it_is_shown_is_not_decoded_for_that(

@@ -14,6 +14,7 @@ from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.endpoints import bodies, respond
 from tiphys.apiserver.endpoints.call import Call
 from tiphys.apiserver.endpoints.params import DeleteOptions, delete_options
+from tiphys.apiserver.evaluating import aside
 from tiphys.apiserver.handlers import unsafe_deletion
 from tiphys.apiserver.handlers.deletion import Plan, check_preconditions, plan
 from tiphys.apiserver.handlers.release import release
@@ -104,7 +105,8 @@ async def _apply(call: Call, cached: Cached, planned: Plan, namespace: str) -> D
     store, stored = call.backend.store, call.backend.table.stored(call.resource)
     if planned.write is not None:
         planned.write["metadata"].pop("resourceVersion", None)
-        made, value = raw_values.stored(call, planned.write, cached)
+        sized = replace(call, live_size=cached.size)
+        made, value = await aside(sized.size, raw_values.stored, sized, planned.write, cached)
         cached = await store.update(stored, made, cached.revision, value=value)
     if not planned.remove:
         return Deleted(cached.object, gone=False)
