@@ -59,6 +59,24 @@ CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]], tuple[str, ...], tu
         WANTED[:4],
         ("ShortNamesConflict", '["golf-1" is already in use, "hotel-2" is already in use]'),
     ),
+    "one short name": (
+        crd(*WANTED),
+        [other("india", "indias", "", "", "hotel-2")],
+        WANTED[:4],
+        ("ShortNamesConflict", '"hotel-2" is already in use'),
+    ),
+    "list kind to kind": (
+        crd(*WANTED),
+        [other("india", "indias", "foxtrot-listkind")],
+        (*WANTED[:3], "", *WANTED[4:]),
+        ("ListKindConflict", '"foxtrot-listkind" is already in use'),
+    ),
+    "what is in conflict stays, short names that are not are new": (
+        crd(*WANTED, accepted=OLD),
+        [other("india", "indias", "foxtrot-listkind", "", "delta-singular")],
+        ("alfa", "yankee-singular", "echo-kind", "whiskey-listkind", "golf-1", "hotel-2"),
+        ("ListKindConflict", '"foxtrot-listkind" is already in use'),
+    ),
     "kind to list kind": (
         crd(*WANTED),
         [other("india", "indias", "", "echo-kind")],
