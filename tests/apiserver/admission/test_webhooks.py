@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -316,20 +317,41 @@ async def test_an_unknown_authority(api: Any, webhook: Any, webhooks: Any) -> No
     )
 
 
+def endpoint_slice(port: int) -> dict[str, Any]:
+    """What serves hooks; it goes straight into the store, for the API does not take loopback addresses."""
+    labels = {"kubernetes.io/service-name": "hooks"}
+    meta = {"name": "hooks-1", "namespace": "default", "labels": labels, "uid": "u"}
+    return {
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": meta,
+        "addressType": "IPv4", "endpoints": [{"addresses": ["127.0.0.1"]}],
+        "ports": [{"name": "", "port": port}],
+    }  # fmt: skip
+
+
+async def test_nobody_is_asked_who_has_served_a_service_before(api: Any, webhooks: Any) -> None:
+    """A connection that is kept leads to who was there: another may have its address by now."""
+    service = {"metadata": {"name": "hooks"}, "spec": {"ports": [{"port": 443}]}}
+    await api.create("/api/v1/namespaces/default/services", service)
+    row = api.server.table.by_path("discovery.k8s.io", "v1", "endpointslices")
+    name = "hooks.default.svc"
+    async with webhooks.webhook_server(name) as first, webhooks.webhook_server(name) as second:
+        served = await api.server.objects.create(row, endpoint_slice(first.port))
+        bundle = base64.b64encode(first.ca.certificate + second.ca.certificate).decode()
+        client = {"service": {"namespace": "default", "name": "hooks"}, "caBundle": bundle}
+        await configure(api, "validating", hook(client))
+        await api.create(MAPS, config_map("a"))
+        await api.server.objects.update(row, endpoint_slice(second.port), served.revision)
+        await api.create(MAPS, config_map("b"))
+        assert [one["name"] for one in first.asked] == ["a"]
+        assert [one["name"] for one in second.asked] == ["b"]
+
+
 async def test_a_service_is_resolved_to_an_endpoint(api: Any, webhooks: Any) -> None:
     service = {"metadata": {"name": "hooks"}, "spec": {"ports": [{"port": 443}]}}
     made = await api.create("/api/v1/namespaces/default/services", service)
     async with webhooks.webhook_server("hooks.default.svc") as webhook:
         row = api.server.table.by_path("discovery.k8s.io", "v1", "endpointslices")
-        # Straight into the store: the API does not take loopback addresses.
-        labels = {"kubernetes.io/service-name": "hooks"}
-        meta = {"name": "hooks-1", "namespace": "default", "labels": labels, "uid": "u"}
-        slice_ = {
-            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": meta,
-            "addressType": "IPv4", "endpoints": [{"addresses": ["127.0.0.1"]}],
-            "ports": [{"name": "", "port": webhook.port}],
-        }  # fmt: skip
-        await api.server.objects.create(row, slice_)
+        await api.server.objects.create(row, endpoint_slice(webhook.port))
         client = {
             "service": {"namespace": "default", "name": "hooks", "path": "/v"}, "caBundle": webhook.bundle
         }  # fmt: skip
