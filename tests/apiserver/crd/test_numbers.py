@@ -11,6 +11,7 @@ from tests.apiserver.crd.conftest import Crds
 
 from tiphys.apiserver.audit.assembly import AuditOptions
 from tiphys.apiserver.audit.sinks import LogOptions
+from tiphys.apiserver.evaluating import LARGE_BYTES
 
 LEAST = "spec.replicas in body should be greater than or equal to 0"
 
@@ -178,3 +179,18 @@ async def test_numbers_in_columns(api: Any, crds: Any, number: str) -> None:
     await api("POST", crds.foos, orjson.dumps(crds.foo(free={"a": "?"})).replace(b'"?"', number.encode()))
     answer = await api("GET", crds.foos, accept="application/json;as=Table;v=v1;g=meta.k8s.io")
     assert b'"cells":["a",%b]' % CELLS[number] in answer.raw
+
+
+@pytest.mark.parametrize("size", [1, LARGE_BYTES], ids=["small", "large"])
+@pytest.mark.parametrize("number", ["1.0", "0.00000001", "123456789012345678901234567890"])
+async def test_what_is_answered_is_what_is_stored(api: Any, crds: Any, number: str, size: int) -> None:
+    """Whether or not it is read again to be shown."""
+    free = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    await crds.make(crds.version(schema={"openAPIV3Schema": free}))
+    head = "apiVersion: example.com/v1\nkind: Foo\nmetadata: {name: a}\n"
+    body = f"{head}spec: {{number: {number}, text: '{'x' * size}'}}\n".encode()
+    answer = await api("POST", crds.foos, body, content_type="application/yaml")
+    assert answer.status == 201
+    assert (await api("GET", f"{crds.foos}/a")).raw == answer.raw
+    listed = (await api.get(crds.foos))["items"]
+    assert listed == [answer.json]
