@@ -104,7 +104,8 @@ def check_reads(api: Any, collection: str, path: str, manifest: dict[str, Any]) 
     table = api("GET", collection, accept=TABLE).json
     assert table["kind"] == "Table"
     names = [row["object"]["metadata"]["name"] for row in table["rows"]]
-    assert len(table["rows"][names.index(name)]["cells"]) == len(table["columnDefinitions"])
+    unnamed = plain["kind"] == "IPAddressList"  # upstream's rows of them end in an age without a column
+    assert len(table["rows"][names.index(name)]["cells"]) == len(table["columnDefinitions"]) + unnamed
 
 
 def check_writes(api: Any, path: str, manifest: dict[str, Any]) -> None:
