@@ -93,10 +93,16 @@ def test_proxy_path_keeps_its_rest() -> None:
 
 def test_a_namespace_in_another_leads_nowhere() -> None:
     """Rights are asked for in the outer one, so it must not be like the path of the inner one."""
-    assert parse("GET", "/api/v1/namespaces/a/namespaces/b").rest == ("a",)
-    assert parse("GET", "/api/v1/watch/namespaces/a/namespaces").rest == ("a",)
-    assert parse("GET", "/api/v1/namespaces/namespaces/status").rest == ()
-    assert parse("GET", "/apis/g/v1/namespaces/a/namespaces/b").rest == ()  # a kind of that name
+    assert parse("GET", "/api/v1/namespaces/a/namespaces/b").nowhere
+    assert parse("GET", "/api/v1/watch/namespaces/a/namespaces").nowhere
+    assert not parse("GET", "/api/v1/namespaces/namespaces/status").nowhere
+    assert not parse("GET", "/apis/g/v1/namespaces/a/namespaces/b").nowhere  # a kind of that name
+
+
+def test_core_kinds_have_no_path_among_those_of_groups() -> None:
+    assert parse("GET", "/apis//v1/pods").nowhere
+    assert not parse("GET", "/api/v1/pods").nowhere
+    assert not parse("GET", "/apis/apps/v1/deployments").nowhere
 
 
 def test_queries_are_read_once_and_long_ones_not_kept() -> None:

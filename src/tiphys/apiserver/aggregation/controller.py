@@ -215,7 +215,9 @@ class Aggregation:
         """Return the answer to a request that aggregation concerns, None for all others."""
         if not request.path.startswith(("/api", "/openapi/v3/")):
             return None
-        parts = [part for part in request.path.split("/") if part]
+        parts = request.path[1:].rstrip("/").split("/")  # as rights were asked for: an empty part is one, too
+        if "" in parts[:3]:
+            return None
         if parts[:2] == ["openapi", "v3"]:
             service = self._publisher("/".join(parts[2:]))
             return None if service is None else await self._pass(service, request, user)

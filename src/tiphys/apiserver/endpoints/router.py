@@ -136,7 +136,9 @@ def find_resource(backend: Backend, info: RequestInfo) -> Resource:
     """Return the resource that a request is about. Raises NotFound."""
     resource: Resource | None = backend.table.served_at(info.group, info.version, info.resource)
     is_namespace = info.resource == "namespaces" and not info.group
-    if resource is None or (not resource.namespaced and info.namespace and not is_namespace):
+    if info.nowhere or resource is None:
+        raise NotFound.path()
+    if not resource.namespaced and info.namespace and not is_namespace:
         raise NotFound.path()
     return resource
 

@@ -50,11 +50,13 @@ class RequestInfo:
     subresource: str = ""
     name: str = ""
     rest: tuple[str, ...] = ()
-    """Path segments behind the subresource: what ``proxy`` forwards. Elsewhere such a path leads nowhere, and
-    so does that of a namespace in another, whose rights would not be the namespace's own."""
+    """Path segments behind the subresource: what ``proxy`` forwards. Elsewhere such a path leads nowhere."""
     field_selector: str = ""
     label_selector: str = ""
     """As given, for requests that read or delete many."""
+    nowhere: bool = False
+    """The words are those of another path, which has a route while this has none: of a namespace in another,
+    whose rights would not be the namespace's own, or of a core kind below ``/apis//``."""
 
 
 def parse(method: str, path: str, raw_query: str = "") -> RequestInfo:
@@ -158,12 +160,12 @@ def _read_path(method: str, path: str) -> RequestInfo:
         if len(rest) < 2:
             return nonresource
         verb, rest = "proxy", rest[1:]
-    namespace, nowhere = "", tuple[str, ...]()
+    namespace, nowhere = "", parts[0] == "apis" and not group
     if rest[0] == "namespaces" and len(rest) > 1:
         namespace = rest[1]
         if len(rest) > 2 and rest[2] not in _NAMESPACE_SUBRESOURCES:
             rest = rest[2:]
-            nowhere = (namespace,) if rest[0] == "namespaces" and not group else ()
+            nowhere = nowhere or (rest[0] == "namespaces" and not group)
     resource = rest[0]
     name = rest[1] if len(rest) > 1 else ""
     subresource = rest[2] if len(rest) > 2 and verb != "proxy" else ""
@@ -173,5 +175,5 @@ def _read_path(method: str, path: str) -> RequestInfo:
         verb = "deletecollection"
     return RequestInfo(
         path=path, verb=verb, is_resource=True, group=group, version=version, namespace=namespace,
-        resource=resource, subresource=subresource, name=name, rest=(*nowhere, *rest[3:]),
+        resource=resource, subresource=subresource, name=name, rest=tuple(rest[3:]), nowhere=nowhere,
     )  # fmt: skip

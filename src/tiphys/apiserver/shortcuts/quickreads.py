@@ -22,7 +22,7 @@ from tiphys.apiserver.endpoints import respond
 from tiphys.apiserver.endpoints.call import Backend
 from tiphys.apiserver.endpoints.compression import THRESHOLD_BYTES
 from tiphys.apiserver.endpoints.negotiation import JSON, accept_format
-from tiphys.apiserver.endpoints.router import find_handler
+from tiphys.apiserver.endpoints.router import find_handler, find_resource
 from tiphys.apiserver.filters.requestinfo import RequestInfo
 from tiphys.apiserver.flowcontrol.controller import FlowControl
 from tiphys.apiserver.flowcontrol.levels import Flow
@@ -141,18 +141,20 @@ class QuickReads:
 
     def _plan(self, user: User, info: RequestInfo) -> Plan | None:
         backend, changes = self._backend, self._regulars.changes
-        resource: Resource | None = backend.table.served_at(info.group, info.version, info.resource)
-        if resource is None or resource.custom or resource.storage != resource.gvk or info.subresource:
+        try:
+            resource = find_resource(backend, info)
+            handler = find_handler(resource, info)
+        except StatusError:  # it went while it was served
+            return None
+        if resource.custom or resource.storage != resource.gvk or info.subresource:
             return None
         if resource.deprecation:
-            return None
-        if not resource.namespaced and info.namespace and info.resource != "namespaces":
             return None
         if self._regulars.is_elsewhere(info) or not backend.authorizer.local:
             return None
         flow = self._flow.flow_of(user, info)
         allowed = backend.authorizer.allowed(user, info)
-        if allowed is None or find_handler(resource, info) is not get.handle:
+        if allowed is None or handler is not get.handle:
             return None
         headers = {**respond.headers_of((), JSON), **flow.headers}
         return Plan(

@@ -136,8 +136,8 @@ class Regulars:
 
     def passage(self, regular: Regular, info: RequestInfo) -> Passage | None:
         """Return what is known of such a request; None: everything is to be found out."""
-        if info.rest:
-            return None  # its path may lead nowhere
+        if info.rest or info.nowhere:
+            return None  # its path leads nowhere, whatever others with the same words do
         key = _key(info)
         found = regular.passages.get(key)
         if found is not None and found.changes != self.changes:
