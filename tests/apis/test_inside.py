@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from typing import Any
 
 import pytest
 
 from tiphys.apimachinery.field_errors import render
+from tiphys.apis import inside as module
 from tiphys.apis.inside import difference, immutable_inside, inside, inside_all
 
 SHAPES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
@@ -108,3 +110,29 @@ def test_a_null_is_no_change() -> None:
     with_null = {"rules": [{"action": "Ignore", "onExitCodes": None, "onPodConditions": []}]}
     without = {"rules": [{"action": "Ignore", "onPodConditions": []}]}
     assert immutable_inside("spec", "PodFailurePolicy", with_null, without) == []
+
+
+def _many(images: list[str]) -> list[dict[str, Any]]:
+    return [{"name": f"c{at}", "image": image} for at, image in enumerate(images)]
+
+
+@pytest.mark.parametrize("at", [0, 60, 119])
+def test_difference_of_long_values_is_told_as_of_short_ones(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    old, new = ["a"] * 120, ["a"] * 120
+    new[at] = "b"
+    monkeypatch.setattr(module, "_COMPARED", 0)
+    long = difference("Container", _many(old), _many(new))
+    monkeypatch.setattr(module, "_COMPARED", 10**6)
+    assert long == difference("Container", _many(old), _many(new))
+
+
+def test_difference_of_long_values_compares_no_line_with_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+
+    def compared(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(difflib, "unified_diff", compared)
+    old, new = _many(["a"] * 400), _many(["b"] * 400)
+    told = difference("Container", old, new)
+    assert told.count('\n-  "Image": "a",') == told.count('\n+  "Image": "b",') == 400
+    assert difference("Container", old, old) == ""

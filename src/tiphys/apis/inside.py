@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib import resources as package_files
-from typing import Any
+from itertools import takewhile
+from typing import Any, Final
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError
@@ -23,6 +24,10 @@ from tiphys.apimachinery.meta import Object
 
 _EMPTY = {"s": "", "i": 0, "b": False, "q": "0", "l": None, "m": None, "*": None}
 _FIRST = re.compile(r"^(?:[A-Z]+(?![a-z])|[A-Z])")
+_AROUND: Final = 3
+"""Lines that are shown above and below what differs."""
+_COMPARED: Final = 4_000
+"""Lines of both values that are compared with each other: that takes the square of their number."""
 _HOST = ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "hostUsers")
 
 
@@ -135,7 +140,33 @@ def _lines(type_: str, value: Object | list[Object]) -> list[str]:
 
 def difference(type_: str, old: Object | list[Object], new: Object | list[Object]) -> str:
     """Return what is different in a new value, or list of values, with three lines around."""
+    before, after = _lines(type_, old), _lines(type_, new)
+    if len(before) + len(after) > _COMPARED:
+        return "".join(_one_hunk(before, after))
     import difflib  # for a fault that few will ever see
 
-    lines = difflib.unified_diff(_lines(type_, old), _lines(type_, new), n=3)
-    return "".join(list(lines)[2:])
+    return "".join(list(difflib.unified_diff(before, after, n=_AROUND))[2:])
+
+
+def _one_hunk(old: list[str], new: list[str]) -> Iterator[str]:
+    """Yield the difference as one piece, from the first line that differs to the last: in linear time."""
+    if old == new:
+        return
+    start = _alike(old, new)
+    longest = min(len(old), len(new)) - start
+    end = min(_alike(reversed(old), reversed(new)), longest)
+    above, below = max(start - _AROUND, 0), max(end - _AROUND, 0)
+    yield f"@@ -{_span(above, len(old) - below)} +{_span(above, len(new) - below)} @@\n"
+    yield from (f" {line}" for line in old[above:start])
+    yield from (f"-{line}" for line in old[start : len(old) - end])
+    yield from (f"+{line}" for line in new[start : len(new) - end])
+    yield from (f" {line}" for line in old[len(old) - end : len(old) - below])
+
+
+def _alike(old: Iterable[str], new: Iterable[str]) -> int:
+    """Return how many lines both begin with."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
+
+
+def _span(start: int, stop: int) -> str:
+    return f"{start + 1}" if stop - start == 1 else f"{start + 1},{stop - start}"
