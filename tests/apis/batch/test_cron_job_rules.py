@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, SupportsIndex
 
 import pytest
+
+from tiphys.apis.batch import schedule_faults
 
 Body = dict[str, Any]
 
@@ -163,3 +165,21 @@ def test_zone_in_the_schedule_that_stays_is_warned_of(
     ]
     assert warnings_of_change(cron(ZONED), cron()) == []
     assert warnings_of(cron(ZONED)) == []
+
+
+class Copied(str):
+    """A text that counts the characters that are copied out of it."""
+
+    __slots__ = ()
+    characters = 0
+
+    def __getitem__(self, key: SupportsIndex | slice) -> str:
+        part = Copied(super().__getitem__(key))
+        Copied.characters += len(part)
+        return part
+
+
+def test_durations_are_read_without_copying_what_follows() -> None:
+    text = Copied("1s" * 500)
+    schedule_faults._check_duration(text)
+    assert Copied.characters <= len(text)

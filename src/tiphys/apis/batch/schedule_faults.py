@@ -26,6 +26,8 @@ _NAMES: tuple[dict[str, int], ...] = (
 _MACROS = frozenset({"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"})
 _EVERY = "@every "
 _UNITS = frozenset({"ns", "us", "µs", "μs", "ms", "s", "m", "h"})
+_AMOUNT = re.compile(r"[0-9]+\.?[0-9]*|\.[0-9]+")
+_UNIT = re.compile(r"[^.0-9]+")
 _ZONE_PART = re.compile(r"[A-Za-z.\-_0-9+]{1,14}")
 _NOT_IN_SCHEDULE = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
 _TWO_ZONES = "cannot use both timeZone field and TZ or CRON_TZ in schedule"
@@ -80,23 +82,22 @@ def _check_range(expression: str, low: int, high: int, known: dict[str, int]) ->
 
 
 def _check_duration(text: str) -> None:
-    rest = text.lstrip("+-") if text[:1] in ("+", "-") else text
-    if rest == "0":
+    unsigned = text.lstrip("+-") if text[:1] in ("+", "-") else text
+    if unsigned == "0":
         return
-    if not rest:
+    if not unsigned:
         raise _Malformed(f'time: invalid duration "{text}"')
-    while rest:
-        number = re.match(r"[0-9]+\.?[0-9]*|\.[0-9]+", rest)
+    at = 0
+    while at < len(unsigned):
+        number = _AMOUNT.match(unsigned, at)
         if number is None:
             raise _Malformed(f'time: invalid duration "{text}"')
-        rest = rest[number.end() :]
-        unit = re.match(r"[^.0-9]*", rest)
-        name = unit.group() if unit else ""
-        if not name:
+        unit = _UNIT.match(unsigned, number.end())
+        if unit is None:
             raise _Malformed(f'time: missing unit in duration "{text}"')
-        if name not in _UNITS:
-            raise _Malformed(f'time: unknown unit "{name}" in duration "{text}"')
-        rest = rest[len(name) :]
+        if unit[0] not in _UNITS:
+            raise _Malformed(f'time: unknown unit "{unit[0]}" in duration "{text}"')
+        at = unit.end()
 
 
 def _check_macro(schedule: str) -> None:

@@ -27,7 +27,7 @@ _MACROS = {
 }
 _STARS = ("*", "?")
 _EVERY = "@every "
-_DURATION_PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
+_DURATION_PART = re.compile(r"([0-9]++\.?[0-9]*+|\.[0-9]++)(ns|us|µs|μs|ms|s|m|h)")
 _MICRO = Fraction(1, 1_000_000)
 _UNIT_S: dict[str, Fraction] = {
     "ns": _MICRO / 1000,
