@@ -42,6 +42,19 @@ def test_no_timeout_at_all(text: str, why: str) -> None:
     assert caught.value.message == f'invalid timeout specified in the request URL - time: {why} "{text}"'
 
 
+@pytest.mark.parametrize("text", ["1ns" * 334, "%31s" * 100_000])
+def test_no_timeout_is_added_up_from_more_than_a_few_parts(text: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        wanted_timeout_s(f"timeout={text}")
+    assert caught.value.message.endswith('..."')
+    assert len(caught.value.message) < 1200
+
+
+def test_the_first_timeout_counts() -> None:
+    assert wanted_timeout_s("a=timeout=1s&timeout=2s&timeout=3s") == 2.0
+    assert wanted_timeout_s("timeout=&timeout=3s") is None
+
+
 @pytest.mark.parametrize(
     ("path", "query", "long"),
     [(PODS, "", False), (PODS, "watch=1", True), (f"{PODS}/p/exec", "", True),
