@@ -106,3 +106,9 @@ def test_any_bytes_give_an_object_or_our_error(data: bytes) -> None:
 def test_durations(text: str, nanoseconds: int) -> None:
     assert encode_duration(text) == b"\x08" + varint(nanoseconds)
     assert decode_duration({1: nanoseconds & (2**64 - 1)}) == text
+
+
+@pytest.mark.parametrize("text", ["1", "1" * 1000, "s", "1x", "-"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(ProtobufError):
+        encode_duration(text)

@@ -9,7 +9,6 @@ nothing by.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -18,6 +17,7 @@ import orjson
 
 from tiphys.apimachinery import quantity
 from tiphys.apimachinery.clock import parse_time
+from tiphys.apimachinery.duration import parse_go_duration
 from tiphys.apimachinery.protowire import (
     BYTES,
     VARINT,
@@ -161,7 +161,6 @@ def encode_strings(value: Any) -> bytes:
     return b"".join(delimited(_ONE, item.encode()) for item in value)
 
 
-_DURATION = re.compile(r"([0-9.]+)(ns|us|µs|μs|ms|s|m|h)")
 _UNIT_NS = {
     "ns": 1,
     "us": 10**3,
@@ -176,10 +175,11 @@ _UNIT_NS = {
 
 def encode_duration(value: Any) -> bytes:
     text = str(value)
-    total = sum(float(number) * _UNIT_NS[unit] for number, unit in _DURATION.findall(text))
-    if _DURATION.sub("", text).lstrip("+-") not in ("", "0"):
-        raise ProtobufError(f"not a duration: {value!r}")
-    return _ONE_INT + varint(-round(total) if text.startswith("-") else round(total))
+    try:
+        seconds = parse_go_duration(text) if text else 0
+    except ValueError:
+        raise ProtobufError(f"not a duration: {value!r}") from None
+    return _ONE_INT + varint(round(seconds * 10**9))
 
 
 def decode_duration(raw: Raw) -> Any:

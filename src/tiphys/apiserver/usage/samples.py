@@ -12,7 +12,7 @@ from dataclasses import field
 from tiphys.apimachinery.dataclass import dataclass
 
 _LINE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})?\s+(\S+)(?:\s+(-?\d+))?\s*$")
-_LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
+_LABEL = re.compile(r'(?<![a-zA-Z0-9_])([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
 _NANO = 1_000_000_000
 _CPU, _MEMORY = "cpu_usage_seconds_total", "memory_working_set_bytes"
 Container = tuple[str, str, str]
