@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
-from tiphys.apiserver.authz.rules import Rule, compact, uncovered
+from tiphys.apiserver.authz.rules import Rule, TooMany, combinations, compact, not_whole, uncovered
 
 Text = str
 """``verbs|resources|groups|names|URLs``, each by commas; empty where it is left out."""
@@ -78,6 +81,59 @@ CASES: dict[str, tuple[list[Text], list[Text], list[Text]]] = {
 @pytest.mark.parametrize(("owned", "wanted", "left"), CASES.values(), ids=CASES)
 def test_covers(owned: list[Text], wanted: list[Text], left: list[Text]) -> None:
     assert compact(uncovered(map(rule, owned), map(rule, wanted))) == [*map(rule, left)]
+
+
+@pytest.mark.parametrize(("owned", "wanted", "left"), CASES.values(), ids=CASES)
+def test_what_is_covered_as_a_whole_has_nothing_left(
+    owned: list[Text], wanted: list[Text], left: list[Text]
+) -> None:
+    mine, others = [*map(rule, owned)], [*map(rule, wanted)]
+    assert compact(uncovered(mine, not_whole(mine, others))) == [*map(rule, left)]
+
+
+def test_a_name_that_is_empty_is_all_names_also_where_it_is_held() -> None:
+    mine = [Rule(("get",), ("",), ("pods",), ("", "a"))]
+    assert uncovered(mine, not_whole(mine, mine)) == [Rule(("get",), ("",), ("pods",))]
+
+
+MANY = tuple(f"a{at}" for at in range(1_000))
+LARGE = Rule(MANY, MANY, MANY, MANY)
+
+
+def test_rules_held_as_a_whole_are_never_taken_to_pieces() -> None:
+    assert combinations([LARGE]) == 10**12
+    assert not_whole([LARGE], [LARGE]) == []
+    assert not_whole([Rule(("*",), ("*",), ("*",))], [LARGE]) == []
+
+
+@pytest.mark.parametrize(
+    ("owned", "wanted"),
+    [([], [LARGE]), ([LARGE], [replace(LARGE, verbs=("x", *MANY))]), ([], [Rule(MANY, urls=MANY)]),
+     ([Rule(("x",), (one,), (one,)) for one in MANY * 10], [Rule(("y",), (one,), ("p",)) for one in MANY])],
+    ids=["held by nobody", "one more", "URLs", "many rules"],
+)  # fmt: skip
+def test_rules_of_too_many_pieces_are_not_compared(owned: list[Rule], wanted: list[Rule]) -> None:
+    with pytest.raises(TooMany):
+        not_whole(owned, wanted)
+
+
+async def test_who_writes_a_role_of_endless_pieces_is_refused(api: Any) -> None:
+    path = "/apis/rbac.authorization.k8s.io/v1/namespaces/default"
+    writes = {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles"], "verbs": ["create"]}
+    await api.create(f"{path}/roles", {"metadata": {"name": "writer"}, "rules": [writes]})
+    bound = {
+        "metadata": {"name": "writer"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "writer"},
+        "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "alice"}],
+    }
+    await api.create(f"{path}/rolebindings", bound)
+    await api.settle()
+    endless = {"metadata": {"name": "endless"}, "rules": [LARGE.to_object()]}
+    answer = await api("POST", f"{path}/roles", endless, user="alice")
+    assert answer.status == 403
+    assert "may have 20000 combinations" in answer.message
+    again = {"metadata": {"name": "again"}, "rules": [writes]}
+    await api.create(f"{path}/roles", again, user="alice")
 
 
 @pytest.mark.parametrize(

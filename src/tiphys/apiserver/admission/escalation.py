@@ -5,7 +5,8 @@ Source: "Privilege escalation prevention and bootstrapping" of the RBAC page.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Final
 
 from tiphys.apimachinery.errors import NotFound
 from tiphys.apimachinery.meta import Object
@@ -14,7 +15,18 @@ from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.attributes import aggregate
 from tiphys.apiserver.authz.rbac import is_master
-from tiphys.apiserver.authz.rules import Rule, compact, describe, rules_of, uncovered
+from tiphys.apiserver.authz.rules import (
+    PIECES,
+    Rule,
+    TooMany,
+    combinations,
+    compact,
+    describe,
+    not_whole,
+    rules_of,
+    uncovered,
+)
+from tiphys.apiserver.evaluating import aside
 from tiphys.apiserver.filters.requestinfo import RequestInfo
 
 GROUP = "rbac.authorization.k8s.io"
@@ -28,6 +40,12 @@ _EVERYTHING = (
     Rule(("*",), ("*",), ("*",)),
     Rule(("*",), urls=("*",)),
 )
+_TOO_MANY = (
+    f"rules of which their writer does not hold each as a whole may have {PIECES} combinations"
+    " of verbs, groups, resources and names at most"
+)
+_ONE: Final = 10
+"""What one comparison takes, in bytes that are looked through."""
 _AGGREGATES = "must have cluster-admin privileges to use an aggregationRule"
 
 
@@ -54,7 +72,7 @@ class RbacEscalation:
         """All rules count, also those that were there: who changes a role might as well have written it."""
         if await self._may(attributes, "escalate", attributes.plural, attributes.call.info.name):
             return
-        self._check(attributes, rules_of(role))
+        await self._check(attributes, rules_of(role))
         if _aggregates(role) or _aggregates(attributes.old or {}):
             owned = list(attributes.call.backend.authorizer.rbac.rules_for(attributes.call.user, ""))
             if uncovered(owned, _EVERYTHING):
@@ -74,7 +92,7 @@ class RbacEscalation:
             rules = attributes.call.backend.authorizer.rbac.role_rules(namespace, name)
         if rules is None:
             raise NotFound.of(GROUP, plural, name)
-        self._check(attributes, rules)
+        await self._check(attributes, rules)
 
     async def _may(self, attributes: Attributes, verb: str, plural: str, name: str) -> bool:
         info = RequestInfo(
@@ -84,10 +102,15 @@ class RbacEscalation:
         decision = await attributes.call.backend.authorizer.decide(attributes.call.user, info)
         return decision.allowed
 
-    def _check(self, attributes: Attributes, wanted: Iterable[Rule]) -> None:
+    async def _check(self, attributes: Attributes, wanted: Sequence[Rule]) -> None:
         user = attributes.call.user
         rbac = attributes.call.backend.authorizer.rbac
-        missing = uncovered(list(rbac.rules_for(user, attributes.namespace)), wanted)
+        owned = list(rbac.rules_for(user, attributes.namespace))
+        try:
+            left = await aside(_ONE * len(wanted) * len(owned), not_whole, owned, wanted)
+            missing = await aside(_ONE * combinations(left) * len(owned), uncovered, owned, left)
+        except TooMany:
+            raise attributes.refuse(_TOO_MANY) from None
         if not missing:
             return
         lines = sorted({describe(rule) for rule in compact(missing)})

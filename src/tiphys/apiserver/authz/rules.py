@@ -5,13 +5,22 @@ Pure. Source: rbac.authorization.k8s.io/v1 PolicyRule.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import product
+from typing import Final
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.filters.requestinfo import RequestInfo
+
+PIECES: Final = 20_000
+"""What a role may grant that its writer does not hold by one rule, each verb of each resource by itself."""
+_COMPARISONS: Final = 5_000_000
+
+
+class TooMany(Exception):
+    """Rules have more pieces than can be compared with those that somebody holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,31 +91,87 @@ def _split(rule: Rule) -> Iterable[Rule]:
         yield Rule((verb,), urls=(url,))
 
 
-def _covers_one(owner: Rule, piece: Rule) -> bool:
-    (verb,) = piece.verbs
-    if "*" not in owner.verbs and verb not in owner.verbs:
-        return False
-    if piece.urls:
-        return any(_url_matches(url, piece.urls[0]) for url in owner.urls)
-    (group,), (resource,) = piece.groups, piece.resources
-    if "*" not in owner.groups and group not in owner.groups:
-        return False
-    _, _, sub = resource.partition("/")
-    if (
-        "*" not in owner.resources
-        and resource not in owner.resources
-        and not (sub and f"*/{sub}" in owner.resources)
-    ):
-        return False
-    return not owner.names or (bool(piece.names) and set(piece.names) <= set(owner.names))
+class _Held:
+    """A rule that somebody holds, ready to be asked about many pieces."""
+
+    __slots__ = ("_groups", "_prefixes", "_resources", "_urls", "_verbs", "names")
+
+    def __init__(self, rule: Rule) -> None:
+        self._verbs, self._groups = frozenset(rule.verbs), frozenset(rule.groups)
+        self._resources, self._urls = frozenset(rule.resources), frozenset(rule.urls)
+        self._prefixes = tuple(url.rstrip("*") for url in rule.urls if url.endswith("*"))
+        self.names = frozenset(rule.names)
+
+    def covers(self, rule: Rule) -> bool:
+        """Tell whether all of a rule is granted by this one alone."""
+        if "*" not in self._verbs and not self._verbs.issuperset(rule.verbs):
+            return False
+        if not all(url in self._urls or url.startswith(self._prefixes) for url in rule.urls):
+            return False
+        if rule.urls and not rule.resources:
+            return True
+        if "*" not in self._groups and not self._groups.issuperset(rule.groups):
+            return False
+        if not all(map(self._has_resource, rule.resources)):
+            return False
+        if not self.names:
+            return True
+        return bool(rule.names) and "" not in rule.names and self.names.issuperset(rule.names)
+
+    def _has_resource(self, resource: str) -> bool:
+        if "*" in self._resources or resource in self._resources:
+            return True
+        _, _, sub = resource.partition("/")
+        return bool(sub) and f"*/{sub}" in self._resources
+
+
+def combinations(rules: Iterable[Rule]) -> int:
+    """Return of how many pieces rules are made: each verb of each group, resource, name or URL."""
+    return sum(
+        len(rule.verbs) * (len(rule.groups) * len(rule.resources) * max(len(rule.names), 1) + len(rule.urls))
+        for rule in rules
+    )
+
+
+def not_whole(owned: Sequence[Rule], wanted: Sequence[Rule]) -> list[Rule]:
+    """Return those of ``wanted`` that no single rule of ``owned`` grants.
+
+    Raises:
+        TooMany: that cannot be told, nor of which pieces they are, in bearable time.
+    """
+    known = {rule for rule in owned if "" not in rule.names}
+    left = [rule for rule in wanted if rule not in known]
+    _bound(len(left), len(owned))
+    everything = [held for held in map(_Held, owned) if not held.names]
+    left = [rule for rule in left if not any(held.covers(rule) for held in everything)]
+    _bound(combinations(left), len(owned))
+    return left
+
+
+def _bound(wanted: int, owned: int) -> None:
+    if wanted > PIECES or wanted * owned > _COMPARISONS:
+        raise TooMany
 
 
 def uncovered(owned: Iterable[Rule], wanted: Iterable[Rule]) -> list[Rule]:
-    """Return the pieces of ``wanted`` that ``owned`` does not grant: what would be an escalation."""
-    owned = list(owned)
-    return [
-        piece for rule in wanted for piece in _split(rule) if not any(_covers_one(o, piece) for o in owned)
-    ]
+    """Return the pieces of ``wanted`` that ``owned`` does not grant: what would be an escalation.
+
+    It takes as long as there are ``combinations`` of what is wanted, times the rules that are owned.
+    """
+    of_all: list[_Held] = []
+    by_name: dict[str, list[_Held]] = {}
+    for held in map(_Held, owned):
+        for name in held.names:
+            by_name.setdefault(name, []).append(held)
+        if not held.names:
+            of_all.append(held)
+
+    def granted(piece: Rule) -> bool:
+        if any(held.covers(piece) for held in of_all):
+            return True
+        return any(held.covers(piece) for name in piece.names for held in by_name.get(name, ()))
+
+    return [piece for rule in wanted for piece in _split(rule) if not granted(piece)]
 
 
 def compact(pieces: Iterable[Rule]) -> list[Rule]:
