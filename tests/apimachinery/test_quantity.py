@@ -1,4 +1,5 @@
 # ruff: noqa: E501
+from collections.abc import Callable
 from fractions import Fraction
 
 import pytest
@@ -154,3 +155,12 @@ def test_nothing_added_or_taken_leaves_the_suffix(text: str) -> None:
     zero, value = quantity.parse("0"), quantity.parse(text)
     assert str(value + zero) == str(zero + value) == str(value - zero) == text
     assert str(zero - value) == f"-{text}"
+
+
+@pytest.mark.parametrize("read", [quantity.parse, quantity.canonical], ids=["parse", "canonical"])
+def test_texts_of_any_length_are_not_remembered(read: Callable[[str], object]) -> None:
+    """An exponent may have any number of zeros in front."""
+    short, long = "1000e9", f"1000e{'0' * 5_000}9"
+    assert read(short) == read(long)
+    assert read(short) is read(short)
+    assert read(long) is not read(long)

@@ -13,7 +13,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+
+from tiphys.apimachinery.short_memory import short_memory
 
 _NANO = 10**9
 _MAX_BINARY = 2**63 - 1
@@ -74,7 +75,7 @@ class Quantity:
 ZERO = Quantity(Fraction(0))
 
 
-@lru_cache(maxsize=8192)
+@short_memory(8192)
 def parse(text: str) -> Quantity:
     """Read a quantity exactly (finer than a billionth is rounded up).
 
@@ -168,7 +169,7 @@ def _format_decimal(amount: Fraction, *, exponential: bool) -> str:
     return f"{mantissa}{_DECIMAL_NAMES[exponent]}"
 
 
-@lru_cache(maxsize=8192)
+@short_memory(8192)
 def canonical(text: str) -> str:
     """Return how a quantity is stored and shown: canonical, or as it is where Go takes it for that.
 
