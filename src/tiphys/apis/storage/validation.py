@@ -288,10 +288,11 @@ def validate_csi_node_update(new: Object, old: Object) -> list[FieldError]:
     """
     faults = validate_csi_node(new) + validate_csi_node(new)
     may_grow = on("MutableCSINodeAllocatableCount")
+    named: dict[object, list[Object]] = {}
+    for driver in each(new, "spec", "drivers"):
+        named.setdefault(driver.get("name"), []).append(driver)
     for before in each(old, "spec", "drivers"):
-        for driver in each(new, "spec", "drivers"):
-            if driver.get("name") != before.get("name"):
-                continue
+        for driver in named.get(before.get("name"), ()):
             now, then = (
                 {key: value for key, value in one.items() if key != "allocatable" or not may_grow}
                 for one in (driver, before)
