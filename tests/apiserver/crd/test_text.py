@@ -141,3 +141,30 @@ async def test_tables_and_metadata_of_definitions_do_not_need_their_schemas(
     monkeypatch.undo()
     (row,) = (await api.get(f"{crds.path}?includeObject=Object", accept=TABLE))["rows"]
     assert row["object"] == whole
+
+
+class Version(dict[str, Any]):
+    """A version that counts how often it is asked for what it has."""
+
+    asked = 0
+
+    def get(self, key: str, default: Any = None) -> Any:
+        Version.asked += 1
+        return super().get(key, default)
+
+
+def _asked(count: int) -> int:
+    crd = established()
+    schema = {"openAPIV3Schema": {"type": "object"}}
+    crd["spec"]["versions"] = [
+        Version(name=f"v{at}", served=True, storage=at == 1, deprecated=at > 1, schema=schema)
+        for at in range(1, count + 1)
+    ]
+    where = Given(crd)
+    before = Version.asked
+    assert len(rows_of(crd, Text(where, crd))) == count
+    return Version.asked - before
+
+
+def test_versions_are_not_looked_through_for_each_of_them() -> None:
+    assert _asked(80) < 5 * _asked(20)

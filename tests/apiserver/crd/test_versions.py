@@ -273,7 +273,7 @@ def served(name: str, **more: Any) -> dict[str, Any]:
 )
 def test_what_a_deprecated_version_warns_with(versions: list[dict[str, Any]], text: str) -> None:
     crd = {"spec": {"group": "example.com", "names": {"kind": "Foo"}, "versions": versions}}
-    assert rows.deprecation(crd, versions[0]) == text
+    assert rows.deprecation(crd, versions[0], rows.best_offered(crd)) == text
 
 
 async def test_deprecated_versions_warn(api: Any, crds: Any) -> None:

@@ -5,7 +5,7 @@ Built by ``rows`` from a definition; rows of the resource table carry it. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -48,7 +48,7 @@ class CustomKind:
     What the schema says is worked out when it is first asked for.
     """
 
-    def __init__(self, crd: Object, version: Object, text: Text) -> None:
+    def __init__(self, crd: Object, version: Object, text: Text, subresources: Mapping[str, Object]) -> None:
         spec = crd["spec"]
         self._text = text
         self.gvk = GVK(spec["group"], version["name"], spec["names"]["kind"])
@@ -59,17 +59,15 @@ class CustomKind:
         self.keeps_unknown = bool(spec.get("preserveUnknownFields"))
         """Whatever its schemas say, as definitions once could."""
         self.storage_version = next(one["name"] for one in spec["versions"] if one.get("storage"))
-        self._subresources: dict[str, Object] = {
-            one["name"]: one.get("subresources") or {} for one in spec["versions"]
-        }
-        """Of all versions."""
+        self._subresources = subresources
+        """Of all versions, which share them."""
         self._structurals: dict[str, Schema | None] = {}
         """By apiVersion, of the other versions."""
         self._schemas: dict[str, Schema | None] = {}
         self._columns: Sequence[Object] = version.get("additionalPrinterColumns") or ()
-        subresources = self._subresources[self.gvk.version]
-        self.has_status = "status" in subresources
-        scale = subresources.get("scale")
+        parts = subresources[self.gvk.version]
+        self.has_status = "status" in parts
+        scale = parts.get("scale")
         self.has_scale = bool(scale)
         self.scale_paths: ScalePaths = custom_paths(scale) if scale else BUILT_IN
         self.compared: Callable[[Callable[[], bool]], bool] = _compared

@@ -28,7 +28,15 @@ def is_true(crd: Object, type_: str) -> bool:
     return condition(crd, type_).get("status") == "True"
 
 
-def deprecation(crd: Object, version: Object) -> str:
+def best_offered(crd: Object) -> str | None:
+    """Return the version that is to be used in place of those that are to go, None where all are."""
+    offered = (
+        one["name"] for one in crd["spec"]["versions"] if one.get("served") and not one.get("deprecated")
+    )
+    return min(offered, key=version_rank, default=None)
+
+
+def deprecation(crd: Object, version: Object, best: str | None) -> str:
     """Return what a version that is to go warns with: its own words, or what to use in its place."""
     if not version.get("deprecated"):
         return ""
@@ -37,12 +45,24 @@ def deprecation(crd: Object, version: Object) -> str:
         return own
     group, kind, name = crd["spec"]["group"], crd["spec"]["names"]["kind"], version["name"]
     text = f"{group}/{name} {kind} is deprecated"
-    better = [
-        one["name"]
-        for one in crd["spec"]["versions"]
-        if one.get("served") and not one.get("deprecated") and version_rank(one["name"]) < version_rank(name)
-    ]
-    return f"{text}; use {group}/{min(better, key=version_rank)} {kind}" if better else text
+    if best is None or version_rank(best) >= version_rank(name):
+        return text
+    return f"{text}; use {group}/{best} {kind}"
+
+
+class _Shared:
+    """What all rows of a definition have: looked for once, for there may be 10,000 of them."""
+
+    def __init__(self, crd: Object, text: Text) -> None:
+        spec = crd["spec"]
+        # What is accepted is served, even while other names are asked for.
+        self.names: Object = crd["status"].get("acceptedNames") or spec["names"]
+        self.text = text
+        self.short_names = tuple(self.names.get("shortNames") or ())
+        self.categories = tuple(self.names.get("categories") or ())
+        self.subresources = {one["name"]: one.get("subresources") or {} for one in spec["versions"]}
+        self.stored_as = _stored_as(crd)
+        self.best = best_offered(crd)
 
 
 def rows_of(crd: Object, text: Text | None = None) -> list[Resource]:
@@ -53,14 +73,13 @@ def rows_of(crd: Object, text: Text | None = None) -> list[Resource]:
     if not is_true(crd, "Established"):
         return []
     text = text or Text(Given(crd), crd)
-    return [_row(crd, version, text) for version in crd["spec"]["versions"] if version.get("served")]
+    shared = _Shared(crd, text)
+    return [_row(crd, version, shared) for version in crd["spec"]["versions"] if version.get("served")]
 
 
-def _row(crd: Object, version: Object, text: Text) -> Resource:
-    spec = crd["spec"]
-    # What is accepted is served, even while other names are asked for.
-    names = crd["status"].get("acceptedNames") or spec["names"]
-    kind = CustomKind(crd, version, text)
+def _row(crd: Object, version: Object, shared: _Shared) -> Resource:
+    spec, names = crd["spec"], shared.names
+    kind = CustomKind(crd, version, shared.text, shared.subresources)
     gvk = GVK(spec["group"], version["name"], names["kind"])
     subresources = []
     for name, spoken in (("status", gvk), ("scale", _SCALE)):
@@ -75,17 +94,17 @@ def _row(crd: Object, version: Object, text: Text) -> Resource:
         namespaced=spec["scope"] == "Namespaced",
         verbs=_VERBS,
         told_verbs=_LEAVING if kind.terminating else (),
-        stored_as=_stored_as(crd),
+        stored_as=shared.stored_as,
         # Handlers work in the request's version; the store converts (see ``crd.store``).
         storage=gvk,
         storage_prefix=f"/registry/{spec['group']}/{spec['names']['plural']}/",
-        short_names=tuple(names.get("shortNames") or ()),
-        categories=tuple(names.get("categories") or ()),
+        short_names=shared.short_names,
+        categories=shared.categories,
         subresources=tuple(subresources),
         selectable_fields=tuple(
             field["jsonPath"].removeprefix(".") for field in version.get("selectableFields") or ()
         ),
-        deprecation=deprecation(crd, version),
+        deprecation=deprecation(crd, version, shared.best),
         custom=True,
         definition=kind,
     )
