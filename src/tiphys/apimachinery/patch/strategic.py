@@ -98,10 +98,11 @@ def _retain_keys(original: Object, patch: Object) -> None:
     keep = patch.pop(_RETAIN_KEYS)
     if not isinstance(keep, list):
         raise BadRequest("invalid patch format of retainKeys")
+    kept = {key for key in keep if isinstance(key, str)}
     for key, value in patch.items():
-        if value is not None and key not in keep and not key.startswith((_DELETE_FROM, _SET_ORDER)):
+        if value is not None and key not in kept and not key.startswith((_DELETE_FROM, _SET_ORDER)):
             raise BadRequest("invalid patch format of retainKeys")
-    for key in [key for key in original if key not in keep]:
+    for key in [key for key in original if key not in kept]:
         del original[key]
 
 
@@ -111,7 +112,11 @@ def _delete_primitives(original: Object, key: str, value: Any) -> None:
         raise BadRequest("invalid patch format of primitive list")
     current = original.get(name)
     if isinstance(current, list):
-        original[name] = [item for item in current if item not in value]
+        gone = {item for item in value if not isinstance(item, (dict, list))}
+        others = [item for item in value if isinstance(item, (dict, list))]
+        original[name] = [
+            item for item in current if item not in (others if isinstance(item, (dict, list)) else gone)
+        ]
 
 
 def _merge_ordered(original: Object, patch: Object, key: str, schema: Schema | None) -> None:
@@ -212,20 +217,22 @@ def _obey_item_directives(original: list[Any], patch: list[Any], key: str) -> tu
     if not any(_PATCH in item for item in patch if isinstance(item, dict)):
         return original, patch
     plain: list[Any] = []
+    gone: set[Any] = set()
     replace = False
     for item in patch:
         directive = item.get(_PATCH) if isinstance(item, dict) else None
         if directive is None:
             plain.append(item)
         elif directive == "delete":
-            gone = _merge_value(item, key)
-            original = [current for current in original if _merge_value(current, key) != gone]
+            gone.add(_merge_value(item, key))
         elif directive == "replace":
             replace = True
         elif directive == "merge":
             raise StatusError("merging lists cannot yet be specified in the patch")
         else:
             raise _unknown_directive(directive, item)
+    if gone:
+        original = [current for current in original if _merge_value(current, key) not in gone]
     return (plain, []) if replace else (original, plain)
 
 
