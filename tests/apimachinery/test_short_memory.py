@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tiphys.apimachinery import go_key_order, labels, names
+from tiphys.apimachinery import go_key_order, jsonpath, labels, names
 from tiphys.apimachinery.short_memory import LONGEST, short_memory, short_memory_of_many
 from tiphys.apiserver.endpoints.negotiation import accept_format, body_media_type, failure_format
 from tiphys.apiserver.filters.requestinfo import parse
@@ -53,6 +53,7 @@ ASKED = {
     "the form of an answer": lambda text: accept_format("", "", text),
     "the form of a failure": lambda text: failure_format(text, "", ""),
     "the type of a body": lambda text: body_media_type(f"application/json; a={text}"),
+    "the way to a value": lambda text: jsonpath.parse(f".{text}"),
     "the order of keys": lambda text: go_key_order.in_order((text, "a")),
 }
 

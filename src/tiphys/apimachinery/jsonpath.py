@@ -11,8 +11,9 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
+
+from tiphys.apimachinery.short_memory import short_memory
 
 Step = Callable[[list[Any]], list[Any]]
 _FIELD = re.compile(r"(?:\\.|[^\s.,\[\]$@{}\\])*", re.DOTALL)
@@ -34,7 +35,7 @@ class Misfit(ValueError):
     """A path that asks of an object what it is not: an index of a map, a text that is more than a number."""
 
 
-@lru_cache(maxsize=1024)
+@short_memory(1024)
 def parse(path: str) -> tuple[Step, ...]:
     """Return the steps of a path such as ``.status.conditions[?(@.type=="Ready")].status``.
 
