@@ -125,7 +125,8 @@ class RunningCluster:
         return self.kubectl("apply", "-f", "-", stdin=json.dumps(listing))
 
     def wait(self, what: str, condition: str, timeout_s: int = 60, *more: str) -> str:
-        return self.kubectl("wait", what, f"--for={condition}", f"--timeout={timeout_s}s", *more)
+        waiting = ("wait", what, f"--for={condition}", f"--timeout={timeout_s}s", *more)
+        return self.kubectl(*waiting, timeout_s=timeout_s + 30)
 
     def ready(self, *pods: str) -> None:
         self.kubectl("wait", "--for=condition=Ready", "--timeout=60s", *(f"pod/{pod}" for pod in pods))

@@ -327,6 +327,8 @@ def test_new_sizes_in_place(newest: RunningCluster) -> None:
         ]
 
     newest.apply(*(pod(name, *containers(name, 0)) for name in RESIZES))
+    # With a hundredth of a processor the runtime's own first steps take long, a minute on a slow machine.
+    newest.wait("pod/equivalents", "condition=Ready", 300)
     newest.ready(*RESIZES)
     for which, names in ((1, list(RESIZES)), (0, [name for name in RESIZES if name != "additions"])):
         before = {name: _kernel(newest, name) for name in names}
