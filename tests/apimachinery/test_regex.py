@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiphys.apimachinery.regex import RegexError, compile_regex
+from tiphys.apimachinery.short_memory import LONGEST
 
 MATCHES: list[tuple[str, str, bool]] = [
     ("^a$", "a", True),
@@ -213,3 +214,17 @@ def test_any_text_is_a_pattern_or_a_fault(pattern: str) -> None:
 
 def test_patterns_are_compiled_once() -> None:
     assert compile_regex("a+b") is compile_regex("a+b")
+
+
+def test_few_long_patterns_are_remembered() -> None:
+    """Each may be a megabyte, and clients may send any number of them."""
+    first = "a" * (LONGEST + 1)
+    compiled = compile_regex(first)
+    assert compile_regex(first) is compiled
+    for number in range(16):
+        compile_regex(f"{first}{number}")
+    assert compile_regex(first) is not compiled
+    short = compile_regex("a" * LONGEST)
+    for number in range(16):
+        compile_regex(f"b{number}")
+    assert compile_regex("a" * LONGEST) is short

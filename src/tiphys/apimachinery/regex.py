@@ -15,6 +15,8 @@ from typing import Final
 import re2
 from re2 import _re2  # pyright: ignore[reportAttributeAccessIssue]  (an extension without stubs)
 
+from tiphys.apimachinery.short_memory import LONGEST
+
 _MAX_REPEAT: Final = 1000
 _MAX_DEPTH: Final = 1000
 _REPEAT = re.compile(r"\{(0|[1-9][0-9]*)(?:(,)(0|[1-9][0-9]*)?)?\}")
@@ -98,14 +100,17 @@ def _next(raw: bytes, at: int) -> int:
     return at
 
 
-@lru_cache(maxsize=1024)
 def compile_regex(pattern: str) -> Regex:
-    """Return a compiled pattern.
+    """Return a compiled pattern. Many short ones are remembered and a few long ones: clients may send any.
 
     Raises:
         RegexError: it is none.
     """
-    return Regex(pattern)
+    return (_compile_short if len(pattern) <= LONGEST else _compile_long)(pattern)
+
+
+_compile_short = lru_cache(maxsize=1024)(Regex)
+_compile_long = lru_cache(maxsize=16)(Regex)
 
 
 class _Syntax:
