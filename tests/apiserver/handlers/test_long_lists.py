@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -28,20 +29,28 @@ FORMS = {
 }
 
 
+def held() -> tuple[threading.Event, threading.Event, Callable[[Callable[..., Any]], Callable[..., Any]]]:
+    """Return what is set once a slowed function runs, what lets it go on, and what slows one."""
+    begun, served = threading.Event(), threading.Event()
+
+    def slowed(original: Callable[..., Any]) -> Callable[..., Any]:
+        def slow(*args: Any, **named: Any) -> Any:
+            begun.set()
+            assert served.wait(20), "nobody else was served"
+            return original(*args, **named)
+
+        return slow
+
+    return begun, served, slowed
+
+
 @pytest.mark.parametrize("form", FORMS)
 async def test_others_are_served_meanwhile(api: Any, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
     path, accept = FORMS[form]
     large = {"metadata": {"name": "m", "labels": {"a": "b"}}, "data": {"x": "y" * LARGE_BYTES}}
     await api.create(MAPS, large)
-    begun, served = threading.Event(), threading.Event()
-    listed = respond._listed
-
-    def slow(*args: Any) -> Any:
-        begun.set()
-        assert served.wait(20), "nobody else was served"
-        return listed(*args)
-
-    monkeypatch.setattr(respond, "_listed", slow)
+    begun, served, slowed = held()
+    monkeypatch.setattr(respond, "_listed", slowed(respond._listed))
     asking = asyncio.create_task(api.send("GET", path, accept=accept))
     assert await asyncio.to_thread(begun.wait, 20)
     assert (await api("GET", f"{MAPS}/m")).status == 200
@@ -59,15 +68,8 @@ async def test_and_while_a_large_object_is_shown(
     if verb != "POST":
         large = await api.create(MAPS, large)
     await api.create(MAPS, {"metadata": {"name": "small"}})
-    begun, served = threading.Event(), threading.Event()
-    transformed = respond._transformed
-
-    def slow(*args: Any) -> Any:
-        begun.set()
-        assert served.wait(20), "nobody else was served"
-        return transformed(*args)
-
-    monkeypatch.setattr(respond, "_transformed", slow)
+    begun, served, slowed = held()
+    monkeypatch.setattr(respond, "_transformed", slowed(respond._transformed))
     merge = {"content_type": "application/merge-patch+json"} if verb == "PATCH" else {}
     body = {"PATCH": {"data": {"z": "1"}}, "PUT": large, "POST": large}.get(verb)
     path = MAPS if verb == "POST" else f"{MAPS}/m"
@@ -92,15 +94,8 @@ async def test_and_while_a_collection_that_was_deleted_is_shown(
     api: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await api.create(MAPS, {"metadata": {"name": "m"}, "data": {"x": "y" * LARGE_BYTES}})
-    begun, served = threading.Event(), threading.Event()
-    list_value = respond.list_value
-
-    def slow(*args: Any) -> Any:
-        begun.set()
-        assert served.wait(20), "nobody else was served"
-        return list_value(*args)
-
-    monkeypatch.setattr(respond, "list_value", slow)
+    begun, served, slowed = held()
+    monkeypatch.setattr(respond, "list_value", slowed(respond.list_value))
     asking = asyncio.create_task(api.send("DELETE", MAPS, accept="application/yaml"))
     assert await asyncio.to_thread(begun.wait, 20)
     assert (await api("GET", "/api/v1/namespaces/default")).status == 200
@@ -157,15 +152,8 @@ async def test_and_while_a_large_object_is_encoded(
     large |= FOO if path == FOOS else {}
     if verb != "POST":
         large = await api.create(path, large)
-    begun, served = threading.Event(), threading.Event()
-    original = getattr(module, name)
-
-    def slow(*args: Any, **named: Any) -> Any:
-        begun.set()
-        assert served.wait(20), "nobody else was served"
-        return original(*args, **named)
-
-    monkeypatch.setattr(module, name, slow)
+    begun, served, slowed = held()
+    monkeypatch.setattr(module, name, slowed(getattr(module, name)))
     merge = {"content_type": "application/merge-patch+json"} if verb == "PATCH" else {}
     large[part]["note"] = "n"
     body = {part: {"note": "n"}} if verb == "PATCH" else large
@@ -181,14 +169,8 @@ async def test_and_while_a_large_object_is_encoded(
 async def test_and_while_a_large_object_is_marked_as_going(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     meta = {"name": "m", "finalizers": ["example.com/a"]}
     await api.create(MAPS, {"metadata": meta, "data": {"x": "y" * LARGE_BYTES}})
-    begun, served = threading.Event(), threading.Event()
-
-    def slow(*args: Any) -> Any:
-        begun.set()
-        assert served.wait(20), "nobody else was served"
-        return ordered(*args)
-
-    monkeypatch.setattr(feed, "ordered", slow)
+    begun, served, slowed = held()
+    monkeypatch.setattr(feed, "ordered", slowed(ordered))
     deleting = asyncio.create_task(api("DELETE", f"{MAPS}/m"))
     assert await asyncio.to_thread(begun.wait, 20)
     assert (await api("GET", "/api/v1/namespaces/default")).status == 200
@@ -221,15 +203,9 @@ async def test_and_while_custom_objects_are_written_that_are_stored_otherwise(
     await api.create(FOOS, {**FOO, "spec": {"x": "y" * LARGE_BYTES}})
     await api.patch(f"{CRDS}/foos.example.com", {"spec": definition(default="n")["spec"]})
     await api.settle()
-    begun, served = threading.Event(), threading.Event()
+    begun, served, slowed = held()
     listed: Any = View.listed
-
-    def slow(view: View) -> Any:
-        begun.set()
-        assert served.wait(20), "nobody else was served"
-        return listed.fget(view)
-
-    monkeypatch.setattr(View, "listed", property(slow))
+    monkeypatch.setattr(View, "listed", property(slowed(listed.fget)))
     asking = asyncio.create_task(api.send("GET", FOOS))
     assert await asyncio.to_thread(begun.wait, 20)
     assert (await api("GET", CRDS)).status == 200
